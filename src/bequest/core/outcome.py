@@ -1,0 +1,305 @@
+"""What came of a transfer, as frozen values that go to JSON and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, final
+
+from bequest.core.metric import METRICS
+from bequest.errors import DataError
+
+__all__ = ["ArmResult", "LabelsSaved", "Outcome", "RankedSource", "TestResult", "Verdict"]
+
+VerdictKind = Literal["helps", "hurts", "undecided"]
+
+
+@final
+@dataclass(frozen=True)
+class Verdict:
+    """Does transfer beat from scratch, on new rows of the same distribution?
+
+    Parameters
+    ----------
+    gain : float
+        Metric with transfer minus from scratch, in the metric's unit; above zero is better.
+    low, high : float
+        Ends of the interval of the gain.
+    metric : str
+        scikit-learn's name; higher is better.
+    level : float
+        Coverage of the interval, 0 to 1.
+
+    Examples
+    --------
+    >>> Verdict(gain=0.061, low=0.032, high=0.090, metric="accuracy")
+    Verdict(kind='helps', gain=+0.061, low=+0.032, high=+0.090, metric='accuracy')
+    """
+
+    gain: float
+    low: float
+    high: float
+    metric: str
+    level: float = 0.95
+
+    @property
+    def kind(self) -> VerdictKind:
+        """helps, hurts or undecided: whether the interval excludes zero, and on which side."""
+        if self.low > 0:
+            return "helps"
+        return "hurts" if self.high < 0 else "undecided"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict as a person reads it."""
+        amount = _said(abs(self.gain), self.metric)
+        low, high = (_said(end, self.metric, sign=True) for end in (self.low, self.high))
+        between = f"{low} to {high}"
+        if self.kind == "helps":
+            return f"Transfer helps: {amount} better than from scratch ({between})."
+        if self.kind == "hurts":
+            return f"Transfer hurts: {amount} worse than from scratch ({between})."
+        return f"Undecided: the gain over from scratch lies between {low} and {high}."
+
+    def __repr__(self) -> str:
+        return (
+            f"Verdict(kind={self.kind!r}, gain={self.gain:+.3f}, low={self.low:+.3f}, "
+            f"high={self.high:+.3f}, metric={self.metric!r})"
+        )
+
+
+def _said(value: float, metric: str, *, sign: bool = False) -> str:
+    unit = METRICS[metric].unit
+    plus = "+" if sign else ""
+    if unit == "points":
+        return f"{100 * value:{plus}.1f} points"
+    return f"{value:{plus}.3g} {unit}"
+
+
+@final
+@dataclass(frozen=True)
+class RankedSource:
+    """One source's place in the ranking.
+
+    Parameters
+    ----------
+    source : str
+        Its name.
+    score : float
+        Combined score: how far it stands above a source that knows nothing, in standard units.
+    low, high : float
+        Ends of the 95 % bootstrap interval of `score`.
+    scores : mapping of str to float
+        Each transferability score by name.
+    reason : str
+        Why it is not applicable; empty where it is. Its score is then NaN.
+    """
+
+    source: str
+    score: float
+    low: float
+    high: float
+    scores: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm of the race: a source, a method and its settings.
+
+    Parameters
+    ----------
+    source : str
+        Empty for from scratch.
+    method : str
+    settings : mapping
+    score : float
+        Mean of the metric over the out-of-fold rows; NaN where it never ran.
+    folds : tuple of float
+        The metric per fold that was run.
+    seconds : float
+        Time spent on it.
+    reason : str
+        Why it was not run, or was stopped; empty where it ran to the end.
+    """
+
+    source: str
+    method: str
+    settings: Mapping[str, Any]
+    score: float
+    folds: tuple[float, ...] = ()
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class LabelsSaved:
+    """How many labels from scratch would need for the score that transfer has.
+
+    Parameters
+    ----------
+    labels : int
+        Labelled rows that transfer used.
+    needed, low, high : float
+        Rows that from scratch would need, with a 95 % interval; ``inf`` where no number of rows
+        within reach of the curve gives that score.
+    sizes : tuple of int
+        Training rows at which the curve of from scratch was measured.
+    scratch : tuple of float
+        From scratch's metric at `sizes`.
+    transfer : float
+        Transfer's metric at `labels` rows.
+    """
+
+    labels: int
+    needed: float
+    low: float
+    high: float
+    sizes: tuple[int, ...]
+    scratch: tuple[float, ...]
+    transfer: float
+
+    @property
+    def saved(self) -> float:
+        """Labels saved: `needed` minus `labels`."""
+        return self.needed - self.labels
+
+
+@final
+@dataclass(frozen=True)
+class TestResult:
+    """Both candidates on the held-out rows, which chose nothing.
+
+    Parameters
+    ----------
+    rows : int
+    transfer, scratch : float
+        The metric of each.
+    gain, low, high : float
+        Their paired difference and its 95 % bootstrap interval.
+    """
+
+    rows: int
+    transfer: float
+    scratch: float
+    gain: float
+    low: float
+    high: float
+
+    __test__ = False  # pytest: this is a result, not a test class
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """Everything there is to say about one transfer; `to_json` and back loses nothing.
+
+    Parameters
+    ----------
+    target : mapping
+        Name, fingerprint, modality, kind, metric, rows and classes of the task.
+    source, method, settings
+        The transfer arm that was chosen; `source` is empty where no arm could run.
+    handed_over : {"transfer", "from-scratch"}
+        Which of the two candidates the result's model is.
+    verdict : Verdict
+    folds : mapping
+        ``{"transfer": [...], "from-scratch": [...]}``, the metric per fold of the chosen arms.
+    splits : tuple of str
+        Fingerprint of each fold's test rows.
+    ranking, arms
+        Every source and every arm, with those that were left out and why.
+    seed : int
+    cost : mapping
+        Seconds, peak memory in MB, labelled rows.
+    versions : mapping
+        Package versions.
+    labels_saved, test : optional
+    moved : tuple of mapping
+        What of the source stands in the transfer model.
+    notes : tuple of str
+        Near-duplicate rows, time that ran out, and whatever else a reader must know.
+    """
+
+    target: Mapping[str, Any]
+    source: str
+    method: str
+    settings: Mapping[str, Any]
+    handed_over: Literal["transfer", "from-scratch"]
+    verdict: Verdict
+    folds: Mapping[str, tuple[float, ...]]
+    splits: tuple[str, ...]
+    ranking: tuple[RankedSource, ...]
+    arms: tuple[ArmResult, ...]
+    seed: int
+    cost: Mapping[str, float]
+    versions: Mapping[str, str]
+    labels_saved: LabelsSaved | None = None
+    test: TestResult | None = None
+    moved: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; the verdict carries its kind."""
+        values = asdict(self)
+        values["verdict"]["kind"] = self.verdict.kind
+        return values
+
+    def to_json(self) -> str:
+        """Strict JSON (no NaN, no Infinity: these are written as strings)."""
+        return json.dumps(_strict(self.to_dict()), indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Outcome:
+        """The outcome that `to_json` wrote.
+
+        Raises
+        ------
+        DataError
+            The text is no outcome.
+        """
+        try:
+            values = _loose(json.loads(text))
+            values["verdict"].pop("kind")
+            values["verdict"] = Verdict(**values["verdict"])
+            values["ranking"] = tuple(RankedSource(**entry) for entry in values["ranking"])
+            values["arms"] = tuple(_tupled(ArmResult, entry) for entry in values["arms"])
+            if values["labels_saved"] is not None:
+                values["labels_saved"] = _tupled(LabelsSaved, values["labels_saved"])
+            if values["test"] is not None:
+                values["test"] = TestResult(**values["test"])
+            values["folds"] = {name: tuple(folds) for name, folds in values["folds"].items()}
+            outcome: Outcome = _tupled(cls, values)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"this is not an outcome of bequest: {error}.") from error
+        return outcome
+
+
+def _tupled(cls: Any, values: Mapping[str, Any]) -> Any:
+    tuples = {f.name for f in fields(cls) if str(f.type).startswith("tuple")}
+    return cls(**{k: tuple(v) if k in tuples else v for k, v in values.items()})
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return f"float:{value}"
+    return value
+
+
+def _loose(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _loose(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_loose(item) for item in value]
+    if isinstance(value, str) and value in ("float:nan", "float:inf", "float:-inf"):
+        return float(value.removeprefix("float:"))
+    return value

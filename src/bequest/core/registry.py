@@ -1,0 +1,93 @@
+"""A registry is a table from names to things, some of them not imported yet."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar, final
+
+from bequest.errors import DuplicateName, UnknownName
+
+__all__ = ["Registry"]
+
+T = TypeVar("T")
+
+
+@final
+class Registry(Mapping[str, T], Generic[T]):
+    """Names and what they stand for; a plug-in adds its own by entry point.
+
+    Parameters
+    ----------
+    kind : str
+        What is registered, in the singular, for the error messages: ``"method"``.
+    entries : mapping of str to str
+        Name to ``"module:attribute"``, imported when first asked for.
+    group : str
+        Entry-point group in which third parties add theirs; read on the first miss.
+
+    Examples
+    --------
+    >>> shelf = Registry("encoder", {"json": "json:dumps"}, group="bequest.examples")
+    >>> shelf["json"]([1])
+    '[1]'
+    >>> shelf["jsno"]
+    Traceback (most recent call last):
+        ...
+    bequest.errors.UnknownName: no encoder named 'jsno'. Did you mean 'json'? Known: json.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, str], *, group: str) -> None:
+        self._kind = kind
+        self._group = group
+        self._entries: dict[str, T | str] = dict(entries)
+        self._plugins_loaded = False
+
+    def add(self, name: str, value: T) -> None:
+        """Register `value` under `name`; a name that is taken raises `DuplicateName`."""
+        if name in self._entries:
+            raise DuplicateName(f"a {self._kind} named {name!r} is registered already.")
+        self._entries[name] = value
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            self._load_plugins()
+        if name not in self._entries:
+            raise self._unknown(name)
+        entry = self._entries[name]
+        if isinstance(entry, str):
+            module, _, attribute = entry.partition(":")
+            entry = getattr(importlib.import_module(module), attribute)
+            self._entries[name] = entry
+        return entry
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        self._load_plugins()
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        self._load_plugins()
+        return len(self._entries)
+
+    def _load_plugins(self) -> None:
+        if self._plugins_loaded:
+            return
+        self._plugins_loaded = True
+        for point in entry_points(group=self._group):
+            if point.name in self._entries:
+                raise DuplicateName(
+                    f"{point.value} registers a {self._kind} named {point.name!r}, which is taken."
+                )
+            self._entries[point.name] = point.value
+
+    def _unknown(self, name: str) -> UnknownName:
+        known = tuple(self._entries)
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        message = f"no {self._kind} named {name!r}.{hint} Known: {', '.join(known)}."
+        return UnknownName(message, name=name, known=known)

@@ -1,0 +1,256 @@
+"""A task: data, what to predict, and the metric.
+
+N samples, D features, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core.inputs import Inputs, InputSpec, fingerprint, spec_of
+from bequest.core.metric import METRICS, Kind, Metric
+from bequest.core.registry import Registry
+from bequest.errors import DataError
+
+__all__ = ["LOADERS", "Label", "Task"]
+
+Array = NDArray[Any]
+Label = str | int | float | bool
+
+LOADERS: Registry[Any] = Registry(
+    "loader",
+    {
+        "table": "bequest.data.tables:task_from_table",
+        "arrays": "bequest.data.arrays:task_from_arrays",
+        "images": "bequest.data.images:task_from_images",
+    },
+    group="bequest.loaders",
+)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Data with labels, what to predict from it, and the metric that judges it.
+
+    Made by `from_table`, `from_arrays` or `from_images`; knows no model.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        N samples.
+    targets : array, shape (N,)
+        Class indices (int64, into `classes`) or values (float64).
+    kind : {"classification", "regression"}
+    classes : tuple
+        The labels in the order of the indices; empty for regression.
+    metric_name : str
+        A key of `bequest.core.METRICS`.
+    name : str
+        What people call it.
+    groups : array of shape (N,) or None
+        Rows of one group (a patient, a user) are never split.
+    test : Task or None
+        Held-out rows that nothing is chosen or trained on.
+    """
+
+    inputs: Inputs
+    targets: Array
+    kind: Kind
+    classes: tuple[Label, ...]
+    metric_name: str
+    name: str = "task"
+    groups: Array | None = None
+    test: Task | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __repr__(self) -> str:
+        what = f"{len(self.classes)} classes" if self.classes else "regression"
+        return f"Task({self.name!r}, {len(self)} {self.modality} rows, {what}, {self.metric_name})"
+
+    @property
+    def modality(self) -> str:
+        """vector, table or image."""
+        return self.spec.modality
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that judges models of this task; higher is better."""
+        return METRICS[self.metric_name]
+
+    @property
+    def labels(self) -> Array:
+        """The labels as they were given, shape (N,)."""
+        if self.kind == "regression":
+            return self.targets
+        return np.array(self.classes)[self.targets]
+
+    @cached_property
+    def spec(self) -> InputSpec:
+        """What the inputs are: modality, shape of one sample, columns."""
+        return spec_of(self.inputs)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content address of inputs, targets and classes: 16 hex digits."""
+        return fingerprint(self.inputs, self.targets, self.classes, self.kind)
+
+    def take(self, rows: Any) -> Task:
+        """The same task on some of its rows; the classes stay, even those left without a row."""
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(
+            self,
+            inputs=self.inputs[rows],
+            targets=self.targets[rows],
+            groups=groups,
+            test=None,
+        )
+
+    @classmethod
+    def from_table(
+        cls,
+        source: Any,
+        target: str,
+        *,
+        kind: Kind | None = None,
+        metric: str | None = None,
+        groups: str | None = None,
+        drop: tuple[str, ...] = (),
+        test: Any = None,
+        name: str | None = None,
+    ) -> Task:
+        """Read a table with a label column.
+
+        Parameters
+        ----------
+        source : path, DataFrame of any kind, Arrow table, mapping of columns
+            A file ends in .csv, .tsv, .parquet, .feather or .arrow.
+        target : str
+            The column to predict. Rows without a label are refused.
+        kind : {"classification", "regression"}, optional
+            Told from the labels where left out: strings, booleans and up to 20 distinct whole
+            numbers are classes.
+        metric : str, optional
+            scikit-learn's name; accuracy or r2 where left out.
+        groups : str, optional
+            A column that says which rows belong together; it is not an input.
+        drop : tuple of str
+            Columns that are no inputs, such as an identifier.
+        test : like `source`, optional
+            Held-out rows with the same columns.
+        name : str, optional
+            The file's stem where left out.
+
+        Raises
+        ------
+        DataError
+            The file is missing, empty, ragged or unreadable, a column is missing or doubled, a
+            label is missing or not finite, or there is one class only.
+
+        Examples
+        --------
+        >>> task = Task.from_table({"age": [61, 48, 70, 55], "ill": ["y", "n", "y", "n"]}, "ill")
+        >>> task.classes, task.modality
+        (('n', 'y'), 'table')
+        """
+        task: Task = LOADERS["table"](
+            source, target, kind=kind, metric=metric, groups=groups, drop=drop, test=test, name=name
+        )
+        return task
+
+    @classmethod
+    def from_arrays(
+        cls,
+        X: Any,
+        y: Any,
+        *,
+        kind: Kind | None = None,
+        metric: str | None = None,
+        groups: Any = None,
+        test: tuple[Any, Any] | None = None,
+        name: str = "arrays",
+    ) -> Task:
+        """Wrap two arrays.
+
+        Parameters
+        ----------
+        X : array or tensor, shape (N, D) or (N, C, H, W)
+            Finite numbers.
+        y : array or tensor, shape (N,)
+            Labels of any type, or values.
+        kind, metric, name
+            As in `from_table`.
+        groups : array of shape (N,), optional
+            Rows with one value are never split.
+        test : pair of arrays, optional
+            Held-out inputs and labels.
+
+        Raises
+        ------
+        DataError
+            The lengths differ, a number is not finite, a class stands alone, or the shape is not
+            one of the two.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Task.from_arrays(np.eye(4), [0, 1, 0, 1], name="corners")
+        Task('corners', 4 vector rows, 2 classes, accuracy)
+        """
+        task: Task = LOADERS["arrays"](
+            X, y, kind=kind, metric=metric, groups=groups, test=test, name=name
+        )
+        return task
+
+    @classmethod
+    def from_images(
+        cls,
+        folder: str | Path,
+        *,
+        size: int | tuple[int, int] = 64,
+        channels: int = 3,
+        metric: str | None = None,
+        test: str | Path | None = None,
+        name: str | None = None,
+    ) -> Task:
+        """Read a folder with one sub-folder of images per class; pixels are read when needed.
+
+        Parameters
+        ----------
+        folder : path
+            Each sub-folder's name is a class.
+        size : int or (height, width)
+            Every image is resized to this many pixels.
+        channels : {1, 3}
+            Grey or colour.
+        metric, name
+            As in `from_table`.
+        test : path, optional
+            A folder of the same layout with held-out images.
+
+        Raises
+        ------
+        DataError
+            The folder is missing, has fewer than two classes, or an image cannot be read.
+        """
+        task: Task = LOADERS["images"](
+            folder, size=size, channels=channels, metric=metric, test=test, name=name
+        )
+        return task
+
+    def with_test(self, test: Task) -> Task:
+        """The same task with held-out rows; they must have the same inputs and known classes."""
+        refused = self.spec.accepts(test.spec)
+        if refused is not None:
+            raise DataError(f"the held-out rows do not fit the task: {refused.reason}")
+        if test.kind != self.kind or test.classes != self.classes:
+            raise DataError("the held-out rows have other classes than the task.")
+        return replace(self, test=test)

@@ -1,0 +1,104 @@
+"""Every error that bequest raises on purpose.
+
+BequestError
+├── DataError          (ValueError)   the data cannot be used as given
+├── ModelError         (ValueError)   a model, or its folder, cannot be used as given
+│   └── UnsafeModel                   loading it could run code (a pickle, say)
+├── BudgetTooSmall     (ValueError)   the time given does not suffice for one arm
+├── NotApplicable                     a source, method or score does not fit this task; says why
+├── UnknownName        (LookupError)  a registry does not know this name
+├── DuplicateName      (ValueError)   a registry, or a hub, has this name already
+├── MissingExtra       (ImportError)  an optional package is not installed
+└── HubError
+    ├── EntryNotFound  (LookupError)  the hub has no such entry
+    ├── Conflict                      somebody else published this version first
+    └── Damaged                       stored bytes no longer match their content address
+
+`NotApplicable` is a value as well as an exception: `applies` returns it, selection lists it and
+goes on.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BequestError",
+    "BudgetTooSmall",
+    "Conflict",
+    "Damaged",
+    "DataError",
+    "DuplicateName",
+    "EntryNotFound",
+    "HubError",
+    "MissingExtra",
+    "ModelError",
+    "NotApplicable",
+    "UnknownName",
+    "UnsafeModel",
+]
+
+
+class BequestError(Exception):
+    """The root: `except BequestError` catches all that bequest raises on purpose."""
+
+
+class DataError(BequestError, ValueError):
+    """The data cannot be used as given."""
+
+
+class ModelError(BequestError, ValueError):
+    """A model, or its folder, cannot be used as given."""
+
+
+class UnsafeModel(ModelError):
+    """Loading this file could run code from it."""
+
+
+class BudgetTooSmall(BequestError, ValueError):
+    """The time given does not suffice for one arm of transfer and one from scratch."""
+
+
+class NotApplicable(BequestError):
+    """A source, a method or a score does not fit this task.
+
+    Parameters
+    ----------
+    reason : str
+        One sentence for a person, with the numbers that do not fit.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnknownName(BequestError, LookupError):
+    """A registry does not know this name."""
+
+    def __init__(self, message: str, *, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.name = name
+        self.known = known
+
+
+class DuplicateName(BequestError, ValueError):
+    """A registry, or a hub, has this name already."""
+
+
+class MissingExtra(BequestError, ImportError):
+    """An optional package is not installed."""
+
+
+class HubError(BequestError):
+    """The hub cannot do what was asked."""
+
+
+class EntryNotFound(HubError, LookupError):
+    """The hub has no such entry."""
+
+
+class Conflict(HubError):
+    """Somebody else published this version first."""
+
+
+class Damaged(HubError):
+    """Stored bytes no longer match their content address."""

@@ -1,0 +1,1 @@
+"""Models of torch, scikit-learn and plain functions, and their way to disk and back."""

@@ -1,0 +1,217 @@
+"""A model folder: written whole or not at all, checked before anything is built from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bequest.core import Card, Model, Registry
+from bequest.errors import ModelError, UnsafeModel
+
+__all__ = ["FORMAT", "KINDS", "check_files", "load", "write_folder"]
+
+FORMAT = 1
+CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
+PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt"})
+
+KINDS: Registry[Callable[[Path, Mapping[str, Any], Card], Model]] = Registry(
+    "kind of model",
+    {
+        "torch": "bequest.frameworks.torch_model:load_torch",
+        "sklearn": "bequest.frameworks.sklearn_model:load_sklearn",
+        "stacked": "bequest.frameworks.stacked:load_stacked",
+        "relabelled": "bequest.frameworks.relabelled:load_relabelled",
+    },
+    group="bequest.model_kinds",
+)
+
+
+def write_folder(
+    folder: str | Path,
+    *,
+    kind: str,
+    config: Mapping[str, Any],
+    card: Card,
+    write: Callable[[Path], None],
+) -> None:
+    """Write a model folder beside its place, sync it, and move it there in one step.
+
+    Parameters
+    ----------
+    folder : path
+        Must not exist, be empty, or hold a model folder, which is replaced.
+    kind : str
+        A name of `KINDS`: who loads it.
+    config : mapping
+        The architecture as plain values.
+    card : Card
+    write : callable
+        Writes the weights into the folder that it is given.
+
+    Raises
+    ------
+    ModelError
+        `folder` holds something that is not a model folder.
+    """
+    place = Path(folder)
+    if place.exists() and not _replaceable(place):
+        raise ModelError(f"{place} exists and is no model folder: it is left as it is.")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        work.chmod(0o755)
+        write(work)
+        (work / "card.json").write_text(_json(card.to_dict()), encoding="utf-8")
+        (work / "README.md").write_text(_readme(card, kind), encoding="utf-8")
+        files = {
+            str(f.relative_to(work)): _sha256(f) for f in sorted(work.rglob("*")) if f.is_file()
+        }
+        whole = {
+            "format": FORMAT,
+            "bequest": version("bequest"),
+            "kind": kind,
+            **config,
+            "files": files,
+        }
+        (work / "config.json").write_text(_json(whole), encoding="utf-8")
+        _sync(work)
+        _swap(work, place)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def load(folder: str | Path) -> Model:
+    """Load a model folder; runs no code from it and unpickles nothing.
+
+    Parameters
+    ----------
+    folder : path
+        What `Model.save` wrote.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    UnsafeModel
+        It is a pickle, or names code that may not be built.
+    ModelError
+        It is no model folder, a file is missing or altered, or it was written by a newer format.
+    """
+    place = Path(folder)
+    if place.suffix.lower() in PICKLES and not place.is_dir():
+        raise UnsafeModel(
+            f"{place} is a pickle: opening it can run code. Load it where you trust it, wrap it with "
+            "bequest.wrap and save it as a folder."
+        )
+    config = _config(place)
+    check_files(place, config["files"])
+    card = Card.from_dict(_read_json(place / "card.json"))
+    return KINDS[config["kind"]](place, config, card)
+
+
+def check_files(place: Path, files: Mapping[str, str]) -> None:
+    """Raise `ModelError` unless every file is there with the content that the config names."""
+    for name, digest in files.items():
+        path = place / name
+        if not path.is_file() or path.is_symlink():
+            raise ModelError(f"the model folder {place} lacks its file {name}.")
+        if _sha256(path) != digest:
+            raise ModelError(f"{path} was altered since the model was saved.")
+
+
+def _config(place: Path) -> dict[str, Any]:
+    if not place.exists():
+        raise ModelError(f"there is no model folder {place}.")
+    if not (place / "config.json").is_file():
+        raise ModelError(f"{place} is no model folder: it has no config.json.")
+    config = _read_json(place / "config.json")
+    if config.get("format") != FORMAT:
+        raise ModelError(
+            f"{place} has model format {config.get('format')!r}, this version reads {FORMAT}."
+        )
+    files = config.get("files")
+    if not isinstance(files, dict) or not {"card.json"} <= set(files):
+        raise ModelError(f"{place}/config.json lists no files: it is damaged.")
+    for name, digest in files.items():
+        parts = Path(str(name)).parts
+        if Path(name).is_absolute() or ".." in parts or not isinstance(digest, str):
+            raise UnsafeModel(f"{place}/config.json names a file outside of the folder: {name!r}.")
+    return config
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > CONFIG_LIMIT:
+        raise ModelError(f"{path} is larger than {CONFIG_LIMIT} bytes: it is no config.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelError(f"{path} is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} holds no object.")
+    return values
+
+
+def _readme(card: Card, kind: str) -> str:
+    task = card.task
+    front = [f"license: {card.licence.lower()}"] if card.licence else []
+    front += ["library_name: bequest", "tags:", "- transfer-learning"]
+    lines = ["---", *front, "---", "", f"# {card.name or 'A model'}", ""]
+    if task:
+        lines += [f"Trained on *{task.get('name')}*: {task.get('rows')} rows, {task.get('kind')}."]
+    if card.parents:
+        lines += [f"Made by *{card.method}* from {', '.join(card.parents)}."]
+    lines += [f"- {name}: {value:.4g}" for name, value in card.metrics.items()]
+    lines += ["", "```python", "import bequest as bq", 'model = bq.load("this-folder")', "```"]
+    lines += ["", f"Loading needs bequest ({kind} model) and runs no code from this folder.", ""]
+    return "\n".join(lines)
+
+
+def _replaceable(place: Path) -> bool:
+    return place.is_dir() and (not any(place.iterdir()) or (place / "config.json").is_file())
+
+
+def _swap(work: Path, place: Path) -> None:
+    old = None
+    if place.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{place.name}-old-", dir=place.parent))
+        os.replace(place, old / "model")
+    os.replace(work, place)
+    _sync_folder(place.parent)
+    if old is not None:
+        shutil.rmtree(old)
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            _sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(values: Any) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
