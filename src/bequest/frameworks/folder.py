@@ -7,21 +7,30 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bequest.core import Card, Model, Registry
+from bequest.core import Card, InputSpec, Model, Registry
 from bequest.errors import ModelError, UnsafeModel
 
-__all__ = ["FORMAT", "KINDS", "check_files", "load", "write_folder"]
+__all__ = [
+    "FORMAT",
+    "KINDS",
+    "check_files",
+    "load",
+    "spec_from_config",
+    "spec_to_config",
+    "write_folder",
+]
 
 FORMAT = 1
 CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
 PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt"})
 
-KINDS: Registry[Callable[[Path, Mapping[str, Any], Card], Model]] = Registry(
+Loader = Callable[[Path, Mapping[str, Any], Card, Sequence[type]], Model]
+KINDS: Registry[Loader] = Registry(
     "kind of model",
     {
         "torch": "bequest.frameworks.torch_model:load_torch",
@@ -70,9 +79,8 @@ def write_folder(
         write(work)
         (work / "card.json").write_text(_json(card.to_dict()), encoding="utf-8")
         (work / "README.md").write_text(_readme(card, kind), encoding="utf-8")
-        files = {
-            str(f.relative_to(work)): _sha256(f) for f in sorted(work.rglob("*")) if f.is_file()
-        }
+        paths = [path for path in sorted(work.rglob("*")) if path.is_file()]
+        files = {path.relative_to(work).as_posix(): _sha256(path) for path in paths}
         whole = {
             "format": FORMAT,
             "bequest": version("bequest"),
@@ -80,6 +88,7 @@ def write_folder(
             **config,
             "files": files,
         }
+        whole["digest"] = _digest(whole)
         (work / "config.json").write_text(_json(whole), encoding="utf-8")
         _sync(work)
         _swap(work, place)
@@ -87,13 +96,15 @@ def write_folder(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def load(folder: str | Path) -> Model:
+def load(folder: str | Path, *, modules: Sequence[type] = ()) -> Model:
     """Load a model folder; runs no code from it and unpickles nothing.
 
     Parameters
     ----------
     folder : path
         What `Model.save` wrote.
+    modules : sequence of classes
+        Your own network classes that the folder may name; no other class is ever imported.
 
     Returns
     -------
@@ -109,13 +120,16 @@ def load(folder: str | Path) -> Model:
     place = Path(folder)
     if place.suffix.lower() in PICKLES and not place.is_dir():
         raise UnsafeModel(
-            f"{place} is a pickle: opening it can run code. Load it where you trust it, wrap it with "
-            "bequest.wrap and save it as a folder."
+            f"{place} is a pickle: opening it can run code. Load it where you trust it, "
+            "wrap it with bequest.wrap and save it as a folder."
         )
     config = _config(place)
     check_files(place, config["files"])
     card = Card.from_dict(_read_json(place / "card.json"))
-    return KINDS[config["kind"]](place, config, card)
+    try:
+        return KINDS[config["kind"]](place, config, card, modules)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{place}/config.json is damaged: {error!r}.") from error
 
 
 def check_files(place: Path, files: Mapping[str, str]) -> None:
@@ -128,6 +142,19 @@ def check_files(place: Path, files: Mapping[str, str]) -> None:
             raise ModelError(f"{path} was altered since the model was saved.")
 
 
+def spec_to_config(spec: InputSpec) -> dict[str, Any]:
+    """Plain values of an input spec."""
+    shape = None if spec.shape is None else list(spec.shape)
+    return {"modality": spec.modality, "shape": shape, "columns": list(spec.columns)}
+
+
+def spec_from_config(config: Mapping[str, Any]) -> InputSpec:
+    """The input spec that `spec_to_config` described."""
+    shape = config["shape"]
+    size = None if shape is None else tuple(int(length) for length in shape)
+    return InputSpec(config["modality"], size, tuple(map(str, config["columns"])))
+
+
 def _config(place: Path) -> dict[str, Any]:
     if not place.exists():
         raise ModelError(f"there is no model folder {place}.")
@@ -138,6 +165,8 @@ def _config(place: Path) -> dict[str, Any]:
         raise ModelError(
             f"{place} has model format {config.get('format')!r}, this version reads {FORMAT}."
         )
+    if config.pop("digest", None) != _digest(config):
+        raise ModelError(f"{place}/config.json was altered since the model was saved.")
     files = config.get("files")
     if not isinstance(files, dict) or not {"card.json"} <= set(files):
         raise ModelError(f"{place}/config.json lists no files: it is damaged.")
@@ -211,6 +240,10 @@ def _sync_folder(folder: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def _json(values: Any) -> str:

@@ -1,0 +1,232 @@
+"""Encoders: what turns a task's samples into numbers; fitted on training rows, part of the model.
+
+N samples, D numbers, K categories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core import Inputs, Table, as_inputs
+from bequest.errors import DataError, ModelError
+
+__all__ = ["Encoder", "Scaler", "TableEncoder", "encoder_from_config", "fit_encoder"]
+
+Array = NDArray[Any]
+MAX_LEVELS = 254  # more levels make an identifier: the rarer share code 0; boosting takes 255
+CLIP = 8.0  # standard deviations; a wild value in one column must not drown the others
+DAY = 86_400e6  # microseconds
+
+
+class Encoder(Protocol):
+    """What a model needs of its encoder."""
+
+    def encode(self, inputs: Inputs) -> Array:
+        """Float32 numbers, shape (N, ...)."""
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain values from which `encoder_from_config` makes it again."""
+
+
+@final
+@dataclass(frozen=True)
+class Scaler:
+    """Standardise each feature of vectors, or each channel of images.
+
+    Parameters
+    ----------
+    mean, scale : tuple of float
+        One per feature or channel; a constant one has scale 1.
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, inputs: Inputs) -> Scaler:
+        """Mean and standard deviation of training rows (N, D) or (N, C, H, W)."""
+        array = np.asarray(inputs, dtype=np.float64)
+        axes = (0, 2, 3) if array.ndim == 4 else (0,)
+        mean = array.mean(axis=axes)
+        scale = array.std(axis=axes)
+        scale[scale < 1e-8 * np.maximum(1.0, np.abs(mean))] = 1.0
+        return cls(tuple(mean.tolist()), tuple(scale.tolist()))
+
+    def encode(self, inputs: Inputs) -> Array:
+        """Standardised float32 array of the shape of `inputs`."""
+        array = np.asarray(inputs, dtype=np.float32)
+        shape = (1, -1) + (1,) * (array.ndim - 2)
+        mean = np.asarray(self.mean, dtype=np.float32).reshape(shape)
+        scale = np.asarray(self.scale, dtype=np.float32).reshape(shape)
+        return np.asarray((array - mean) / scale, dtype=np.float32)
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"encoder": "scaler", "mean": list(self.mean), "scale": list(self.scale)}
+
+
+@final
+@dataclass(frozen=True)
+class TableEncoder:
+    """Numbers standardised, missing ones marked, categories as codes, dates as numbers.
+
+    The encoded columns are: every number and date standardised, 0 where missing; then a 0/1
+    column for each of them that had missing values in training; then one code per category,
+    0 for missing and for levels that were not seen in training.
+
+    Parameters
+    ----------
+    numbers : mapping of str to (mean, scale, marked)
+        `marked` tells whether missing values get a column of their own. Dates are counted in
+        days since 1970.
+    categories : mapping of str to tuple of str
+        Levels in the order of their codes, from 1.
+    """
+
+    numbers: Mapping[str, tuple[float, float, bool]]
+    categories: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def fit(cls, inputs: Inputs) -> TableEncoder:
+        """Learn scales and levels from training rows."""
+        table = _as_table(inputs)
+        numbers = {
+            name: _scale(_as_number(table.columns[name]))
+            for name, kind in table.kinds.items()
+            if kind != "category"
+        }
+        categories = {
+            name: _levels(table.columns[name])
+            for name, kind in table.kinds.items()
+            if kind == "category"
+        }
+        return cls(numbers, categories)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return (*self.numbers, *self.categories)
+
+    @property
+    def n_numbers(self) -> int:
+        """D: encoded columns that are numbers; the codes follow them."""
+        return len(self.numbers) + sum(marked for _, _, marked in self.numbers.values())
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Levels of each code column, the code 0 counted."""
+        return tuple(len(levels) + 1 for levels in self.categories.values())
+
+    def encode(self, inputs: Inputs) -> Array:
+        """Float32 array of shape (N, D + K)."""
+        table = _as_table(inputs)
+        absent = [name for name in self.columns if name not in table.columns]
+        if absent:
+            raise DataError(f"the table lacks columns that the model reads: {', '.join(absent)}.")
+        values, marks = [], []
+        for name, (mean, scale, marked) in self.numbers.items():
+            column = _as_number(_numeric(table, name))
+            missing = np.isnan(column)
+            scaled = np.clip((column - mean) / scale, -CLIP, CLIP)
+            values.append(np.where(missing, 0.0, scaled))
+            if marked:
+                marks.append(missing.astype(np.float64))
+        codes = [_codes(_text(table, name), levels) for name, levels in self.categories.items()]
+        encoded = [*values, *marks, *codes]
+        if not encoded:
+            return np.zeros((len(table), 0), dtype=np.float32)
+        return np.stack(encoded, axis=1).astype(np.float32)
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain values."""
+        numbers = {name: list(values) for name, values in self.numbers.items()}
+        categories = {name: list(levels) for name, levels in self.categories.items()}
+        return {"encoder": "table", "numbers": numbers, "categories": categories}
+
+
+def fit_encoder(inputs: Inputs) -> Scaler | TableEncoder:
+    """The encoder that suits these training rows."""
+    return TableEncoder.fit(inputs) if isinstance(inputs, Table) else Scaler.fit(inputs)
+
+
+def encoder_from_config(config: Mapping[str, Any] | None) -> Encoder | None:
+    """The encoder that `to_config` described; None stays None.
+
+    Raises
+    ------
+    ModelError
+        The config describes no encoder.
+    """
+    if config is None:
+        return None
+    try:
+        if config["encoder"] == "scaler":
+            return Scaler(tuple(map(float, config["mean"])), tuple(map(float, config["scale"])))
+        if config["encoder"] == "table":
+            numbers = {
+                str(name): (float(mean), float(scale), bool(marked))
+                for name, (mean, scale, marked) in config["numbers"].items()
+            }
+            categories = {str(n): tuple(map(str, v)) for n, v in config["categories"].items()}
+            return TableEncoder(numbers, categories)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"the model's encoder is damaged: {error!r}.") from error
+    raise ModelError(f"the model has an unknown encoder: {config['encoder']!r}.")
+
+
+def _as_table(inputs: Any) -> Table:
+    table = as_inputs(inputs)
+    if not isinstance(table, Table):
+        raise DataError("the model reads a table with named columns, this is an array.")
+    return table
+
+
+def _as_number(column: Array) -> Array:
+    if column.dtype.kind != "M":
+        return column
+    days = column.astype(np.int64) / DAY
+    return np.where(np.isnat(column), np.nan, days)
+
+
+def _numeric(table: Table, name: str) -> Array:
+    column = table.columns[name]
+    if column.dtype.kind == "O":
+        if all(value is None for value in column):
+            return np.full(len(column), np.nan)
+        raise DataError(f"column {name!r} held numbers in training and holds text here.")
+    return column
+
+
+def _text(table: Table, name: str) -> Array:
+    column = table.columns[name]
+    if column.dtype.kind != "O" and not np.all(np.isnan(_as_number(column))):
+        raise DataError(f"column {name!r} held text in training and holds numbers here.")
+    return column if column.dtype.kind == "O" else np.full(len(column), None, dtype=object)
+
+
+def _scale(column: Array) -> tuple[float, float, bool]:
+    known = column[np.isfinite(column)]
+    marked = len(known) < len(column)
+    if len(known) == 0:
+        return 0.0, 1.0, False
+    scale = float(known.std())
+    constant = scale <= 1e-8 * max(1.0, float(np.abs(known).max()))
+    return float(known.mean()), 1.0 if constant else scale, marked
+
+
+def _levels(column: Array) -> tuple[str, ...]:
+    levels, counts = np.unique([v for v in column if v is not None], return_counts=True)
+    if len(levels) > MAX_LEVELS:
+        commonest = np.argsort(-counts, kind="stable")[:MAX_LEVELS]
+        levels = levels[np.sort(commonest)]
+    return tuple(str(level) for level in levels)
+
+
+def _codes(column: Array, levels: tuple[str, ...]) -> Array:
+    code = {level: place for place, level in enumerate(levels, start=1)}
+    return np.array([code.get(value, 0) for value in column], dtype=np.float64)

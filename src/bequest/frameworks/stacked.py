@@ -1,0 +1,179 @@
+"""A small model on top of what a frozen source gives.
+
+N samples, D numbers, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core import Card, Model, as_inputs
+from bequest.frameworks.encoders import Encoder, TableEncoder, encoder_from_config
+from bequest.frameworks.folder import load, write_folder
+
+__all__ = ["Stacked", "View", "load_stacked", "log_probabilities", "view_of"]
+
+Array = NDArray[Any]
+View = Literal["features", "outputs", "inputs"]
+FLOOR = 1e-6  # least probability whose logarithm is taken
+
+
+@final
+class Stacked(Model):
+    """A head that reads a source's features or outputs, and the inputs where asked.
+
+    Parameters
+    ----------
+    source : Model
+        Frozen.
+    head : Model
+        Reads vectors: what the views give, side by side.
+    views : sequence of {"features", "outputs", "inputs"}
+    encoder : Encoder or None
+        For the view ``"inputs"``.
+    offset : bool
+        The head corrects the source: log-probabilities, or values, are added up. The source must
+        then have the head's classes.
+    card : Card
+    """
+
+    def __init__(
+        self,
+        source: Model,
+        head: Model,
+        *,
+        views: Sequence[View],
+        card: Card,
+        encoder: Encoder | None = None,
+        offset: bool = False,
+    ) -> None:
+        self.source = source
+        self.head = head
+        self.spec = source.spec
+        self.classes = head.classes
+        self.views = tuple(views)
+        self.encoder = encoder
+        self.offset = offset
+        self.card = card
+
+    def output(self, X: Any) -> Array:
+        """Probabilities (N, C) or values (N,), float64."""
+        inputs = as_inputs(X)
+        below = self.source.output(inputs) if self.offset or "outputs" in self.views else None
+        above = self.head.output(view_of(self.source, inputs, self.views, self.encoder, below))
+        if not self.offset or below is None:
+            return above
+        if not self.classes:
+            return np.asarray(below + above)
+        logits = log_probabilities(below) + log_probabilities(above)
+        mass = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(mass / mass.sum(axis=1, keepdims=True))
+
+    def features(self, X: Any, layer: str | None = None) -> Array:
+        """The source's."""
+        return self.source.features(X, layer)
+
+    def parameters(self) -> Mapping[str, Array]:
+        """The source's under ``source.``, the head's under ``head.``."""
+        below = {f"source.{name}": value for name, value in self.source.parameters().items()}
+        return below | {f"head.{name}": value for name, value in self.head.parameters().items()}
+
+    @property
+    def structure(self) -> Mapping[str, Any]:
+        """Source, head, and what passes between them."""
+        return {
+            "source": dict(self.source.structure),
+            "head": dict(self.head.structure),
+            "views": list(self.views),
+            "offset": self.offset,
+        }
+
+    def with_card(self, card: Card) -> Stacked:
+        """The same model under another card."""
+        return Stacked(
+            self.source,
+            self.head,
+            views=self.views,
+            card=card,
+            encoder=self.encoder,
+            offset=self.offset,
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write source and head, each into a folder of its own inside this one."""
+        config = {
+            "views": list(self.views),
+            "offset": self.offset,
+            "encoder": None if self.encoder is None else self.encoder.to_config(),
+        }
+
+        def write(place: Path) -> None:
+            self.source.save(place / "source")
+            self.head.save(place / "head")
+
+        write_folder(folder, kind="stacked", config=config, card=self.card, write=write)
+
+
+def load_stacked(
+    folder: Path, config: Mapping[str, Any], card: Card, modules: Sequence[type] = ()
+) -> Stacked:
+    """Load the source and the head."""
+    return Stacked(
+        load(folder / "source", modules=modules),
+        load(folder / "head", modules=modules),
+        views=config["views"],
+        card=card,
+        encoder=encoder_from_config(config["encoder"]),
+        offset=bool(config["offset"]),
+    )
+
+
+def view_of(
+    source: Model,
+    X: Any,
+    views: Sequence[View],
+    encoder: Encoder | None = None,
+    output: Array | None = None,
+) -> Array:
+    """What a head reads of `source` on the samples `X`, float64, shape (N, D).
+
+    Parameters
+    ----------
+    source : Model
+    X : samples
+    views : sequence of {"features", "outputs", "inputs"}
+        Side by side in this order; codes of categories become one column per level.
+    encoder : Encoder or None
+        For the view ``"inputs"``.
+    output : array, optional
+        The source's output, where it is at hand.
+    """
+    parts = []
+    for view in views:
+        if view == "features":
+            parts.append(source.features(X))
+        elif view == "outputs":
+            given = source.output(X) if output is None else output
+            parts.append(log_probabilities(given) if source.classes else given[:, None])
+        elif encoder is not None:
+            parts.append(_plain(encoder, encoder.encode(as_inputs(X))))
+    return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+def log_probabilities(probabilities: Array) -> Array:
+    """Logarithms of probabilities (N, C), none below that of one in a million."""
+    return np.asarray(np.log(np.clip(probabilities, FLOOR, 1.0)))
+
+
+def _plain(encoder: Encoder, encoded: Array) -> Array:
+    """Encoded inputs as a linear model reads them: images flat, codes as one column per level."""
+    if not isinstance(encoder, TableEncoder):
+        return encoded.reshape(len(encoded), -1)
+    codes = encoded[:, encoder.n_numbers :].astype(np.int64)
+    levels = [np.eye(n)[codes[:, place]] for place, n in enumerate(encoder.cardinalities)]
+    return np.concatenate([encoded[:, : encoder.n_numbers], *levels], axis=1)

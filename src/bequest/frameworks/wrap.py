@@ -1,0 +1,118 @@
+"""Wrap what somebody has trained already."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bequest.core import Card, InputSpec, Label, Model, spec_of
+from bequest.errors import ModelError
+from bequest.frameworks.function_model import FunctionModel
+from bequest.frameworks.sklearn_model import wrap_estimator
+from bequest.frameworks.torch_model import TorchModel, find_head
+
+__all__ = ["wrap"]
+
+
+def wrap(
+    trained: Any,
+    *,
+    classes: Sequence[Label] | None = None,
+    name: str = "",
+    example: Any = None,
+    config: Mapping[str, Any] | None = None,
+) -> Model:
+    """Make a model of something that is already trained.
+
+    Parameters
+    ----------
+    trained : torch.nn.Module, scikit-learn estimator or pipeline, or callable
+        A module gives logits (N, C) or values (N,); a callable gives probabilities (N, C), labels
+        or values (N,), and is a source of predictions only.
+    classes : sequence, optional
+        Labels in the order of the outputs. An estimator knows its own; a module or callable
+        without classes is a regression.
+    name : str
+        What to call it; the class's name where left out.
+    example : array, optional
+        A batch of inputs as `trained` takes them: tells the input's shape and the last linear
+        layer to run. Without it the last linear layer registered counts.
+    config : mapping, optional
+        For a module: the keyword arguments that build its class. `save` then stores the class's
+        import path and these, and loading needs ``modules=[TheClass]``. Without it `save` writes
+        a portable graph that loads without the class.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelError
+        It is none of the three, is not fitted, or cannot read `example`.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> estimator = LogisticRegression().fit([[0.0], [1.0]], ["no", "yes"])
+    >>> wrap(estimator, name="threshold").predict([[2.0]]).tolist()
+    ['yes']
+    """
+    if isinstance(trained, Model):
+        return trained
+    title = name or type(trained).__name__
+    if isinstance(trained, nn.Module):
+        return _module(trained, tuple(classes or ()), title, example, config)
+    base = sys.modules.get("sklearn.base")
+    if base is not None and isinstance(trained, base.BaseEstimator):
+        return wrap_estimator(trained, classes=classes, name=title, example=example)
+    if callable(trained):
+        spec = InputSpec("vector") if example is None else spec_of(np.asarray(example))
+        return FunctionModel(
+            trained, spec=spec, classes=tuple(classes or ()), card=Card(name=title)
+        )
+    raise ModelError(
+        f"cannot wrap a {type(trained).__name__}: give a torch module, a fitted scikit-learn "
+        "estimator, or a function from inputs to predictions."
+    )
+
+
+def _module(
+    module: nn.Module,
+    classes: tuple[Label, ...],
+    name: str,
+    example: Any,
+    config: Mapping[str, Any] | None,
+) -> TorchModel:
+    structure = None
+    if config is not None:
+        kind = type(module)
+        structure = {"import": f"{kind.__module__}:{kind.__qualname__}", "config": dict(config)}
+    if example is None:
+        linear = [part for part, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+        image = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
+        spec, head = InputSpec("image" if image else "vector"), linear[-1] if linear else ""
+    else:
+        batch = torch.as_tensor(np.asarray(example, dtype=np.float32))
+        spec, head = spec_of(batch.numpy()), _head(module, batch)
+    return TorchModel(
+        module,
+        spec=spec,
+        classes=classes,
+        card=Card(name=name),
+        structure=structure,
+        head=head,
+    )
+
+
+def _head(module: nn.Module, batch: torch.Tensor) -> str:
+    try:
+        return find_head(module, batch)
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        first = str(error).partition("\n")[0]
+        raise ModelError(f"the network cannot read the example: {first}") from error

@@ -1,0 +1,115 @@
+"""From a task and a network to a trained model.
+
+N samples, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bequest.core import Table, Task
+from bequest.frameworks.encoders import Encoder
+from bequest.training.augment import AUGMENTATIONS
+from bequest.training.loop import Loop, run
+
+__all__ = ["fit_network", "seeded", "target_scale"]
+
+IN_MEMORY = 2**31  # bytes of encoded inputs that are kept for all the steps
+
+
+@contextmanager
+def seeded(rng: np.random.Generator) -> Iterator[torch.Generator]:
+    """torch's global state seeded from `rng` inside, as it was before outside.
+
+    Fresh weights and dropout draw from the global state; there is no other way to seed them.
+    """
+    seed = int(rng.integers(2**31))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield torch.Generator().manual_seed(seed)
+
+
+def target_scale(task: Task) -> tuple[float, float]:
+    """Mean and standard deviation of a regression's values; 0 and 1 for classification."""
+    if task.kind == "classification":
+        return 0.0, 1.0
+    return float(task.targets.mean()), float(task.targets.std()) or 1.0
+
+
+def fit_network(
+    module: nn.Module,
+    task: Task,
+    encoder: Encoder,
+    loop: Loop,
+    *,
+    generator: torch.Generator,
+    augment: str = "none",
+    groups: Sequence[dict[str, Any]] | None = None,
+    penalty: Callable[[], Tensor] | None = None,
+) -> float:
+    """Train `module` on all rows of `task`, by cross-entropy or squared error.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Takes what `encoder` gives; C logits, or one value of the standardised target.
+    task : Task
+    encoder : Encoder
+        Fitted already.
+    loop, generator, groups, penalty
+        As in `run`.
+    augment : {"none", "shift", "flip"}
+        For images.
+
+    Returns
+    -------
+    float
+        Mean loss of the last tenth of the steps.
+    """
+    change = AUGMENTATIONS[augment]
+    targets = _targets(task)
+    inputs = _fetcher(task, encoder)
+
+    def fetch(rows: Tensor) -> tuple[Tensor, Tensor]:
+        batch = inputs(rows)
+        return (batch if change is None else change(batch, generator)), targets[rows]
+
+    loss = functional.cross_entropy if task.kind == "classification" else _squared
+    return run(
+        module,
+        fetch,
+        len(task),
+        loss,
+        loop,
+        generator=generator,
+        groups=groups,
+        penalty=penalty,
+    )
+
+
+def _targets(task: Task) -> Tensor:
+    if task.kind == "classification":
+        return torch.from_numpy(np.asarray(task.targets, dtype=np.int64))
+    mean, scale = target_scale(task)
+    return torch.from_numpy(((task.targets - mean) / scale).astype(np.float32))
+
+
+def _fetcher(task: Task, encoder: Encoder) -> Callable[[Tensor], Tensor]:
+    """Rows to encoded inputs: encoded once where they fit in memory, else batch by batch."""
+    size = 4 * len(task) * math.prod(task.spec.shape or ())
+    if isinstance(task.inputs, Table | np.ndarray) or size <= IN_MEMORY:
+        encoded = torch.from_numpy(encoder.encode(task.inputs))
+        return lambda rows: encoded[rows]
+    return lambda rows: torch.from_numpy(encoder.encode(task.inputs[rows.numpy()]))
+
+
+def _squared(output: Tensor, target: Tensor) -> Tensor:
+    return functional.mse_loss(output.squeeze(1), target)

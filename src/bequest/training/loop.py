@@ -1,0 +1,130 @@
+"""The training loop: batches in, steps done; knows neither tasks nor models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from bequest.errors import ModelError
+
+__all__ = ["Loop", "run"]
+
+
+@final
+@dataclass(frozen=True)
+class Loop:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    steps : int
+        Batches, at least 1.
+    batch : int
+        Rows a batch; every row once before any row twice.
+    lr : float
+        Peak step size of AdamW, reached after a tenth of the steps, then falling to zero as a
+        cosine.
+    weight_decay : float
+        AdamW's.
+    """
+
+    steps: int = 200
+    batch: int = 32
+    lr: float = 1e-3
+    weight_decay: float = 1e-2
+
+
+def run(
+    module: nn.Module,
+    fetch: Callable[[Tensor], tuple[Tensor, Tensor]],
+    rows: int,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    loop: Loop,
+    *,
+    generator: torch.Generator,
+    groups: Sequence[dict[str, Any]] | None = None,
+    penalty: Callable[[], Tensor] | None = None,
+) -> float:
+    """Train `module` in place and leave it in evaluation mode.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    fetch : callable
+        Row numbers, shape (B,), to inputs and targets of these rows.
+    rows : int
+        Training rows.
+    loss : callable
+        Outputs and targets to a scalar.
+    loop : Loop
+    generator : torch.Generator
+        Orders the rows.
+    groups : sequence of mapping, optional
+        AdamW's parameter groups; a group's ``lr`` is its share of the loop's. All parameters that
+        ask for a gradient where left out.
+    penalty : callable, optional
+        Added to the loss of each step.
+
+    Returns
+    -------
+    float
+        Mean loss of the last tenth of the steps.
+
+    Raises
+    ------
+    ModelError
+        The loss is not finite.
+
+    References
+    ----------
+    Loshchilov and Hutter, SGDR, ICLR 2017; Decoupled Weight Decay Regularization, ICLR 2019.
+    """
+    shares = [float(group.get("lr", 1.0)) for group in groups] if groups else [1.0]
+    chosen = groups or [{"params": [p for p in module.parameters() if p.requires_grad]}]
+    optimiser = torch.optim.AdamW(
+        [{**group, "lr": loop.lr} for group in chosen], weight_decay=loop.weight_decay, fused=True
+    )
+    module.train()
+    last: list[Tensor] = []
+    for step, batch in zip(range(loop.steps), _batches(rows, loop.batch, generator), strict=False):
+        pace = loop.lr * _pace(step, loop.steps)
+        for group, share in zip(optimiser.param_groups, shares, strict=True):
+            group["lr"] = pace * share
+        inputs, targets = fetch(batch)
+        value = loss(module(inputs), targets)
+        if penalty is not None:
+            value = value + penalty()
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        if step >= loop.steps - max(1, loop.steps // 10):
+            last.append(value.detach())
+    module.eval()
+    final = float(torch.stack(last).mean())
+    if not math.isfinite(final):
+        raise ModelError(
+            f"training diverged: the loss is {final}. Try a smaller lr than {loop.lr}."
+        )
+    return final
+
+
+def _pace(step: int, steps: int) -> float:
+    warm = max(1, steps // 10)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def _batches(rows: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Shuffled rows, epoch after epoch; a short rest of an epoch begins the next one."""
+    waiting = torch.empty(0, dtype=torch.long)
+    while True:
+        while len(waiting) < min(size, rows):
+            waiting = torch.cat([waiting, torch.randperm(rows, generator=generator)])
+        yield waiting[:size]
+        waiting = waiting[size:]
