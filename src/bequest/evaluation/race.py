@@ -1,0 +1,204 @@
+"""Successive halving of transfer arms and from-scratch arms, side by side in one time budget.
+
+A arms, R repeats (one rung each), K folds, N rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core import ArmResult, Task, fingerprint
+from bequest.data.splits import folds
+from bequest.errors import BudgetTooSmall, DataError
+from bequest.evaluation.jobs import Arm
+from bequest.evaluation.replay import choose
+from bequest.evaluation.runners import Clock, Run, Runners, Track
+
+__all__ = ["RaceResult", "race"]
+
+Array = NDArray[Any]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RaceResult:
+    """What the race measured, and whom it chose.
+
+    Parameters
+    ----------
+    transfer, scratch : array, shape (A, R, N)
+        Out-of-fold score of each row; NaN where an arm was eliminated before that repeat, and
+        everywhere where it left for another reason than its scores.
+    transfer_index, scratch_index : int
+        The chosen arm of each side.
+    transfer_arms, scratch_arms : tuple of ArmResult
+        Every arm that was given, with its score, or the reason why it left.
+    metric : str
+    k : int
+        Folds per repeat.
+    folds : mapping of str to tuple of float
+        ``{"transfer", "from-scratch"}``: the metric per fold of the chosen arms.
+    splits : tuple of str
+        Fingerprint of each fold's test rows.
+    groups : array, shape (N,), or None
+    seconds : mapping of str to float
+        Time that each side took.
+    notes : tuple of str
+        What a reader must know: arms trimmed, time that ran out.
+    """
+
+    transfer: Array
+    scratch: Array
+    transfer_index: int
+    scratch_index: int
+    transfer_arms: tuple[ArmResult, ...]
+    scratch_arms: tuple[ArmResult, ...]
+    metric: str
+    k: int
+    folds: Mapping[str, tuple[float, ...]]
+    splits: tuple[str, ...]
+    groups: Array | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def race(
+    transfer: Sequence[Arm],
+    scratch: Sequence[Arm],
+    task: Task,
+    *,
+    budget: float,
+    seed: int,
+    run: Run,
+    k: int = 5,
+    repeats: int = 3,
+    clock: Clock = time.perf_counter,
+) -> RaceResult:
+    """Race the arms of both sides under the same number of settings and the same time.
+
+    Each rung is one repeat of K-fold cross-validation over all rows. After each rung the better
+    half of each side goes on, never under one arm. In the first rung, arms from the back are left
+    out where the side's time does not suffice; later the worst are eliminated. Where not even one
+    arm of a side has time for another rung, the race ends for both.
+
+    Parameters
+    ----------
+    transfer, scratch : sequence of Arm
+        The most promising first. The longer side is trimmed to the shorter.
+    task : Task
+        Its rows are split, and all of them are judged.
+    budget : float
+        Seconds for the whole race, half for each side.
+    seed : int
+        Of the splits and of every job: the seed of a job derives from it, the arm and the fold,
+        so that results do not depend on the order in which jobs run.
+    run : callable ``(jobs) -> results``
+        Calls each job and gives its result, in any order. Where it is lazy, no job is drawn after
+        the time is up.
+    k, repeats : int
+        Folds per repeat, and rungs at most.
+    clock : callable
+        Seconds.
+
+    Returns
+    -------
+    RaceResult
+
+    Raises
+    ------
+    BudgetTooSmall
+        Not even one arm of each side was through the first rung in half of the budget.
+    NotApplicable
+        No arm of a side fits the task; the reasons are listed.
+    DataError
+        A side has no arm, or the task cannot be split into K folds.
+
+    Examples
+    --------
+    >>> result = race(arms, from_scratch, task, budget=60, seed=0,
+    ...               run=lambda jobs: (job() for job in jobs))       # doctest: +SKIP
+    """
+    if not transfer or not scratch:
+        raise DataError(
+            f"a race needs an arm on each side, it got {len(transfer)} of transfer and "
+            f"{len(scratch)} from scratch."
+        )
+    if not budget > 0:
+        raise BudgetTooSmall(f"a budget of {budget} s is no time.")
+    count = min(len(transfer), len(scratch))
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    track = Track(task, folds(task, k, repeats, rng), k, seed, budget / 2, run, clock)
+    sides = (
+        Runners.at_start("transfer", transfer[:count], track),
+        Runners.at_start("from-scratch", scratch[:count], track),
+    )
+    rungs = 0
+    while rungs < repeats and _run_rung(sides, rungs):
+        rungs += 1
+    notes = _trimmed(transfer, scratch, count)
+    if rungs < repeats:
+        notes += (f"{rungs} of {repeats} repeats ran: the time did not suffice for more.",)
+    return _result(sides, rungs, track, notes)
+
+
+def _run_rung(sides: tuple[Runners, Runners], rung: int) -> bool:
+    """Run one repeat on both sides; False where the time does not allow it for both."""
+    if rung and not all(_thin_out(side, rung) for side in sides):
+        return False
+    before = [tuple(side.alive) for side in sides]
+    for side in sides:
+        side.run(rung)
+    if all(side.alive for side in sides):
+        return True
+    for side, alive in zip(sides, before, strict=True):
+        side.back_to(alive, rung)
+    return False
+
+
+def _thin_out(side: Runners, rung: int) -> bool:
+    """Keep the better half, or fewer where the time is short; False where it is for none."""
+    side.rank(rung)
+    side.keep((len(side.alive) + 1) // 2, f"eliminated after repeat {rung}")
+    fitting = side.fitting(rung)
+    side.keep(max(fitting, 1), f"eliminated after repeat {rung}, as time was short")
+    return fitting > 0
+
+
+def _trimmed(transfer: Sequence[Arm], scratch: Sequence[Arm], count: int) -> tuple[str, ...]:
+    if len(transfer) == len(scratch):
+        return ()
+    return (
+        f"{len(transfer)} arms of transfer and {len(scratch)} from scratch were given: the first "
+        f"{count} of each ran.",
+    )
+
+
+def _result(
+    sides: tuple[Runners, Runners], rungs: int, track: Track, notes: tuple[str, ...]
+) -> RaceResult:
+    transfer, scratch = (side.eligible(rungs) for side in sides)
+    everyone = np.ones((1, len(track.task)))
+    chosen = [int(choose(scores, everyone)[0]) for scores in (transfer, scratch)]
+    return RaceResult(
+        transfer=transfer,
+        scratch=scratch,
+        transfer_index=chosen[0],
+        scratch_index=chosen[1],
+        transfer_arms=sides[0].results(rungs),
+        scratch_arms=sides[1].results(rungs),
+        metric=track.task.metric_name,
+        k=track.k,
+        folds={
+            side.side: side.per_fold(arm, rungs) for side, arm in zip(sides, chosen, strict=True)
+        },
+        splits=tuple(fingerprint(np.sort(test)) for _, test in track.splits[: rungs * track.k]),
+        groups=track.task.groups,
+        seconds={side.side: side.spent for side in sides},
+        notes=notes,
+    )
