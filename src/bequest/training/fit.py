@@ -20,9 +20,14 @@ from bequest.frameworks.encoders import Encoder
 from bequest.training.augment import AUGMENTATIONS
 from bequest.training.loop import Loop, run
 
-__all__ = ["fit_network", "seeded", "target_scale"]
+__all__ = ["fit_network", "seeded", "steps_for", "target_scale"]
 
 IN_MEMORY = 2**31  # bytes of encoded inputs that are kept for all the steps
+
+
+def steps_for(rows: int, batch: int) -> int:
+    """Batches that this many rows ask for: 30 passes, but 200 at least and 3,000 at most."""
+    return int(np.clip(30 * rows / batch, 200, 3000))
 
 
 @contextmanager

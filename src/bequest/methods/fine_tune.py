@@ -1,0 +1,199 @@
+"""Fine-tune: every parameter from the source, then trained on the target.
+
+N samples, D features, C classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bequest.core import Model, Task, TransferMethod
+from bequest.errors import NotApplicable
+from bequest.frameworks.encoders import fit_encoder
+from bequest.frameworks.torch_model import TorchModel
+from bequest.methods.head import new_head, probe_head
+from bequest.methods.made import made, needs_source
+from bequest.training import Loop, fit_network, seeded
+from bequest.training.fit import steps_for, target_scale
+
+__all__ = ["FineTune"]
+
+
+@final
+@dataclass(frozen=True)
+class FineTune(TransferMethod):
+    """Start every parameter at the source's value, then train on the target.
+
+    The head is kept where the classes are the same; else it is new, but for the rows of the
+    classes that both know.
+
+    Parameters
+    ----------
+    lr : float
+        Peak step size of the head; a layer's is ``lr * decay ** (layers between it and the head)``.
+    steps : int or None
+        Batches; None: as many as the rows ask for.
+    probe_first : bool
+        LP-FT: a linear probe gives the head before everything is tuned.
+    pull : float
+        L2-SP: weight of half the squared distance of the body from the source.
+    decay : float
+        Layer-wise decay of the step size, above 0 and at most 1.
+    freeze : float
+        Share of the layers, from the input on, that stay as they are, 0 to 1.
+    augment : {"none", "shift", "flip"}
+        For images.
+
+    References
+    ----------
+    Yosinski et al., NeurIPS 2014; LP-FT: Kumar et al., ICLR 2022; L2-SP: Li, Grandvalet and
+    Davoine, ICML 2018; layer-wise decay: Howard and Ruder, ACL 2018.
+
+    Examples
+    --------
+    >>> import bequest as bq
+    >>> near = bq.Task.from_arrays(np.eye(4), ["a", "b", "a", "b"], name="near")
+    >>> source = bq.train(near, net="mlp")
+    >>> task = bq.Task.from_arrays(np.eye(4), ["a", "a", "c", "c"], name="far")
+    >>> model = FineTune(steps=5).fit(source, task, rng=np.random.default_rng(0))
+    >>> model.classes, model.card.moved[-1]["rule"]
+    (('a', 'c'), 'rows of 1 shared class')
+    """
+
+    name: ClassVar[str] = "fine-tune"
+    citation: ClassVar[str] = (
+        "@inproceedings{yosinski2014transferable, title={How transferable are features in deep "
+        "neural networks?}, author={Yosinski, Jason and Clune, Jeff and Bengio, Yoshua and Lipson, "
+        "Hod}, booktitle={NeurIPS}, year={2014}}"
+    )
+    lr: float = 1e-3
+    steps: int | None = None
+    probe_first: bool = False
+    pull: float = 0.0
+    decay: float = 1.0
+    freeze: float = 0.0
+    augment: str = "none"
+
+    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
+        """The source must be a torch network with a last linear layer, and read the inputs."""
+        refused = needs_source(source, task)
+        if refused is not None:
+            return refused
+        if not isinstance(source, TorchModel):
+            return NotApplicable("fine-tuning needs a torch network; this source is none.")
+        if not source.head:
+            return NotApplicable("the source has no last linear layer to put a new head in.")
+        if self.augment != "none" and task.modality != "image":
+            return NotApplicable(f"{self.augment} is for images, not {task.modality} inputs.")
+        return None
+
+    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+        """Copy the source, give it the target's head, train."""
+        refused = self.applies(source, task)
+        if refused is not None or not isinstance(source, TorchModel):
+            raise refused or NotApplicable("fine-tuning needs a torch network.")
+        encoder = source.encoder or fit_encoder(task.inputs)
+        with seeded(rng) as generator:
+            module = copy.deepcopy(source.module)
+            rule = new_head(module, source, task)
+            if self.probe_first:
+                rule = probe_head(module, source, task)
+            origin = {name: value.detach().clone() for name, value in module.named_parameters()}
+            loop = Loop(steps=self.steps or steps_for(len(task), 32), lr=self.lr)
+            fit_network(
+                module,
+                task,
+                encoder,
+                loop,
+                generator=generator,
+                augment=self.augment,
+                groups=self._groups(module, source.head),
+                penalty=_pull(module, origin, source.head, self.pull) if self.pull else None,
+            )
+        module.requires_grad_(True)
+        model = TorchModel(
+            module,
+            spec=source.spec,
+            classes=task.classes,
+            card=source.card,
+            encoder=encoder,
+            structure=_structure(source, module),
+            head=source.head,
+            target_scale=target_scale(task),
+        )
+        return made(model, self, source, task, _moved(module, source.head, rule))
+
+    def _groups(self, module: nn.Module, head: str) -> list[dict[str, Any]]:
+        """One group a layer, from the head backwards; the frozen ones are left out."""
+        layers: dict[str, list[nn.Parameter]] = {}
+        for name, weight in module.named_parameters():
+            layers.setdefault(name.rpartition(".")[0], []).append(weight)
+        body = [name for name in layers if name != head]
+        frozen = set(body[: round(self.freeze * len(body))])
+        groups: list[dict[str, Any]] = [{"params": layers[head], "lr": 1.0}]
+        for distance, name in enumerate(reversed(body), start=1):
+            if name in frozen:
+                for weight in layers[name]:
+                    weight.requires_grad_(False)
+            else:
+                groups.append({"params": layers[name], "lr": self.decay**distance})
+        return groups
+
+    @classmethod
+    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+        """Plain, after a probe, pulled to the source, decayed, partly frozen, and augmented."""
+        arms = [
+            cls(probe_first=True, lr=5e-4),
+            cls(lr=2e-3),
+            cls(lr=1e-3, pull=0.01),
+            cls(lr=1e-3, decay=0.7),
+            cls(lr=2e-3, freeze=0.5),
+        ]
+        if task.modality == "image":
+            arms.insert(2, cls(probe_first=True, lr=1e-3, augment="shift"))
+        return tuple(arms)
+
+
+def _pull(
+    module: nn.Module, origin: Mapping[str, Tensor], head: str, weight: float
+) -> Callable[[], Tensor]:
+    body = [
+        (value, origin[name])
+        for name, value in module.named_parameters()
+        if name.rpartition(".")[0] != head
+    ]
+
+    def penalty() -> Tensor:
+        return 0.5 * weight * torch.stack([((a - b) ** 2).sum() for a, b in body]).sum()
+
+    return penalty
+
+
+def _structure(source: TorchModel, module: nn.Module) -> Mapping[str, Any]:
+    """The source's, with as many outputs as the new head has."""
+    structure = dict(source.structure)
+    outputs = module.get_parameter(f"{source.head}.weight").shape[0]
+    if "net" in structure:
+        return {**structure, "config": {**structure["config"], "outputs": outputs}}
+    same = outputs == source.module.get_parameter(f"{source.head}.weight").shape[0]
+    return structure if same else {}
+
+
+def _moved(module: nn.Module, head: str, rule: str) -> list[dict[str, Any]]:
+    layers: dict[str, int] = {}
+    for name, weight in module.named_parameters():
+        layer = name.rpartition(".")[0]
+        layers[layer] = layers.get(layer, 0) + weight.numel()
+    body = [
+        {"part": layer, "numbers": numbers, "rule": "copied, then tuned"}
+        for layer, numbers in layers.items()
+        if layer != head
+    ]
+    return [*body, {"part": head, "numbers": layers[head], "rule": rule}]

@@ -1,0 +1,177 @@
+"""From scratch: the baseline that every transfer is held against.
+
+N samples, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product, zip_longest
+from typing import Any, ClassVar, Literal, Self, final
+
+import numpy as np
+
+from bequest.core import Card, Model, Task, TransferMethod
+from bequest.errors import DataError, NotApplicable
+from bequest.frameworks.encoders import TableEncoder, fit_encoder
+from bequest.frameworks.networks import build
+from bequest.frameworks.sklearn_model import SklearnModel
+from bequest.frameworks.torch_model import TorchModel
+from bequest.methods.made import made
+from bequest.training import Loop, fit_network, seeded
+from bequest.training.estimators import boosting_estimator, linear_estimator
+from bequest.training.fit import steps_for, target_scale
+
+__all__ = ["FromScratch"]
+
+Net = Literal["auto", "linear", "boosting", "mlp", "resnet"]
+
+
+@final
+@dataclass(frozen=True)
+class FromScratch(TransferMethod):
+    """Train on the target alone.
+
+    Parameters
+    ----------
+    net : {"auto", "linear", "boosting", "mlp", "resnet"}
+        auto: a residual network for images, boosting for tables, a perceptron for vectors.
+    lr : float
+        Peak step size of a network.
+    steps : int or None
+        Batches for a network; None: as many as the rows ask for.
+    width : int
+        Channels of the residual network's first stage (a multiple of 8), or units of each of the
+        perceptron's two layers over eight.
+    augment : {"none", "shift", "flip"}
+        For images.
+    strength : float
+        Inverse of the linear model's regularisation.
+    leaf : int
+        Least rows in a leaf of boosting.
+
+    References
+    ----------
+    He, Girshick and Dollár, Rethinking ImageNet Pre-training, ICCV 2019.
+
+    Examples
+    --------
+    >>> import bequest as bq
+    >>> task = bq.Task.from_arrays([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"])
+    >>> model = FromScratch(net="linear").fit(None, task, rng=np.random.default_rng(0))
+    >>> model.predict([[9.0]]).tolist()
+    ['b']
+    """
+
+    name: ClassVar[str] = "from-scratch"
+    citation: ClassVar[str] = (
+        "@inproceedings{he2019rethinking, title={Rethinking ImageNet pre-training}, author={He, "
+        "Kaiming and Girshick, Ross and Doll{\\'a}r, Piotr}, booktitle={ICCV}, year={2019}}"
+    )
+    net: Net = "auto"
+    lr: float = 2e-3
+    steps: int | None = None
+    width: int = 16
+    augment: str = "none"
+    strength: float = 0.1
+    leaf: int = 5
+
+    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
+        """A residual network needs images, boosting needs columns; a source is not looked at."""
+        if self._net(task) == "resnet" and task.modality != "image":
+            return NotApplicable(f"a residual network needs images, not {task.modality} inputs.")
+        if self._net(task) == "boosting" and task.modality == "image":
+            return NotApplicable("boosting needs columns, not images.")
+        return None
+
+    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+        """Fit the encoder and the model on the task's rows."""
+        refused = self.applies(source, task)
+        if refused is not None:
+            raise refused
+        net = self._net(task)
+        model = (
+            self._network(net, task, rng)
+            if net in ("mlp", "resnet")
+            else self._estimator(net, task, rng)
+        )
+        return made(model, self, None, task)
+
+    def _net(self, task: Task) -> Net:
+        if self.net != "auto":
+            return self.net
+        choice: dict[str, Net] = {"image": "resnet", "table": "boosting", "vector": "mlp"}
+        return choice[task.modality]
+
+    def _network(self, net: Net, task: Task, rng: np.random.Generator) -> TorchModel:
+        encoder = fit_encoder(task.inputs)
+        config = self._config(net, task, encoder)
+        rows = len(task)
+        loop = Loop(steps=self.steps or steps_for(rows, 32), lr=self.lr)
+        with seeded(rng) as generator:
+            module = build(net, config)
+            fit_network(module, task, encoder, loop, generator=generator, augment=self.augment)
+        return TorchModel(
+            module,
+            spec=task.spec,
+            classes=task.classes,
+            card=Card(),
+            encoder=encoder,
+            structure={"net": net, "config": config},
+            target_scale=target_scale(task),
+        )
+
+    def _config(self, net: Net, task: Task, encoder: Any) -> dict[str, Any]:
+        outputs = len(task.classes) or 1
+        if net == "resnet":
+            channels, height, _ = task.spec.shape or (0, 0, 0)
+            widths = [self.width, 2 * self.width, 4 * self.width]
+            stem = 2 if height >= 24 else 1
+            return {"channels": channels, "outputs": outputs, "widths": widths, "stem": stem}
+        widths = [8 * self.width, 8 * self.width]
+        if isinstance(encoder, TableEncoder):
+            numbers, levels = encoder.n_numbers, list(encoder.cardinalities)
+            return {
+                "numbers": numbers,
+                "outputs": outputs,
+                "categories": levels,
+                "widths": widths,
+                "embedding": 8,
+            }
+        if task.modality == "image":
+            raise DataError("a perceptron reads vectors or tables: flatten the images first.")
+        return {"numbers": len(encoder.mean), "outputs": outputs, "widths": widths}
+
+    def _estimator(self, net: Net, task: Task, rng: np.random.Generator) -> SklearnModel:
+        encoder = fit_encoder(task.inputs)
+        encoded = encoder.encode(task.inputs).reshape(len(task), -1)
+        codes = len(encoder.cardinalities) if isinstance(encoder, TableEncoder) else 0
+        if net == "boosting":
+            categorical = [place >= encoded.shape[1] - codes for place in range(encoded.shape[1])]
+            estimator = boosting_estimator(task, self.leaf, categorical, int(rng.integers(2**31)))
+        else:
+            estimator = linear_estimator(task, self.strength, codes)
+        estimator.fit(encoded, task.labels)
+        return SklearnModel(
+            estimator, spec=task.spec, classes=task.classes, card=Card(), encoder=encoder
+        )
+
+    @classmethod
+    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+        """Every family that fits the inputs, at several settings, the families in turn."""
+        families = [
+            [cls(net="linear", strength=strength) for strength in (0.1, 1.0, 0.01, 10.0, 0.001)]
+        ]
+        rates = (2e-3, 5e-3, 5e-4)
+        if task.modality == "image":
+            grid = product(rates, ("none", "shift"), (16, 32))
+            nets = [cls(net="resnet", lr=lr, augment=a, width=w) for lr, a, w in grid]
+            families.insert(0, nets)
+        else:
+            families.insert(0, [cls(net="boosting", leaf=leaf) for leaf in (5, 10, 20, 2)])
+            grid_mlp = product(rates, (16, 4))
+            families.append([cls(net="mlp", lr=lr, width=width) for lr, width in grid_mlp])
+        if task.kind == "regression":
+            families = [arms[:1] if arms[0].net == "linear" else arms for arms in families]
+        turns = zip_longest(*families)
+        return tuple(arm for turn in turns for arm in turn if arm is not None)

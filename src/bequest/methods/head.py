@@ -1,0 +1,99 @@
+"""The head of a network that changes its classes.
+
+D features, C classes of the target.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bequest.core import Task
+from bequest.frameworks.torch_model import TorchModel
+from bequest.methods.made import matched
+from bequest.training.estimators import linear_estimator
+from bequest.training.fit import target_scale
+
+__all__ = ["new_head", "probe_head"]
+
+
+def new_head(module: nn.Module, source: TorchModel, task: Task) -> str:
+    """Give `module`, a copy of the source's, the target's head; say where its rows come from.
+
+    Rows of classes that both know are the source's; the others start as torch's linear layer does.
+    A regression keeps its row, brought to the target's scale.
+    """
+    layer = module.get_submodule(source.head)
+    old = module.get_parameter(f"{source.head}.weight").detach()
+    old_bias = _bias(layer, old)
+    if task.kind == "regression" and not source.classes and len(old) == 1:
+        return _rescaled(layer, old, old_bias, source.target_scale, target_scale(task))
+    known = source.classes if len(source.classes) == len(old) else ()
+    places = [matched(label, known) for label in task.classes] or [None]
+    bound = 1.0 / math.sqrt(old.shape[1])
+    weight = torch.empty(len(places), old.shape[1]).uniform_(-bound, bound)
+    bias = torch.zeros(len(places))
+    for row, place in enumerate(places):
+        if place is not None:
+            weight[row], bias[row] = old[place], old_bias[place]
+    _set(layer, weight, bias)
+    shared = sum(place is not None for place in places)
+    if not shared:
+        return "new"
+    if shared == len(places) == len(old):
+        return "copied, then tuned"
+    return f"rows of {shared} shared class{'es' if shared > 1 else ''}"
+
+
+def probe_head(module: nn.Module, source: TorchModel, task: Task) -> str:
+    """Give `module` the head that a linear probe finds on the source's features."""
+    features = source.features(task.inputs).astype(np.float64)
+    mean, scale = target_scale(task)
+    estimator = linear_estimator(task, 0.1)
+    regression = task.kind == "regression"
+    estimator.fit(features, (task.targets - mean) / scale if regression else task.targets)
+    if not hasattr(estimator[-1] if hasattr(estimator, "steps") else estimator, "coef_"):
+        return "new"  # a fold with one class only: there is nothing to probe
+    scaler, linear = estimator[0], estimator[-1]
+    coefficients = np.atleast_2d(linear.coef_)
+    intercepts = np.atleast_1d(linear.intercept_)
+    if not regression and len(coefficients) == 1:
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercepts = np.concatenate([-intercepts, intercepts]) / 2
+    weight = coefficients / scaler.scale_
+    bias = intercepts - weight @ scaler.mean_
+    layer = module.get_submodule(source.head)
+    full = torch.zeros(len(task.classes) or 1, weight.shape[1])
+    full_bias = torch.full((len(full),), float(bias.min()) - 5.0)
+    rows = torch.as_tensor(linear.classes_ if not regression else [0])
+    full[rows] = torch.as_tensor(weight, dtype=torch.float32)
+    full_bias[rows] = torch.as_tensor(bias, dtype=torch.float32)
+    _set(layer, full, full_bias)
+    return "a linear probe's, then tuned"
+
+
+def _bias(layer: nn.Module, weight: Tensor) -> Tensor:
+    bias = getattr(layer, "bias", None)
+    return torch.zeros(len(weight)) if bias is None else bias.detach()
+
+
+def _rescaled(
+    layer: nn.Module,
+    weight: Tensor,
+    bias: Tensor,
+    old: tuple[float, float],
+    new: tuple[float, float],
+) -> str:
+    """The same values in the target's unit: (w x + b) * old + mean stays what it was."""
+    _set(layer, weight * old[1] / new[1], (bias * old[1] + old[0] - new[0]) / new[1])
+    return "copied, brought to the target's scale, then tuned"
+
+
+def _set(layer: nn.Module, weight: Tensor, bias: Tensor) -> None:
+    layer.weight = nn.Parameter(weight.clone())
+    layer.bias = nn.Parameter(bias.clone())
+    if isinstance(layer, nn.Linear):
+        layer.out_features = len(weight)

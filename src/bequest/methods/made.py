@@ -1,0 +1,73 @@
+"""What the methods share: the checks before, and the card after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bequest.core import Label, Model, Task, TransferMethod
+from bequest.core.card import Card
+from bequest.errors import NotApplicable
+
+__all__ = ["made", "matched", "needs_source", "task_card"]
+
+
+def needs_source(source: Model | None, task: Task) -> NotApplicable | None:
+    """None where there is a source that reads the task's inputs."""
+    if source is None:
+        return NotApplicable("this method needs a source.")
+    return source.applies(task)
+
+
+def matched(label: Label, classes: Sequence[Label]) -> int | None:
+    """Place of `label` among `classes`: the same value, else the same word but for case.
+
+    Examples
+    --------
+    >>> matched("Healthy", ("ill", "healthy")), matched(3, ("1", "2"))
+    (1, None)
+    """
+    if label in classes:
+        return list(classes).index(label)
+    words = [str(other).strip().casefold() for other in classes]
+    word = str(label).strip().casefold()
+    return words.index(word) if words.count(word) == 1 else None
+
+
+def task_card(task: Task) -> dict[str, Any]:
+    """What a card says of the task that a model was trained on."""
+    said: dict[str, Any] = {
+        "name": task.name,
+        "fingerprint": task.fingerprint,
+        "kind": task.kind,
+        "metric": task.metric_name,
+        "rows": len(task),
+        "modality": task.modality,
+    }
+    if task.classes:
+        counts = np.bincount(task.targets, minlength=len(task.classes))
+        said["classes"] = list(task.classes)
+        said["class_shares"] = [float(share) for share in counts / len(task)]
+    return said
+
+
+def made(
+    model: Model,
+    method: TransferMethod,
+    source: Model | None,
+    task: Task,
+    moved: Sequence[Mapping[str, Any]] = (),
+) -> Model:
+    """The model under a card that says how it was made, from what, on what."""
+    card = Card(
+        name=f"{task.name} ({method.name})",
+        task=task_card(task),
+        parents=(source.name,) if source is not None else (),
+        moved=tuple(moved),
+        method=method.name,
+        settings=method.settings(),
+        licence=source.card.licence if source is not None else "",
+    )
+    return model.with_card(card)

@@ -1,0 +1,103 @@
+"""scikit-learn's learners as small models of vectors.
+
+N samples, D numbers, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from bequest.core import Card, InputSpec, Task
+from bequest.frameworks.sklearn_model import SklearnModel
+
+__all__ = ["boosting_estimator", "linear_estimator", "vector_model"]
+
+Array = NDArray[Any]
+ALPHAS = tuple(10.0**power for power in np.arange(-2.0, 4.5, 0.5))
+
+
+def linear_estimator(task: Task, strength: float, codes: int = 0) -> Any:
+    """Logistic regression at a given strength, or ridge at the strength that leave-one-out picks.
+
+    Parameters
+    ----------
+    task : Task
+        Tells the kind and how many classes have rows.
+    strength : float
+        Inverse of the regularisation, scikit-learn's C; regression needs none.
+    codes : int
+        How many of the last columns are codes of categories: each level becomes a column.
+
+    References
+    ----------
+    Hoerl and Kennard, Ridge Regression, Technometrics 1970.
+    """
+    if task.kind == "regression":
+        return make_pipeline(_columns(codes), RidgeCV(alphas=ALPHAS))
+    if len(np.unique(task.targets)) < 2:
+        return DummyClassifier(strategy="prior")  # a fold may hold one class only
+    return make_pipeline(_columns(codes), LogisticRegression(C=strength, max_iter=2000))
+
+
+def _columns(codes: int) -> Any:
+    if not codes:
+        return StandardScaler()
+    levels = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    return ColumnTransformer(
+        [("numbers", StandardScaler(), slice(0, -codes)), ("codes", levels, slice(-codes, None))]
+    )
+
+
+def boosting_estimator(task: Task, leaf: int, categorical: list[bool], seed: int) -> Any:
+    """Histogram gradient boosting of shallow trees.
+
+    Parameters
+    ----------
+    task : Task
+    leaf : int
+        Least rows in a leaf.
+    categorical : list of bool, length D
+        Which columns hold codes.
+    seed : int
+
+    References
+    ----------
+    Ke et al., LightGBM, NeurIPS 2017.
+    """
+    if task.kind == "classification" and len(np.unique(task.targets)) < 2:
+        return DummyClassifier(strategy="prior")
+    kind = (
+        HistGradientBoostingRegressor
+        if task.kind == "regression"
+        else HistGradientBoostingClassifier
+    )
+    return kind(
+        max_iter=100,
+        learning_rate=0.1,
+        max_leaf_nodes=15,
+        min_samples_leaf=leaf,
+        l2_regularization=1.0,
+        categorical_features=categorical if any(categorical) else None,
+        early_stopping=False,
+        random_state=seed,
+    )
+
+
+def vector_model(estimator: Any, matrix: Array, task: Task) -> SklearnModel:
+    """Fit `estimator` on a matrix (N, D) and the task's targets, and name its classes."""
+    estimator.fit(matrix, task.labels)
+    return SklearnModel(
+        estimator,
+        spec=InputSpec("vector", (matrix.shape[1],)),
+        classes=task.classes,
+        card=Card(),
+    )
