@@ -6,20 +6,19 @@ Shapes: N samples, D features, C channels, H and W pixels.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, final, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bequest.core.table import Table, frame_columns
 from bequest.errors import DataError, NotApplicable
-from bequest.optional import need
 
 __all__ = ["InputSpec", "Inputs", "Modality", "Table", "as_inputs", "fingerprint", "spec_of"]
 
 Modality = Literal["vector", "table", "image"]
-ColumnKind = Literal["number", "category", "date"]
 
 
 @runtime_checkable
@@ -28,82 +27,6 @@ class Inputs(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, rows: Any, /) -> Any: ...
-
-
-@final
-class Table:
-    """Named columns of one length.
-
-    Parameters
-    ----------
-    columns : mapping of str to array, each of shape (N,)
-        Numbers (and booleans) become float64 with NaN where missing; dates become
-        ``datetime64[us]`` with NaT; everything else becomes strings in an object array with None.
-
-    Raises
-    ------
-    DataError
-        The columns differ in length.
-
-    Examples
-    --------
-    >>> table = Table({"age": [61, None], "ward": ["a", "b"]})
-    >>> table.kinds
-    {'age': 'number', 'ward': 'category'}
-    >>> table[[1]].columns["ward"].tolist()
-    ['b']
-    """
-
-    __slots__ = ("columns",)
-
-    def __init__(self, columns: Mapping[str, Any]) -> None:
-        self.columns: dict[str, NDArray[Any]] = {
-            str(name): _column(values) for name, values in columns.items()
-        }
-        lengths = {name: len(values) for name, values in self.columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise DataError(f"the columns of a table differ in length: {lengths}.")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns' names, in order."""
-        return tuple(self.columns)
-
-    @property
-    def kinds(self) -> dict[str, ColumnKind]:
-        """Each column's kind: number, category or date."""
-        kinds: dict[str, ColumnKind] = {"f": "number", "M": "date", "O": "category"}
-        return {name: kinds[values.dtype.kind] for name, values in self.columns.items()}
-
-    def select(self, names: Sequence[str]) -> Table:
-        """The same rows, only these columns, in this order."""
-        return Table({name: self.columns[name] for name in names})
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()))) if self.columns else 0
-
-    def __getitem__(self, rows: Any) -> Table:
-        return Table({name: values[rows] for name, values in self.columns.items()})
-
-    def __repr__(self) -> str:
-        return f"Table({len(self)} rows, {', '.join(self.names)})"
-
-
-def _column(values: Any) -> NDArray[Any]:
-    array = np.asarray(values)
-    if array.dtype.kind in "fiub":
-        return array.astype(np.float64)
-    if array.dtype.kind == "M":
-        return array.astype("datetime64[us]")
-    objects = array.astype(object)
-    known = [value for value in objects if not _missing(value)]
-    if known and all(isinstance(v, int | float | np.number | np.bool_) for v in known):
-        return np.array([np.nan if _missing(v) else float(v) for v in objects], dtype=np.float64)
-    return np.array([None if _missing(v) else str(v) for v in objects], dtype=object)
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 @final
@@ -187,25 +110,33 @@ def as_inputs(samples: Any) -> Inputs:
     if isinstance(samples, Mapping):
         return Table(samples)
     if hasattr(samples, "__dataframe__") or hasattr(samples, "__arrow_c_stream__"):
-        return _table_from_frame(samples)
-    if hasattr(samples, "detach"):
-        samples = samples.detach().cpu().numpy()
-    if hasattr(samples, "toarray"):
-        samples = samples.toarray()
-    try:
-        array = np.asarray(samples, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the inputs are not numbers: {error}.") from error
+        return Table(frame_columns(samples))
+    if hasattr(samples, "collect_schema"):
+        raise DataError(f"a {type(samples).__name__} holds no rows yet: call .collect() first.")
+    array = _float_array(samples)
+    if array.ndim == 3:
+        raise DataError(
+            f"inputs of shape {array.shape} lack one dimension: images have shape (N, C, H, W); "
+            "for grey ones, X[:, None] adds C."
+        )
     if array.ndim not in (2, 4):
         raise DataError(f"inputs must have shape (N, D) or (N, C, H, W), these have {array.shape}.")
     return array
 
 
-def _table_from_frame(frame: Any) -> Table:
-    narwhals = need("narwhals", extra="", purpose="reading DataFrames")
-    native = narwhals.from_native(frame, eager_only=True)
-    names = list(native.columns)
-    return Table({name: native[name].to_numpy() for name in names})
+def _float_array(samples: Any) -> NDArray[np.float32]:
+    try:
+        if hasattr(samples, "detach"):
+            samples = samples.detach().cpu().numpy()
+        if hasattr(samples, "toarray"):
+            samples = samples.toarray()
+        array = np.asarray(samples)
+        if array.dtype.kind == "c":
+            raise TypeError(f"they are {array.dtype}")
+        with np.errstate(over="ignore"):  # beyond 3.4e38 becomes inf, which loaders refuse
+            return array.astype(np.float32, copy=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the inputs are not numbers: {error}.") from error
 
 
 def fingerprint(*parts: Any) -> str:
@@ -232,7 +163,9 @@ def _feed(digest: Any, part: Any) -> None:
     elif isinstance(part, np.ndarray) and part.dtype.kind != "O":
         digest.update(f"{part.dtype.str}{part.shape}".encode())
         digest.update(np.ascontiguousarray(part).tobytes())
-    elif isinstance(part, np.ndarray | tuple | list):
+    elif isinstance(part, np.ndarray):
+        digest.update(f"O{part.shape}{part.tolist()!r}".encode())
+    elif isinstance(part, tuple | list):
         digest.update(f"[{len(part)}".encode())
         for item in part:
             _feed(digest, item)

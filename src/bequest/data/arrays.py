@@ -1,0 +1,123 @@
+"""Two arrays become a task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core.inputs import Inputs, as_inputs
+from bequest.core.metric import Kind, metric_named
+from bequest.core.table import is_missing, plain_array
+from bequest.core.task import Task
+from bequest.data.labels import encode_known, read_labels
+from bequest.errors import DataError
+
+__all__ = ["check_groups", "task_from_arrays"]
+
+COLOURS = (1, 3, 4)  # sizes of a last axis that is rather channels than width
+
+
+def task_from_arrays(
+    X: Any,
+    y: Any,
+    *,
+    kind: Kind | None = None,
+    metric: str | None = None,
+    groups: Any = None,
+    test: tuple[Any, Any] | None = None,
+    name: str = "arrays",
+) -> Task:
+    """Wrap two arrays; see `bequest.Task.from_arrays`, which calls this.
+
+    Examples
+    --------
+    >>> task = task_from_arrays([[0.0, 1.0], [1.0, 0.0]], ["no", "yes"])
+    >>> task.inputs.dtype, task.classes
+    (dtype('float32'), ('no', 'yes'))
+    """
+    inputs = _finite_inputs(X, "the inputs")
+    labels = read_labels(y, kind=kind)
+    _same_length(inputs, labels.targets, "inputs")
+    task = Task(
+        inputs=inputs,
+        targets=labels.targets,
+        kind=labels.kind,
+        classes=labels.classes,
+        metric_name=metric_named(metric, labels.kind).name,
+        name=name,
+        groups=None if groups is None else check_groups(groups, len(labels.targets)),
+    )
+    return task if test is None else _with_test(task, test)
+
+
+def _with_test(task: Task, test: tuple[Any, Any]) -> Task:
+    try:
+        held_X, held_y = test
+    except (TypeError, ValueError) as error:
+        raise DataError(f"test is a pair (X, y), not a {type(test).__name__}.") from error
+    inputs = _finite_inputs(held_X, "the held-out inputs")
+    targets = encode_known(held_y, task.kind, task.classes)
+    _same_length(inputs, targets, "held-out inputs")
+    return task.with_test(
+        Task(inputs, targets, task.kind, task.classes, task.metric_name, f"{task.name} (held out)")
+    )
+
+
+def _finite_inputs(samples: Any, what: str) -> Inputs:
+    inputs = as_inputs(samples)
+    if isinstance(inputs, np.ndarray):
+        _check_array(inputs, samples, what)
+    return inputs
+
+
+def _check_array(array: NDArray[Any], samples: Any, what: str) -> None:
+    if 0 in array.shape:
+        raise DataError(f"{what} are empty: their shape is {array.shape}.")
+    if array.ndim == 4 and array.shape[3] in COLOURS and array.shape[1] not in COLOURS:
+        raise DataError(
+            f"{what} of shape {array.shape} have their channels last; (N, C, H, W) is wanted: "
+            "X.transpose(0, 3, 1, 2)."
+        )
+    bad = ~np.isfinite(array)
+    if bad.any():
+        rows = np.flatnonzero(bad.reshape(len(array), -1).any(axis=1))
+        raise DataError(
+            f"{what} have {int(bad.sum())} numbers that are missing, infinite or beyond float32 "
+            f"(3e38), in {len(rows)} of {len(array)} rows, the first in row {rows[0]} counted from "
+            "0. Fill them, leave those rows out, or use Task.from_table, which takes missing cells."
+        )
+
+
+def _same_length(inputs: Inputs, targets: NDArray[Any], what: str) -> None:
+    if len(inputs) != len(targets):
+        raise DataError(f"there are {len(inputs)} {what} and {len(targets)} labels.")
+
+
+def check_groups(groups: Any, rows: int) -> NDArray[Any]:
+    """Group names as an array, one per row.
+
+    Parameters
+    ----------
+    groups : array-like, shape (N,)
+    rows : int
+        N.
+
+    Raises
+    ------
+    DataError
+        Another length, or a row without a group.
+
+    Examples
+    --------
+    >>> check_groups(["ann", "bob", "ann"], 3).tolist()
+    ['ann', 'bob', 'ann']
+    """
+    array = plain_array(groups)
+    if array.shape != (rows,):
+        raise DataError(f"groups have shape {array.shape}, ({rows},) is wanted: one per row.")
+    missing = np.flatnonzero([is_missing(value) for value in array])
+    if len(missing):
+        raise DataError(f"{len(missing)} of {rows} rows have no group, the first is {missing[0]}.")
+    return array

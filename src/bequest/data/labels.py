@@ -1,0 +1,222 @@
+"""Labels: what kind of task they make, and their encoding as class indices or values.
+
+N rows, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core.metric import Kind
+from bequest.core.table import is_missing, plain_array
+from bequest.core.task import Label
+from bequest.errors import DataError
+
+__all__ = ["Labels", "encode_known", "read_labels"]
+
+Array = NDArray[Any]
+MOST_CLASSES = 20  # distinct whole numbers, up to which numbers are taken as classes
+SHOWN = 5  # rows or labels that a message names
+
+
+@final
+@dataclass(frozen=True)
+class Labels:
+    """Labels as a task holds them.
+
+    Parameters
+    ----------
+    kind : {"classification", "regression"}
+    classes : tuple of str, int, float or bool
+        Sorted; empty for regression.
+    targets : array, shape (N,)
+        int64 indices into `classes`, or float64 values.
+    """
+
+    kind: Kind
+    classes: tuple[Label, ...]
+    targets: Array
+
+
+def read_labels(values: Any, *, kind: Kind | None = None) -> Labels:
+    """Check labels, tell their kind and encode them.
+
+    Parameters
+    ----------
+    values : array-like, shape (N,) or (N, 1)
+        Text, booleans or numbers, of numpy, torch, Arrow or a DataFrame.
+    kind : {"classification", "regression"}, optional
+        Told from the labels where left out: text, booleans and up to 20 distinct whole numbers
+        are classes.
+
+    Returns
+    -------
+    Labels
+        Classes are plain Python values; whole numbers are `int` even where the array holds floats.
+
+    Raises
+    ------
+    DataError
+        No rows; a label is missing or infinite; text and numbers are mixed; all labels are the
+        same; or they cannot be of that kind.
+
+    Examples
+    --------
+    >>> read_labels(["ill", "well", "ill"]).classes
+    ('ill', 'well')
+    >>> read_labels([0.5, 2.25, 1.0]).kind
+    'regression'
+    """
+    if kind not in (None, "classification", "regression"):
+        raise DataError(f"kind is {kind!r}; it must be 'classification' or 'regression'.")
+    array = _checked(values)
+    if kind is None:
+        kind = _told_kind(array)
+    if kind == "regression":
+        return Labels("regression", (), _values(array))
+    return _classes(array)
+
+
+def encode_known(values: Any, kind: Kind, classes: tuple[Label, ...]) -> Array:
+    """Encode labels of rows held out, whose classes are known.
+
+    Parameters
+    ----------
+    values : array-like, shape (N,)
+    kind, classes
+        As in `Labels`.
+
+    Returns
+    -------
+    array, shape (N,)
+        int64 indices into `classes`, or float64 values.
+
+    Raises
+    ------
+    DataError
+        As `read_labels`; or a label is none of `classes`.
+
+    Examples
+    --------
+    >>> encode_known(["well", "ill"], "classification", ("ill", "well")).tolist()
+    [1, 0]
+    """
+    array = _checked(values)
+    if kind == "regression":
+        return _numbers(array)
+    index = {label: place for place, label in enumerate(classes)}
+    found = np.array([index.get(value, -1) for value in array.tolist()], dtype=np.int64)
+    unknown = np.flatnonzero(found < 0)
+    if len(unknown):
+        strange = sorted({repr(value) for value in array[unknown].tolist()})
+        raise DataError(
+            f"{len(unknown)} of {len(array)} held-out labels are of a type that was never seen in "
+            f"training: {_first(strange)} ({_rows(unknown)}). Known: {_first(classes, 20)}."
+        )
+    return found
+
+
+def _checked(values: Any) -> Array:
+    array = plain_array(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise DataError(f"labels must have shape (N,), these have {array.shape}.")
+    if not len(array):
+        raise DataError("there are no rows: a task needs labelled rows.")
+    kind = array.dtype.kind
+    if kind == "S":
+        array = np.array([label.decode() for label in array.tolist()], dtype=object)
+    elif kind == "U":
+        array = array.astype(object)
+    elif kind not in "biufO":
+        raise DataError(f"labels are text, booleans or numbers; these are {array.dtype}.")
+    missing = (
+        np.fromiter(map(is_missing, array), bool, len(array)) if kind == "O" else array != array
+    )
+    _refuse(missing, "missing")
+    if array.dtype.kind == "O":
+        array = _same_typed(array)
+    if array.dtype.kind == "f":
+        _refuse(np.isinf(array), "infinite")
+    return array
+
+
+def _refuse(bad: Array, what: str) -> None:
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        verb = "label is" if len(rows) == 1 else "labels are"
+        raise DataError(
+            f"{len(rows)} of {len(bad)} {verb} {what} ({_rows(rows)}): leave those rows out."
+        )
+
+
+def _same_typed(objects: Array) -> Array:
+    if all(isinstance(value, bool | np.bool_) for value in objects):
+        return objects.astype(bool)
+    numbers = [isinstance(value, int | float | np.number | np.bool_) for value in objects]
+    if all(numbers):
+        return np.array(objects.tolist())
+    if all(isinstance(value, str) for value in objects):
+        return objects
+    kinds = sorted({type(value).__name__ for value in objects})
+    raise DataError(
+        f"the labels mix types or are of none that is known: {', '.join(kinds)}. "
+        "Make them all text, all booleans or all numbers."
+    )
+
+
+def _told_kind(array: Array) -> Kind:
+    if array.dtype.kind == "O" and len(set(array.tolist())) == len(array) > MOST_CLASSES:
+        raise DataError(
+            f"the {len(array)} labels are text and all different ({_first(array.tolist())}): that "
+            "is a name or a number that could not be read, not a class. Choose another column, or "
+            "say kind='classification'."
+        )
+    if array.dtype.kind in "Ob":
+        return "classification"
+    whole = array.dtype.kind in "iu" or bool((array == np.floor(array)).all())
+    return "classification" if whole and len(np.unique(array)) <= MOST_CLASSES else "regression"
+
+
+def _numbers(array: Array) -> Array:
+    if array.dtype.kind == "O":
+        raise DataError(
+            f"regression needs numbers, the labels are text ({_first(array.tolist())})."
+        )
+    return array.astype(np.float64)
+
+
+def _values(array: Array) -> Array:
+    numbers = _numbers(array)
+    if (numbers == numbers[0]).all():
+        raise DataError(
+            f"all {len(numbers)} values are {numbers[0]:g}: there is nothing to predict."
+        )
+    return numbers
+
+
+def _classes(array: Array) -> Labels:
+    if array.dtype.kind == "f" and bool((array == np.floor(array)).all()):
+        array = np.array([int(value) for value in array.tolist()])
+    classes = sorted(set(array.tolist()))
+    if len(classes) < 2:
+        raise DataError(
+            f"all {len(array)} labels are {classes[0]!r}: a task needs at least two classes."
+        )
+    index = {label: place for place, label in enumerate(classes)}
+    targets = np.array([index[value] for value in array.tolist()], dtype=np.int64)
+    return Labels("classification", tuple(classes), targets)
+
+
+def _rows(rows: Array) -> str:
+    return f"row{'' if len(rows) == 1 else 's'} {_first(rows.tolist())}, counted from 0"
+
+
+def _first(values: Any, shown: int = SHOWN) -> str:
+    more = ", ..." if len(values) > shown else ""
+    return ", ".join(str(value) for value in list(values)[:shown]) + more

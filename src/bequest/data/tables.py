@@ -1,0 +1,221 @@
+"""Files, DataFrames and mappings of columns become tables, and a table with labels a task."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from bequest.core.metric import Kind, metric_named
+from bequest.core.table import ColumnKind, Table, frame_columns, plain_array
+from bequest.core.task import Task
+from bequest.data.arrays import check_groups
+from bequest.data.csv_files import read_csv
+from bequest.data.labels import encode_known, read_labels
+from bequest.errors import DataError
+
+__all__ = ["SUFFIXES", "read_table", "task_from_table"]
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".arrow")
+Columns = dict[str, Any]
+Loose = Callable[[str], bool]
+
+logger = logging.getLogger(__name__)
+
+
+def read_table(
+    source: Any, *, kinds: Mapping[str, ColumnKind] | None = None, drop: Collection[str] = ()
+) -> Table:
+    """Read named columns from whatever holds them.
+
+    Parameters
+    ----------
+    source : path, DataFrame of any kind, Arrow table, mapping of columns, Table
+        A file ends in .csv, .tsv, .parquet, .feather or .arrow. A column without a name that only
+        counts the rows is left out.
+    kinds : mapping of str to {"number", "category", "date"}, optional
+        The kinds that a model was trained on: columns of these names are read as such. Told from
+        the values where left out.
+    drop : names
+        Columns to leave out, where there are such.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    DataError
+        The file is missing, empty or unreadable, a column name is doubled, or a value does not
+        read as its kind.
+
+    Examples
+    --------
+    >>> read_table({"age": [61, 48], "ward": ["a", None]}).kinds
+    {'age': 'number', 'ward': 'category'}
+    """
+    known = kinds or {}
+    columns = _columns(
+        source, known, lambda name: name in drop or (name not in known and bool(known))
+    )
+    return Table({n: values for n, values in columns.items() if n not in drop}).cast(known)
+
+
+def task_from_table(
+    source: Any,
+    target: str,
+    *,
+    kind: Kind | None = None,
+    metric: str | None = None,
+    groups: str | None = None,
+    drop: str | tuple[str, ...] = (),
+    test: Any = None,
+    name: str | None = None,
+) -> Task:
+    """Read a table with a label column; see `bequest.Task.from_table`, which calls this.
+
+    Examples
+    --------
+    >>> task_from_table({"age": [61, 48, 70], "cost": [1.5, 2.0, 9.1]}, "cost")
+    Task('table', 3 table rows, regression, r2)
+    """
+    drop = (drop,) if isinstance(drop, str) else tuple(drop)
+    columns = _columns(source, {}, lambda name: name in drop)
+    _check_names(columns, target, groups, drop)
+    for name_dropped in drop:
+        columns.pop(name_dropped)
+    raw_labels = columns.pop(target)
+    raw_groups = None if groups is None else columns.pop(groups)
+    if not len(raw_labels):
+        raise DataError("the table has no rows.")
+    labels = read_labels(raw_labels, kind=kind)
+    task = Task(
+        inputs=_finite(Table(columns)),
+        targets=labels.targets,
+        kind=labels.kind,
+        classes=labels.classes,
+        metric_name=metric_named(metric, labels.kind).name,
+        name=name or (Path(source).stem if isinstance(source, str | Path) else "table"),
+        groups=None if raw_groups is None else check_groups(raw_groups, len(raw_labels)),
+    )
+    return task if test is None else _with_test(task, test, target)
+
+
+def _with_test(task: Task, source: Any, target: str) -> Task:
+    assert isinstance(task.inputs, Table)
+    kinds = task.inputs.kinds
+    if task.classes and isinstance(task.classes[0], str):
+        kinds = {**kinds, target: "category"}
+    columns = _columns(source, kinds, lambda name: name not in (target, *kinds))
+    for column in (target, *task.inputs.names):
+        if column not in columns:
+            raise DataError(f"the held-out rows lack a column. {_no_column(column, columns)}")
+    targets = encode_known(columns[target], task.kind, task.classes)
+    inputs = _finite(Table({column: columns[column] for column in task.inputs.names}).cast(kinds))
+    return task.with_test(
+        Task(inputs, targets, task.kind, task.classes, task.metric_name, f"{task.name} (held out)")
+    )
+
+
+def _check_names(columns: Columns, target: str, groups: str | None, drop: tuple[str, ...]) -> None:
+    used = [target, *([] if groups is None else [groups]), *drop]
+    for name in used:
+        if name not in columns:
+            raise DataError(_no_column(name, columns))
+    if len(set(used)) < len(used):
+        raise DataError(f"target, groups and drop name one column twice: {', '.join(used)}.")
+    if not set(columns) - set(used):
+        raise DataError(f"beside {target!r} there is no column to predict from.")
+
+
+def _no_column(name: str, columns: Columns) -> str:
+    close = difflib.get_close_matches(str(name), columns, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    shown = ", ".join(list(columns)[:20]) + (", ..." if len(columns) > 20 else "")
+    return f"no column {name!r}.{hint} Columns: {shown}."
+
+
+def _finite(table: Table) -> Table:
+    for name, values in table.columns.items():
+        if values.dtype.kind == "f" and np.isinf(values).any():
+            rows = np.flatnonzero(np.isinf(values))
+            raise DataError(
+                f"column {name!r} is infinite in {len(rows)} of {len(values)} rows, the first is "
+                f"{rows[0]} counted from 0. Empty those cells, or leave the column out."
+            )
+    return table
+
+
+def _columns(source: Any, kinds: Mapping[str, ColumnKind], loose: Loose) -> Columns:
+    """Columns as the source holds them; `loose` says where text among numbers is no error."""
+    if isinstance(source, str | Path):
+        return _named(_file_columns(Path(source).expanduser(), kinds, loose))
+    if isinstance(source, Table):
+        return dict(source.columns)
+    if isinstance(source, Mapping):
+        return {str(name): plain_array(values) for name, values in source.items()}
+    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__dataframe__"):
+        return _named(frame_columns(source))
+    if hasattr(source, "collect_schema"):
+        raise DataError(f"a {type(source).__name__} holds no rows yet: call .collect() first.")
+    raise DataError(
+        f"a table is a file, a DataFrame or a mapping of columns, not a {type(source).__name__}; "
+        "for an array, use Task.from_arrays."
+    )
+
+
+def _file_columns(path: Path, kinds: Mapping[str, ColumnKind], loose: Loose) -> Columns:
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise DataError(f"there is no file {path}.")
+    if not path.is_file() or suffix not in SUFFIXES:
+        raise DataError(f"{path} is no file that ends in {', '.join(SUFFIXES)}.")
+    try:
+        if suffix in (".csv", ".tsv"):
+            text = {name for name, kind in kinds.items() if kind == "category"}
+            return read_csv(path, text=text, loose=loose)
+        table = _arrow_file(path, suffix)
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    names = table.column_names
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise DataError(f"{path} has doubled column names: {', '.join(map(repr, doubled))}.")
+    return dict(zip(names, table.columns, strict=True))
+
+
+def _arrow_file(path: Path, suffix: str) -> pa.Table:
+    # Nothing is memory-mapped: cutting a mapped file short kills the process that reads it.
+    if suffix == ".parquet":
+        with pyarrow.parquet.ParquetFile(path, memory_map=False) as file:
+            return file.read()
+    data = pa.py_buffer(path.read_bytes())
+    try:
+        return pa.ipc.open_file(data).read_all()
+    except pa.ArrowInvalid:
+        return pa.ipc.open_stream(data).read_all()
+
+
+def _named(columns: Columns) -> Columns:
+    named = {}
+    for place, (name, values) in enumerate(columns.items()):
+        if name and not name.startswith("__index_level_"):
+            named[name] = values
+        elif _counts_rows(values):
+            logger.warning("column %d only counts the rows: it is left out.", place + 1)
+        else:
+            named[name or f"column {place + 1}"] = values
+    return named
+
+
+def _counts_rows(values: Any) -> bool:
+    array = plain_array(values)
+    if array.dtype.kind not in "iu" or not len(array):
+        return False
+    return bool(array[0] in (0, 1) and (np.diff(array) == 1).all())
