@@ -1,0 +1,239 @@
+"""A folder of class folders becomes a task whose pixels are read when they are needed.
+
+N images, C channels, H and W pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core.inputs import fingerprint
+from bequest.core.metric import metric_named
+from bequest.core.task import Task
+from bequest.data.labels import encode_known, read_labels
+from bequest.data.pixels import SUFFIXES, read_pixels
+from bequest.errors import DataError
+
+__all__ = ["CACHE_BYTES", "ImageFolder", "task_from_images"]
+
+CACHE_BYTES = 512 * 2**20  # decoded pixels kept in memory, per folder that was loaded
+THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes without holding the interpreter
+
+logger = logging.getLogger(__name__)
+
+
+@final
+class ImageFolder:
+    """Images of one size, decoded from their files when they are needed.
+
+    Every file is decoded once when the folder is loaded, so that a damaged one is known before
+    anything is trained. Of what was decoded, the first 512 MB (`CACHE_BYTES`; 43,000 colour images
+    of 64 × 64) stay in memory, as bytes, shared by all subsets; the others are decoded anew
+    whenever they are read.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        N image files.
+    size : (int, int)
+        Height and width that every image is resized to.
+    channels : {1, 3}
+        Grey or colour.
+
+    Raises
+    ------
+    DataError
+        A file cannot be decoded whole.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "white.png"
+    >>> Image.new("RGB", (5, 4), "white").save(path)
+    >>> images = ImageFolder([path, path], size=(2, 3))
+    >>> images.shape, float(images[[1]].read_rows().min())
+    ((2, 3, 2, 3), 1.0)
+    """
+
+    __slots__ = ("_rows", "_shared")
+
+    def __init__(self, paths: Sequence[Path], *, size: tuple[int, int], channels: int = 3) -> None:
+        self._shared = _Shared(tuple(paths), size, channels)
+        self._rows = np.arange(len(paths))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W)."""
+        return (len(self), self._shared.channels, *self._shared.size)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, in order."""
+        return tuple(self._shared.paths[row] for row in self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: Any) -> ImageFolder:
+        """The images of these rows (a slice, numbers or a mask), still to be read."""
+        taken = ImageFolder.__new__(ImageFolder)
+        taken._shared = self._shared
+        taken._rows = np.atleast_1d(self._rows[rows])
+        return taken
+
+    def read_rows(self) -> NDArray[np.float32]:
+        """All pixels, shape (N, C, H, W), from 0 to 1."""
+        return self._shared.read(self._rows)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.read_rows().astype(dtype or np.float32, copy=False)
+
+    def content_digest(self) -> str:
+        """Content address of the files and of the size that they are read in."""
+        digests = [self._shared.digests[row] for row in self._rows]
+        return fingerprint(self.shape, "".join(digests))
+
+    def __repr__(self) -> str:
+        n, c, h, w = self.shape
+        return f"ImageFolder({n} images, {c} × {h} × {w})"
+
+
+class _Shared:
+    """What all subsets of a folder share: the files, their digests, the pixels in memory."""
+
+    def __init__(self, paths: tuple[Path, ...], size: tuple[int, int], channels: int) -> None:
+        self.paths, self.size, self.channels = paths, size, channels
+        kept = min(len(paths), CACHE_BYTES // (channels * size[0] * size[1]))
+        self.pixels = np.empty((kept, channels, *size), dtype=np.uint8)
+        with ThreadPoolExecutor(THREADS) as pool:
+            self.digests = list(pool.map(self._verify, range(len(paths))))
+
+    def _verify(self, row: int) -> str:
+        pixels, content = self._decode(row)
+        if row < len(self.pixels):
+            self.pixels[row] = pixels
+        return hashlib.sha256(content).hexdigest()
+
+    def _decode(self, row: int) -> tuple[NDArray[np.uint8], bytes]:
+        path = self.paths[row]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        return read_pixels(path, content, self.size, self.channels), content
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Pixels of these rows, from memory or from the files."""
+        block = np.empty((len(rows), self.channels, *self.size), dtype=np.float32)
+        kept = rows < len(self.pixels)
+        block[kept] = self.pixels[rows[kept]]
+        for place in np.flatnonzero(~kept):
+            block[place] = self._decode(int(rows[place]))[0]
+        block /= 255.0
+        return block
+
+
+def task_from_images(
+    folder: str | Path,
+    *,
+    size: int | tuple[int, int] = 64,
+    channels: int = 3,
+    metric: str | None = None,
+    test: str | Path | None = None,
+    name: str | None = None,
+) -> Task:
+    """Read a folder with one sub-folder per class; see `bequest.Task.from_images`.
+
+    Sub-folders are searched to any depth. Hidden files are passed over; so are files that end in
+    no known image suffix, which are counted in the log. A link that leads out of the folder is an
+    error. Images turned by their camera are turned upright; transparent ones lie on white.
+    """
+    height_width = _checked_size(size, channels)
+    place = Path(folder).expanduser()
+    paths, names = _class_files(place)
+    labels = read_labels(names, kind="classification")
+    task = Task(
+        inputs=ImageFolder(paths, size=height_width, channels=channels),
+        targets=labels.targets,
+        kind="classification",
+        classes=labels.classes,
+        metric_name=metric_named(metric, "classification").name,
+        name=name or place.resolve().name,
+    )
+    if test is None:
+        return task
+    held_paths, held_names = _class_files(Path(test).expanduser())
+    targets = encode_known(held_names, "classification", task.classes)
+    held = ImageFolder(held_paths, size=height_width, channels=channels)
+    return task.with_test(
+        Task(held, targets, task.kind, task.classes, task.metric_name, f"{task.name} (held out)")
+    )
+
+
+def _checked_size(size: int | tuple[int, int], channels: int) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1 or channels not in (1, 3):
+        raise DataError(
+            f"size {size} and channels {channels}: a size is one pixel at least, channels 1 or 3."
+        )
+    return height, width
+
+
+def _class_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Image files and the class of each, by class and path."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}.")
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path))
+    if not classes:
+        raise DataError(
+            f"{folder} has no sub-folders: put the images of each class into one named after it."
+        )
+    files, names, others = [], [], sum(_stray(path) for path in folder.iterdir())
+    for place in classes:
+        found = sorted(_files(place, folder.resolve()))
+        images = [path for path in found if path.suffix.lower() in SUFFIXES]
+        others += len(found) - len(images)
+        if not images:
+            raise DataError(
+                f"the class folder {place} holds no images ({len(found)} other files). Known are "
+                f"{', '.join(sorted(SUFFIXES))}."
+            )
+        files += images
+        names += [place.name] * len(images)
+    if others:
+        logger.warning("%s: %d files are no images of a class and are left out.", folder, others)
+    return files, names
+
+
+def _files(place: Path, root: Path) -> Iterator[Path]:
+    _refuse_outside(place, root)
+    for parent, folders, files in os.walk(place):
+        folders[:] = [name for name in folders if not _hidden(Path(name))]
+        for name in files:
+            path = Path(parent, name)
+            if not _hidden(path):
+                _refuse_outside(path, root)
+                yield path
+
+
+def _refuse_outside(path: Path, root: Path) -> None:
+    if path.is_symlink() and not path.resolve().is_relative_to(root):
+        raise DataError(f"{path} is a link that leads out of the folder: copy what it points to.")
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith((".", "__MACOSX"))
+
+
+def _stray(path: Path) -> bool:
+    return path.is_file() and not _hidden(path)

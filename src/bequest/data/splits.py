@@ -1,0 +1,232 @@
+"""Splits of a task's rows: stratified, and never through a group.
+
+N rows, C classes (or bins of values), G groups, K parts. scikit-learn's splitters warn or refuse
+where a class has fewer rows than there are folds, which is the usual case with few labels; these
+do neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core.task import Task
+from bequest.errors import DataError
+
+__all__ = ["Split", "folds", "holdout", "per_class"]
+
+Rows = NDArray[np.int64]
+Split = tuple[Rows, Rows]  # training rows, test rows
+BINS = 10  # of a regression's values, where whole groups are dealt
+
+
+def folds(
+    task: Task, k: int = 5, repeats: int = 1, *, rng: np.random.Generator
+) -> list[list[Split]]:
+    """Deal all rows into `k` folds, `repeats` times.
+
+    Without groups, the rows of a class differ by one at most from fold to fold, and so do all
+    rows; a class of two rows or more is in every training part. Values are stratified by rank:
+    each fold gets one of every `k` neighbours. With groups, whole groups are dealt so that the
+    folds come as close to each other as that allows.
+
+    Parameters
+    ----------
+    task : Task
+    k : int
+        Folds, 2 or more.
+    repeats : int
+        How often to deal anew.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of list of (train, test)
+        One inner list of `k` pairs per repeat; int64 row numbers, sorted.
+
+    Raises
+    ------
+    DataError
+        Fewer rows, or fewer groups, than folds.
+
+    Examples
+    --------
+    >>> task = Task.from_arrays(np.eye(6), list("aabbbb"))
+    >>> [pairs] = folds(task, 2, rng=np.random.default_rng(0))
+    >>> [sorted(task.labels[test].tolist()) for train, test in pairs]
+    [['a', 'b', 'b'], ['a', 'b', 'b']]
+    """
+    units, what = _units(task)
+    if k < 2:
+        raise DataError(f"{k} folds: at least two are needed.")
+    if units < k:
+        raise DataError(
+            f"{units} {what} cannot make {k} folds: ask for fewer folds, or label more {what}."
+        )
+    return [_pairs(_deal(task, np.full(k, 1 / k), rng), k) for _ in range(repeats)]
+
+
+def holdout(task: Task, fraction: float, *, rng: np.random.Generator) -> tuple[Task, Task]:
+    """Split off rows that nothing is trained on.
+
+    Parameters
+    ----------
+    task : Task
+    fraction : float
+        Share of the rows to hold out, above 0 and below 1; kept as closely as strata and groups
+        allow.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (kept, held_out) : pair of Task
+        Every class keeps one row at least in the first, unless all of its rows are of groups
+        that were held out.
+
+    Raises
+    ------
+    DataError
+        No such fraction, or one of the two would be empty.
+
+    Examples
+    --------
+    >>> task = Task.from_arrays(np.eye(8), [0, 0, 0, 0, 1, 1, 1, 1])
+    >>> kept, held_out = holdout(task, 0.25, rng=np.random.default_rng(0))
+    >>> np.bincount(kept.targets).tolist(), np.bincount(held_out.targets).tolist()
+    ([3, 3], [1, 1])
+    """
+    units, what = _units(task)
+    if not 0 < fraction < 1:
+        raise DataError(f"the fraction held out is {fraction}; it lies between 0 and 1.")
+    if task.groups is not None and units >= 2:
+        held = _deal_groups(task, np.array([1 - fraction, fraction]), rng) == 1
+    else:
+        held = _systematic(task, fraction, rng)
+    if held.all() or not held.any():
+        raise DataError(f"holding out {fraction:.0%} of {units} {what} leaves one part empty.")
+    return task.take(np.flatnonzero(~held)), task.take(np.flatnonzero(held))
+
+
+def per_class(task: Task, n: int, *, rng: np.random.Generator) -> Split:
+    """Draw `n` rows of each class, without looking at groups.
+
+    Parameters
+    ----------
+    task : Task
+        A classification.
+    n : int
+        Rows per class.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (drawn, rest) : pair of int64 arrays, sorted
+        C * n row numbers, and all others.
+
+    Raises
+    ------
+    DataError
+        It is a regression, or a class has fewer than `n` rows.
+
+    Examples
+    --------
+    >>> task = Task.from_arrays(np.eye(6), list("aabbbb"))
+    >>> drawn, rest = per_class(task, 2, rng=np.random.default_rng(0))
+    >>> sorted(task.labels[drawn].tolist()), task.labels[rest].tolist()
+    (['a', 'a', 'b', 'b'], ['b', 'b'])
+    """
+    if task.kind != "classification":
+        raise DataError("rows are drawn per class; a regression has no classes.")
+    counts = np.bincount(task.targets, minlength=len(task.classes))
+    if n < 1 or counts.min() < n:
+        scarce = task.classes[int(counts.argmin())]
+        raise DataError(f"class {scarce!r} has {counts.min()} rows; {n} per class were asked for.")
+    order = rng.permutation(len(task))
+    order = order[np.argsort(task.targets[order], kind="stable")]
+    place = np.arange(len(task)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.sort(order[place < n]), np.sort(order[place >= n])
+
+
+def _units(task: Task) -> tuple[int, str]:
+    if task.groups is None:
+        return len(task), "rows"
+    return len(set(task.groups.tolist())), "groups"
+
+
+def _pairs(fold: Rows, k: int) -> list[Split]:
+    return [(np.flatnonzero(fold != part), np.flatnonzero(fold == part)) for part in range(k)]
+
+
+def _deal(task: Task, shares: NDArray[np.float64], rng: np.random.Generator) -> Rows:
+    """The fold of each row, shape (N,)."""
+    if task.groups is not None:
+        return _deal_groups(task, shares, rng)
+    k, n = len(shares), len(task)
+    order = _ranked(task, rng)
+    places = np.arange(n) % k
+    if task.kind == "regression":
+        # Neighbours in rank go to different folds, in an order drawn anew for every k of them:
+        # else the first fold would always get the lowest.
+        rounds = rng.permuted(np.tile(np.arange(k), (-(-n // k), 1)), axis=1)
+        places = rounds.ravel()[:n]
+    fold = np.empty(n, dtype=np.int64)
+    fold[order] = rng.permutation(k)[places]
+    return fold
+
+
+def _ranked(task: Task, rng: np.random.Generator) -> Rows:
+    """Row numbers by class (classes in random order) or by value, ties in random order."""
+    keys: Any = task.targets
+    if task.kind == "classification":
+        keys = rng.permutation(len(task.classes))[task.targets]
+    return np.lexsort((rng.random(len(task)), keys))
+
+
+def _systematic(task: Task, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Every ``1 / fraction``-th row in rank, from a random start; shape (N,)."""
+    n = len(task)
+    count = max(1, round(fraction * n))
+    order = _ranked(task, rng)
+    held = np.zeros(n, dtype=bool)
+    held[order[((np.arange(count) + rng.random()) * n / count).astype(np.int64)]] = True
+    if task.kind == "classification":
+        counts = np.bincount(task.targets, minlength=len(task.classes))
+        taken = np.bincount(task.targets[held], minlength=len(task.classes))
+        for lost in np.flatnonzero((counts == taken) & (counts > 0)):
+            held[order[np.argmax(task.targets[order] == lost)]] = False
+    return held
+
+
+def _deal_groups(task: Task, shares: NDArray[np.float64], rng: np.random.Generator) -> Rows:
+    """Deal whole groups, large ones rather first, each to the part that lacks its classes most."""
+    _, group = np.unique(np.asarray(task.groups).astype(str), return_inverse=True)
+    strata = _strata(task)
+    counts_GC = np.zeros((group.max() + 1, strata.max() + 1))
+    np.add.at(counts_GC, (group, strata), 1)
+    totals_C = counts_GC.sum(axis=0)
+    wanted_KC = shares[:, None] * totals_C / np.maximum(totals_C, 1)
+    held_KC = np.zeros_like(wanted_KC)
+    part_G = np.empty(len(counts_GC), dtype=np.int64)
+    # By size alone, every repeat would deal alike.
+    order = np.argsort(-counts_GC.sum(axis=1) * rng.uniform(0.5, 1.5, len(counts_GC)))
+    names = rng.permutation(len(shares))
+    for left, g in zip(range(len(order), 0, -1), order, strict=True):
+        share_C = counts_GC[g] / np.maximum(totals_C, 1)
+        empty = held_KC.sum(axis=1) == 0
+        # What the squared distance to the wanted shares grows by, if this part takes the group.
+        cost_K = (share_C * (2 * (held_KC - wanted_KC) + share_C)).sum(axis=1)
+        if empty.sum() >= left:
+            cost_K[~empty] = np.inf
+        best = int(np.argmin(cost_K[names]))
+        part_G[g] = names[best]
+        held_KC[names[best]] += share_C
+    return part_G[group]
+
+
+def _strata(task: Task) -> Rows:
+    if task.kind == "classification":
+        return np.asarray(task.targets)
+    ranks = np.argsort(np.argsort(task.targets, kind="stable"), kind="stable")
+    return np.asarray(ranks * min(BINS, len(task)) // len(task))
