@@ -133,7 +133,8 @@ def race(
         raise BudgetTooSmall(f"a budget of {budget} s is no time.")
     count = min(len(transfer), len(scratch))
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    track = Track(task, folds(task, k, repeats, rng), k, seed, budget / 2, run, clock)
+    splits = [pair for repeat in folds(task, k, repeats, rng=rng) for pair in repeat]
+    track = Track(task, splits, k, seed, budget / 2, run, clock)
     sides = (
         Runners.at_start("transfer", transfer[:count], track),
         Runners.at_start("from-scratch", scratch[:count], track),
