@@ -1,0 +1,188 @@
+"""The page: an outcome laid out by the templates, and written whole or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bequest.core import Outcome
+from bequest.errors import DataError
+from bequest.report import charts, words
+from bequest.report.amounts import Reading, count, duration, number, plain, reading_of
+
+__all__ = ["render", "write_report"]
+
+SHOWN = 12  # rows of a table before the rest folds away
+
+_PAGES = Environment(
+    loader=PackageLoader("bequest.report", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.filters["plain"] = plain
+
+
+def render(outcome: Outcome) -> str:
+    """The report as HTML that needs no other file, no script and no network.
+
+    Parameters
+    ----------
+    outcome : Outcome
+
+    Returns
+    -------
+    str
+        A whole page. Names of models and tasks are escaped.
+
+    Examples
+    --------
+    >>> from bequest.core import Verdict
+    >>> verdict = Verdict(gain=0.12, low=0.08, high=0.16, metric="accuracy")
+    >>> outcome = Outcome({"name": "digits 5-9"}, "digits 0-4", "fine-tune", {}, "transfer",
+    ...     verdict, {}, (), (), (), 0, {}, {})
+    >>> "about 12 more right answers in 100" in render(outcome)
+    True
+    """
+    reading = reading_of(outcome.verdict.metric)
+    return _PAGES.get_template("page.html").render(
+        outcome=outcome,
+        verdict=outcome.verdict,
+        reading=reading,
+        words=words,
+        shown=SHOWN,
+        level=f"{100 * outcome.verdict.level:g}",
+        facts=_facts(outcome, reading),
+        gain=charts.gain_rows(outcome, reading),
+        folds=charts.folds_chart(outcome, reading),
+        ranking=charts.ranking_rows(outcome.ranking),
+        unfit=[entry for entry in outcome.ranking if entry.reason],
+        curve=outcome.labels_saved and charts.curve_chart(outcome.labels_saved, reading),
+        moved=_moved(outcome.moved),
+        arms=charts.arm_rows(outcome, reading),
+        details=_details(outcome),
+        version=version("bequest"),
+    )
+
+
+def write_report(outcome: Outcome, path: str | Path) -> Path:
+    """Write the report of one transfer to a file, in one step.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    path : path
+        The file to write, replaced where it exists; its folder must be there.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist, or `path` is one.
+    OSError
+        The disk is full or may not be written; a file that was there is left as it was.
+    """
+    place = Path(path)
+    if not place.parent.is_dir():
+        raise DataError(f"there is no folder {place.parent} to write {place.name} into.")
+    if place.is_dir():
+        raise DataError(f"{place} is a folder; name a file in it, such as {place / 'report.html'}.")
+    _write(place, render(outcome).encode("utf-8", "replace"))
+    return place
+
+
+def _write(place: Path, content: bytes) -> None:
+    handle, work = tempfile.mkstemp(prefix=f".{place.name[:60]}-", dir=place.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(work).chmod(0o644)
+        os.replace(work, place)
+    finally:
+        Path(work).unlink(missing_ok=True)
+
+
+def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
+    """The few numbers that stand under the verdict."""
+    facts = []
+    for name, label in (("transfer", "With transfer"), ("from-scratch", "From scratch")):
+        folds = [value for value in outcome.folds.get(name, ()) if math.isfinite(value)]
+        if folds:
+            facts.append((label, reading.value(sum(folds) / len(folds))))
+    saved = outcome.labels_saved
+    if saved is not None and saved.saved >= 1:
+        if math.isfinite(saved.needed):
+            facts.append(("Labels saved", number(saved.saved, 0)))
+        elif max(saved.sizes, default=0) > saved.labels:
+            facts.append(("Labels saved", words.beyond(saved)))
+    rows = outcome.target.get("rows")
+    if isinstance(rows, int):
+        facts.append(("Your labelled rows", f"{rows:,}"))
+    seconds = outcome.cost.get("seconds")
+    if seconds is not None:
+        facts.append(("Time taken", duration(seconds)))
+    return facts
+
+
+def _moved(moved: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
+    """Parts with their share of all numbers, and the coverage: the share that is not new."""
+    counts = [max(0.0, float(entry.get("numbers", 0))) for entry in moved]
+    total = sum(counts) or 1.0
+    rows = [
+        {
+            "part": str(entry.get("part", "")),
+            "rule": str(entry.get("rule", "")),
+            "numbers": number(amount, 0),
+            "share": 100.0 * amount / total,
+            "new": _is_new(entry),
+        }
+        for entry, amount in zip(moved, counts, strict=True)
+    ]
+    kept = sum(amount for entry, amount in zip(moved, counts, strict=True) if not _is_new(entry))
+    return {"rows": rows, "kept": number(kept, 0), "coverage": 100.0 * kept / total}
+
+
+def _is_new(entry: Mapping[str, Any]) -> bool:
+    return str(entry.get("rule", "")).startswith(("new", "fresh"))
+
+
+def _details(outcome: Outcome) -> dict[str, Mapping[str, str]]:
+    """Everything that a reader needs to run it again, by heading."""
+    cost = {name.replace("_", " "): _cost(name, value) for name, value in outcome.cost.items()}
+    target = {name: _target(name, value) for name, value in outcome.target.items()}
+    return {
+        "The target": target,
+        "Settings": {name: plain(value) for name, value in outcome.settings.items()},
+        "Cost": cost,
+        "Versions": {name: plain(value) for name, value in outcome.versions.items()},
+        "Seed": {"seed": str(outcome.seed)},
+    }
+
+
+def _cost(name: str, value: float) -> str:
+    if name == "seconds":
+        return duration(value)
+    return f"{number(value, 0)} MB" if "memory" in name else number(value)
+
+
+def _target(name: str, value: Any) -> str:
+    if name == "classes" and isinstance(value, list | tuple):
+        if not value:
+            return "none"
+        more = f" and {len(value) - 20:,} more" if len(value) > 20 else ""
+        return f"{count(len(value), 'class')}: {plain(value[:20])}{more}"
+    return plain(value)

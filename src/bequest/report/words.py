@@ -1,0 +1,271 @@
+"""The sentences of the report, for a reader who knows nothing of machine learning.
+
+Names of models and tasks are other people's text: they only come in through `Markup.format`,
+which escapes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import final
+
+from markupsafe import Markup
+
+from bequest.core import LabelsSaved, Outcome, Verdict
+from bequest.report.amounts import count, decimals_for, number, reading_of
+
+__all__ = [
+    "beyond",
+    "folds_sentence",
+    "handed_over",
+    "headline",
+    "labels_sentence",
+    "moved_sentence",
+    "ranking_sentence",
+]
+
+NAME = Markup("<bdi class='name'>{}</bdi>")
+LONGEST = 48  # characters of a name in a sentence
+SCRATCH = "training from scratch"
+
+
+@final
+@dataclass(frozen=True)
+class Phrases:
+    """How a gain reads: for sure up, for sure down, and one end of an open interval."""
+
+    up: str
+    down: str
+    more: str
+    less: str
+    tail: str = ""
+
+
+PHRASES: Mapping[str, Phrases] = MappingProxyType(
+    {
+        "accuracy": Phrases(
+            "about {} more right answers in 100 than {}",
+            "about {} fewer right answers in 100 than {}",
+            "{} more",
+            "{} fewer",
+            " right answers in 100",
+        ),
+        "balanced_accuracy": Phrases(
+            "about {} more right answers in 100 than {}, every class counting the same",
+            "about {} fewer right answers in 100 than {}, every class counting the same",
+            "{} more",
+            "{} fewer",
+            " right answers in 100, every class counting the same",
+        ),
+        "neg_log_loss": Phrases(
+            "its probabilities fit better, with a log loss about {} nats lower than {}",
+            "its probabilities fit worse, with a log loss about {} nats higher than {}",
+            "{} nats better",
+            "{} nats worse",
+            " in log loss",
+        ),
+        "r2": Phrases(
+            "it explains about {} percentage points more of the variation than {}",
+            "it explains about {} percentage points less of the variation than {}",
+            "{} more",
+            "{} fewer",
+            " percentage points of the variation explained",
+        ),
+        "neg_mean_squared_error": Phrases(
+            "its squared error is about {} lower than {}",
+            "its squared error is about {} higher than {}",
+            "{} lower",
+            "{} higher",
+            " squared error",
+        ),
+        "neg_mean_absolute_error": Phrases(
+            "its error is about {} lower on average than {}",
+            "its error is about {} higher on average than {}",
+            "{} lower",
+            "{} higher",
+            " error on average",
+        ),
+    }
+)
+
+
+def _name(text: str) -> Markup:
+    """A name in a sentence: the middle of a long one is left out, the tables have it whole."""
+    short = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
+    return NAME.format(short)
+
+
+def headline(outcome: Outcome) -> Markup:
+    """The verdict in one sentence."""
+    verdict = outcome.verdict
+    if not outcome.source:
+        return _no_source(outcome)
+    name = _name(outcome.source)
+    phrases = _phrases(verdict.metric)
+    gain, low, high = _amounts(verdict)
+    if verdict.kind == "helps":
+        what = phrases.up.format(gain, SCRATCH)
+        return Markup("Building on {} made the model better: {} (between {} and {}).").format(
+            name, _singular(what, gain), low, high
+        )
+    if verdict.kind == "hurts":
+        what = phrases.down.format(gain, SCRATCH)
+        return Markup("Building on {} made the model worse: {} (between {} and {}).").format(
+            name, _singular(what, gain), high, low
+        )
+    return Markup("It is not clear whether building on {} helps: {} than {}.").format(
+        name, _range(verdict, phrases, low, high), SCRATCH
+    )
+
+
+def handed_over(outcome: Outcome) -> Markup:
+    """Which model the reader has, and why."""
+    kind = outcome.verdict.kind
+    if outcome.handed_over == "transfer":
+        why = {
+            "helps": "because it is the better one",
+            "hurts": "although it is the worse one",
+            "undecided": "though it is not clearly the better one",
+        }[kind]
+        return Markup("The model handed over builds on {} by {}, {}.").format(
+            _name(outcome.source), _name(outcome.method), why
+        )
+    why = {
+        "helps": "although transfer did better",
+        "hurts": "because transfer did worse",
+        "undecided": "because transfer has not been shown to help",
+    }[kind]
+    return Markup("The model handed over was trained from scratch, on your data alone, {}.").format(
+        why
+    )
+
+
+def folds_sentence(transfer: tuple[float, ...], scratch: tuple[float, ...]) -> str:
+    """How often transfer was ahead."""
+    pairs = list(zip(transfer, scratch, strict=False))
+    ahead = sum(a > b for a, b in pairs)
+    ties = sum(a == b for a, b in pairs)
+    if len(pairs) == 1:
+        word = "ahead" if ahead else "level" if ties else "behind"
+        return f"There is one fold only; transfer was {word} on it."
+    text = f"Transfer was ahead on {ahead} of {len(pairs)} folds"
+    return f"{text} and level on {ties}." if ties else f"{text}."
+
+
+def ranking_sentence(outcome: Outcome) -> Markup:
+    """What the ranking says before anything was trained."""
+    fitting = [entry for entry in outcome.ranking if not entry.reason]
+    if not outcome.ranking:
+        return Markup("No source was offered.")
+    if not fitting:
+        offered = len(outcome.ranking)
+        said = (
+            "The one source offered does" if offered == 1 else f"The {offered} sources offered do"
+        )
+        return Markup("{} not fit this task, each for the reason given below.").format(said)
+    best = max(fitting, key=lambda entry: -math.inf if math.isnan(entry.score) else entry.score)
+    if best.low > 0:
+        return Markup("{} looks most promising, judged before anything was trained.").format(
+            _name(best.source)
+        )
+    return Markup("No source looks better than one that knows nothing about this task.")
+
+
+def moved_sentence(outcome: Outcome, kept: str, coverage: float) -> Markup:
+    """How much of the model with transfer is the source's."""
+    source, method = _name(outcome.source), _name(outcome.method)
+    if not outcome.moved:
+        return Markup(
+            "No numbers were copied: the method {} uses what {} computes and leaves its parameters "
+            "where they are."
+        ).format(method, source)
+    text = Markup("{} numbers of the model with transfer come from {}: {} of those listed.").format(
+        kept, source, f"{coverage:.0f}\N{NO-BREAK SPACE}%"
+    )
+    if outcome.handed_over == "from-scratch":
+        text += Markup(" None of them stands in the model handed over.")
+    return text
+
+
+def labels_sentence(saved: LabelsSaved) -> str:
+    """How many labels transfer was worth."""
+    reach = max(saved.sizes, default=saved.labels)
+    have = count(saved.labels, "labelled row")
+    if math.isinf(saved.needed):
+        text = f"With {have}, transfer scores what from scratch does not reach with {reach:,}"
+        if math.isfinite(saved.low):
+            return f"{text} (the interval starts at {number(saved.low, 0)})."
+        return f"{text}: {beyond(saved)} labels saved." if reach > saved.labels else f"{text}."
+    ends = f"between {_ends(saved.low, reach)} and {_ends(saved.high, reach)}"
+    text = f"With {have}, transfer does as well as from scratch with about"
+    text = f"{text} {number(saved.needed, 0)} ({ends})"
+    if saved.saved >= 1:
+        return f"{text}: about {count(saved.saved, 'label')} saved."
+    return f"{text}: no labels saved."
+
+
+def beyond(saved: LabelsSaved) -> str:
+    """What is saved at the least where the curve never gets there: ``more than 350``."""
+    return f"more than {max(saved.sizes, default=saved.labels) - saved.labels:,}"
+
+
+def _ends(value: float, reach: int) -> str:
+    return f"more than {reach:,}" if math.isinf(value) else number(value, 0)
+
+
+def _no_source(outcome: Outcome) -> Markup:
+    unfit = sum(bool(entry.reason) for entry in outcome.ranking)
+    if not outcome.ranking:
+        why = "No model was offered to build on"
+    elif unfit < len(outcome.ranking):
+        why = "No transfer could be tried"
+    elif unfit == 1:
+        why = "The one model offered does not fit this task"
+    else:
+        why = f"None of the {unfit} models offered fits this task"
+    return Markup("{}, so yours was trained from scratch, on your data alone.").format(why)
+
+
+def _phrases(metric: str) -> Phrases:
+    label = reading_of(metric).label
+    return PHRASES.get(
+        metric,
+        Phrases(
+            f"{label} is about {{}} higher than {{}}",
+            f"{label} is about {{}} lower than {{}}",
+            "{} higher",
+            "{} lower",
+            f" {label}",
+        ),
+    )
+
+
+def _amounts(verdict: Verdict) -> tuple[str, str, str]:
+    factor = abs(reading_of(verdict.metric).factor)
+    sizes = [abs(factor * value) for value in (verdict.gain, verdict.low, verdict.high)]
+    spread = factor * (verdict.high - verdict.low)
+    decimals = max(decimals_for([spread / 2]), 0 if factor == 100 else decimals_for(sizes))
+    if verdict.kind != "undecided":
+        decimals = max(decimals, _apart_from_zero(sizes))
+    gain, low, high = (number(size, decimals) for size in sizes)
+    return gain, low, high
+
+
+def _apart_from_zero(sizes: list[float]) -> int:
+    smallest = min(sizes)
+    return next((d for d in range(6) if round(smallest, d) > 0), 6)
+
+
+def _range(verdict: Verdict, phrases: Phrases, low: str, high: str) -> str:
+    first, last = (phrases.less if verdict.low < 0 else phrases.more), phrases.more
+    ends = f"anything from {first.format(low)} to {last.format(high)}{phrases.tail}"
+    return f"new data may show {ends}"
+
+
+def _singular(text: str, amount: str) -> str:
+    if amount != "1":
+        return text
+    return text.replace("answers", "answer").replace("points", "point").replace("nats", "nat")

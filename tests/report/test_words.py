@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+
+from bequest.core import LabelsSaved, Verdict
+from bequest.report import words
+
+
+def said(markup) -> str:
+    return re.sub(r"<[^>]+>", "", str(markup))
+
+
+def test_a_gain_in_accuracy_reads_as_right_answers_in_a_hundred(samples):
+    assert said(words.headline(samples["helps"]())) == (
+        "Building on digits 0-4 made the model better: about 12 more right answers in 100 than "
+        "training from scratch (between 8 and 16)."
+    )
+
+
+def test_harm_says_worse_and_why_the_other_model_was_handed_over(samples):
+    outcome = samples["hurts"]()
+    assert "worse: about 5 fewer right answers in 100" in said(words.headline(outcome))
+    assert "(between 1 and 9)" in said(words.headline(outcome))
+    assert said(words.handed_over(outcome)).endswith("because transfer did worse.")
+
+
+def test_undecided_names_both_ends_and_their_directions(samples):
+    assert "anything from 3 fewer to 6 more right answers in 100" in said(
+        words.headline(samples["undecided"]())
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "verdict", "expected"),
+    [
+        ("r2", (0.046, 0.012, 0.081), "explains about 5 percentage points more of the variation"),
+        ("neg_log_loss", (-0.21, -0.3, -0.12), "with a log loss about 0.21 nats higher than"),
+        ("neg_mean_squared_error", (2700, 900, 4600), "squared error is about 2,700 lower than"),
+        ("neg_mean_absolute_error", (1.4, 0.2, 2.6), "error is about 1.4 lower on average than"),
+        ("balanced_accuracy", (0.01, 0.002, 0.018), "about 1.0 more right answers in 100 than"),
+        ("f1_of_a_plugin", (0.1, 0.05, 0.15), "f1_of_a_plugin is about 0.10 higher than"),
+    ],
+)
+def test_each_metric_reads_in_its_own_unit(samples, metric, verdict, expected):
+    outcome = replace(samples["helps"](), verdict=Verdict(*verdict, metric))
+    assert expected in said(words.headline(outcome))
+
+
+def test_a_decided_interval_is_never_rounded_to_zero(samples):
+    outcome = replace(samples["helps"](), verdict=Verdict(0.05, 0.0004, 0.11, "accuracy"))
+    assert "between 0.04 and 11.00" in said(words.headline(outcome))
+
+
+def test_one_right_answer_is_singular(samples):
+    outcome = replace(samples["helps"](), verdict=Verdict(0.011, 0.0051, 0.031, "accuracy"))
+    assert "about 1 more right answer in 100" in said(words.headline(outcome))
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"),
+    [(0, "No model was offered"), (1, "The one model offered does not fit"), (4, "None of the 4")],
+)
+def test_without_a_source_the_headline_says_what_was_offered(samples, keep, expected):
+    outcome = samples["no-source"]()
+    outcome = replace(outcome, ranking=outcome.ranking[:keep])
+    assert said(words.headline(outcome)).startswith(expected)
+
+
+def test_a_long_name_loses_its_middle_in_a_sentence(samples):
+    outcome = samples["crowded"]()
+    assert len(outcome.source) > 100
+    assert "…" in words.headline(outcome)
+    assert len(said(words.headline(outcome))) < 200
+
+
+def test_the_ranking_may_say_that_no_source_looks_better(samples):
+    outcome = samples["helps"]()
+    assert "digits 0-4 looks most promising" in said(words.ranking_sentence(outcome))
+    blind = replace(outcome, ranking=outcome.ranking[1:])
+    assert "No source looks better" in words.ranking_sentence(blind)
+
+
+CURVE = ((25, 50, 400), (0.5, 0.6, 0.8), 0.81)
+
+
+@pytest.mark.parametrize(
+    ("needed", "low", "high", "expected"),
+    [
+        (168.0, 121.0, 233.0, "about 168 (between 121 and 233): about 118 labels saved."),
+        (168.0, 121.0, math.inf, "(between 121 and more than 400): about 118 labels saved."),
+        (math.inf, math.inf, math.inf, "does not reach with 400: more than 350 labels saved."),
+        (math.inf, 210.0, math.inf, "does not reach with 400 (the interval starts at 210)."),
+        (38.0, 29.0, 48.0, "about 38 (between 29 and 48): no labels saved."),
+        (51.0, 29.0, 58.0, "(between 29 and 58): about 1 label saved."),
+    ],
+)
+def test_labels_saved_reads_as_labels(needed, low, high, expected):
+    assert words.labels_sentence(LabelsSaved(50, needed, low, high, *CURVE)).endswith(expected)
+
+
+def test_folds_are_counted_with_their_ties():
+    assert words.folds_sentence((1.0, 2.0, 3.0), (0.0, 2.0, 4.0)) == (
+        "Transfer was ahead on 1 of 3 folds and level on 1."
+    )
+    assert words.folds_sentence((1.0,), (2.0,)).endswith("transfer was behind on it.")
