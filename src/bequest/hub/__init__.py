@@ -1,0 +1,16 @@
+"""Models shared through a folder: content-addressed files and a registry of record."""
+
+from bequest.hub.entry import Entry, StoredFile
+from bequest.hub.hub import Hub
+from bequest.hub.licences import LICENCES, checked_licence
+from bequest.hub.names import checked_name, split_reference
+
+__all__ = [
+    "LICENCES",
+    "Entry",
+    "Hub",
+    "StoredFile",
+    "checked_licence",
+    "checked_name",
+    "split_reference",
+]

@@ -1,0 +1,132 @@
+"""One entry of a hub: a name, a version, and the content address of a model folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from bequest.core import Card
+from bequest.errors import Damaged, ModelError
+
+__all__ = ["Entry", "StoredFile", "manifest_digest"]
+
+
+@final
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of an entry.
+
+    Parameters
+    ----------
+    digest : str
+        Its sha256, 64 hex digits: where the hub keeps it.
+    size : int
+        Bytes.
+    """
+
+    digest: str
+    size: int
+
+    def __post_init__(self) -> None:
+        # The digest becomes a path in the hub, and a registry may come from somebody else.
+        if not re.fullmatch(r"[0-9a-f]{64}", self.digest):
+            raise Damaged(f"{self.digest!a} is no sha256.")
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """One version of one name in a hub; it prints as ``name@version``.
+
+    Parameters
+    ----------
+    name : str
+    version : int
+        From 1, counted up with every publication under this name.
+    digest : str
+        Content address of the model folder: a sha256 over the paths and digests of its files,
+        64 hex digits. Two entries with one digest hold the same model with the same card.
+    published : str
+        When, UTC, ISO 8601.
+    card : Card
+        What the model says of itself, with its licence and parents.
+    files : mapping of str to StoredFile
+        Path inside of the model folder to what is stored.
+    """
+
+    name: str
+    version: int
+    digest: str
+    published: str
+    card: Card = field(repr=False)
+    files: Mapping[str, StoredFile] = field(repr=False)
+
+    @property
+    def licence(self) -> str:
+        """Its SPDX identifier."""
+        return self.card.licence
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.size for file in self.files.values())
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "digest": self.digest,
+            "published": self.published,
+            "card": self.card.to_dict(),
+            "files": {p: {"digest": f.digest, "size": f.size} for p, f in self.files.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Entry:
+        """The entry that `to_dict` described.
+
+        Raises
+        ------
+        Damaged
+            The values describe no entry, or its digest is not that of its files.
+        """
+        try:
+            files = {_inside(path): StoredFile(**file) for path, file in values["files"].items()}
+            card = Card.from_dict(values["card"])
+            entry = cls(**{**values, "card": card, "files": files})
+        except (AttributeError, KeyError, TypeError, ModelError) as error:
+            raise Damaged(f"the registry holds something that is no entry: {error}.") from error
+        if manifest_digest(files) != entry.digest:
+            raise Damaged(f"the files of {entry} no longer match its digest {entry.digest[:12]}.")
+        return entry
+
+
+def _inside(path: str) -> str:
+    """The path of a file, refused where it would lead out of a folder on any platform."""
+    parts = path.split("/")
+    if "\\" in path or ":" in path or not all(parts) or {".", ".."} & set(parts):
+        raise Damaged(f"the registry names a file outside of the model folder: {path!a}.")
+    return path
+
+
+def manifest_digest(files: Mapping[str, StoredFile]) -> str:
+    """Content address of a set of files: a sha256 over their sorted paths and digests.
+
+    Examples
+    --------
+    >>> first, second = StoredFile("0f" * 32, 1), StoredFile("f0" * 32, 2)
+    >>> one = manifest_digest({"a": first, "b": second})
+    >>> two = manifest_digest({"b": second, "a": first})
+    >>> one == two, len(one)
+    (True, 64)
+    """
+    listed = json.dumps({path: files[path].digest for path in sorted(files)}, ensure_ascii=True)
+    return hashlib.sha256(listed.encode()).hexdigest()

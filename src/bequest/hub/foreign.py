@@ -1,0 +1,117 @@
+"""A model folder of somebody else: looked through, then copied under a new card."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+from bequest.core import Card
+from bequest.errors import HubError
+from bequest.frameworks.folder import load, write_folder
+from bequest.hub.streams import copy_hashed
+
+__all__ = ["ForeignFolder", "read_folder"]
+
+_MADE_ANEW = frozenset({"card.json", "README.md"})  # what `write_folder` writes by itself
+_OF_THE_FORMAT = ("format", "bequest", "kind", "files", "digest")
+
+
+@final
+@dataclass(frozen=True)
+class ForeignFolder:
+    """A model folder that was found sound.
+
+    Parameters
+    ----------
+    path : Path
+    config : bytes
+        Its `config.json` when it was looked at.
+    card : Card
+        The card that it has.
+    """
+
+    path: Path
+    config: bytes
+    card: Card
+
+    def copy(self, target: Path, card: Card) -> None:
+        """Copy it, the weights byte for byte, under another card.
+
+        Parameters
+        ----------
+        target : Path
+            Must not exist.
+        card : Card
+
+        Raises
+        ------
+        HubError
+            A file changed since the folder was looked at.
+        """
+        config: dict[str, Any] = json.loads(self.config)
+        listed = config["files"]
+        rest = {key: value for key, value in config.items() if key not in _OF_THE_FORMAT}
+        weights = {path: digest for path, digest in listed.items() if path not in _MADE_ANEW}
+        write = partial(_copy_files, self.path, weights)
+        write_folder(target, kind=config["kind"], config=rest, card=card, write=write)
+
+
+def read_folder(path: Path, modules: Sequence[type]) -> ForeignFolder:
+    """Look through a model folder and load it once, which checks its files.
+
+    Parameters
+    ----------
+    path : Path
+    modules : sequence of classes
+        As in `bequest.frameworks.folder.load`.
+
+    Raises
+    ------
+    HubError
+        It holds a link, a device, or a file that the model does not list, or it is changing.
+    ModelError
+        As `bequest.frameworks.folder.load` raises it.
+    """
+    found = _survey(path)
+    config = _config(path) if "config.json" in found else b""
+    card = load(path, modules=modules).card
+    if _config(path) != config:
+        raise HubError(f"{path} changed while it was read: nothing was published.")
+    unlisted = sorted(found - set(json.loads(config)["files"]) - {"config.json"})
+    if unlisted:
+        raise HubError(
+            f"{path} holds {len(unlisted)} file(s) that the model does not list, such as "
+            f"{unlisted[0]!a}: nothing is published by accident. Move them out of the folder."
+        )
+    return ForeignFolder(path, config, card)
+
+
+def _config(path: Path) -> bytes:
+    return (path / "config.json").read_bytes()
+
+
+def _survey(source: Path) -> set[str]:
+    found: set[str] = set()
+    for place, folders, files in os.walk(source):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                raise HubError(
+                    f"{path} is a link or a device: a model folder holds plain files only."
+                )
+        found |= {Path(place, name).relative_to(source).as_posix() for name in files}
+    return found
+
+
+def _copy_files(source: Path, digests: Mapping[str, str], target: Path) -> None:
+    for path, expected in digests.items():
+        copy = target / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        digest, _ = copy_hashed(source / path, copy)
+        if digest != expected:
+            raise HubError(f"{source / path} changed while it was published: nothing was kept.")

@@ -1,0 +1,331 @@
+"""A hub in a folder: models under names and versions, and what came of every transfer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, final
+
+from bequest.core import Card, Model, Outcome, Task
+from bequest.errors import BequestError, Conflict, HubError, NotApplicable
+from bequest.frameworks.folder import load
+from bequest.hub import rows
+from bequest.hub.entry import Entry, StoredFile, manifest_digest
+from bequest.hub.faults import told
+from bequest.hub.foreign import read_folder
+from bequest.hub.licences import checked_licence
+from bequest.hub.names import checked_name
+from bequest.hub.objects import Objects
+from bequest.hub.registry import Records
+from bequest.hub.staging import abandoned, staging
+from bequest.hub.streams import hash_file, sync_folder
+
+__all__ = ["Hub"]
+
+
+@final
+class Hub:
+    """A folder of published models that several processes may use at once.
+
+    Parameters
+    ----------
+    folder : path
+        ``~`` is expanded. It is made by the first publication; until then nothing is written.
+    wait : float
+        Seconds to wait for another process that is writing.
+
+    Raises
+    ------
+    HubError
+        It is an address, which is not served yet, or a file.
+
+    Notes
+    -----
+    Files stand under their sha256 in ``objects/`` and are checked on every read. Names, versions,
+    cards and outcomes stand in ``registry.sqlite`` (write-ahead log, full synchronisation), whose
+    transaction is the one moment in which an entry begins to exist: a process that is killed
+    leaves a whole entry or none.
+
+    Examples
+    --------
+    >>> hub = Hub("no-such-folder/hub")
+    >>> hub.list()
+    Traceback (most recent call last):
+        ...
+    bequest.errors.HubError: there is no hub at ...: the first publish makes one.
+    """
+
+    def __init__(self, folder: str | Path, *, wait: float = 30.0) -> None:
+        if "://" in str(folder):
+            raise HubError(f"{folder} is an address; a hub is a folder so far.")
+        self.folder = Path(folder).expanduser()
+        if self.folder.exists() and not self.folder.is_dir():
+            raise HubError(f"{self.folder} is a file; a hub is a folder.")
+        self._objects = Objects(self.folder / "objects")
+        self._records = Records(self.folder / "registry.sqlite", wait)
+
+    def __repr__(self) -> str:
+        return f"Hub({str(self.folder)!r})"
+
+    def publish(
+        self,
+        model: Model | str | Path,
+        name: str,
+        *,
+        licence: str,
+        task: Task | None = None,
+        parents: Iterable[str | Entry] = (),
+        expect: int | None = None,
+        modules: Sequence[type] = (),
+    ) -> Entry:
+        """Keep a model under a name, as its next version.
+
+        Parameters
+        ----------
+        model : Model or path
+            A model, or a model folder, whose weights are copied byte for byte.
+        name : str
+            See `bequest.hub.checked_name`.
+        licence : str
+            SPDX identifier, or ``LicenseRef-NAME``; it goes into the card.
+        task : Task, optional
+            What it was trained on, where its card does not say so or says something else.
+        parents : iterable of str or Entry
+            What it was made from, where its card does not say so.
+        expect : int, optional
+            The version that must be the latest now; 0 where the name must be new. Without it, the
+            next free version is taken.
+        modules : sequence of classes
+            As in `bequest.load`, for a folder that names a network class of yours.
+
+        Returns
+        -------
+        Entry
+
+        Raises
+        ------
+        Conflict
+            The latest version is not the expected one.
+        HubError
+            Name or licence are refused, the card says another licence, the folder holds more than
+            a model, the disk is full, or another process holds the hub.
+        ModelError
+            The folder is no sound model folder.
+        """
+        checked_name(name)
+        licence = checked_licence(licence)
+        given = model if isinstance(model, Model) else read_folder(Path(model).resolve(), modules)
+        card = _published_card(given.card, name, licence, task, tuple(map(str, parents)))
+        self._refuse_other_folder()
+        with told(self.folder), staging(self.folder) as work:
+            self._records.create()
+            self._sweep()
+            staged = work / "model"
+            if isinstance(given, Model):
+                given.with_card(card).save(staged)
+            else:
+                given.copy(staged, card)
+            return self._enter(staged, name, card, expect)
+
+    def pull(self, name: str, version: int | None = None, *, modules: Sequence[type] = ()) -> Model:
+        """Load a published model.
+
+        Parameters
+        ----------
+        name : str
+        version : int, optional
+            The latest where left out.
+        modules : sequence of classes
+            As in `bequest.load`: your own network classes that the model may name.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        EntryNotFound
+            No such name or version.
+        Damaged
+            Stored bytes no longer match their content address.
+        """
+        entry = self.show(name, version)
+        with tempfile.TemporaryDirectory(prefix="bequest-") as work:
+            place = Path(work, str(entry).replace("/", "-"))
+            self._copy(entry, place)
+            return load(place, modules=modules)
+
+    def fetch(self, name: str, folder: str | Path, version: int | None = None) -> Entry:
+        """Copy a published model to a new folder, byte for byte, every file checked.
+
+        Parameters
+        ----------
+        name, version
+            As in `pull`.
+        folder : path
+            Must not exist; it appears whole or not at all.
+        """
+        entry = self.show(name, version)
+        place = Path(folder)
+        if place.exists():
+            raise HubError(f"{place} exists: it is left as it is.")
+        with told(self.folder):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as work:
+                self._copy(entry, Path(work, "model"))
+                os.replace(Path(work, "model"), place)
+            sync_folder(place.parent)
+        return entry
+
+    def list(self, prefix: str = "", *, every: bool = False) -> tuple[Entry, ...]:
+        """Entries whose name begins with `prefix`, by name: the latest version of each.
+
+        Parameters
+        ----------
+        prefix : str
+        every : bool
+            All versions, not the latest only.
+        """
+        with told(self.folder), self._records.reading() as db:
+            return tuple(rows.entries(db, prefix, every=every))
+
+    def show(self, name: str, version: int | None = None) -> Entry:
+        """An entry with its card and its files; the latest version where none is named."""
+        checked_name(name)
+        with told(self.folder), self._records.reading() as db:
+            return rows.find(db, name, version)
+
+    def models(
+        self, *, modules: Sequence[type] = ()
+    ) -> Iterator[tuple[str, Model | NotApplicable]]:
+        """The latest version of every model, loaded one at a time as they are asked for.
+
+        Parameters
+        ----------
+        modules : sequence of classes
+            As in `pull`.
+
+        Yields
+        ------
+        tuple of str and Model or NotApplicable
+            ``name@version``, and the model, or the reason why it cannot be read.
+        """
+        with told(self.folder), self._records.reading() as db:
+            references = rows.references(db)
+        for name, version in references:
+            model: Model | NotApplicable
+            try:
+                model = self.pull(name, version, modules=modules)
+            except BequestError as error:
+                model = NotApplicable(f"it cannot be read: {error}")
+            yield f"{name}@{version}", model
+
+    def record(self, outcome: Outcome) -> str:
+        """Keep what came of a transfer; one that is kept already is not kept twice.
+
+        Returns
+        -------
+        str
+            sha256 of its JSON, 64 hex digits.
+        """
+        self._refuse_other_folder()
+        with told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._records.create()
+            with self._records.writing() as db:
+                return rows.add_outcome(db, outcome)
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Everything recorded, the oldest first."""
+        with told(self.folder), self._records.reading() as db:
+            return tuple(rows.all_outcomes(db))
+
+    def _enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
+        paths = [path for path in sorted(staged.rglob("*")) if path.is_file()]
+        files: dict[str, StoredFile] = {}
+        try:
+            for path in paths:
+                files[path.relative_to(staged).as_posix()] = self._objects.add(path)
+            with self._records.writing() as db:
+                version = _next_version(rows.latest(db, name), name, expect)
+                # Another process may have forgotten an object that nothing used; none can now.
+                for path, file in zip(paths, files.values(), strict=True):
+                    if not self._objects.has(file.digest):
+                        self._objects.add(path)
+                when = datetime.now(UTC).isoformat(timespec="seconds")
+                entry = Entry(name, version, manifest_digest(files), when, card, files)
+                rows.enter(db, entry)
+        except BaseException:
+            with suppress(OSError, sqlite3.Error, HubError):  # the first fault is the one to tell
+                self._forget({file.digest for file in files.values()})
+            raise
+        return entry
+
+    def _forget(self, digests: set[str]) -> None:
+        with self._records.writing() as db:
+            for digest in digests:
+                if not rows.used(db, digest):
+                    self._objects.remove(digest)
+
+    def _copy(self, entry: Entry, place: Path) -> None:
+        with told(self.folder):
+            place.mkdir()
+            for path, file in entry.files.items():
+                (place / path).parent.mkdir(parents=True, exist_ok=True)
+                self._objects.copy(file.digest, place / path)
+
+    def _sweep(self) -> None:
+        for work in abandoned(self.folder):
+            try:
+                digests = {hash_file(path)[0] for path in work.rglob("*") if path.is_file()}
+            except FileNotFoundError:  # another process is sweeping it
+                continue
+            # Its owner was killed, perhaps after its objects stood and before an entry used them.
+            self._forget(digests)
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _refuse_other_folder(self) -> None:
+        if self._records.path.exists() or not self.folder.is_dir():
+            return
+        if any(path.name != "tmp" for path in self.folder.iterdir()):
+            raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
+
+
+def _next_version(latest: int, name: str, expect: int | None) -> int:
+    if expect is not None and expect != latest:
+        raise Conflict(
+            f"{name} is at version {latest}, not at {expect} as expected: somebody else published "
+            f"first. Look at it, then publish with expect={latest}."
+        )
+    return latest + 1
+
+
+def _published_card(
+    card: Card, name: str, licence: str, task: Task | None, parents: tuple[str, ...]
+) -> Card:
+    if card.licence and card.licence.lower() != licence.lower():
+        raise HubError(
+            f"the card says {card.licence}, not {licence}: publish it under {card.licence}, or "
+            f"give the model another card first (model.with_card)."
+        )
+    about = card.task if task is None else _about(task)
+    parents = parents or card.parents
+    return replace(card, name=name, licence=licence, task=about, parents=parents)
+
+
+def _about(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "fingerprint": task.fingerprint,
+        "kind": task.kind,
+        "metric": task.metric_name,
+        "rows": len(task),
+        "classes": list(task.classes),
+    }

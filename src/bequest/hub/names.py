@@ -1,0 +1,88 @@
+"""Names of entries: one strict pattern that means the same on every platform."""
+
+from __future__ import annotations
+
+import re
+
+from bequest.errors import HubError
+
+__all__ = ["LONGEST", "checked_name", "split_reference"]
+
+LONGEST = 128  # characters of a whole name
+
+# ASCII only, so that no two names look alike; a segment ends in a letter or a digit, so that no
+# file system cuts a dot off; lower case only, so that none folds two names into one.
+_SEGMENT = r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?"
+_NAME = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,2}}")
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", "conin$", "conout$"]
+    + [f"{device}{digit}" for device in ("com", "lpt") for digit in range(10)]
+)
+
+
+def checked_name(name: str) -> str:
+    """Give the name back, or say what is wrong with it.
+
+    Parameters
+    ----------
+    name : str
+        One to three segments joined by ``/``, each of lower-case ASCII letters, digits and
+        ``-_.``, beginning and ending with a letter or a digit; 128 characters at most; no ``..``
+        and no device name of Windows.
+
+    Returns
+    -------
+    str
+        `name`, unchanged.
+
+    Raises
+    ------
+    HubError
+        The name breaks the pattern.
+
+    Examples
+    --------
+    >>> checked_name("wards/ward7")
+    'wards/ward7'
+    >>> checked_name("../../etc/passwd")
+    Traceback (most recent call last):
+        ...
+    bequest.errors.HubError: '../../etc/passwd' is no name for a hub: '..' leads out of it. Use ...
+    """
+    fault = _fault(name)
+    if fault:
+        shown = name if len(name) <= 60 else f"{name[:57]}..."
+        raise HubError(
+            f"{shown!a} is no name for a hub: {fault}. Use one to three parts joined by '/', of "
+            f"lower-case letters, digits and '-_.', such as 'wards/ward7'."
+        )
+    return name
+
+
+def split_reference(text: str) -> tuple[str, int | None]:
+    """Split ``name@version``, as `Entry` prints itself, into its two parts.
+
+    Examples
+    --------
+    >>> split_reference("wards/ward7@2"), split_reference("wards/ward7")
+    (('wards/ward7', 2), ('wards/ward7', None))
+    """
+    name, at, version = text.partition("@")
+    if not at:
+        return checked_name(name), None
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
+        raise HubError(f"{version!a} is no version: versions are whole numbers from 1.")
+    return checked_name(name), int(version)
+
+
+def _fault(name: str) -> str:
+    if not name:
+        return "it is empty"
+    if len(name) > LONGEST:
+        return f"it has {len(name)} characters, {LONGEST} are the most"
+    if ".." in name:
+        return "'..' leads out of it"
+    if not _NAME.fullmatch(name):
+        return "it breaks the pattern"
+    devices = [part for part in name.split("/") if part.split(".")[0] in _DEVICES]
+    return f"{devices[0]!r} is a device on Windows" if devices else ""

@@ -1,0 +1,100 @@
+"""Files kept under the hash of their content, and checked against it on every read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import final
+
+from bequest.errors import Damaged, HubError
+from bequest.hub.entry import StoredFile
+from bequest.hub.streams import copy_hashed, hash_file, sync, sync_folder
+
+__all__ = ["Objects"]
+
+
+@final
+class Objects:
+    """A folder of files named by their sha256: ``ab/cdef...``.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when the first file is added.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, digest: str) -> Path:
+        """Where the content with this sha256 stands, or would stand."""
+        return self.folder / digest[:2] / digest[2:]
+
+    def add(self, file: Path) -> StoredFile:
+        """Keep a file that nobody writes to any more; it stays where it is, too.
+
+        An object that stands here already is read again, and is replaced where it was damaged:
+        what is acknowledged is whole.
+
+        Parameters
+        ----------
+        file : Path
+            On the same file system as the hub.
+        """
+        digest, size = hash_file(file)
+        if not self._sound(digest):
+            file.chmod(0o444)
+            sync(file)
+            self._place(file, digest)
+        return StoredFile(digest, size)
+
+    def copy(self, digest: str, target: Path) -> None:
+        """Copy an object to a file that does not exist yet, checking its content.
+
+        Raises
+        ------
+        Damaged
+            The object is missing, or its bytes no longer have this hash.
+        """
+        try:
+            found, size = copy_hashed(self.path(digest), target)
+        except FileNotFoundError as error:
+            raise Damaged(f"the hub lacks its object {digest[:12]}.") from error
+        except HubError as error:
+            raise Damaged(f"the object {digest[:12]} is unsound: {error}") from error
+        if found != digest:
+            target.unlink()
+            raise Damaged(
+                f"the object {digest[:12]} of {size} bytes has the content of {found[:12]}: "
+                f"{self.path(digest)} was altered."
+            )
+
+    def remove(self, digest: str) -> None:
+        """Forget an object; one that is not here is no error."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def has(self, digest: str) -> bool:
+        """Whether an object of this name is here; its content is not read."""
+        return self.path(digest).is_file()
+
+    def _sound(self, digest: str) -> bool:
+        try:
+            return hash_file(self.path(digest))[0] == digest
+        except (OSError, HubError):
+            return False
+
+    def _place(self, file: Path, digest: str) -> None:
+        place = self.path(digest)
+        if not place.parent.is_dir():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.folder.parent)
+            sync_folder(self.folder)
+        # Linked beside the file, then moved: this replaces a damaged object in one step too.
+        spare = file.with_name(f"{digest}.link")
+        spare.unlink(missing_ok=True)
+        try:
+            os.link(file, spare)
+        except OSError:  # a file system without hard links
+            copy_hashed(file, spare)
+        os.replace(spare, place)
+        sync_folder(place.parent)

@@ -1,0 +1,133 @@
+"""The registry of record: one SQLite file, opened anew for every call."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import final
+
+from bequest.errors import HubError
+
+__all__ = ["FORMAT", "Records"]
+
+FORMAT = 1
+_OURS = 0x62717374  # "bqst": application_id, so that no other database is taken for a hub
+_DURABLE = "PRAGMA synchronous = FULL"  # a commit that was acknowledged survives a power loss
+_SCHEMA = (
+    """CREATE TABLE entries (
+        name TEXT NOT NULL, version INTEGER NOT NULL CHECK (version > 0),
+        record TEXT NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (name, version))""",
+    """CREATE TABLE uses (
+        object TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
+        PRIMARY KEY (object, name, version)) WITHOUT ROWID""",
+    """CREATE TABLE outcomes (
+        number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, record TEXT NOT NULL)""",
+    f"PRAGMA application_id = {_OURS}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+
+@final
+class Records:
+    """One SQLite file; every call opens it anew, so nothing is shared between threads or forks.
+
+    Parameters
+    ----------
+    path : Path
+    wait : float
+        Seconds to wait for another process that is writing.
+    """
+
+    def __init__(self, path: Path, wait: float) -> None:
+        self.path = path
+        self.wait = wait
+
+    def create(self) -> None:
+        """Make the database where there is none yet; safe between processes."""
+        with closing(self._connect("rwc")) as db:
+            self._write_ahead(db)
+            db.execute(_DURABLE)
+            db.execute("BEGIN IMMEDIATE")
+            if not self._checked(db):
+                for statement in _SCHEMA:
+                    db.execute(statement)
+            db.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one state of the registry throughout."""
+        with closing(self._readable()) as db:
+            db.execute("BEGIN")
+            if not self._checked(db):
+                raise self._missing()
+            yield db
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all that is done in it becomes visible at its end, or nothing does."""
+        with closing(self._connect("rw")) as db:
+            db.execute(_DURABLE)
+            db.execute("BEGIN IMMEDIATE")
+            self._checked(db)
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    def _connect(self, options: str) -> sqlite3.Connection:
+        address = f"{self.path.absolute().as_uri()}?mode={options}"
+        db = sqlite3.connect(address, uri=True, timeout=self.wait, isolation_level=None)
+        db.execute("PRAGMA trusted_schema = OFF")
+        # A flipped bit may leave no UTF-8; the row's seal tells, so reading it must not fail.
+        db.text_factory = lambda text: text.decode("utf-8", "replace")
+        return db
+
+    def _readable(self) -> sqlite3.Connection:
+        if not self.path.is_file():
+            raise self._missing()
+        db = self._connect("rw")
+        try:
+            db.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError:
+            db.close()
+            # A reader of a write-ahead log writes an index beside it, which a folder that is
+            # read-only forbids; where no log is left over, the file alone is the whole registry.
+            log = self.path.with_name(f"{self.path.name}-wal")
+            if log.exists() and log.stat().st_size:
+                raise
+            return self._connect("ro&immutable=1")
+        return db
+
+    def _write_ahead(self, db: sqlite3.Connection) -> None:
+        # SQLite does not wait for a lock here, whatever the timeout says.
+        patience = time.monotonic() + self.wait
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                    raise
+                time.sleep(0.02)
+
+    def _checked(self, db: sqlite3.Connection) -> bool:
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if not version and not tables:
+            return False
+        if db.execute("PRAGMA application_id").fetchone()[0] != _OURS:
+            raise HubError(f"{self.path} is a database of something else, not of a hub.")
+        if version > FORMAT:
+            raise HubError(
+                f"the hub {self.path.parent} has format {version}, this version reads up to "
+                f"{FORMAT}: upgrade bequest."
+            )
+        return True
+
+    def _missing(self) -> HubError:
+        return HubError(f"there is no hub at {self.path.parent}: the first publish makes one.")

@@ -1,0 +1,132 @@
+"""What is asked of the registry: entries and outcomes, each row sealed with its own hash."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+
+from bequest.core import Outcome
+from bequest.errors import Damaged, DataError, EntryNotFound
+from bequest.hub.entry import Entry
+
+__all__ = [
+    "add_outcome",
+    "all_outcomes",
+    "enter",
+    "entries",
+    "find",
+    "latest",
+    "references",
+    "used",
+]
+
+
+def latest(db: sqlite3.Connection, name: str) -> int:
+    """The highest version under this name; 0 where there is none."""
+    found = db.execute("SELECT max(version) FROM entries WHERE name = ?", (name,)).fetchone()
+    return int(found[0] or 0)
+
+
+def enter(db: sqlite3.Connection, entry: Entry) -> None:
+    """Add an entry; its version must be free."""
+    record = json.dumps(entry.to_dict(), allow_nan=False)
+    db.execute(
+        "INSERT INTO entries VALUES (?, ?, ?, ?)",
+        (entry.name, entry.version, record, _sha256(record)),
+    )
+    objects = {file.digest for file in entry.files.values()}
+    db.executemany(
+        "INSERT INTO uses VALUES (?, ?, ?)", [(o, entry.name, entry.version) for o in objects]
+    )
+
+
+def find(db: sqlite3.Connection, name: str, version: int | None) -> Entry:
+    """The entry of this name and version, or the latest one.
+
+    Raises
+    ------
+    EntryNotFound
+        There is none.
+    Damaged
+        Its row was altered.
+    """
+    wanted = latest(db, name) if version is None else version
+    row = db.execute(
+        "SELECT name, version, record, seal FROM entries WHERE name = ? AND version = ?",
+        (name, wanted),
+    ).fetchone()
+    if row is None:
+        raise _not_found(db, name, version)
+    return _entry(row)
+
+
+def entries(db: sqlite3.Connection, prefix: str, *, every: bool) -> Iterator[Entry]:
+    """Entries whose name begins with `prefix`, by name and version; the latest of each, or all."""
+    # Names are ASCII below 0x7f, so that is the end of the range of a prefix.
+    rows = db.execute(
+        "SELECT name, version, record, seal FROM entries AS e WHERE name >= ? AND name < ? AND "
+        "(? OR version = (SELECT max(version) FROM entries WHERE name = e.name)) "
+        "ORDER BY name, version",
+        (prefix, prefix + "\x7f", every),
+    )
+    return (_entry(row) for row in rows)
+
+
+def references(db: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Every name with its latest version, by name."""
+    rows = db.execute("SELECT name, max(version) FROM entries GROUP BY name ORDER BY name")
+    return [(name, version) for name, version in rows]
+
+
+def used(db: sqlite3.Connection, digest: str) -> bool:
+    """Whether any entry has a file with this digest."""
+    return db.execute("SELECT 1 FROM uses WHERE object = ?", (digest,)).fetchone() is not None
+
+
+def add_outcome(db: sqlite3.Connection, outcome: Outcome) -> str:
+    """Add an outcome under the hash of its JSON; one that is here already is not added again."""
+    record = outcome.to_json()
+    digest = _sha256(record)
+    db.execute("INSERT OR IGNORE INTO outcomes (digest, record) VALUES (?, ?)", (digest, record))
+    return digest
+
+
+def all_outcomes(db: sqlite3.Connection) -> Iterator[Outcome]:
+    """Every outcome, in the order in which they were recorded."""
+    for digest, record in db.execute("SELECT digest, record FROM outcomes ORDER BY number"):
+        if _sha256(record) != digest:
+            raise Damaged(f"the outcome {digest[:12]} in the registry was altered.")
+        try:
+            yield Outcome.from_json(record)
+        except DataError as error:
+            raise Damaged(f"the outcome {digest[:12]} in the registry: {error}") from error
+
+
+def _entry(row: tuple[str, int, str, str]) -> Entry:
+    name, version, record, seal = row
+    if _sha256(record) != seal:
+        raise Damaged(f"the row of {name}@{version} in the registry was altered.")
+    try:
+        entry = Entry.from_dict(json.loads(record))
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"the row of {name}@{version} in the registry is unsound: {error}") from error
+    if (entry.name, entry.version) != (name, version):
+        raise Damaged(f"the row of {name}@{version} in the registry is that of {entry}.")
+    return entry
+
+
+def _not_found(db: sqlite3.Connection, name: str, version: int | None) -> EntryNotFound:
+    highest = latest(db, name)
+    if highest:
+        return EntryNotFound(f"{name} has no version {version}: the latest is {highest}.")
+    names = [row[0] for row in db.execute("SELECT DISTINCT name FROM entries LIMIT 10000")]
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else f" It has {len(names)} names."
+    return EntryNotFound(f"the hub has no entry named {name!r}.{hint}")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(str(text).encode()).hexdigest()

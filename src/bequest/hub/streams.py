@@ -1,0 +1,92 @@
+"""Bytes to disk and back, hashed on the way and synced before anybody hears of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+from bequest.errors import HubError
+
+__all__ = ["copy_hashed", "hash_file", "sync", "sync_folder"]
+
+_CHUNK = 2**20  # bytes read at once
+# A symlink put in the file's place is not followed, and a pipe does not make us wait for ever.
+_CAREFULLY = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+def copy_hashed(source: Path, target: Path) -> tuple[str, int]:
+    """Copy a regular file, sync the copy, and say what was copied.
+
+    Parameters
+    ----------
+    source : Path
+    target : Path
+        Must not exist.
+
+    Returns
+    -------
+    tuple of str and int
+        sha256 in 64 hex digits, and bytes.
+
+    Raises
+    ------
+    HubError
+        The source is no regular file, or changed while it was read.
+    OSError
+        The disk says so.
+    """
+    with _opened(source) as file, target.open("xb") as copy:
+        before = _state(file)
+        digest = hashlib.sha256()
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            copy.write(chunk)
+        if _state(file) != before:
+            raise HubError(f"{source} changed while it was read: nothing was kept.")
+        copy.flush()
+        os.fsync(copy.fileno())
+        return digest.hexdigest(), copy.tell()
+
+
+def hash_file(path: Path) -> tuple[str, int]:
+    """Say the sha256, 64 hex digits, and the bytes of a regular file."""
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes are on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk."""
+    if os.name == "nt":  # Windows opens no folders, and syncs names by itself
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _opened(path: Path) -> BufferedReader:
+    file = os.fdopen(os.open(path, _CAREFULLY), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise HubError(f"{path} is no regular file: it is not read.")
+    return file
+
+
+def _state(file: BufferedReader) -> tuple[int, int]:
+    now = os.fstat(file.fileno())
+    return now.st_size, now.st_mtime_ns

@@ -1,0 +1,249 @@
+import json
+import os
+import shutil
+import sqlite3
+
+import numpy as np
+import pytest
+
+from bequest.core import (
+    ArmResult,
+    Card,
+    Outcome,
+    RankedSource,
+    Task,
+    Verdict,
+    as_inputs,
+)
+from bequest.errors import Conflict, EntryNotFound, HubError, ModelError, NotApplicable
+from bequest.hub import Hub
+
+X = np.array([[1.0, 2.0], [-3.0, 0.5]])
+
+
+def published(hub):
+    return {str(entry) for entry in hub.list(every=True)}
+
+
+def outcome(seed=0):
+    return Outcome(
+        target={"name": "ward7"},
+        source="ward3",
+        method="probe",
+        settings={},
+        handed_over="transfer",
+        verdict=Verdict(0.06, 0.03, 0.09, "accuracy"),
+        folds={"transfer": (0.8, 0.9), "from-scratch": (0.7, 0.8)},
+        splits=("00ff",),
+        ranking=(RankedSource("ward3", 1.0, 0.5, 1.5),),
+        arms=(ArmResult("ward3", "probe", {}, 0.85),),
+        seed=seed,
+        cost={"seconds": 1.0},
+        versions={"bequest": "0.1"},
+    )
+
+
+def test_a_model_comes_back_as_it_was_published(hub, tiny):
+    model = tiny([0.5, -1.5], Card(name="a title", metrics={"accuracy": 0.9}))
+    entry = hub.publish(model, "wards/ward7", licence="apache-2.0", parents=["wards/ward3"])
+    pulled = hub.pull("wards/ward7")
+    assert (entry.name, entry.version, len(entry.digest)) == ("wards/ward7", 1, 64)
+    np.testing.assert_array_equal(pulled.output(X), model.output(X))
+    assert pulled.card.licence == "Apache-2.0"
+    assert pulled.card.parents == ("wards/ward3",)
+    assert pulled.card.metrics == {"accuracy": 0.9}
+    assert pulled.name == "wards/ward7"
+    assert model.card.name == "a title"
+
+
+def test_every_publication_under_a_name_is_its_next_version(hub, tiny):
+    first = hub.publish(tiny([1.0]), "a", licence="MIT")
+    second = hub.publish(tiny([2.0]), "a", licence="MIT", parents=[first])
+    assert published(hub) == {"a@1", "a@2"}
+    assert hub.list() == (second,)
+    assert hub.pull("a").weights.tolist() == [2.0]
+    assert hub.pull("a", 1).weights.tolist() == [1.0]
+    assert hub.show("a").card.parents == ("a@1",)
+    assert hub.show("a", 1) == first
+
+
+def test_the_same_model_under_the_same_name_has_the_same_digest_and_is_stored_once(hub, tiny):
+    one = hub.publish(tiny([1.0]), "a", licence="MIT")
+    stored = set((hub.folder / "objects").glob("*/*"))
+    two = hub.publish(tiny([1.0]), "a", licence="MIT")
+    assert one.digest == two.digest
+    assert set((hub.folder / "objects").glob("*/*")) == stored
+
+
+def test_a_folder_is_published_with_its_weights_byte_for_byte(hub, tiny, tmp_path):
+    tiny([1.0, 2.0], Card(name="mine")).save(tmp_path / "model")
+    entry = hub.publish(tmp_path / "model", "a", licence="MIT")
+    fetched = tmp_path / "fetched"
+    assert hub.fetch("a", fetched) == entry
+    weights = (tmp_path / "model" / "weights.f64").read_bytes()
+    assert (fetched / "weights.f64").read_bytes() == weights
+    assert json.loads((fetched / "card.json").read_text())["licence"] == "MIT"
+    assert "license: mit" in (fetched / "README.md").read_text()
+    assert {path.name for path in fetched.iterdir()} == set(entry.files)
+    assert Hub(tmp_path / "second").publish(fetched, "a", licence="MIT").digest == entry.digest
+
+
+def test_a_task_goes_into_the_card(hub, tiny):
+    task = Task(as_inputs(X), np.array([0, 1]), "classification", ("no", "yes"), "accuracy", "t")
+    entry = hub.publish(tiny([1.0, 1.0]), "a", licence="MIT", task=task)
+    assert entry.card.task["fingerprint"] == task.fingerprint
+    assert hub.show("a").card.task["classes"] == ["no", "yes"]
+
+
+def test_an_expected_version_that_is_not_the_latest_is_a_conflict(hub, tiny):
+    hub.publish(tiny([1.0]), "a", licence="MIT", expect=0)
+    hub.publish(tiny([2.0]), "a", licence="MIT", expect=1)
+    for stale in (0, 1, 3):
+        with pytest.raises(Conflict, match="at version 2"):
+            hub.publish(tiny([3.0]), "a", licence="MIT", expect=stale)
+    assert published(hub) == {"a@1", "a@2"}
+    used = {file.digest for entry in hub.list(every=True) for file in entry.files.values()}
+    stored = {path.parent.name + path.name for path in (hub.folder / "objects").glob("*/*")}
+    assert stored == used
+
+
+def test_a_prefix_lists_the_names_that_begin_with_it(hub, tiny):
+    for name in ("wards/a", "wards/b", "ward", "zoo"):
+        hub.publish(tiny([1.0]), name, licence="MIT")
+    assert [entry.name for entry in hub.list("wards/")] == ["wards/a", "wards/b"]
+    assert [entry.name for entry in hub.list("ward")] == ["ward", "wards/a", "wards/b"]
+    assert hub.list("'; DROP TABLE entries") == ()
+    assert [entry.name for entry in hub.list()] == ["ward", "wards/a", "wards/b", "zoo"]
+
+
+def test_a_name_or_version_that_is_not_there_is_said_with_what_is(hub, tiny):
+    hub.publish(tiny([1.0]), "wards/ward7", licence="MIT")
+    with pytest.raises(EntryNotFound, match=r"Did you mean 'wards/ward7'"):
+        hub.pull("wards/ward8")
+    with pytest.raises(EntryNotFound, match="the latest is 1"):
+        hub.show("wards/ward7", 2)
+
+
+def test_a_hub_that_is_not_there_is_said_and_not_made(tmp_path):
+    hub = Hub(tmp_path / "none")
+    for ask in (hub.list, hub.outcomes, lambda: hub.show("a"), lambda: list(hub.models())):
+        with pytest.raises(HubError, match="there is no hub at"):
+            ask()
+    assert not hub.folder.exists()
+
+
+def test_a_home_folder_is_expanded_and_an_address_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Hub("~/hub").folder == tmp_path / "hub"
+    with pytest.raises(HubError, match="is an address"):
+        Hub("s3://bucket/hub")
+    (tmp_path / "file").touch()
+    with pytest.raises(HubError, match="is a file"):
+        Hub(tmp_path / "file")
+
+
+def test_a_folder_of_other_things_is_left_as_it_is(tiny, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(HubError, match="holds other things"):
+        Hub(tmp_path).publish(tiny([1.0]), "a", licence="MIT")
+    with pytest.raises(HubError, match="holds other things"):
+        Hub(tmp_path).record(outcome())
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_models_are_loaded_one_at_a_time_and_an_unreadable_one_gives_its_reason(hub, tiny):
+    for number, name in enumerate(("a", "b", "c")):
+        hub.publish(tiny([float(number)]), name, licence="MIT")
+    weights = hub.show("b").files["weights.f64"].digest
+    broken = hub.folder / "objects" / weights[:2] / weights[2:]
+    broken.chmod(0o644)
+    models = hub.models()
+    assert next(models)[0] == "a@1"
+    broken.write_bytes(b"x" * 8)  # after the first one was asked for
+    (name, refused), (_, last) = models
+    assert name == "b@1"
+    assert isinstance(refused, NotApplicable)
+    assert "cannot be read" in refused.reason
+    assert last.weights.tolist() == [2.0]
+
+
+def test_outcomes_come_back_in_order_and_the_same_one_only_once(hub):
+    first, second = outcome(0), outcome(1)
+    digest = hub.record(first)
+    hub.record(second)
+    assert hub.record(first) == digest
+    assert hub.outcomes() == (first, second)
+
+
+def test_a_card_with_another_licence_is_refused(hub, tiny):
+    model = tiny([1.0], Card(licence="GPL-3.0-only"))
+    with pytest.raises(HubError, match=r"the card says GPL-3\.0-only, not MIT"):
+        hub.publish(model, "a", licence="MIT")
+    assert hub.publish(model, "a", licence="gpl-3.0-only").licence == "GPL-3.0-only"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (lambda f: (f / "link").symlink_to("/etc/hostname"), "link or a device"),
+        (lambda f: (f / "sub").symlink_to("/etc"), "link or a device"),
+        (lambda f: os.mkfifo(f / "pipe"), "link or a device"),
+        (lambda f: (f / "notes.txt").touch(), "does not list"),
+        (lambda f: (f / "weights.f64").write_bytes(b"other"), "altered"),
+        (lambda f: (f / "weights.f64").unlink(), "lacks its file"),
+        (lambda f: (f / "config.json").unlink(), "no config.json"),
+        (shutil.rmtree, "no model folder"),
+    ],
+)
+def test_a_folder_that_is_more_or_less_than_a_model_is_refused(spoil, line, hub, tiny, tmp_path):
+    folder = tmp_path / "model"
+    tiny([1.0]).save(folder)
+    spoil(folder)
+    with pytest.raises((HubError, ModelError), match=line):
+        hub.publish(folder, "a", licence="MIT")
+    assert not hub.folder.exists()
+
+
+def test_a_file_that_changes_after_it_was_checked_is_refused(hub, tiny, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    tiny([1.0]).save(folder)
+    from bequest.hub import hub as module
+
+    def read_then_change(path, modules):
+        found = read_folder(path, modules)
+        (folder / "weights.f64").write_bytes(np.array([2.0]).tobytes())
+        return found
+
+    read_folder = module.read_folder
+    monkeypatch.setattr(module, "read_folder", read_then_change)
+    with pytest.raises(HubError, match="changed while it was published"):
+        hub.publish(folder, "a", licence="MIT")
+    assert published(hub) == set()
+
+
+def test_fetching_leaves_a_folder_that_exists_as_it_is(hub, tiny, tmp_path):
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(HubError, match="exists"):
+        hub.fetch("a", tmp_path / "mine")
+    assert os.listdir(tmp_path / "mine") == []
+
+
+def test_a_hub_of_a_newer_format_is_refused(hub, tiny):
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    with sqlite3.connect(hub.folder / "registry.sqlite") as db:
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    for ask in (hub.list, lambda: hub.publish(tiny([1.0]), "a", licence="MIT")):
+        with pytest.raises(HubError, match="has format 2, this version reads up to 1"):
+            ask()
+
+
+def test_a_database_of_something_else_is_refused(hub, tiny):
+    hub.folder.mkdir()
+    with sqlite3.connect(hub.folder / "registry.sqlite") as db:
+        db.execute("CREATE TABLE photos (name TEXT)")
+    db.close()
+    for ask in (hub.list, lambda: hub.publish(tiny([1.0]), "a", licence="MIT")):
+        with pytest.raises(HubError, match="something else"):
+            ask()
