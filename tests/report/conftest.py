@@ -81,10 +81,10 @@ def helps() -> Outcome:
         ),
         test=TestResult(647, 0.823, 0.705, 0.118, 0.091, 0.146),
         moved=(
-            {"part": "body.0.weight", "numbers": 8192, "rule": "copied"},
-            {"part": "body.0.bias", "numbers": 128, "rule": "copied"},
-            {"part": "body.3.weight", "numbers": 16384, "rule": "copied"},
-            {"part": "head.weight", "numbers": 640, "rule": "new: no class in common"},
+            {"part": "body.0.weight", "numbers": 8192, "rule": "copied, then tuned"},
+            {"part": "body.0.bias", "numbers": 128, "rule": "copied, then tuned"},
+            {"part": "body.3.weight", "numbers": 16384, "rule": "copied, then tuned"},
+            {"part": "head.weight", "numbers": 640, "rule": "new"},
         ),
         notes=("2 rows of the target are near-duplicates of rows that a source was trained on.",),
     )
@@ -199,7 +199,7 @@ def crowded() -> Outcome:
         arms=(*arms, ArmResult("", "from-scratch", {"net": "resnet"}, 0.7, (), 3.0)),
         settings=arms[0].settings,
         moved=tuple(
-            {"part": f"block.{i}.conv.weight", "numbers": 3 * 10**i, "rule": "copied"}
+            {"part": f"block.{i}.conv.weight", "numbers": 3 * 10**i, "rule": "copied, then tuned"}
             for i in range(20)
         ),
         cost={"seconds": 93600.0, "memory_mb": 1.2e7, "labels": 5e8},

@@ -94,3 +94,10 @@ def test_arms_are_sorted_and_the_dropped_ones_stand_apart(samples):
     assert [row.chosen for row in finished] == [True, False, False, False]
     assert dropped[1].at is None
     assert dropped[1].score == "–"
+
+
+def test_in_a_race_by_rank_the_chosen_arm_is_told_by_its_settings(samples):
+    outcome = samples["helps"]()
+    arms = tuple(replace(arm, source=arm.source and "number 1 by score") for arm in outcome.arms)
+    _, finished, _ = charts.arm_rows(replace(outcome, arms=arms), reading_of("accuracy"))
+    assert [row.chosen for row in finished] == [True, False, False, False]

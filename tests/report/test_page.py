@@ -157,9 +157,36 @@ def test_a_fact_that_is_not_known_is_left_out(samples):
 
 
 def test_coverage_is_the_share_that_is_not_new(samples):
+    text = Tags(render(samples["helps"]())).text
+    assert "24,704 of the 25,344 numbers of the model with transfer come from digits 0-4" in text
+    assert "(97\N{NO-BREAK SPACE}%)" in text
+
+
+def test_rows_of_shared_classes_count_as_moved_in_part(samples):
     outcome = samples["helps"]()
-    assert "24,704 numbers of the model with transfer come from" in render(outcome)
-    assert "97\N{NO-BREAK SPACE}% of those listed" in render(outcome)
+    head = {"part": "head", "numbers": 640, "rule": "rows of 2 shared classes"}
+    text = Tags(render(replace(outcome, moved=(*outcome.moved[:3], head)))).text
+    assert "At least 24,704 of the 25,344 numbers" in text
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (
+            {"part": "features", "numbers": 64, "rule": "frozen"},
+            "digits 0-4 stays as it is inside the model with transfer, which learns from the 64 "
+            "features that it gives.",
+        ),
+        (
+            {"part": "the whole model", "numbers": 0, "rule": "as it is"},
+            "The model with transfer is digits 0-4 as it is, its labels matched.",
+        ),
+    ],
+)
+def test_a_source_that_is_used_whole_is_told_in_words(samples, entry, expected):
+    text = Tags(render(replace(samples["helps"](), moved=(entry,)))).text
+    assert expected in text
+    assert "Parts of the model" not in text
 
 
 def luminance(colour: str) -> float:

@@ -194,14 +194,27 @@ def arm_rows(
     """Arms that ran to the end, the best first, and those that did not, with the reason."""
     axis = _metric_axis([arm.score for arm in outcome.arms], reading)
     best_first = sorted(outcome.arms, key=lambda arm: (math.isnan(arm.score), -arm.score))
-    finished = tuple(_arm_row(arm, outcome, reading, axis) for arm in best_first if not arm.reason)
-    left_out = tuple(_arm_row(arm, outcome, reading, axis) for arm in best_first if arm.reason)
+    chosen = _chosen(outcome, best_first)
+    rows = [(arm, _arm_row(arm, arm is chosen, reading, axis)) for arm in best_first]
+    finished = tuple(row for arm, row in rows if not arm.reason)
+    left_out = tuple(row for arm, row in rows if arm.reason)
     return axis, finished, left_out
 
 
-def _arm_row(arm: ArmResult, outcome: Outcome, reading: Reading, axis: Axis) -> ArmRow:
+def _chosen(outcome: Outcome, best_first: list[ArmResult]) -> ArmResult | None:
+    """The arm of the chosen method, by its source's name or, in a large race, by its rank."""
+    same = [
+        arm
+        for arm in best_first
+        if arm.source
+        and (arm.method, dict(arm.settings)) == (outcome.method, dict(outcome.settings))
+    ]
+    named = [arm for arm in same if arm.source == outcome.source]
+    return next(iter(named or same), None)
+
+
+def _arm_row(arm: ArmResult, chosen: bool, reading: Reading, axis: Axis) -> ArmRow:
     finite = math.isfinite(arm.score)
-    chosen = (outcome.source, outcome.method, dict(outcome.settings))
     return ArmRow(
         arm.source,
         arm.method,
@@ -210,7 +223,7 @@ def _arm_row(arm: ArmResult, outcome: Outcome, reading: Reading, axis: Axis) -> 
         axis.at(abs(reading.factor) * arm.score) if finite else None,
         duration(arm.seconds),
         arm.reason,
-        bool(arm.source) and chosen == (arm.source, arm.method, dict(arm.settings)),
+        chosen,
     )
 
 

@@ -19,6 +19,7 @@ from bequest.report.amounts import Reading, count, duration, number, plain, read
 
 __all__ = ["render", "write_report"]
 
+NOT_MOVED = ("new", "fresh", "a linear probe")  # how the rule of such a layer begins
 SHOWN = 12  # rows of a table before the rest folds away
 
 _PAGES = Environment(
@@ -139,25 +140,24 @@ def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
 
 
 def _moved(moved: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
-    """Parts with their share of all numbers, and the coverage: the share that is not new."""
+    """Layers with their share of all numbers, and how many of these are the source's for sure."""
     counts = [max(0.0, float(entry.get("numbers", 0))) for entry in moved]
-    total = sum(counts) or 1.0
+    rules = [str(entry.get("rule", "")) for entry in moved]
+    total = sum(counts)
     rows = [
         {
             "part": str(entry.get("part", "")),
-            "rule": str(entry.get("rule", "")),
+            "rule": rule,
             "numbers": number(amount, 0),
-            "share": 100.0 * amount / total,
-            "new": _is_new(entry),
+            "share": 100.0 * amount / max(total, 1.0),
+            "new": rule.startswith(NOT_MOVED),
         }
-        for entry, amount in zip(moved, counts, strict=True)
+        for entry, rule, amount in zip(moved, rules, counts, strict=True)
     ]
-    kept = sum(amount for entry, amount in zip(moved, counts, strict=True) if not _is_new(entry))
-    return {"rows": rows, "kept": number(kept, 0), "coverage": 100.0 * kept / total}
-
-
-def _is_new(entry: Mapping[str, Any]) -> bool:
-    return str(entry.get("rule", "")).startswith(("new", "fresh"))
+    pairs = list(zip(rules, counts, strict=True))
+    kept = sum(amount for rule, amount in pairs if not rule.startswith((*NOT_MOVED, "rows of")))
+    whole = set(rules) <= {"as it is", "frozen"}  # the source as one piece: nothing to list
+    return {"rows": () if whole else rows, "kept": kept, "total": total}
 
 
 def _details(outcome: Outcome) -> dict[str, Mapping[str, str]]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import final
+from typing import Any, final
 
 from markupsafe import Markup
 
@@ -174,20 +174,30 @@ def ranking_sentence(outcome: Outcome) -> Markup:
     return Markup("No source looks better than one that knows nothing about this task.")
 
 
-def moved_sentence(outcome: Outcome, kept: str, coverage: float) -> Markup:
+def moved_sentence(outcome: Outcome, kept: float, total: float) -> Markup:
     """How much of the model with transfer is the source's."""
-    source, method = _name(outcome.source), _name(outcome.method)
+    source = _name(outcome.source)
+    rules = {str(entry.get("rule", "")) for entry in outcome.moved}
     if not outcome.moved:
-        return Markup(
-            "No numbers were copied: the method {} uses what {} computes and leaves its parameters "
-            "where they are."
-        ).format(method, source)
-    text = Markup("{} numbers of the model with transfer come from {}: {} of those listed.").format(
-        kept, source, f"{coverage:.0f}\N{NO-BREAK SPACE}%"
-    )
+        text = Markup("The method {} does not say what it moved.").format(_name(outcome.method))
+    elif rules == {"as it is"}:
+        text = Markup("The model with transfer is {} as it is, its labels matched.").format(source)
+    elif rules == {"frozen"}:
+        text = Markup("{} stays as it is inside the model with transfer, which learns from the {}.")
+        text = text.format(source, " and ".join(_given(entry) for entry in outcome.moved))
+    else:
+        least = "At least " if any(rule.startswith("rows of") for rule in rules) else ""
+        share = f"{100 * kept / max(total, 1):.0f}\N{NO-BREAK SPACE}%"
+        text = Markup("{}{} of the {} numbers of the model with transfer come from {} ({}).")
+        text = text.format(least, number(kept, 0), number(total, 0), source, share)
     if outcome.handed_over == "from-scratch":
-        text += Markup(" None of them stands in the model handed over.")
+        text += Markup(" None of it stands in the model handed over.")
     return text
+
+
+def _given(entry: Mapping[str, Any]) -> str:
+    amount, part = round(float(entry.get("numbers", 0))), str(entry.get("part", ""))
+    return f"{amount:,} {part if amount != 1 else part.removesuffix('s')} that it gives"
 
 
 def labels_sentence(saved: LabelsSaved) -> str:
