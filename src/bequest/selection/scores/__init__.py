@@ -1,0 +1,1 @@
+"""The transferability scores, one file each."""
