@@ -1,0 +1,104 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bequest.core import (
+    ArmResult,
+    LabelsSaved,
+    Outcome,
+    RankedSource,
+    TestResult,
+    Verdict,
+)
+from bequest.errors import DataError
+
+FINITE = st.floats(-1e6, 1e6)
+
+
+def outcome(**changes):
+    values = {
+        "target": {"name": "ward 7", "rows": 40, "classes": ["ill", "well"]},
+        "source": "ward 3",
+        "method": "fine-tune",
+        "settings": {"lr": 1e-3},
+        "handed_over": "transfer",
+        "verdict": Verdict(0.061, 0.032, 0.09, "accuracy"),
+        "folds": {"transfer": (0.9, 0.8), "from-scratch": (0.7, 0.8)},
+        "splits": ("0a", "1b"),
+        "ranking": (
+            RankedSource("ward 3", 2.0, 1.0, 3.0, {"logme": -0.5}),
+            RankedSource("photos", float("nan"), float("nan"), float("nan"), {}, "images."),
+        ),
+        "arms": (ArmResult("ward 3", "fine-tune", {"lr": 1e-3}, 0.85, (0.9, 0.8), 3.5),),
+        "seed": 0,
+        "cost": {"seconds": 12.5},
+        "versions": {"torch": "2.6.0"},
+        "labels_saved": LabelsSaved(
+            40, float("inf"), 90.0, float("inf"), (10, 20), (0.6, 0.7), 0.85
+        ),
+        "test": TestResult(100, 0.86, 0.8, 0.06, 0.01, 0.11),
+        "moved": ({"part": "body", "numbers": 900, "rule": "copied"},),
+        "notes": ("3 rows are near duplicates.",),
+    }
+    return Outcome(**{**values, **changes})
+
+
+def test_json_and_back_loses_nothing():
+    whole = outcome()
+    again = Outcome.from_json(whole.to_json())
+    assert repr(again) == repr(whole)  # as values, NaN differs from itself
+
+
+def test_json_and_back_works_without_the_optional_parts():
+    bare = outcome(labels_saved=None, test=None, ranking=(), arms=(), moved=(), notes=())
+    assert Outcome.from_json(bare.to_json()) == bare
+
+
+def test_the_json_is_strict_and_carries_the_verdict_in_words():
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    values = json.loads(outcome().to_json(), parse_constant=refuse)
+    assert values["verdict"]["kind"] == "helps"
+    assert values["labels_saved"]["needed"] == "float:inf"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"verdict": {}}', '{"verdict": {"kind": 1}}'])
+def test_text_that_is_no_outcome_is_refused(text):
+    with pytest.raises(DataError, match="this is not an outcome of bequest"):
+        Outcome.from_json(text)
+
+
+@given(gain=FINITE, low=FINITE, high=FINITE)
+def test_a_verdict_decides_only_where_its_interval_excludes_zero(gain, low, high):
+    low, gain, high = sorted((low, gain, high))
+    kind = Verdict(gain, low, high, "accuracy").kind
+    assert (kind == "helps") == (low > 0)
+    assert (kind == "hurts") == (high < 0)
+    assert (kind == "undecided") == (low <= 0 <= high)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (
+            Verdict(0.061, 0.032, 0.09, "accuracy"),
+            "Transfer helps: 6.1 points better than from scratch (+3.2 points to +9.0 points).",
+        ),
+        (
+            Verdict(-0.5, -0.75, -0.25, "neg_log_loss"),
+            "Transfer hurts: 0.5 nats worse than from scratch (-0.75 nats to -0.25 nats).",
+        ),
+    ],
+)
+def test_a_verdict_reads_as_a_sentence(verdict, said):
+    assert verdict.sentence == said
+
+
+def test_labels_saved_is_the_difference():
+    assert (
+        outcome(labels_saved=LabelsSaved(40, 100.0, 60.0, 150.0, (), (), 0.8)).labels_saved.saved
+        == 60
+    )
