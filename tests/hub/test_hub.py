@@ -224,9 +224,13 @@ def test_a_file_that_changes_after_it_was_checked_is_refused(hub, tiny, tmp_path
 def test_fetching_leaves_a_folder_that_exists_as_it_is(hub, tiny, tmp_path):
     hub.publish(tiny([1.0]), "a", licence="MIT")
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(HubError, match="exists"):
         hub.fetch("a", tmp_path / "mine")
-    assert os.listdir(tmp_path / "mine") == []
+    assert os.listdir(tmp_path / "mine") == ["thesis.tex"]
+    (tmp_path / "mine" / "thesis.tex").unlink()
+    hub.fetch("a", tmp_path / "mine")
+    assert "config.json" in os.listdir(tmp_path / "mine")
 
 
 def test_a_hub_of_a_newer_format_is_refused(hub, tiny):

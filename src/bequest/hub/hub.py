@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from bequest.core import Card, Model, Outcome, Task
 from bequest.errors import BequestError, Conflict, HubError, NotApplicable
@@ -170,16 +170,18 @@ class Hub:
         name, version
             As in `pull`.
         folder : path
-            Must not exist; it appears whole or not at all.
+            Must not exist, or be empty; it appears whole or not at all.
         """
         entry = self.show(name, version)
         place = Path(folder)
-        if place.exists():
+        if place.exists() and not (place.is_dir() and not any(place.iterdir())):
             raise HubError(f"{place} exists: it is left as it is.")
         with told(self.folder):
             place.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as work:
                 self._copy(entry, Path(work, "model"))
+                if place.exists():
+                    place.rmdir()
                 os.replace(Path(work, "model"), place)
             sync_folder(place.parent)
         return entry
@@ -315,17 +317,6 @@ def _published_card(
             f"the card says {card.licence}, not {licence}: publish it under {card.licence}, or "
             f"give the model another card first (model.with_card)."
         )
-    about = card.task if task is None else _about(task)
+    about = card.task if task is None else task.describe()
     parents = parents or card.parents
     return replace(card, name=name, licence=licence, task=about, parents=parents)
-
-
-def _about(task: Task) -> dict[str, Any]:
-    return {
-        "name": task.name,
-        "fingerprint": task.fingerprint,
-        "kind": task.kind,
-        "metric": task.metric_name,
-        "rows": len(task),
-        "classes": list(task.classes),
-    }

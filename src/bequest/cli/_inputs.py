@@ -1,0 +1,67 @@
+"""From DATA to the rows that a model reads, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bequest.cli._task import read_arrays
+from bequest.core import InputSpec
+from bequest.data.images import ImageFolder
+from bequest.data.pixels import SUFFIXES
+from bequest.data.tables import read_table
+from bequest.errors import DataError
+
+__all__ = ["read_inputs"]
+
+
+def read_inputs(data: Path, spec: InputSpec) -> tuple[Sequence[str], Any]:
+    """Read rows as a model wants them.
+
+    Parameters
+    ----------
+    data : Path
+        A table, an .npz file with an array X, or a folder of images, sub-folders included.
+    spec : InputSpec
+        What the model takes.
+
+    Returns
+    -------
+    tuple of names and inputs
+        The names of the image files, none for other data.
+
+    Raises
+    ------
+    DataError
+        The data is of another kind than the model takes, or cannot be read.
+    """
+    place = data.expanduser()
+    if not place.exists():
+        raise DataError(f"there is no file or folder {data}.")
+    if place.is_dir():
+        return _images(place, spec)
+    if place.suffix.lower() == ".npz":
+        inputs = read_arrays(place, "X")[0]
+        _check(spec, InputSpec("image" if inputs.ndim == 4 else "vector", inputs.shape[1:]))
+        return (), inputs
+    table = read_table(place)
+    _check(spec, InputSpec("table", None, table.names))
+    return (), table
+
+
+def _images(folder: Path, spec: InputSpec) -> tuple[Sequence[str], Any]:
+    if spec.modality != "image" or spec.shape is None:
+        raise DataError(f"{folder} is a folder of images, the model takes {spec.modality} inputs.")
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    if not files:
+        raise DataError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}).")
+    channels, height, width = spec.shape
+    names = [file.relative_to(folder).as_posix() for file in files]
+    return names, ImageFolder(files, size=(height, width), channels=channels)
+
+
+def _check(wanted: InputSpec, offered: InputSpec) -> None:
+    refused = wanted.accepts(offered)
+    if refused is not None:
+        raise DataError(refused.reason.replace("the source", "the model").replace("task", "data"))

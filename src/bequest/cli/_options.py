@@ -1,0 +1,36 @@
+"""What several commands ask for in the same words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, final
+
+from cyclopts import App, Parameter
+
+__all__ = ["HUB", "Common", "command"]
+
+HUB = Path("~/.bequest")
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options that every command has."""
+
+    json: Annotated[bool, Parameter(show_default=False)] = False
+    """Print JSON, for machines."""
+
+    debug: Annotated[bool, Parameter(show_default=False)] = False
+    """Show the traceback of an error, and all that is logged."""
+
+
+def command(name: str, *examples: str) -> App:
+    """The app of one command, with its examples at the end of its help."""
+    return App(
+        name=name,
+        help_epilogue="\n  ".join(["Examples:", *examples]),
+        help_format="plaintext",
+        default_parameter=Parameter(negative=()),
+    )

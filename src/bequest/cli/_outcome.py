@@ -1,0 +1,53 @@
+"""What a person reads of a transfer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bequest as bq
+from bequest.cli._say import line
+from bequest.errors import DataError
+from bequest.report.words import handed_over, headline, labels_sentence
+
+__all__ = ["print_result", "read_outcome", "save_result"]
+
+LIMIT = 64 * 2**20  # bytes; an outcome is text that a person could read
+
+
+def read_outcome(path: Path) -> bq.Outcome:
+    """Read an outcome's file, or the one in the folder that `transfer` left."""
+    place = path.expanduser()
+    place = place / "outcome.json" if place.is_dir() else place
+    if not place.is_file():
+        raise DataError(f"there is no outcome {place}.")
+    if place.stat().st_size > LIMIT:
+        raise DataError(f"{place} is larger than {LIMIT} bytes: it is no outcome.")
+    try:
+        return bq.Outcome.from_json(place.read_text(encoding="utf-8"))
+    except (DataError, UnicodeDecodeError) as error:
+        raise DataError(f"{place}: {error}") from error
+
+
+def print_result(result: bq.Result) -> None:
+    """The ranking, the verdict, which model was handed over, and what a reader must know."""
+    outcome = result.outcome
+    line(result.ranking)
+    line()
+    line(headline(outcome).striptags())
+    line(handed_over(outcome).striptags())
+    if outcome.labels_saved is not None:
+        line(labels_sentence(outcome.labels_saved))
+    if (test := outcome.test) is not None:
+        line(
+            f"On {test.rows} held-out rows: {test.transfer:.3g} with transfer, {test.scratch:.3g} "
+            f"from scratch ({outcome.verdict.metric})."
+        )
+    for remark in outcome.notes:
+        line(f"Note: {remark}")
+
+
+def save_result(result: bq.Result, folder: Path) -> None:
+    """Write what `is_result` knows: the model's folder, the outcome and the page."""
+    result.model.save(folder / "model")
+    (folder / "outcome.json").write_text(result.outcome.to_json() + "\n", encoding="utf-8")
+    result.report(folder / "report.html")

@@ -1,0 +1,98 @@
+"""Output that appears whole or not at all, and never over something that is not ours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bequest.errors import DataError
+
+__all__ = ["is_model", "is_result", "new_file", "new_folder"]
+
+RESULT = frozenset({"model", "outcome.json", "report.html"})  # what `transfer` leaves
+
+
+def is_model(folder: Path) -> bool:
+    """Whether this is a model folder."""
+    return (folder / "config.json").is_file() and (folder / "card.json").is_file()
+
+
+def is_result(folder: Path) -> bool:
+    """Whether this is what `transfer` leaves, and nothing else is in it."""
+    found = {path.name for path in folder.iterdir()}
+    return "outcome.json" in found and found <= RESULT
+
+
+@contextmanager
+def new_folder(out: Path, *, ours: Callable[[Path], bool]) -> Iterator[Path]:
+    """A folder to fill; it takes its place when the block ends well, and is removed otherwise.
+
+    Parameters
+    ----------
+    out : Path
+        Must not exist, be empty, or be `ours`, which is then replaced.
+    ours : callable
+        Whether a folder may be replaced.
+
+    Raises
+    ------
+    DataError
+        Something else is at `out`. This is said before any work is done.
+    """
+    place = _checked(out)
+    if place.exists() and not (place.is_dir() and (not any(place.iterdir()) or ours(place))):
+        raise DataError(f"{out} exists and is not ours to replace: give --out another name.")
+    with _parents(place):
+        work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        try:
+            filled = work / "new"
+            filled.mkdir()
+            yield filled
+            if place.exists():
+                os.replace(place, work / "old")
+            os.replace(filled, place)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def new_file(out: Path) -> Iterator[Path]:
+    """A file to write; it takes its place when the block ends well, and is removed otherwise."""
+    place = _checked(out)
+    if place.is_dir():
+        raise DataError(f"{out} is a folder: name a file in it.")
+    with _parents(place):
+        handle, name = tempfile.mkstemp(prefix=f".{place.name}-", dir=place.parent)
+        os.close(handle)
+        work = Path(name)
+        try:
+            work.chmod(0o644)
+            yield work
+            os.replace(work, place)
+        finally:
+            work.unlink(missing_ok=True)
+
+
+def _checked(out: Path) -> Path:
+    place = Path(os.path.abspath(out.expanduser()))
+    if place == Path.cwd() or not place.name:
+        raise DataError(f"{out} is the folder that you stand in: give --out a name.")
+    return place
+
+
+@contextmanager
+def _parents(place: Path) -> Iterator[None]:
+    """Make the folders above; those that were made go again if the work fails."""
+    made = [folder for folder in place.parents if not folder.exists()]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in made:  # the deepest first
+            with suppress(OSError):
+                folder.rmdir()
+        raise

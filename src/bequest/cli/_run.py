@@ -1,0 +1,115 @@
+"""From the words on the command line to an exit code; the only place where errors are caught.
+
+0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 the reader of our output left.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+from cyclopts import CycloptsError, UnknownCommandError
+
+from bequest.cli._app import COMMANDS, app
+from bequest.cli._say import Said, note
+from bequest.errors import BequestError
+
+__all__ = ["main", "run"]
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and leave it."""
+    signal.signal(signal.SIGTERM, _stop)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    tokens : sequence of str
+        What stands behind ``bequest`` on the command line.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    debug = "--debug" in tokens
+    try:
+        with _told(debug):
+            app(
+                tokens,
+                print_error=False,
+                exit_on_error=False,
+                result_action="return_value",
+            )
+            sys.stdout.flush()
+    except UnknownCommandError:
+        note(f"{_unknown(tokens[0])} Try: bequest --help")
+        return 2
+    except CycloptsError as error:
+        note(f"{error} Try: {_help(tokens)}")
+        return 2
+    except KeyboardInterrupt:
+        note("interrupted: nothing was written.")
+        return 130
+    except BrokenPipeError:
+        # `bequest list | head`: whoever read has seen enough; the rest goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (BequestError, OSError) as error:
+        return _failed(str(error), debug)
+    except Exception as error:  # the last door before a person: no traceback passes it
+        return _failed(f"unexpected {type(error).__name__}: {error} (a bug? see --debug)", debug)
+    return 0
+
+
+def _failed(line: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    note(line)
+    return 1
+
+
+def _unknown(name: str) -> str:
+    # Said here, because the library would import every command for its own line.
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"no command named {name!r}.{hint} Known: {', '.join(COMMANDS)}."
+
+
+def _help(tokens: Sequence[str]) -> str:
+    return f"bequest {tokens[0]} --help" if tokens and tokens[0] in COMMANDS else "bequest --help"
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    # An exception rather than death: what was half written is removed on the way out.
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def _told(debug: bool) -> Iterator[None]:
+    """Log to stderr: what a person must know as lines of ours, everything with --debug."""
+    logger = logging.getLogger("bequest")
+    handler = Said()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,64 @@
+"""What is printed: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["Said", "line", "note", "plain", "print_json", "table", "tidy"]
+
+
+def line(text: object = "") -> None:
+    """Print one line of a result."""
+    print(tidy(str(text)))
+
+
+def note(text: object) -> None:
+    """Say something to the person, in one line."""
+    print(f"bequest: {' '.join(tidy(str(text)).split())}", file=sys.stderr)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print columns of one width each."""
+    cells = [[" ".join(tidy(str(cell)).split()) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(padded).rstrip())
+
+
+def print_json(values: object) -> None:
+    """Print strict JSON; numbers that JSON does not know become null."""
+    print(json.dumps(plain(values), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """The same in plain values that strict JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "item"):  # a numpy scalar
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def tidy(text: str) -> str:
+    """The text without what would move a terminal's cursor: names and cards come from others."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+class Said(logging.Handler):
+    """Log records as lines of ours; stderr is looked up anew, for a progress bar redirects it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        note(record.getMessage())

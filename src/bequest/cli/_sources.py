@@ -1,0 +1,53 @@
+"""From --source and --hub to models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, final
+
+from cyclopts import CycloptsError, Parameter
+
+import bequest as bq
+from bequest.cli._places import is_model
+from bequest.cli._say import note
+from bequest.core import Model
+
+__all__ = ["SourceOptions", "model_folder", "read_sources"]
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Where the sources come from; one of the two is needed."""
+
+    source: Annotated[tuple[Path, ...], Parameter(show_default=False)] = ()
+    """A model folder; may be given several times."""
+
+    hub: Path | None = None
+    """A hub, every model of which is a source."""
+
+
+def read_sources(options: SourceOptions) -> list[Model] | bq.Hub:
+    """Load the sources, or name the hub that holds them."""
+    if not options.source and options.hub is None:
+        raise CycloptsError(msg="No source: give --source FOLDER or --hub FOLDER.")
+    models = [bq.load(model_folder(folder)) for folder in options.source]
+    if options.hub is None:
+        return models
+    hub = bq.Hub(options.hub)
+    if not models:
+        return hub
+    for reference, model in hub.models():
+        if isinstance(model, Model):
+            models.append(model.with_card(replace(model.card, name=reference)))
+        else:
+            note(f"{reference} of the hub is left out: {model.reason}")
+    return models
+
+
+def model_folder(folder: Path) -> Path:
+    """The folder itself, or the model in it where it is what `transfer` left."""
+    place = folder.expanduser()
+    return place / "model" if is_model(place / "model") and not is_model(place) else place

@@ -1,0 +1,131 @@
+"""From DATA and its options to a task."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, final
+
+import numpy as np
+from cyclopts import CycloptsError, Parameter
+
+import bequest as bq
+from bequest.errors import DataError
+
+__all__ = ["DATA", "TaskOptions", "read_arrays", "read_task"]
+
+DATA = (
+    "A table (.csv, .tsv, .parquet, .feather, .arrow; give --target), a folder with one sub-folder "
+    "of images per class, or an .npz file with arrays X and y."
+)
+_OF_IMAGES = ("size", "channels")
+_NOT_OF_IMAGES = ("target", "groups", "drop", "kind")
+_NOT_OF_ARRAYS = ("drop", *_OF_IMAGES)
+
+
+@final
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """What to predict from the data, and how it is judged."""
+
+    target: str | None = None
+    """Column to predict, of a table; array of labels, of an .npz (y where left out)."""
+
+    groups: str | None = None
+    """Column, or array, that says which rows are never split, such as the patient."""
+
+    drop: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
+    """Column that is no input, such as an identifier; may be given several times."""
+
+    test: Path | None = None
+    """Held-out data of the same form, which nothing is chosen or trained on."""
+
+    kind: Literal["classification", "regression"] | None = None
+    """Told from the labels where left out."""
+
+    metric: str | None = None
+    """scikit-learn's name of a metric; accuracy or r2 where left out."""
+
+    size: int | None = None
+    """Pixels that images are resized to, in height and width: 64 where left out."""
+
+    channels: Literal[1, 3] | None = None
+    """Grey or colour images: 3 where left out."""
+
+
+def read_task(data: Path, options: TaskOptions) -> bq.Task:
+    """Read the target."""
+    place = data.expanduser()
+    if not place.exists():
+        raise DataError(f"there is no file or folder {data}.")
+    if place.is_dir():
+        return _images(place, options)
+    if place.suffix.lower() == ".npz":
+        return _arrays(place, options)
+    return _table(place, options)
+
+
+def read_arrays(path: Path, *names: str) -> list[Any]:
+    """Arrays of these names out of an .npz file; pickled ones are refused."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            absent = [name for name in names if name not in archive]
+            if absent:
+                raise DataError(
+                    f"{path} has no array {absent[0]!r}. It has: {', '.join(archive.files)}."
+                )
+            return [archive[name] for name in names]
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} cannot be read as plain arrays: {error}.") from error
+
+
+def _table(path: Path, options: TaskOptions) -> bq.Task:
+    _refuse(options, _OF_IMAGES, "a table")
+    if options.target is None:
+        raise CycloptsError(msg=f"{path} is a table: say which column to predict with --target.")
+    return bq.Task.from_table(
+        path,
+        options.target,
+        kind=options.kind,
+        metric=options.metric,
+        groups=options.groups,
+        drop=options.drop,
+        test=options.test,
+    )
+
+
+def _arrays(path: Path, options: TaskOptions) -> bq.Task:
+    _refuse(options, _NOT_OF_ARRAYS, "an .npz file")
+    target = options.target or "y"
+    X, y = read_arrays(path, "X", target)
+    test = None if options.test is None else read_arrays(options.test, "X", target)
+    return bq.Task.from_arrays(
+        X,
+        y,
+        kind=options.kind,
+        metric=options.metric,
+        groups=None if options.groups is None else read_arrays(path, options.groups)[0],
+        test=None if test is None else (test[0], test[1]),
+        name=path.stem,
+    )
+
+
+def _images(path: Path, options: TaskOptions) -> bq.Task:
+    _refuse(options, _NOT_OF_IMAGES, "a folder of images")
+    return bq.Task.from_images(
+        path,
+        size=options.size or 64,
+        channels=options.channels or 3,
+        metric=options.metric,
+        test=options.test,
+    )
+
+
+def _refuse(options: TaskOptions, names: tuple[str, ...], what: str) -> None:
+    for name in names:
+        if getattr(options, name):
+            raise CycloptsError(msg=f"--{name} does not go with {what}.")

@@ -1,0 +1,56 @@
+"""`bequest list`: what a hub holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import bequest as bq
+from bequest.cli._options import HUB, Common, command
+from bequest.cli._say import line, print_json, table
+from bequest.cli._size import sized
+
+__all__ = ["app"]
+
+app = command(
+    "list",
+    "bequest list",
+    "bequest list wards/ --all --hub /team/hub --json",
+)
+_COMMON = Common()
+
+
+@app.default
+def list_entries(
+    prefix: str = "",
+    /,
+    *,
+    every: Annotated[bool, Parameter(name="--all", show_default=False)] = False,
+    hub: Path = HUB,
+    common: Common = _COMMON,
+) -> None:
+    """List what a hub holds.
+
+    Parameters
+    ----------
+    prefix
+        Only names that begin with this.
+    every
+        Every version, not the latest of each name only.
+    hub
+        The hub's folder.
+    """
+    entries = bq.Hub(hub).list(prefix, every=every)
+    if common.json:
+        print_json([entry.to_dict() for entry in entries])
+        return
+    rows = [
+        (entry, entry.licence, entry.card.task.get("name", ""), sized(entry.size), entry.published)
+        for entry in entries
+    ]
+    if rows:
+        table(("name", "licence", "trained on", "size", "published"), rows)
+    else:
+        line(f"Nothing in {hub} begins with {prefix!r}." if prefix else f"{hub} is empty.")

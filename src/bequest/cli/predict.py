@@ -1,0 +1,84 @@
+"""`bequest predict`: labels or values for new rows."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+from cyclopts import Parameter
+
+import bequest as bq
+from bequest.cli._inputs import read_inputs
+from bequest.cli._options import Common, command
+from bequest.cli._places import new_file
+from bequest.cli._progress import progress
+from bequest.cli._say import line, plain, print_json
+from bequest.cli._sources import model_folder
+from bequest.core import Model
+
+__all__ = ["app"]
+
+app = command(
+    "predict",
+    "bequest predict ward7/ new-patients.csv --out predictions.csv",
+    "bequest predict birds/model new-photos/ --proba | head",
+)
+_COMMON = Common()
+PROBABILITY = "probability of "
+
+
+@app.default
+def predict(
+    model: Path,
+    data: Annotated[Path, Parameter(help="Rows as the model was trained on; labels may be there.")],
+    /,
+    *,
+    proba: Annotated[bool, Parameter(show_default=False)] = False,
+    out: Path | None = None,
+    common: Common = _COMMON,
+) -> None:
+    """Predict with a model folder.
+
+    Parameters
+    ----------
+    model
+        A model folder, or what transfer left.
+    proba
+        The probability of each class, too.
+    out
+        The .csv file to write; printed where left out.
+    """
+    loaded = bq.load(model_folder(model))
+    names, inputs = read_inputs(data, loaded.spec)
+    with progress(f"predicting {len(inputs)} rows"):
+        columns = _columns(loaded, inputs, names, proba)
+    if out is not None:
+        with new_file(out) as place, place.open("w", newline="", encoding="utf-8") as file:
+            _write(columns, file)
+    if common.json:
+        print_json(columns if out is None else {"rows": len(inputs), "written": out})
+    elif out is None:
+        _write(columns, sys.stdout)
+    else:
+        line(f"Written: {out} ({len(inputs)} rows)")
+
+
+def _columns(
+    model: Model, inputs: Any, names: Sequence[str], proba: bool
+) -> dict[str, Sequence[Any]]:
+    columns: dict[str, Sequence[Any]] = {"file": names} if names else {}
+    columns["prediction"] = model.predict(inputs).tolist()
+    if proba:
+        chances = model.predict_proba(inputs)
+        for place, label in enumerate(model.classes):
+            columns[f"{PROBABILITY}{label}"] = chances[:, place].tolist()
+    return columns
+
+
+def _write(columns: dict[str, Sequence[Any]], file: TextIO) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(plain(column) for column in columns.values()), strict=True))

@@ -1,0 +1,65 @@
+"""`bequest publish`: a model into a hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import bequest as bq
+from bequest.cli._options import HUB, Common, command
+from bequest.cli._outcome import read_outcome
+from bequest.cli._places import is_result
+from bequest.cli._say import line, print_json
+from bequest.cli._sources import model_folder
+
+__all__ = ["app"]
+
+app = command(
+    "publish",
+    "bequest publish ward3/ wards/ward3 --licence Apache-2.0",
+    "bequest publish ward7/ wards/ward7 --licence MIT --parent wards/ward3@1 --hub /team/hub",
+)
+_COMMON = Common()
+
+
+@app.default
+def publish(
+    model: Path,
+    name: str,
+    /,
+    *,
+    licence: str,
+    parent: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    expect: int | None = None,
+    hub: Path = HUB,
+    common: Common = _COMMON,
+) -> None:
+    """Put a model into a hub.
+
+    Parameters
+    ----------
+    model
+        A model folder, or what transfer left: then its outcome is recorded in the hub, too.
+    name
+        One to three parts joined by '/', such as wards/ward7.
+    licence
+        SPDX identifier, such as Apache-2.0, or LicenseRef-NAME.
+    parent
+        What it was made from, where its card does not say so; may be given several times.
+    expect
+        Publish only if this is the latest version now (0: if the name is new).
+    hub
+        The hub's folder, made where there is none.
+    """
+    store = bq.Hub(hub)
+    outcome = read_outcome(model) if model.is_dir() and is_result(model) else None
+    entry = store.publish(model_folder(model), name, licence=licence, parents=parent, expect=expect)
+    recorded = None if outcome is None else store.record(outcome)
+    if common.json:
+        print_json({**entry.to_dict(), "outcome": recorded})
+        return
+    line(f"Published {entry} ({entry.licence}, {entry.digest[:12]}) in {hub}")
+    if recorded:
+        line(f"Recorded its outcome ({recorded[:12]}).")

@@ -1,0 +1,54 @@
+"""`bequest rank`: which source looks best."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import bequest as bq
+from bequest.cli._options import Common, command
+from bequest.cli._progress import progress
+from bequest.cli._say import line, print_json
+from bequest.cli._sources import SourceOptions, read_sources
+from bequest.cli._task import DATA, TaskOptions, read_task
+
+__all__ = ["app"]
+
+app = command(
+    "rank",
+    "bequest rank ward7.csv --target outcome --source ward3/ --source ward5/",
+    "bequest rank photos/ --size 32 --hub ~/.bequest --json",
+)
+_COMMON = Common()
+_TASK = TaskOptions()
+_SOURCES = SourceOptions()
+
+
+@app.default
+def rank(
+    data: Annotated[Path, Parameter(help=DATA)],
+    /,
+    *,
+    task: TaskOptions = _TASK,
+    sources: SourceOptions = _SOURCES,
+    seed: int = 0,
+    common: Common = _COMMON,
+) -> None:
+    """Rank sources for a task.
+
+    Parameters
+    ----------
+    seed
+        Of the bootstrap.
+    """
+    read = read_task(data, task)
+    models = read_sources(sources)
+    with progress("ranking the sources"):
+        ranking = bq.rank(models, read, seed=seed)
+    if common.json:
+        print_json([asdict(entry) for entry in ranking])
+    else:
+        line(ranking)

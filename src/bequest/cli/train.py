@@ -1,0 +1,64 @@
+"""`bequest train`: a model from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+import bequest as bq
+from bequest.cli._options import Common, command
+from bequest.cli._places import is_model, new_folder
+from bequest.cli._progress import progress
+from bequest.cli._say import line, print_json
+from bequest.cli._task import DATA, TaskOptions, read_task
+
+__all__ = ["app"]
+
+app = command(
+    "train",
+    "bequest train ward3.csv --target outcome --out ward3/",
+    "bequest train photos/ --size 32 --out birds/",
+    "bequest train digits.npz --net mlp --test digits-test.npz --out digits/",
+)
+_COMMON = Common()
+_TASK = TaskOptions()
+
+
+@app.default
+def train(
+    data: Annotated[Path, Parameter(help=DATA)],
+    /,
+    *,
+    task: TaskOptions = _TASK,
+    net: Literal["auto", "linear", "boosting", "mlp", "resnet"] = "auto",
+    name: str | None = None,
+    seed: int = 0,
+    out: Path,
+    common: Common = _COMMON,
+) -> None:
+    """Train a model from scratch.
+
+    Parameters
+    ----------
+    net
+        auto: a residual network for images, boosting for tables, a perceptron for vectors.
+    name
+        What to call the model; the data's name where left out.
+    seed
+        Same seed, machine and versions: same model.
+    out
+        The model folder to write.
+    """
+    read = read_task(data, task)
+    with new_folder(out, ours=is_model) as folder, progress(f"training on {len(read)} rows"):
+        model = bq.train(read, net=net, name=name, seed=seed)
+        model.save(folder)
+    if common.json:
+        print_json({"model": out, "card": model.card.to_dict()})
+        return
+    line(f"Trained {model.name!r} on {len(read)} rows.")
+    for metric, value in model.card.metrics.items():
+        line(f"{metric}: {value:.4g}")
+    line(f"Written: {out}")

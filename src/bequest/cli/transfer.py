@@ -1,0 +1,80 @@
+"""`bequest transfer`: choose, move, verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+import bequest as bq
+from bequest.cli._options import Common, command
+from bequest.cli._outcome import print_result, save_result
+from bequest.cli._places import is_result, new_folder
+from bequest.cli._progress import progress
+from bequest.cli._say import line, print_json
+from bequest.cli._sources import SourceOptions, read_sources
+from bequest.cli._task import DATA, TaskOptions, read_task
+
+__all__ = ["app"]
+
+app = command(
+    "transfer",
+    "bequest transfer ward7.csv --target outcome --source ward3/ --source ward5/ --out ward7/",
+    "bequest transfer photos/ --size 32 --hub ~/.bequest --budget 300 --out birds/",
+    "bequest transfer digits.npz --test digits-test.npz --source old/ --method probe --out new/",
+)
+_COMMON = Common()
+_TASK = TaskOptions()
+_SOURCES = SourceOptions()
+
+
+@app.default
+def transfer(
+    data: Annotated[Path, Parameter(help=DATA)],
+    /,
+    *,
+    task: TaskOptions = _TASK,
+    sources: SourceOptions = _SOURCES,
+    method: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    budget: float = 120.0,
+    seed: int = 0,
+    executor: Annotated[str, Parameter(show=False)] = "local",
+    out: Path,
+    common: Common = _COMMON,
+) -> None:
+    """Transfer from the sources that help.
+
+    Parameters
+    ----------
+    method
+        A way to transfer, such as probe or fine-tune; may be given several times. All that fit
+        where left out.
+    budget
+        Seconds.
+    seed
+        Same seed, machine and versions: same numbers.
+    out
+        The folder to write: model/, outcome.json and report.html.
+    """
+    methods: Literal["auto"] | list[str] = list(method) or "auto"
+    read = read_task(data, task)
+    models = read_sources(sources)
+    with new_folder(out, ours=is_result) as folder, progress("ranking the sources") as tell:
+        result = bq.transfer(
+            read,
+            models,
+            methods=methods,
+            budget=budget,
+            seed=seed,
+            executor=executor,
+            progress=tell,
+        )
+        save_result(result, folder)
+    if common.json:
+        print_json({**json.loads(result.outcome.to_json()), "written": out})
+        return
+    print_result(result)
+    line()
+    line(f"Written: {out / 'model'}, {out / 'outcome.json'}, {out / 'report.html'}")

@@ -1,0 +1,160 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import bequest as bq
+from bequest.cli._say import plain, tidy
+from bequest.errors import DataError
+
+
+def test_a_refusal_is_one_line_on_stderr_and_code_1(cli):
+    done = cli("train", "none.csv", "--target", "outcome", "--out", "model")
+    assert done.code == 1
+    assert "there is no file or folder none.csv" in done.line
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["nosuch"],
+        ["train"],
+        ["train", "a.csv"],
+        ["train", "a.csv", "--out"],
+        ["train", "a.csv", "--out", "b", "--seed", "x"],
+        ["train", "a.csv", "--out", "b", "--colour", "red"],
+        ["list", "a", "b"],
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(cli, tokens):
+    done = cli(*tokens)
+    assert done.code == 2
+    assert "--help" in done.line
+
+
+def test_a_missing_target_and_options_of_other_data_are_wrong_usage(cli, csv):
+    csv()
+    done = cli("train", "ward.csv", "--out", "model")
+    assert (done.code, "--target" in done.line) == (2, True)
+    done = cli("train", "ward.csv", "--target", "outcome", "--size", 3, "--out", "model")
+    assert (done.code, "--size does not go with a table" in done.line) == (2, True)
+    done = cli("rank", "ward.csv", "--target", "outcome")
+    assert (done.code, "No source" in done.line) == (2, True)
+
+
+def test_a_line_break_in_an_error_does_not_break_the_line(cli, csv, monkeypatch):
+    def train(*args, **options):
+        raise DataError("one\ntwo")
+
+    monkeypatch.setattr(bq, "train", train)
+    csv()
+    done = cli("train", "ward.csv", "--target", "outcome", "--out", "model")
+    assert done.line == "bequest: one two\n"
+
+
+def test_a_bug_is_one_line_too_and_its_traceback_is_there_on_demand(cli, csv, monkeypatch):
+    def train(*args, **options):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(bq, "train", train)
+    csv()
+    tokens = ("train", "ward.csv", "--target", "outcome", "--out", "model")
+    done = cli(*tokens)
+    assert done.code == 1
+    assert "unexpected ZeroDivisionError" in done.line
+    done = cli(*tokens, "--debug")
+    assert done.code == 1
+    assert "Traceback" in done.err
+    assert not os.path.exists("model")
+
+
+def test_an_interruption_says_so_and_leaves_nothing(cli, csv, monkeypatch):
+    def train(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bq, "train", train)
+    csv()
+    done = cli("train", "ward.csv", "--target", "outcome", "--out", "new/model")
+    assert done.code == 130
+    assert "interrupted" in done.line
+    assert os.listdir() == ["ward.csv"]
+
+
+def test_an_output_that_is_not_ours_is_refused_before_any_work(cli, csv, monkeypatch):
+    monkeypatch.setattr(bq, "train", lambda *args, **options: pytest.fail("work began"))
+    csv()
+    os.mkdir("thesis")
+    open("thesis/chapter1.tex", "w").close()
+    done = cli("train", "ward.csv", "--target", "outcome", "--out", "thesis")
+    assert done.code == 1
+    assert "not ours" in done.line
+    assert os.listdir("thesis") == ["chapter1.tex"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_the_work_leaves_nothing(tmp_path, number):
+    code = (
+        "import time, bequest as bq\n"
+        "class Slow:\n"
+        "    def __len__(self): return 1\n"
+        "bq.train = lambda *a, **o: (print('working', flush=True), time.sleep(60))\n"
+        "import bequest.cli.train as command\n"
+        "command.read_task = lambda data, options: Slow()\n"
+        "from bequest.cli import main\n"
+        "main()\n"
+    )
+    tokens = ["train", "x.csv", "--out", "a/model"]
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *tokens],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout.readline() == "working\n"
+    assert os.listdir(tmp_path) == ["a"]
+    child.send_signal(number)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 128 + number
+    assert "Traceback" not in said
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path, saved):
+    bq.Hub(tmp_path / "hub").publish(saved, "ward3", licence="MIT")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bequest", "show", "ward3", "--hub", tmp_path / "hub"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    child.stdout.close()
+    said = child.stderr.read()
+    child.stderr.close()
+    assert child.wait(timeout=60) == 141
+    assert said == b""
+
+
+def test_a_real_process_ends_with_the_same_codes(process):
+    start = time.perf_counter()
+    assert process("--version").stdout.strip() == "0.1.0.dev0"
+    assert time.perf_counter() - start < 20
+    refused = process("show", "nothing", "--hub", "nowhere")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("bequest: there is no hub")
+    assert refused.stderr.count("\n") == 1
+    assert process("show").returncode == 2
+
+
+def test_a_terminal_is_not_steered_by_what_others_wrote():
+    assert tidy("a\x1b[2Jb\x07") == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}"
+    assert tidy("π\n\tß") == "π\n\tß"
+
+
+def test_json_is_strict():
+    import numpy as np
+
+    values = {"a": [float("nan"), np.float32(0.5), np.int64(3)], 1: (None, True)}
+    assert plain(values) == {"a": [None, 0.5, 3], "1": [None, True]}
