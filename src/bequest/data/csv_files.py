@@ -40,7 +40,7 @@ def read_csv(
     path : path
         UTF-8, or UTF-16 with a byte-order mark. The first row names the columns. The delimiter is
         a tab in a .tsv file; else the one of ``, ; tab |`` that splits the first row into most
-        names. Blank lines are passed over, except where there is one column only.
+        names. Blank lines are passed over.
     text : names
         Columns that hold text even where it looks like numbers.
     loose : callable
@@ -59,7 +59,7 @@ def read_csv(
         As the module says; or the file is empty, names two columns alike, or has a column of
         numbers (more than 90 % of its cells, more than 20 different ones) with text among them.
     """
-    data = utf8_bytes(path)
+    data = utf8_bytes(path) + b"\n"  # without it, Arrow takes a header alone for an empty file
     delimiter, names = _header(path, data)
     table = _parse(path, data, delimiter, [i for i, name in enumerate(names) if name in text])
     if table.num_columns != len(names):
@@ -87,6 +87,8 @@ def _header(path: Path, data: bytes) -> tuple[str, list[str]]:
     except csv.Error as error:
         raise DataError(f"{path} has a first row that cannot be read: {error}.") from error
     delimiter, cells = max(rows, key=lambda pair: len(pair[1]))
+    if data.count(b'"') % 2 and "\n" in cells[-1]:
+        raise DataError(f"{path} has a quote in its first row that never closes.")
     names = [name.strip() for name in cells]
     if all(name in MISSING or _is_number(name) for name in names):
         raise DataError(
@@ -128,7 +130,7 @@ def _arrow_table(data: bytes, delimiter: str, text: list[int]) -> pa.Table:
         names = reader.schema.names
     return pyarrow.csv.read_csv(
         io.BytesIO(data),
-        parse_options=_parsing(delimiter, single=len(names) == 1),
+        parse_options=_parsing(delimiter),
         convert_options=pyarrow.csv.ConvertOptions(
             null_values=MISSING, column_types={names[place]: pa.string() for place in text}
         ),
@@ -150,25 +152,22 @@ def _find_ragged(data: bytes, delimiter: str, found: list[Any]) -> None:
         return
 
 
-def _parsing(delimiter: str, *, single: bool = False, handler: Any = None) -> Any:
+def _parsing(delimiter: str, *, handler: Any = None) -> Any:
     return pyarrow.csv.ParseOptions(
         delimiter=delimiter,
         newlines_in_values=True,
-        ignore_empty_lines=not single,  # in a single column, an empty line is a missing cell
         invalid_row_handler=handler,
     )
 
 
 def _check_quotes(path: Path, data: bytes, table: pa.Table) -> None:
     # Arrow takes a quote that never closes to reach to the end of the file, and says nothing.
-    if data.count(b'"') % 2 == 0 or not table.num_rows:
+    if data.count(b'"') % 2 == 0:
         return
-    for column in table.columns:
+    for column in table.columns if table.num_rows else ():
         cell = column[-1].as_py()
         if isinstance(cell, str) and "\n" in cell:
-            raise DataError(
-                f"{path} has a quote that never closes: its last row holds {cell[:60]!r}."
-            )
+            raise DataError(f"{path} has a quote that never closes: {cell[:60]!r}.")
 
 
 def _without_blanks(column: Any) -> Any:

@@ -113,9 +113,10 @@ def encode_known(values: Any, kind: Kind, classes: tuple[Label, ...]) -> Array:
     unknown = np.flatnonzero(found < 0)
     if len(unknown):
         strange = sorted({repr(value) for value in array[unknown].tolist()})
+        known = _first([repr(label) for label in classes], 20)
         raise DataError(
             f"{len(unknown)} of {len(array)} held-out labels are of a type that was never seen in "
-            f"training: {_first(strange)} ({_rows(unknown)}). Known: {_first(classes, 20)}."
+            f"training: {_first(strange)} ({_rows(unknown)}). Known: {known}."
         )
     return found
 
@@ -130,7 +131,7 @@ def _checked(values: Any) -> Array:
         raise DataError("there are no rows: a task needs labelled rows.")
     kind = array.dtype.kind
     if kind == "S":
-        array = np.array([label.decode() for label in array.tolist()], dtype=object)
+        array = _decoded(array)
     elif kind == "U":
         array = array.astype(object)
     elif kind not in "biufO":
@@ -144,6 +145,13 @@ def _checked(values: Any) -> Array:
     if array.dtype.kind == "f":
         _refuse(np.isinf(array), "infinite")
     return array
+
+
+def _decoded(array: Array) -> Array:
+    try:
+        return np.array([label.decode() for label in array.tolist()], dtype=object)
+    except UnicodeDecodeError as error:
+        raise DataError(f"the labels are bytes that are not UTF-8: {error}.") from error
 
 
 def _refuse(bad: Array, what: str) -> None:

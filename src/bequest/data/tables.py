@@ -92,7 +92,7 @@ def task_from_table(
         columns.pop(name_dropped)
     raw_labels = columns.pop(target)
     raw_groups = None if groups is None else columns.pop(groups)
-    if not len(raw_labels):
+    if len(raw_labels) == 0:
         raise DataError("the table has no rows.")
     labels = read_labels(raw_labels, kind=kind)
     task = Task(
@@ -159,7 +159,7 @@ def _columns(source: Any, kinds: Mapping[str, ColumnKind], loose: Loose) -> Colu
     if isinstance(source, Table):
         return dict(source.columns)
     if isinstance(source, Mapping):
-        return {str(name): plain_array(values) for name, values in source.items()}
+        return _mapped(source)
     if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__dataframe__"):
         return _named(frame_columns(source))
     if hasattr(source, "collect_schema"):
@@ -168,6 +168,14 @@ def _columns(source: Any, kinds: Mapping[str, ColumnKind], loose: Loose) -> Colu
         f"a table is a file, a DataFrame or a mapping of columns, not a {type(source).__name__}; "
         "for an array, use Task.from_arrays."
     )
+
+
+def _mapped(source: Mapping[Any, Any]) -> Columns:
+    columns = {str(name): plain_array(values) for name, values in source.items()}
+    lengths = {name: array.shape[0] if array.ndim else 0 for name, array in columns.items()}
+    if len(set(lengths.values())) > 1 or len(columns) < len(source):
+        raise DataError(f"the columns differ in length, or not in name: {lengths}.")
+    return columns
 
 
 def _file_columns(path: Path, kinds: Mapping[str, ColumnKind], loose: Loose) -> Columns:
