@@ -61,13 +61,10 @@ def csv(tmp_path):
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory):
     """A model folder, trained on rows like those of `csv`."""
-    from sklearn.linear_model import LogisticRegression
-
     inputs, labels = rows(1)
     task = bq.Task.from_table(
         {"age": inputs[:, 0], "pressure": inputs[:, 1], "outcome": labels}, "outcome", name="ward3"
     )
-    assert task.classes == tuple(LogisticRegression().fit(inputs, labels).classes_)
     folder = tmp_path_factory.mktemp("saved") / "ward3"
     bq.train(task, net="linear").save(folder)
     return folder

@@ -12,6 +12,23 @@ from bequest.cli import app
 from bequest.cli._app import COMMANDS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "cli.md"
+HEAD = """# The command line
+
+The same verbs as in Python. Every command has `--help` with examples, and `--json` for machines;
+results go to stdout, everything else to stderr. A progress bar is shown on a terminal only.
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| 1 | refused or failed, with one line on stderr that says why and what to do |
+| 2 | wrong usage |
+| 130, 143 | interrupted or ended: nothing was written |
+
+Output is written under another name and moved into place when it is whole. A folder that bequest
+did not write is never replaced. No traceback is shown without `--debug`.
+
+`python -m bequest` is the same as `bequest`.
+"""
 
 
 def help_of(*tokens, width=88):
@@ -47,7 +64,7 @@ def test_every_command_speaks_json_and_shows_tracebacks_on_demand(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_reference_holds_the_help_of_every_command(name):
-    """`python tests/cli/write_reference.py` writes it anew."""
+    """`python tests/cli/test_help.py` writes it anew."""
     assert help_of(name) in REFERENCE.read_text()
 
 
@@ -65,3 +82,9 @@ def test_the_help_of_all_is_fast_and_imports_nothing_heavy(process):
     # 0.2 s on an idle machine, 0.8 s is the aim; tests run beside other work.
     assert float(done.stderr) < 5
     assert "transfer" in process("--help").stdout
+
+
+if __name__ == "__main__":
+    parts = [HEAD]
+    parts += [f"## bequest {name}\n\n```text\n{help_of(name)}\n```\n" for name in COMMANDS]
+    REFERENCE.write_text("\n".join(parts), encoding="utf-8")
