@@ -100,7 +100,7 @@ def holdout(task: Task, fraction: float, *, rng: np.random.Generator) -> tuple[T
     units, what = _units(task)
     if not 0 < fraction < 1:
         raise DataError(f"the fraction held out is {fraction}; it lies between 0 and 1.")
-    if task.groups is not None and units >= 2:
+    if task.groups is not None:
         held = _deal_groups(task, np.array([1 - fraction, fraction]), rng) == 1
     else:
         held = _systematic(task, fraction, rng)
@@ -186,15 +186,16 @@ def _ranked(task: Task, rng: np.random.Generator) -> Rows:
 
 def _systematic(task: Task, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Every ``1 / fraction``-th row in rank, from a random start; shape (N,)."""
-    n = len(task)
-    count = max(1, round(fraction * n))
     order = _ranked(task, rng)
-    held = np.zeros(n, dtype=bool)
-    held[order[((np.arange(count) + rng.random()) * n / count).astype(np.int64)]] = True
+    if task.kind == "classification":  # the only row of a class is kept
+        order = order[np.bincount(task.targets)[task.targets[order]] > 1]
+    held = np.zeros(len(task), dtype=bool)
+    if len(order) < 2:
+        return held
+    count = min(max(1, round(fraction * len(order))), len(order) - 1)
+    held[order[((np.arange(count) + rng.random()) * len(order) / count).astype(np.int64)]] = True
     if task.kind == "classification":
-        counts = np.bincount(task.targets, minlength=len(task.classes))
-        taken = np.bincount(task.targets[held], minlength=len(task.classes))
-        for lost in np.flatnonzero((counts == taken) & (counts > 0)):
+        for lost in np.setdiff1d(task.targets[held], task.targets[~held]):
             held[order[np.argmax(task.targets[order] == lost)]] = False
     return held
 

@@ -1,0 +1,215 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bequest.core import Task
+from bequest.data.splits import folds, holdout, per_class
+from bequest.errors import DataError
+
+
+def task_of(labels, groups=None, **options):
+    return Task.from_arrays(np.zeros((len(labels), 1)), labels, groups=groups, **options)
+
+
+@st.composite
+def class_tasks(draw, grouped=False):
+    labels = draw(st.lists(st.integers(0, 4), min_size=6, max_size=60))
+    labels[:2] = [0, 1]
+    groups = None
+    if grouped:
+        groups = draw(st.lists(st.integers(0, 15), min_size=len(labels), max_size=len(labels)))
+    return task_of(labels, groups)
+
+
+SEEDS = st.integers(0, 2**32).map(np.random.default_rng)
+
+
+def is_partition(pairs, n):
+    whole = np.arange(n)
+    tests = np.sort(np.concatenate([test for _, test in pairs]))
+    return np.array_equal(tests, whole) and all(
+        np.array_equal(np.sort(np.concatenate(pair)), whole) and len(pair[0]) and len(pair[1])
+        for pair in pairs
+    )
+
+
+@settings(deadline=None)
+@given(task=class_tasks(), k=st.integers(2, 6), rng=SEEDS)
+def test_folds_part_the_rows_and_share_every_class_to_within_one_row(task, k, rng):
+    [pairs] = folds(task, k, rng=rng)
+    assert len(pairs) == k
+    assert is_partition(pairs, len(task))
+    sizes = [len(test) for _, test in pairs]
+    assert max(sizes) - min(sizes) <= 1
+    counts = np.array([np.bincount(task.targets[test], minlength=5) for _, test in pairs])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+
+
+@settings(deadline=None)
+@given(task=class_tasks(), k=st.integers(2, 6), rng=SEEDS)
+def test_a_class_of_two_rows_or_more_is_in_every_training_part(task, k, rng):
+    common = np.flatnonzero(np.bincount(task.targets) >= 2)
+    for train, _ in folds(task, k, rng=rng)[0]:
+        assert np.isin(common, task.targets[train]).all()
+
+
+@settings(deadline=None)
+@given(
+    values=st.lists(st.floats(-10, 10), min_size=6, max_size=60),
+    k=st.integers(2, 6),
+    rng=SEEDS,
+)
+def test_folds_of_values_take_one_of_every_k_neighbours(values, k, rng):
+    values[0] = 99.5
+    task = task_of(values, kind="regression")
+    [pairs] = folds(task, k, rng=rng)
+    assert is_partition(pairs, len(task))
+    ordered = np.sort(task.targets)
+    for _, test in pairs:
+        mine = np.sort(task.targets[test])
+        for place, value in enumerate(mine[: len(values) // k]):
+            block = ordered[place * k : (place + 1) * k]
+            assert block[0] <= value <= block[-1]
+
+
+@settings(deadline=None)
+@given(task=class_tasks(grouped=True), k=st.integers(2, 4), rng=SEEDS)
+def test_folds_never_split_a_group(task, k, rng):
+    n_groups = len(set(task.groups.tolist()))
+    if n_groups < k:
+        with pytest.raises(DataError, match=f"{n_groups} groups cannot make {k} folds"):
+            folds(task, k, rng=rng)
+        return
+    [pairs] = folds(task, k, rng=rng)
+    assert is_partition(pairs, len(task))
+    for train, test in pairs:
+        assert not set(task.groups[train]) & set(task.groups[test])
+
+
+def test_folds_of_even_groups_are_even_in_size_and_classes():
+    labels = np.tile([0, 0, 0, 1], 50)
+    task = task_of(labels, np.repeat(np.arange(50), 4))
+    for _, test in folds(task, 5, rng=np.random.default_rng(0))[0]:
+        assert np.bincount(task.targets[test]).tolist() == [30, 10]
+
+
+def test_folds_of_grouped_values_have_about_the_same_mean():
+    rng = np.random.default_rng(0)
+    values, groups = rng.normal(size=1000), rng.integers(200, size=1000)
+    pairs = folds(task_of(values, groups), 5, rng=rng)[0]
+    means = [values[test].mean() for _, test in pairs]
+    assert np.ptp(means) < 0.1  # a quarter of what five random fifths would differ by
+    assert max(len(test) for _, test in pairs) < 230
+
+
+def test_a_rare_class_is_spread_over_groups_as_evenly_as_they_allow():
+    labels = np.zeros(100, dtype=int)
+    labels[::20] = 1  # five rows, in five groups of 20
+    task = task_of(labels, np.repeat(np.arange(20), 5))
+    counts = [
+        np.bincount(task.targets[test])[1]
+        for _, test in folds(task, 5, rng=np.random.default_rng(1))[0]
+    ]
+    assert counts == [1] * 5
+
+
+@pytest.mark.parametrize("groups", [None, np.repeat(np.arange(12), 2 + np.arange(12))])
+def test_repeats_differ_and_a_seed_repeats_them(groups):
+    labels = np.arange(90 if groups is None else len(groups)) % 2
+    task = task_of(labels, groups)
+
+    def dealt(seed):
+        rng = np.random.default_rng(seed)
+        return [[test.tolist() for _, test in pairs] for pairs in folds(task, 3, 2, rng=rng)]
+
+    first, second = dealt(0)
+    assert sorted(first) != sorted(second)
+    assert dealt(0) == [first, second]
+    assert dealt(1) != [first, second]
+
+
+@pytest.mark.parametrize(
+    ("labels", "k", "said"),
+    [
+        ([0, 1], 3, "2 rows cannot make 3 folds"),
+        ([0, 1, 1], 1, "1 folds: at least two are needed"),
+    ],
+)
+def test_fewer_rows_than_folds_are_refused_with_the_numbers(labels, k, said):
+    with pytest.raises(DataError, match=said):
+        folds(task_of(labels), k, rng=np.random.default_rng(0))
+
+
+@settings(deadline=None)
+@given(task=class_tasks(), fraction=st.floats(0.1, 0.8), rng=SEEDS)
+def test_holding_out_keeps_every_class_and_its_share(task, fraction, rng):
+    task = Task(
+        np.arange(len(task))[:, None],
+        *(getattr(task, f) for f in ("targets", "kind", "classes", "metric_name")),
+    )
+    if (np.bincount(task.targets) == 1).all():
+        with pytest.raises(DataError, match="leaves one part empty"):
+            holdout(task, fraction, rng=rng)
+        return
+    kept, held = holdout(task, fraction, rng=rng)
+    rows = np.sort(np.concatenate([kept.inputs[:, 0], held.inputs[:, 0]]))
+    assert np.array_equal(rows, np.arange(len(task)))
+    counts = np.bincount(task.targets)
+    left = np.bincount(kept.targets, minlength=len(counts))
+    assert (left >= 1).all()
+    assert (np.abs(left - (1 - fraction) * counts) < 2).all()
+
+
+def test_holding_out_takes_whole_groups_and_keeps_the_shares():
+    labels = np.tile([0, 1], 200)
+    task = task_of(labels, np.repeat(np.arange(100), 4))
+    kept, held = holdout(task, 0.25, rng=np.random.default_rng(0))
+    assert not set(kept.groups) & set(held.groups)
+    assert len(held) == 100
+    assert np.bincount(held.targets).tolist() == [50, 50]
+
+
+def test_holding_out_of_values_takes_them_from_the_whole_range():
+    task = task_of(np.linspace(0.5, 1.7, 100))
+    _, held = holdout(task, 0.2, rng=np.random.default_rng(0))
+    assert len(held) == 20
+    assert np.abs(np.quantile(held.targets, [0.1, 0.5, 0.9]) - [0.62, 1.1, 1.58]).max() < 0.1
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -1, 5, float("nan")])
+def test_a_fraction_that_is_none_is_refused(fraction):
+    with pytest.raises(DataError, match="it lies between 0 and 1"):
+        holdout(task_of([0, 1, 0, 1]), fraction, rng=np.random.default_rng(0))
+
+
+def test_holding_out_of_one_group_is_refused():
+    with pytest.raises(DataError, match="50% of 1 groups leaves one part empty"):
+        holdout(task_of([0, 1, 0, 1], [7, 7, 7, 7]), 0.5, rng=np.random.default_rng(0))
+
+
+@settings(deadline=None)
+@given(task=class_tasks(), n=st.integers(1, 4), rng=SEEDS)
+def test_drawing_per_class_draws_that_many_of_each_and_gives_the_rest(task, n, rng):
+    counts = np.bincount(task.targets)
+    if counts.min() < n:
+        with pytest.raises(DataError, match=f"has {counts.min()} rows; {n} per class"):
+            per_class(task, n, rng=rng)
+        return
+    drawn, rest = per_class(task, n, rng=rng)
+    assert np.array_equal(np.sort(np.concatenate([drawn, rest])), np.arange(len(task)))
+    assert np.bincount(task.targets[drawn]).tolist() == [n] * len(counts)
+
+
+def test_every_row_is_drawn_equally_often():
+    task = task_of([0] * 5 + [1] * 3)
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([per_class(task, 1, rng=rng)[0] for _ in range(3000)])
+    counts = np.bincount(drawn, minlength=8)
+    assert np.abs(counts[:5] / 3000 - 1 / 5).max() < 0.03  # four standard errors
+    assert np.abs(counts[5:] / 3000 - 1 / 3).max() < 0.035
+
+
+def test_drawing_per_class_of_a_regression_is_refused():
+    with pytest.raises(DataError, match="a regression has no classes"):
+        per_class(task_of([0.5, 1.5]), 1, rng=np.random.default_rng(0))
