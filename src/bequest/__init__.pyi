@@ -1,3 +1,10 @@
-from .core.outcome import Outcome as Outcome
-from .core.outcome import Verdict as Verdict
-from .core.task import Task as Task
+from .api import Result as Result
+from .api import rank as rank
+from .api import train as train
+from .api import transfer as transfer
+from .core import Outcome as Outcome
+from .core import Task as Task
+from .core import Verdict as Verdict
+from .frameworks.folder import load as load
+from .frameworks.wrap import wrap as wrap
+from .hub import Hub as Hub

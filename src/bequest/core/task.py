@@ -103,6 +103,22 @@ class Task:
         """Content address of inputs, targets and classes: 16 hex digits."""
         return fingerprint(self.inputs, self.targets, self.classes, self.kind)
 
+    def describe(self) -> dict[str, Any]:
+        """What a card or an outcome says of the task, as plain values; no rows."""
+        said: dict[str, Any] = {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "modality": self.modality,
+            "kind": self.kind,
+            "metric": self.metric_name,
+            "rows": len(self),
+        }
+        if self.classes:
+            counts = np.bincount(self.targets, minlength=len(self.classes))
+            said["classes"] = list(self.classes)
+            said["class_shares"] = (counts / len(self)).tolist()
+        return said
+
     def take(self, rows: Any) -> Task:
         """The same task on some of its rows; the classes stay, even those left without a row."""
         groups = None if self.groups is None else self.groups[rows]

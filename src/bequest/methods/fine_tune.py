@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -150,14 +150,14 @@ class FineTune(TransferMethod):
     def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
         """Plain, after a probe, pulled to the source, decayed, partly frozen, and augmented."""
         arms = [
-            cls(probe_first=True, lr=5e-4),
-            cls(lr=2e-3),
-            cls(lr=1e-3, pull=0.01),
-            cls(lr=1e-3, decay=0.7),
+            cls(probe_first=True, lr=1e-3),
             cls(lr=2e-3, freeze=0.5),
+            cls(lr=5e-3),
+            cls(lr=2e-3, pull=0.01),
+            cls(lr=2e-3, decay=0.7),
         ]
         if task.modality == "image":
-            arms.insert(2, cls(probe_first=True, lr=1e-3, augment="shift"))
+            arms = [replace(arm, augment="shift") for arm in arms[:3]] + arms
         return tuple(arms)
 
 

@@ -5,6 +5,7 @@ N samples, C classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product, zip_longest
 from typing import Any, ClassVar, Literal, Self, final
@@ -41,8 +42,8 @@ class FromScratch(TransferMethod):
     steps : int or None
         Batches for a network; None: as many as the rows ask for.
     width : int
-        Channels of the residual network's first stage (a multiple of 8), or units of each of the
-        perceptron's two layers over eight.
+        Channels of the residual network's last stage (a multiple of 8), or units of each of the
+        perceptron's two layers over four.
     augment : {"none", "shift", "flip"}
         For images.
     strength : float
@@ -71,7 +72,7 @@ class FromScratch(TransferMethod):
     net: Net = "auto"
     lr: float = 2e-3
     steps: int | None = None
-    width: int = 16
+    width: int = 32
     augment: str = "none"
     strength: float = 0.1
     leaf: int = 5
@@ -124,11 +125,11 @@ class FromScratch(TransferMethod):
     def _config(self, net: Net, task: Task, encoder: Any) -> dict[str, Any]:
         outputs = len(task.classes) or 1
         if net == "resnet":
-            channels, height, _ = task.spec.shape or (0, 0, 0)
-            widths = [self.width, 2 * self.width, 4 * self.width]
-            stem = 2 if height >= 24 else 1
-            return {"channels": channels, "outputs": outputs, "widths": widths, "stem": stem}
-        widths = [8 * self.width, 8 * self.width]
+            channels, height, width = task.spec.shape or (0, 0, 0)
+            stem = 2 if min(height, width) >= 24 else 1
+            stages = _stages(min(height, width) // stem, self.width)
+            return {"channels": channels, "outputs": outputs, "widths": stages, "stem": stem}
+        widths = [4 * self.width, 4 * self.width]
         if isinstance(encoder, TableEncoder):
             numbers, levels = encoder.n_numbers, list(encoder.cardinalities)
             return {
@@ -162,16 +163,22 @@ class FromScratch(TransferMethod):
         families = [
             [cls(net="linear", strength=strength) for strength in (0.1, 1.0, 0.01, 10.0, 0.001)]
         ]
-        rates = (2e-3, 5e-3, 5e-4)
+        rates = (5e-3, 2e-3, 5e-4)
         if task.modality == "image":
-            grid = product(rates, ("none", "shift"), (16, 32))
+            grid = product(rates, ("shift", "none"), (32, 64))
             nets = [cls(net="resnet", lr=lr, augment=a, width=w) for lr, a, w in grid]
             families.insert(0, nets)
         else:
             families.insert(0, [cls(net="boosting", leaf=leaf) for leaf in (5, 10, 20, 2)])
-            grid_mlp = product(rates, (16, 4))
+            grid_mlp = product(rates, (32, 8))
             families.append([cls(net="mlp", lr=lr, width=width) for lr, width in grid_mlp])
         if task.kind == "regression":
             families = [arms[:1] if arms[0].net == "linear" else arms for arms in families]
         turns = zip_longest(*families)
         return tuple(arm for turn in turns for arm in turn if arm is not None)
+
+
+def _stages(side: int, last: int) -> list[int]:
+    """Channels of each stage: as many stages as bring the side down to 8 pixels or fewer."""
+    count = 1 + max(0, math.ceil(math.log2(side / 8)))
+    return [max(16, last // 2**behind) for behind in reversed(range(count))]

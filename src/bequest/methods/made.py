@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from bequest.core import Label, Model, Task, TransferMethod
 from bequest.core.card import Card
 from bequest.errors import NotApplicable
 
-__all__ = ["made", "matched", "needs_source", "task_card"]
+__all__ = ["made", "matched", "needs_source"]
 
 
 def needs_source(source: Model | None, task: Task) -> NotApplicable | None:
@@ -36,23 +34,6 @@ def matched(label: Label, classes: Sequence[Label]) -> int | None:
     return words.index(word) if words.count(word) == 1 else None
 
 
-def task_card(task: Task) -> dict[str, Any]:
-    """What a card says of the task that a model was trained on."""
-    said: dict[str, Any] = {
-        "name": task.name,
-        "fingerprint": task.fingerprint,
-        "kind": task.kind,
-        "metric": task.metric_name,
-        "rows": len(task),
-        "modality": task.modality,
-    }
-    if task.classes:
-        counts = np.bincount(task.targets, minlength=len(task.classes))
-        said["classes"] = list(task.classes)
-        said["class_shares"] = [float(share) for share in counts / len(task)]
-    return said
-
-
 def made(
     model: Model,
     method: TransferMethod,
@@ -63,7 +44,7 @@ def made(
     """The model under a card that says how it was made, from what, on what."""
     card = Card(
         name=f"{task.name} ({method.name})",
-        task=task_card(task),
+        task=task.describe(),
         parents=(source.name,) if source is not None else (),
         moved=tuple(moved),
         method=method.name,

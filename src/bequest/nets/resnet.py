@@ -16,7 +16,7 @@ __all__ = ["ResNet"]
 
 @final
 class ResNet(nn.Module):
-    """A stem, one residual stage per width, the mean over the pixels, and a head.
+    """A stem, one residual stage per width, means over a grid of the pixels, and a head.
 
     Group normalisation in place of batch normalisation: the few labels of a target make batches
     whose statistics are noise, and there are none to carry over from the source.
@@ -31,6 +31,9 @@ class ResNet(nn.Module):
         Channels of each stage, multiples of 8; each stage after the first halves H and W.
     blocks : int
         Residual blocks per stage.
+    grid : int
+        The last maps are averaged to this many rows and columns: with 1 the features know what is
+        in the image, with more also where.
     stem : int
         Stride of the first convolution; 2 makes images of 24 pixels and more affordable.
 
@@ -49,8 +52,9 @@ class ResNet(nn.Module):
         self,
         channels: int,
         outputs: int,
-        widths: Sequence[int] = (16, 32, 64),
+        widths: Sequence[int] = (16, 32),
         blocks: int = 1,
+        grid: int = 4,
         stem: int = 1,
     ) -> None:
         super().__init__()
@@ -64,12 +68,13 @@ class ResNet(nn.Module):
                 before = width
         self.stages = nn.Sequential(*stages)
         self.norm = nn.GroupNorm(before // 8, before)
-        self.head = nn.Linear(before, outputs)
+        self.pool = nn.AdaptiveAvgPool2d(grid)
+        self.head = nn.Linear(before * grid**2, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits or values, shape (N, outputs), of images (N, C, H, W)."""
         maps = torch.relu(self.norm(self.stages(self.stem(x))))
-        result: Tensor = self.head(maps.mean(dim=(2, 3)))
+        result: Tensor = self.head(self.pool(maps).flatten(1))
         return result
 
 

@@ -26,8 +26,8 @@ IN_MEMORY = 2**31  # bytes of encoded inputs that are kept for all the steps
 
 
 def steps_for(rows: int, batch: int) -> int:
-    """Batches that this many rows ask for: 30 passes, but 200 at least and 3,000 at most."""
-    return int(np.clip(30 * rows / batch, 200, 3000))
+    """Batches that this many rows ask for: 30 passes, but 100 at least and 3,000 at most."""
+    return int(np.clip(30 * rows / batch, 100, 3000))
 
 
 @contextmanager

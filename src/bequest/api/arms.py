@@ -1,0 +1,123 @@
+"""The arms of the race: which source, which method, which settings.
+
+Choosing among more sources than the race takes is part of what the race judges: it is done again
+on the training rows of each fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, final
+
+import numpy as np
+
+from bequest.core import Model, Task, TransferMethod
+from bequest.errors import DataError, NotApplicable
+from bequest.evaluation import Arm
+from bequest.methods import METHODS
+from bequest.methods.from_scratch import FromScratch
+from bequest.selection import rank
+
+__all__ = ["Methods", "scratch_arms", "transfer_arms"]
+
+Methods = Literal["auto"] | Sequence[str | TransferMethod]
+RACING_SOURCES = 3  # more are thinned out by their scores, inside each fold
+
+
+def transfer_arms(
+    sources: Sequence[Model], task: Task, methods: Methods
+) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
+    """Arms in turn over the sources and methods, and a line for each pair that does not apply.
+
+    Parameters
+    ----------
+    sources : sequence of Model
+        Those that read the task's inputs, under different names.
+    task : Task
+    methods : "auto" or sequence of names and methods
+        A name stands for all of its settings worth racing, a method for itself.
+    """
+    wanted = _methods(methods)
+    few = len(sources) <= RACING_SOURCES
+    chooser = _Chooser(tuple(sources))
+    queues: list[list[Arm]] = []
+    refused: list[str] = []
+    for place, source in enumerate(sources if few else sources[:RACING_SOURCES]):
+        for method in wanted:
+            settings = method.arms(source, task) if isinstance(method, type) else (method,)
+            reasons = {s: s.applies(source, task) for s in settings}
+            fitting = [s for s, reason in reasons.items() if reason is None]
+            if few:
+                queues.append([_arm(source, setting) for setting in fitting])
+                if not fitting:
+                    why = next((r.reason for r in reasons.values() if r), "no setting fits.")
+                    refused.append(f"{method.name} from {source.name}: {why}")
+            else:
+                everything = method.arms(None, task) if isinstance(method, type) else (method,)
+                queues.append([_ranked_arm(chooser, place, s) for s in fitting or everything])
+    return _in_turn(queues), tuple(refused)
+
+
+def scratch_arms(task: Task) -> tuple[Arm, ...]:
+    """Every setting of from scratch worth racing, the most promising first."""
+    return tuple(
+        Arm("", setting.name, setting.settings(), partial(_fit, setting, None))
+        for setting in FromScratch.arms(None, task)
+    )
+
+
+def _methods(methods: Methods) -> list[type[TransferMethod] | TransferMethod]:
+    if isinstance(methods, str):
+        if methods != "auto":
+            raise DataError(f"methods is 'auto' or a list: give [{methods!r}].")
+        return [METHODS[name] for name in METHODS if name != FromScratch.name]
+    chosen = [METHODS[m] if isinstance(m, str) else m for m in methods]
+    if not chosen or any(m.name == FromScratch.name for m in chosen):
+        raise DataError(
+            "give at least one method of transfer; from scratch races against it in any case."
+        )
+    return chosen
+
+
+def _fit(
+    method: TransferMethod, source: Model | None, task: Task, rng: np.random.Generator
+) -> Model:
+    return method.fit(source, task, rng=rng)
+
+
+def _arm(source: Model, method: TransferMethod) -> Arm:
+    return Arm(source.name, method.name, method.settings(), partial(_fit, method, source))
+
+
+def _ranked_arm(chooser: _Chooser, place: int, method: TransferMethod) -> Arm:
+    def fit(task: Task, rng: np.random.Generator) -> Model:
+        return method.fit(chooser.at(place, task), task, rng=rng)
+
+    return Arm(f"number {place + 1} by score", method.name, method.settings(), fit)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Chooser:
+    """Sources in the order of their scores on the rows of a task; each set of rows once."""
+
+    sources: tuple[Model, ...]
+    _known: dict[str, list[str]] = field(default_factory=dict)
+
+    def at(self, place: int, task: Task) -> Model:
+        key = task.fingerprint
+        if key not in self._known:
+            ranking = rank(self.sources, task, n_boot=0, rng=np.random.default_rng(0))
+            self._known[key] = [entry.source for entry in ranking if not entry.reason]
+        names = self._known[key]
+        if place >= len(names):
+            raise NotApplicable(f"only {len(names)} sources could be scored on these rows.")
+        return next(source for source in self.sources if source.name == names[place])
+
+
+def _in_turn(queues: Sequence[Sequence[Arm]]) -> tuple[Arm, ...]:
+    """The first of each queue, then the second of each: no source or method waits for another."""
+    longest = max((len(queue) for queue in queues), default=0)
+    return tuple(queue[turn] for turn in range(longest) for queue in queues if turn < len(queue))

@@ -1,0 +1,207 @@
+"""Choose, move, verify: the main job."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal, final
+
+import numpy as np
+
+from bequest.api.arms import Methods, scratch_arms, transfer_arms
+from bequest.api.result import Result
+from bequest.api.verbs import Sources, models_of
+from bequest.core import Model, Outcome, Task, Verdict
+from bequest.evaluation import Arm, judge, race
+from bequest.executors import EXECUTORS
+from bequest.selection import rank
+
+__all__ = ["transfer"]
+
+Progress = Callable[[str, float], None]
+RACE = 0.75  # share of the budget; the rest is for the last fits and the learning curve
+
+
+def transfer(
+    task: Task,
+    sources: Sources,
+    *,
+    methods: Methods = "auto",
+    budget: float = 120.0,
+    test: Task | None = None,
+    seed: int = 0,
+    executor: str = "local",
+    progress: Progress | None = None,
+) -> Result:
+    """Choose a source, move what fits of it, and verify the gain over from scratch.
+
+    Parameters
+    ----------
+    task : Task
+        The target, with its few labels.
+    sources : iterable of Model, or Hub
+    methods : "auto" or sequence of names and methods
+        ``["probe", FineTune(lr=1e-3)]``: a name stands for all of its settings worth racing.
+    budget : float
+        Seconds, above zero; from scratch gets as much of it as transfer.
+    test : Task, optional
+        Held-out rows; they choose nothing. ``task.test`` where left out.
+    seed : int
+        Same seed, machine and versions, and a budget that is not used up: same numbers.
+    executor : str
+        A name of `bequest.executors.EXECUTORS`.
+    progress : callable ``(what, share)``, optional
+        Called as the work goes on, share from 0 to 1.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    BudgetTooSmall
+        Not even one arm of each side could be judged in the time.
+    DataError
+        The task cannot be split, or the methods are not known.
+
+    Examples
+    --------
+    >>> import bequest as bq, numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(40, 3))
+    >>> task = bq.Task.from_arrays(X, X[:, 0] > 0, name="sign")
+    >>> source = bq.wrap(lambda x: x[:, 0] > 0, classes=[False, True], name="knows")
+    >>> result = bq.transfer(task, [source], methods=["reuse"], budget=30)
+    >>> result.verdict.metric, result.outcome.method
+    ('accuracy', 'reuse')
+    """
+    clock = _Clock(time.perf_counter(), budget, progress or (lambda what, share: None))
+    task = task if test is None else task.with_test(test)
+    models, unread = models_of(sources)
+    clock.tell("ranking the sources")
+    ranking = rank(models, task, rng=np.random.default_rng(seed))
+    usable = [model for model in models if model.applies(task) is None]
+    arms, refused = transfer_arms(usable, task, methods)
+    scratch = scratch_arms(task)
+    run = clock.watched(EXECUTORS[executor])
+    judged = (
+        _against_scratch(task, arms, scratch, run, seed, clock)
+        if arms
+        else _scratch_only(task, scratch[0], seed)
+    )
+    outcome = Outcome(
+        target=task.describe(),
+        ranking=tuple(ranking),
+        seed=seed,
+        cost={
+            "seconds": clock.elapsed(),
+            "peak_memory_mb": _peak_memory(),
+            "labels": float(len(task)),
+        },
+        versions=_versions(),
+        **{**judged.said, "notes": (*unread, *refused, *judged.said["notes"])},
+    )
+    clock.progress("done", 1.0)
+    return Result(judged.model, outcome, ranking)
+
+
+@final
+@dataclass(frozen=True)
+class _Clock:
+    """What has been used of the budget, told as the work goes on."""
+
+    start: float
+    budget: float
+    progress: Progress
+
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.start
+
+    def left(self) -> float:
+        return self.budget - self.elapsed()
+
+    def tell(self, what: str) -> None:
+        self.progress(what, min(0.99, self.elapsed() / max(self.budget, 1e-9)))
+
+    def watched(self, run: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        """`run`, telling of each job that is done."""
+
+        def watching(jobs: Iterable[Any]) -> Iterator[Any]:
+            for result in run(jobs):
+                self.tell("racing against from scratch")
+                yield result
+
+        return watching
+
+
+@final
+@dataclass(frozen=True)
+class _Judged:
+    """The model handed over, and the outcome's fields that the race fills."""
+
+    model: Model
+    said: dict[str, Any]
+
+
+def _against_scratch(
+    task: Task,
+    arms: tuple[Arm, ...],
+    scratch: tuple[Arm, ...],
+    run: Callable[..., Iterator[Any]],
+    seed: int,
+    clock: _Clock,
+) -> _Judged:
+    found = race(arms, scratch, task, budget=RACE * clock.left(), seed=seed, run=run)
+    verdict = judge(found, rng=np.random.default_rng(seed))
+    clock.tell("fitting the chosen models on all rows")
+    chosen, baseline = arms[found.transfer_index], scratch[found.scratch_index]
+    moved = chosen.fit(task, np.random.default_rng(seed))
+    plain = baseline.fit(task, np.random.default_rng(seed))
+    handed: Literal["transfer", "from-scratch"] = (
+        "transfer" if verdict.kind == "helps" else "from-scratch"
+    )
+    said = {
+        "source": moved.card.parents[0],
+        "method": chosen.method,
+        "settings": chosen.settings,
+        "handed_over": handed,
+        "verdict": verdict,
+        "folds": found.folds,
+        "splits": found.splits,
+        "arms": (*found.transfer_arms, *found.scratch_arms),
+        "moved": moved.card.moved,
+        "notes": found.notes,
+    }
+    return _Judged(moved if handed == "transfer" else plain, said)
+
+
+def _scratch_only(task: Task, baseline: Arm, seed: int) -> _Judged:
+    """No source fits: there is nothing to race, and the gain of nothing is nothing."""
+    model = baseline.fit(task, np.random.default_rng(seed))
+    said = {
+        "source": "",
+        "method": "",
+        "settings": {},
+        "handed_over": "from-scratch",
+        "verdict": Verdict(0.0, 0.0, 0.0, task.metric_name),
+        "folds": {},
+        "splits": (),
+        "arms": (),
+        "notes": ("No source applies to this task: the model is trained from scratch.",),
+    }
+    return _Judged(model, said)
+
+
+def _peak_memory() -> float:
+    """Largest resident memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _versions() -> dict[str, str]:
+    names = ("bequest", "numpy", "scipy", "scikit-learn", "torch")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,116 @@
+"""Train a first source; rank sources for a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from bequest.core import Model, Task
+from bequest.errors import DataError
+from bequest.hub import Hub
+from bequest.methods.from_scratch import FromScratch, Net
+from bequest.selection import Ranking
+from bequest.selection import rank as rank_models
+
+__all__ = ["Sources", "models_of", "rank", "train"]
+
+Sources = Hub | Iterable[Model]
+
+
+def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int = 0) -> Model:
+    """Train a model from scratch: a first source.
+
+    Parameters
+    ----------
+    task : Task
+    net : {"auto", "linear", "boosting", "mlp", "resnet"}
+        auto: a residual network for images, boosting for tables, a perceptron for vectors.
+    name : str, optional
+        What to call the model; the task's name where left out.
+    seed : int
+
+    Returns
+    -------
+    Model
+        Its card holds the metric on the task's held-out rows, where it has some.
+
+    Raises
+    ------
+    NotApplicable
+        The network does not fit the inputs.
+
+    Examples
+    --------
+    >>> task = Task.from_arrays([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"])
+    >>> train(task, net="linear").predict([[9.0]]).tolist()
+    ['b']
+    """
+    model = FromScratch(net=net).fit(None, task, rng=np.random.default_rng(seed))
+    metrics = {}
+    if task.test is not None:
+        output = model.output(task.test.inputs)
+        metrics = {f"test {task.metric_name}": task.metric.mean(task.test.targets, output)}
+    return model.with_card(replace(model.card, name=name or task.name, metrics=metrics))
+
+
+def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
+    """Rank the sources for this task, before anything is trained on it.
+
+    Parameters
+    ----------
+    sources : iterable of Model, or Hub
+    task : Task
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Ranking
+        Best first; those that do not apply stand last, with the reason.
+
+    Examples
+    --------
+    >>> task = Task.from_arrays([[0.0], [1.0], [2.0], [3.0]] * 5, ["a", "a", "b", "b"] * 5)
+    >>> [entry.source for entry in rank([train(task, name="near")], task)]
+    ['near']
+    """
+    models, _ = models_of(sources)
+    return rank_models(models, task, rng=np.random.default_rng(seed))
+
+
+def models_of(sources: Sources) -> tuple[tuple[Model, ...], tuple[str, ...]]:
+    """The models, each under a name of its own, and a line for each that a hub cannot read.
+
+    Raises
+    ------
+    DataError
+        Something among the sources is no model.
+    """
+    if not isinstance(sources, Hub):
+        return _named(sources), ()
+    models, unread = [], []
+    for reference, model in sources.models():
+        if isinstance(model, Model):
+            models.append(model.with_card(replace(model.card, name=reference)))
+        else:
+            unread.append(f"{reference} of the hub is left out: {model.reason}")
+    return tuple(models), tuple(unread)
+
+
+def _named(models: Iterable[Model]) -> tuple[Model, ...]:
+    seen: dict[str, int] = {}
+    named = []
+    for model in models:
+        if not isinstance(model, Model):
+            raise DataError(
+                f"a source must be a model, not a {type(model).__name__}: bequest.wrap makes one."
+            )
+        name = model.name or "source"
+        seen[name] = seen.get(name, 0) + 1
+        title = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        named.append(
+            model if title == model.name else model.with_card(replace(model.card, name=title))
+        )
+    return tuple(named)

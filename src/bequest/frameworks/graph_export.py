@@ -1,0 +1,166 @@
+"""From a torch module to a portable graph: two exports, one per mode, written as plain values."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export.graph_signature import InputKind, OutputKind
+
+from bequest.errors import ModelError
+from bequest.frameworks.graph_ops import CHECKS_ONLY, is_inplace, name_of
+from bequest.frameworks.graph_values import Input, Node, TensorAt, encode
+
+__all__ = ["describe_tensors", "trace"]
+
+CONSTANTS = "lifted_constants"
+
+
+def trace(
+    module: nn.Module, example: Tensor, mode: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Export a copy of `module` in this mode.
+
+    Returns
+    -------
+    program : dict
+        ``{"nodes": [...], "output": ...}``.
+    constants : dict of str to torch.Tensor
+        Tensors that the forward pass makes of literals, by the path under which nodes name them.
+
+    Raises
+    ------
+    ModelError
+        torch cannot export it, its batch size is fixed, or it does what a graph cannot hold.
+    """
+    copied = copy.deepcopy(module).cpu().train(mode == "train")
+    exported = _export(copied, example.detach().cpu())
+    if any(
+        spec.kind is not OutputKind.USER_OUTPUT for spec in exported.graph_signature.output_specs
+    ):
+        raise ModelError(
+            f"torch {torch.__version__} exports no trainable graphs: a newer one does."
+        )
+    if len(exported.graph_signature.output_specs) != 1:
+        raise ModelError("it returns more than one tensor.")
+    names, constants = _placeholders(exported, mode)
+    return _written(exported.graph, names), constants
+
+
+def _export(module: nn.Module, example: Tensor) -> Any:
+    with _quiet():
+        exported = torch.export.export(
+            module, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False
+        )
+    batch = next(n.meta["val"] for n in exported.graph.nodes if n.name in _inputs(exported))
+    if isinstance(batch.shape[0], int):
+        raise ModelError(f"it works for batches of {batch.shape[0]} rows only.")
+    return exported
+
+
+def _inputs(exported: Any) -> tuple[str, ...]:
+    names: tuple[str, ...] = exported.graph_signature.user_inputs
+    return names
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings, and attention as single operators rather than one fused for inference."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def _placeholders(exported: Any, mode: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What each placeholder of the export stands for, and the constants among them."""
+    names: dict[str, Any] = {}
+    constants: dict[str, Tensor] = {}
+    for spec in exported.graph_signature.input_specs:
+        if spec.kind is InputKind.USER_INPUT:
+            names[spec.arg.name] = Input()
+        elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
+            names[spec.arg.name] = TensorAt(spec.target)
+        elif spec.kind is InputKind.CONSTANT_TENSOR:
+            path = f"{CONSTANTS}.{mode}_{len(constants)}"
+            names[spec.arg.name] = TensorAt(path)
+            constants[path] = exported.constants[spec.target].detach().clone()
+        else:
+            raise ModelError(f"it holds a {spec.kind.name.lower()}, which a graph cannot.")
+    return names, constants
+
+
+def _written(graph: Any, names: Mapping[str, Any]) -> dict[str, Any]:
+    """The nodes that the output, or a buffer's update, depends on, in their order."""
+    places: dict[Any, int] = {}
+
+    def refer(node: Any) -> Any:
+        return names[node.name] if node.op == "placeholder" else Node(places[node])
+
+    nodes: list[dict[str, Any]] = []
+    needed = _needed(graph)
+    for node in graph.nodes:
+        if node.op == "call_function" and node in needed:
+            places[node] = len(nodes)
+            written = {"op": name_of(node.target), "args": encode(node.args, refer)}
+            if node.kwargs:
+                kwargs = {k: v for k, v in node.kwargs.items() if k != "pin_memory"}
+                written["kwargs"] = {k: encode(v, refer) for k, v in kwargs.items()}
+            nodes.append(written)
+        elif node.op not in ("placeholder", "output", "call_function"):
+            raise ModelError(
+                f"it uses {node.op} {node.target}, which a portable graph cannot hold."
+            )
+    output = next(node for node in graph.nodes if node.op == "output").args[0][0]
+    if not isinstance(output, torch.fx.Node) or output.op == "placeholder":
+        raise ModelError("it returns its input, or no tensor.")
+    return {"nodes": nodes, "output": encode(output, refer)}
+
+
+def _needed(graph: Any) -> set[Any]:
+    needed: set[Any] = set()
+    for node in reversed(graph.nodes):
+        if node.op == "call_function" and node not in needed:
+            base = getattr(getattr(node.target, "_schema", None), "name", "").partition("::")[2]
+            if base in CHECKS_ONLY or not is_inplace(node.target):
+                continue
+        needed.add(node)
+        needed.update(node.all_input_nodes)
+    return needed
+
+
+def describe_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Every parameter and buffer: what a graph says of it, and the tensor itself.
+
+    Infinities (of attention masks, say) are stored apart, because weight files refuse them.
+    """
+    specs: dict[str, Any] = {}
+    tensors: dict[str, Tensor] = {}
+    owners: dict[int, str] = {}
+    persistent = set(module.state_dict())
+    parameters = list(module.named_parameters(remove_duplicate=False))
+    buffers = list(module.named_buffers(remove_duplicate=False))
+    for kind, named in (("parameter", parameters), ("buffer", buffers)):
+        for path, tensor in named:
+            spec = specs[path] = _spec(kind, tensor)
+            if path not in persistent:
+                spec["persistent"] = False
+            owner = owners.setdefault(id(tensor), path)
+            if owner != path:
+                spec["tied"] = owner
+            tensors[path] = tensor.detach()
+    return specs, tensors
+
+
+def _spec(kind: str, tensor: Tensor) -> dict[str, Any]:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return {"kind": kind, "shape": list(tensor.shape), "dtype": dtype}

@@ -1,0 +1,154 @@
+"""What every transfer method must keep to.
+
+N samples, C classes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from bequest.core import Model, Task, TransferMethod
+from bequest.errors import NotApplicable
+from bequest.frameworks.folder import load
+
+__all__ = ["METHOD_CHECKS", "MethodCase"]
+
+
+@final
+@dataclass(frozen=True)
+class MethodCase:
+    """A method with a source and a task that it applies to.
+
+    Parameters
+    ----------
+    method : TransferMethod
+    source : Model or None
+        None for a baseline.
+    task : Task
+    stranger : Task
+        A task of other inputs, which the source cannot read.
+    """
+
+    method: TransferMethod
+    source: Model | None
+    task: Task
+    stranger: Task
+
+    def fit(self, seed: int = 0) -> Model:
+        """The method's model of the task."""
+        return self.method.fit(self.source, self.task, rng=np.random.default_rng(seed))
+
+
+def check_it_applies(case: MethodCase) -> None:
+    """`applies` says None for its own case."""
+    assert case.method.applies(case.source, case.task) is None
+
+
+def check_it_refuses_with_a_reason(case: MethodCase) -> None:
+    """Inputs that the source cannot read: a `NotApplicable` value, and the same when fitted."""
+    if case.source is None:
+        return
+    refused = case.method.applies(case.source, case.stranger)
+    assert isinstance(refused, NotApplicable)
+    assert refused.reason.strip()
+    try:
+        case.method.fit(case.source, case.stranger, rng=np.random.default_rng(0))
+    except NotApplicable:
+        return
+    raise AssertionError(f"{case.method.name} fitted what it said it does not apply to")
+
+
+def check_the_model_fits_the_task(case: MethodCase) -> None:
+    """The task's classes, and finite output of the right shape, probabilities summing to one."""
+    model = case.fit()
+    output = model.output(case.task.inputs)
+    assert model.classes == case.task.classes
+    assert np.isfinite(output).all()
+    if not case.task.classes:
+        assert output.shape == (len(case.task),)
+        return
+    assert output.shape == (len(case.task), len(case.task.classes))
+    np.testing.assert_allclose(output.sum(axis=1), 1.0, atol=1e-6)
+    assert set(model.predict(case.task.inputs).tolist()) <= set(case.task.classes)
+
+
+def check_the_source_is_left_alone(case: MethodCase) -> None:
+    """The source gives the same output before and after."""
+    if case.source is None:
+        return
+    before = case.source.output(case.task.inputs)
+    case.fit()
+    np.testing.assert_array_equal(case.source.output(case.task.inputs), before)
+
+
+def check_same_seed_same_numbers(case: MethodCase) -> None:
+    """Two fits with one seed agree to the last bit."""
+    first, second = (case.fit(7).output(case.task.inputs) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def check_global_randomness_is_left_alone(case: MethodCase) -> None:
+    """numpy's global state is the same after a fit."""
+    before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
+    case.fit()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
+
+
+def check_the_card_says_how(case: MethodCase) -> None:
+    """Method, settings, task and parent stand in the card, as plain values."""
+    card = case.fit().card
+    assert card.method == case.method.name
+    assert card.task["fingerprint"] == case.task.fingerprint
+    assert card.parents == (() if case.source is None else (case.source.name,))
+    assert json.loads(json.dumps(card.to_dict()))["settings"] == json.loads(
+        json.dumps(case.method.settings())
+    )
+
+
+def check_it_survives_the_disk(case: MethodCase) -> None:
+    """Saved and loaded it predicts the same."""
+    model = case.fit()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "model"
+        model.save(folder)
+        again = load(folder)
+        np.testing.assert_allclose(
+            again.output(case.task.inputs), model.output(case.task.inputs), atol=1e-6
+        )
+        assert again.classes == model.classes
+        assert again.card == model.card
+
+
+def check_its_arms_apply(case: MethodCase) -> None:
+    """There is an arm, all arms differ, and one at least applies."""
+    arms = type(case.method).arms(case.source, case.task)
+    assert arms
+    assert len({str(arm.settings()) for arm in arms}) == len(arms)
+    assert any(arm.applies(case.source, case.task) is None for arm in arms)
+
+
+def check_it_names_its_citation(case: MethodCase) -> None:
+    """A name, and a citation in BibTeX."""
+    assert case.method.name
+    assert case.method.citation.startswith("@")
+
+
+METHOD_CHECKS: tuple[Callable[[MethodCase], None], ...] = (
+    check_it_applies,
+    check_it_refuses_with_a_reason,
+    check_the_model_fits_the_task,
+    check_the_source_is_left_alone,
+    check_same_seed_same_numbers,
+    check_global_randomness_is_left_alone,
+    check_the_card_says_how,
+    check_it_survives_the_disk,
+    check_its_arms_apply,
+    check_it_names_its_citation,
+)

@@ -1,0 +1,111 @@
+"""Every method against every check of the contract."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+import bequest as bq
+from bequest.core import Model, Task
+from bequest.methods import METHODS
+from bequest.methods.fine_tune import FineTune
+from bequest.methods.from_scratch import FromScratch
+from bequest.methods.probe import Probe
+from bequest.methods.reuse import Reuse
+from bequest.methods.stack import Stack
+from bequest.testing import METHOD_CHECKS, MethodCase
+
+
+@cache
+def images(labels: str = "abc", side: int = 8) -> Task:
+    rng = np.random.default_rng(3)
+    y = np.arange(36) % len(labels)
+    X = rng.normal(size=(36, 1, side, side)) + y[:, None, None, None]
+    return Task.from_arrays(X, [labels[i] for i in y], name=f"images {labels}")
+
+
+@cache
+def table(kind: str) -> Task:
+    rng = np.random.default_rng(4)
+    age, ward = rng.normal(60, 10, 40), rng.choice(["a", "b"], 40)
+    risk = (age > 60) if kind == "classification" else age / 10 + rng.normal(size=40)
+    age = np.where(rng.random(40) < 0.1, np.nan, age)
+    columns = {"age": age, "ward": ward, "y": risk}
+    return Task.from_table(columns, "y", kind=kind, name=f"table {kind}")
+
+
+@cache
+def network(task: Task, net: str) -> Model:
+    return bq.train(task, net=net)
+
+
+STRANGER = Task.from_arrays(np.eye(4), [0, 1, 0, 1], name="stranger")
+SAMPLES = {
+    "from-scratch": [
+        MethodCase(FromScratch(steps=3), None, images(), STRANGER),
+        MethodCase(FromScratch(net="linear"), None, images(), STRANGER),
+        MethodCase(FromScratch(net="boosting"), None, table("classification"), STRANGER),
+        MethodCase(FromScratch(net="mlp", steps=3), None, table("regression"), STRANGER),
+    ],
+    "reuse": [
+        MethodCase(Reuse(), network(images("abcd"), "linear"), images("bda"), STRANGER),
+        MethodCase(
+            Reuse(correct_prior=False),
+            network(table("regression"), "boosting"),
+            table("regression"),
+            STRANGER,
+        ),
+    ],
+    "stack": [
+        MethodCase(Stack(), network(images("xyz"), "linear"), images(), STRANGER),
+        MethodCase(Stack(offset=True), network(images("abcd"), "linear"), images(), STRANGER),
+        MethodCase(
+            Stack(learner="boosting"),
+            network(table("classification"), "linear"),
+            table("regression"),
+            STRANGER,
+        ),
+        MethodCase(
+            Stack(offset=True),
+            network(table("regression"), "linear"),
+            table("regression"),
+            STRANGER,
+        ),
+    ],
+    "probe": [
+        MethodCase(Probe(), network(images("xyz"), "resnet"), images(), STRANGER),
+        MethodCase(Probe(), network(table("classification"), "mlp"), table("regression"), STRANGER),
+    ],
+    "fine-tune": [
+        MethodCase(
+            FineTune(steps=3, probe_first=True, augment="shift"),
+            network(images("xyz"), "resnet"),
+            images(),
+            STRANGER,
+        ),
+        MethodCase(
+            FineTune(steps=3, pull=0.1, decay=0.5, freeze=0.3),
+            network(images("abcd"), "resnet"),
+            images("abx"),
+            STRANGER,
+        ),
+        MethodCase(
+            FineTune(steps=3), network(table("regression"), "mlp"), table("regression"), STRANGER
+        ),
+    ],
+}
+CASES = [
+    pytest.param(case, id=f"{name}-{place}")
+    for name, cases in SAMPLES.items()
+    for place, case in enumerate(cases)
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("check", METHOD_CHECKS, ids=lambda check: check.__name__)
+def test_every_method_keeps_the_contract(check, case):
+    check(case)
+
+
+def test_every_method_has_a_sample():
+    assert set(SAMPLES) == set(METHODS)
