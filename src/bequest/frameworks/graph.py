@@ -201,12 +201,16 @@ def _finite(specs: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str
 
 
 def _check_same(module: nn.Module, again: nn.Module, example: Tensor) -> None:
-    """What was built from the graph must predict what the module predicts."""
+    """What was built must predict what the module predicts, for a batch of another size too."""
     training = module.training
+    more = torch.cat([example, example[:1]])
     try:
         with torch.no_grad():
-            expected = module.eval()(example)
-            given = again.to(example.device).eval()(example)
+            expected = module.eval()(more)
+            given = again.to(example.device).eval()(more)
+    except CANNOT_RUN as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"it works for batches of {len(example)} rows only: {reason}.") from error
     finally:
         module.train(training)
     if expected.shape != given.shape or not torch.allclose(

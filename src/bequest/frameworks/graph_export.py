@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from bequest.errors import ModelError
 from bequest.frameworks.graph_ops import CHECKS_ONLY, is_inplace, name_of
@@ -36,7 +39,7 @@ def trace(
     Raises
     ------
     ModelError
-        torch cannot export it, its batch size is fixed, or it does what a graph cannot hold.
+        torch cannot export it, or it does what a graph cannot hold.
     """
     copied = copy.deepcopy(module).cpu().train(mode == "train")
     exported = _export(copied, example.detach().cpu())
@@ -53,32 +56,33 @@ def trace(
 
 
 def _export(module: nn.Module, example: Tensor) -> Any:
-    with _quiet():
-        exported = torch.export.export(
-            module, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False
-        )
-    batch = next(n.meta["val"] for n in exported.graph.nodes if n.name in _inputs(exported))
-    if isinstance(batch.shape[0], int):
-        raise ModelError(f"it works for batches of {batch.shape[0]} rows only.")
-    return exported
-
-
-def _inputs(exported: Any) -> tuple[str, ...]:
-    names: tuple[str, ...] = exported.graph_signature.user_inputs
-    return names
+    try:
+        with _quiet():
+            return torch.export.export(
+                module, (example,), dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False
+            )
+    except GuardOnDataDependentSymNode as error:
+        raise ModelError("its forward pass decides by the numbers in a tensor.") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No warnings, and attention as single operators rather than one fused for inference."""
+    """Attention as single operators rather than one fused for inference; no notes to the screen.
+
+    What torch has to say of a failed export is in its exception as well.
+    """
     fused = torch.backends.mha.get_fastpath_enabled()
+    shapes = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = shapes.level
     torch.backends.mha.set_fastpath_enabled(False)
+    shapes.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
+        shapes.setLevel(level)
 
 
 def _placeholders(exported: Any, mode: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
