@@ -237,3 +237,11 @@ def test_a_fingerprint_is_a_sha256_of_type_shape_bytes_and_values():
 def test_a_copied_table_has_the_same_fingerprint():
     table = Table({"age": [61.0, None], "ward": ["a", None]})
     assert fingerprint(table) == fingerprint(Table(dict(table.columns)))
+
+
+def test_a_table_does_not_change_with_the_arrays_that_it_was_made_of():
+    columns = {"x": np.array([1.0, 2.0]), "w": np.array(["a", None], dtype=object)}
+    table = Table(columns)
+    columns["x"][0], columns["w"][0] = 9.0, "z"
+    assert table.columns["x"][0] == 1.0
+    assert table.columns["w"][0] == "a"

@@ -158,6 +158,7 @@ def refused(said, *args, **options):
         ("age,ill\n1,a\n2,b\n", "no column 'outcome'. Columns: age, ill."),
         ("age,outcom\n1,a\n2,b\n", "no column 'outcome'. Did you mean 'outcom'?"),
         ("outcome\na\nb\n", "beside 'outcome' there is no column to predict from"),
+        ("25,a,0,0\n26,b,0,0\n", "doubled column names: '0'. Is its first row one of data"),
         ("63.0,1.0,?\n67.0,0,2\n", r"no header: its first row holds 63.0, 1.0, \?\."),
         ('age,outcome\n1,"a\n2,b\n', "a quote that never closes"),
         ("age\0,outcome\n1,a\n", "is not text: its byte 3 is zero"),

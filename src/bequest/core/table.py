@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bequest.errors import DataError
 from bequest.optional import need
 
-__all__ = ["ColumnKind", "Table", "frame_columns", "is_missing", "plain_array"]
+__all__ = ["ColumnKind", "Table", "frame_columns", "is_missing", "missing_cells", "plain_array"]
 
 ColumnKind = Literal["number", "category", "date"]
 KINDS: Mapping[str, ColumnKind] = {"f": "number", "M": "date", "O": "category"}
@@ -151,7 +151,9 @@ def _typed(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _typed_objects(objects: NDArray[Any]) -> NDArray[Any]:
-    missing = np.fromiter((is_missing(v) for v in objects), dtype=bool, count=len(objects))
+    missing = missing_cells(objects)
+    if _only_text(objects) and not missing.all():
+        return objects.copy()
     known = objects[~missing]
     if all(isinstance(v, NUMBERS) for v in known):
         numbers = np.full(len(objects), np.nan)
@@ -187,6 +189,30 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))
     return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def missing_cells(array: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which cells of an array `is_missing`, shape (N,).
+
+    Examples
+    --------
+    >>> missing_cells(np.array(["a", None], dtype=object)).tolist()
+    [False, True]
+    """
+    if array.dtype.kind == "f":
+        return np.asarray(np.isnan(array))
+    if array.dtype.kind in "mM":
+        return np.asarray(np.isnat(array))
+    if array.dtype.kind != "O":
+        return np.zeros(len(array), dtype=bool)
+    if _only_text(array):
+        return np.array([cell is None for cell in array.tolist()], dtype=bool)
+    return np.fromiter(map(is_missing, array), dtype=bool, count=len(array))
+
+
+def _only_text(objects: NDArray[Any]) -> bool:
+    """Most columns are; knowing it spares looking at every cell in Python."""
+    return set(map(type, objects.tolist())) <= {str, type(None)}
 
 
 def plain_array(values: Any) -> NDArray[Any]:
@@ -292,7 +318,7 @@ def frame_columns(frame: Any) -> dict[str, Any]:
 def _cast(name: str, values: NDArray[Any], kind: ColumnKind) -> NDArray[Any]:
     if KINDS[values.dtype.kind] == kind:
         return values
-    missing = np.array([is_missing(value) for value in values], dtype=bool)
+    missing = missing_cells(values)
     known = values[~missing]
     empty: dict[ColumnKind, Any] = {
         "number": np.full(len(values), np.nan),

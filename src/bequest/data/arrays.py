@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bequest.core.inputs import Inputs, as_inputs
 from bequest.core.metric import Kind, metric_named
-from bequest.core.table import is_missing, plain_array
+from bequest.core.table import missing_cells, plain_array
 from bequest.core.task import Task
 from bequest.data.labels import encode_known, read_labels
 from bequest.errors import DataError
@@ -117,7 +117,7 @@ def check_groups(groups: Any, rows: int) -> NDArray[Any]:
     array = plain_array(groups)
     if array.shape != (rows,):
         raise DataError(f"groups have shape {array.shape}, ({rows},) is wanted: one per row.")
-    missing = np.flatnonzero([is_missing(value) for value in array])
+    missing = np.flatnonzero(missing_cells(array))
     if len(missing):
         raise DataError(f"{len(missing)} of {rows} rows have no group, the first is {missing[0]}.")
     return array

@@ -97,7 +97,8 @@ def _header(path: Path, data: bytes) -> tuple[str, list[str]]:
         )
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise DataError(f"{path} has doubled column names: {', '.join(map(repr, doubled))}.")
+        hint = " Is its first row one of data?" if any(map(_is_number, doubled)) else ""
+        raise DataError(f"{path} has doubled column names: {', '.join(map(repr, doubled))}.{hint}")
     return delimiter, names
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.metric import Kind
-from bequest.core.table import is_missing, plain_array
+from bequest.core.table import missing_cells, plain_array
 from bequest.core.task import Label
 from bequest.errors import DataError
 
@@ -136,10 +136,7 @@ def _checked(values: Any) -> Array:
         array = array.astype(object)
     elif kind not in "biufO":
         raise DataError(f"labels are text, booleans or numbers; these are {array.dtype}.")
-    missing = (
-        np.fromiter(map(is_missing, array), bool, len(array)) if kind == "O" else array != array
-    )
-    _refuse(missing, "missing")
+    _refuse(missing_cells(array), "missing")
     if array.dtype.kind == "O":
         array = _same_typed(array)
     if array.dtype.kind == "f":
@@ -164,16 +161,16 @@ def _refuse(bad: Array, what: str) -> None:
 
 
 def _same_typed(objects: Array) -> Array:
-    if all(isinstance(value, bool | np.bool_) for value in objects):
-        return objects.astype(bool)
-    numbers = [isinstance(value, int | float | np.number | np.bool_) for value in objects]
-    if all(numbers):
-        return np.array(objects.tolist())
-    if all(isinstance(value, str) for value in objects):
+    types = set(map(type, objects.tolist()))
+    if all(issubclass(one, str) for one in types):
         return objects
-    kinds = sorted({type(value).__name__ for value in objects})
+    if all(issubclass(one, bool | np.bool_) for one in types):
+        return objects.astype(bool)
+    if all(issubclass(one, int | float | np.number | np.bool_) for one in types):
+        return np.array(objects.tolist())
+    names = ", ".join(sorted(one.__name__ for one in types))
     raise DataError(
-        f"the labels mix types or are of none that is known: {', '.join(kinds)}. "
+        f"the labels mix types or are of none that is known: {names}. "
         "Make them all text, all booleans or all numbers."
     )
 
