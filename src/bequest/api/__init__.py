@@ -1,7 +1,8 @@
 """The verbs; the only room that brings the others together."""
 
+from bequest.api.estimators import TransferClassifier, TransferRegressor
 from bequest.api.result import Result
 from bequest.api.transfer import transfer
 from bequest.api.verbs import rank, train
 
-__all__ = ["Result", "rank", "train", "transfer"]
+__all__ = ["Result", "TransferClassifier", "TransferRegressor", "rank", "train", "transfer"]

@@ -25,6 +25,7 @@ from bequest.training.fit import steps_for, target_scale
 
 __all__ = ["FromScratch"]
 
+TREE_COLUMNS = 500  # trees on more columns than that cost more time than they are worth
 Net = Literal["auto", "linear", "boosting", "mlp", "resnet"]
 
 
@@ -169,7 +170,8 @@ class FromScratch(TransferMethod):
             nets = [cls(net="resnet", lr=lr, augment=a, width=w) for lr, a, w in grid]
             families.insert(0, nets)
         else:
-            families.insert(0, [cls(net="boosting", leaf=leaf) for leaf in (5, 10, 20, 2)])
+            if math.prod(task.spec.shape or ()) <= TREE_COLUMNS:
+                families.insert(0, [cls(net="boosting", leaf=leaf) for leaf in (5, 10, 20, 2)])
             grid_mlp = product(rates, (32, 8))
             families.append([cls(net="mlp", lr=lr, width=width) for lr, width in grid_mlp])
         if task.kind == "regression":

@@ -5,6 +5,7 @@ N samples, C classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self, final
 
@@ -14,6 +15,7 @@ from bequest.core import Card, Model, Task, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import Encoder, fit_encoder
 from bequest.frameworks.stacked import Stacked, View, log_probabilities, view_of
+from bequest.methods.from_scratch import TREE_COLUMNS
 from bequest.methods.made import made, matched, needs_source
 from bequest.methods.reuse import relabel
 from bequest.training.estimators import boosting_estimator, linear_estimator, vector_model
@@ -119,8 +121,8 @@ class Stack(TransferMethod):
 
     @classmethod
     def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
-        """Offset, outputs alone, outputs beside the inputs, and trees where inputs are columns."""
-        arms = [cls(offset=True), cls(inputs=False), cls(inputs=True)]
-        if task.modality != "image":
+        """Offset, outputs beside the inputs, outputs alone, and trees where inputs are columns."""
+        arms = [cls(offset=True), cls(inputs=True), cls(inputs=False)]
+        if task.modality != "image" and math.prod(task.spec.shape or ()) <= TREE_COLUMNS:
             arms.append(cls(inputs=True, learner="boosting"))
         return tuple(arm for arm in arms if arm.applies(source, task) is None)

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bequest.errors import ModelError
+from bequest.training.augment import flip, shift
+from bequest.training.fit import seeded
+from bequest.training.loop import Loop, _batches, run
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def data(rows=50):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(rows, 4, generator=generator), torch.arange(rows) % 3
+
+
+def test_the_loop_takes_the_steps_of_a_hand_written_one():
+    X, y = data()
+    ours, by_hand = network(), network()
+    loop = Loop(steps=20, batch=16, lr=1e-2)
+    run(ours, lambda r: (X[r], y[r]), 50, functional.cross_entropy, loop,
+        generator=torch.Generator().manual_seed(2))  # fmt: skip
+    optimiser = torch.optim.AdamW(by_hand.parameters(), lr=1e-2, weight_decay=1e-2)
+    batches = _batches(50, 16, torch.Generator().manual_seed(2))
+    for step in range(20):
+        pace = (step + 1) / 2 if step < 2 else 0.5 * (1 + np.cos(np.pi * (step - 2) / 18))
+        optimiser.param_groups[0]["lr"] = 1e-2 * pace
+        rows = next(batches)
+        optimiser.zero_grad()
+        functional.cross_entropy(by_hand(X[rows]), y[rows]).backward()
+        optimiser.step()
+    for mine, theirs in zip(ours.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_every_row_comes_once_before_any_comes_twice():
+    batches = _batches(10, 4, torch.Generator().manual_seed(0))
+    drawn = torch.cat([next(batches) for _ in range(5)])
+    assert sorted(drawn[:10].tolist()) == list(range(10)) == sorted(drawn[10:].tolist())
+
+
+def test_a_batch_larger_than_the_data_is_all_rows():
+    batch = next(_batches(3, 32, torch.Generator().manual_seed(0)))
+    assert sorted(batch.tolist()) == [0, 1, 2]
+
+
+def test_training_that_diverges_says_so():
+    X, y = data()
+    X[0] = float("inf")
+    with pytest.raises(ModelError, match="diverged"):
+        run(network(), lambda r: (X[r], y[r]), 50, functional.cross_entropy, Loop(steps=5),
+            generator=torch.Generator().manual_seed(0))  # fmt: skip
+
+
+def test_seeded_leaves_the_global_state_as_it_was():
+    before = torch.random.get_rng_state()
+    with seeded(np.random.default_rng(0)):
+        torch.rand(5)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_shift_moves_whole_images_by_at_most_an_eighth():
+    images = torch.arange(64.0).view(1, 1, 8, 8).repeat(40, 2, 1, 1)
+    moved = shift(images, torch.Generator().manual_seed(0))
+    assert moved.shape == images.shape
+    centre = moved[:, :, 1:-1, 1:-1] - images[:, :, 1:-1, 1:-1]
+    by = {float(step) for step in centre.amax(dim=(1, 2, 3))}
+    assert torch.equal(centre.amin(dim=(1, 2, 3)), centre.amax(dim=(1, 2, 3)))
+    assert by <= {8.0 * down + right for down in (-1, 0, 1) for right in (-1, 0, 1)}
+    assert len(by) > 4
+
+
+def test_flip_mirrors_about_half_of_the_images():
+    ramp = torch.arange(16.0).repeat(16, 1).view(1, 1, 16, 16).repeat(200, 1, 1, 1)
+    turned = flip(ramp, torch.Generator().manual_seed(0))
+    falling = (turned[:, 0, 8, 8] < turned[:, 0, 8, 7]).float().mean()
+    assert 0.4 < falling < 0.6
