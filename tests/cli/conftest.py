@@ -70,6 +70,34 @@ def saved(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def result(saved):
+    """What one small transfer gives."""
+    inputs, labels = rows(5, n=40)
+    task = bq.Task.from_table(
+        {"age": inputs[:, 0], "pressure": inputs[:, 1], "outcome": labels}, "outcome", name="ward"
+    )
+    return bq.transfer(task, [bq.load(saved)], methods=["reuse"], budget=20)
+
+
+@pytest.fixture
+def asked(monkeypatch, result):
+    """Let `bq.transfer` and `bq.rank` give that result at once, and keep what they were asked."""
+    calls = []
+
+    def transfer(task, sources, **options):
+        calls.append((task, sources, options))
+        return result
+
+    def rank(sources, task, **options):
+        calls.append((task, sources, options))
+        return result.ranking
+
+    monkeypatch.setattr(bq, "transfer", transfer)
+    monkeypatch.setattr(bq, "rank", rank)
+    return calls
+
+
 @pytest.fixture
 def process(tmp_path):
     """Run a command in a process of its own."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, final
 
 import numpy as np
 from cyclopts import CycloptsError, Parameter
+from numpy.lib.npyio import NpzFile
 
 import bequest as bq
 from bequest.errors import DataError
@@ -70,7 +71,10 @@ def read_task(data: Path, options: TaskOptions) -> bq.Task:
 def read_arrays(path: Path, *names: str) -> list[Any]:
     """Arrays of these names out of an .npz file; pickled ones are refused."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, NpzFile):
+                raise DataError(f"{path} holds one array, not X and y: write it with numpy.savez.")
             absent = [name for name in names if name not in archive]
             if absent:
                 raise DataError(
