@@ -10,11 +10,12 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import (
+    GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
 )
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -235,11 +236,36 @@ def test_neighbours_of_classes_that_do_not_exist_are_refused(attribute, value, t
     assert "KNeighborsClassifier contradict" in refused(path)
 
 
-def test_a_cache_folder_that_a_pipeline_names_is_dropped(tmp_path):
-    pipeline = make_pipeline(StandardScaler(), Ridge(), memory=str(tmp_path / "cache"))
+def test_settings_of_the_machine_that_saved_it_are_not_taken_over(tmp_path):
+    forest = RandomForestClassifier(2, n_jobs=7, verbose=0)
+    pipeline = make_pipeline(StandardScaler(), forest, memory=str(tmp_path / "cache"))
     path = tmp_path / "model.skops"
     write_estimator(path, pipeline.fit(X, Y))
-    assert read_estimator(path).memory is None
+    back = read_estimator(path)
+    assert back.memory is None
+    assert back[-1].n_jobs is None
+    assert pipeline[-1].n_jobs == 7
+
+
+def test_search_trees_are_built_again(tmp_path):
+    model = KNeighborsClassifier(algorithm="kd_tree").fit(X, Y)
+    path = tmp_path / "model.skops"
+    write_estimator(path, model)
+    assert model._tree is not None
+    assert type(read_estimator(path)._tree) is type(model._tree)
+
+
+def test_boosting_stages_of_another_number_of_columns_are_refused(tmp_path):
+    boosting = GradientBoostingClassifier(n_estimators=2).fit(X, Y)
+
+    def edit(schema):
+        stages = schema["content"]["content"]["estimators_"]
+        rows = stages["content"]
+        assert len(rows) == 2
+        for row in rows:
+            row["content"].append(row["content"][0])
+
+    assert "GradientBoostingClassifier contradict" in refused(forged(tmp_path, boosting, edit))
 
 
 def test_compressed_entries_are_refused_because_they_could_inflate(tmp_path):

@@ -101,7 +101,7 @@ class GraphModule(nn.Module):
             return values[item.place]
         if kind is TensorAt:
             found: Any = self
-            for part in item.path.split("."):
+            for part in item.parts:
                 found = getattr(found, part)
             return found
         if kind is list:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import torch
@@ -45,6 +46,11 @@ class TensorAt:
     """The parameter or buffer of this path."""
 
     path: str
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The path's steps, from the module inwards."""
+        return tuple(self.path.split("."))
 
 
 @final

@@ -27,6 +27,7 @@ from bequest.errors import UnsafeModel
 __all__ = ["check_fitted_parts", "check_tree", "parts_of", "rebuild_search_trees"]
 
 Array = NDArray[Any]
+ELSEWHERE: dict[str, Any] = {"memory": None, "n_jobs": None, "verbose": 0}
 SEARCH_TREES = {"kd_tree": KDTree, "ball_tree": BallTree}
 
 
@@ -113,8 +114,8 @@ def check_fitted_parts(estimator: Any) -> None:
     Parameters
     ----------
     estimator : estimator or Pipeline
-        Just read; caches that it names (a Pipeline's ``memory``) are dropped, because they are
-        folders of pickles.
+        Just read. Settings that are no part of what was learned go back to their defaults:
+        ``memory`` (a folder of pickles), ``n_jobs`` and ``verbose``.
 
     Raises
     ------
@@ -124,12 +125,13 @@ def check_fitted_parts(estimator: Any) -> None:
     """
     try:
         for part in parts_of(estimator):
-            if getattr(part, "memory", None) is not None:
-                part.memory = None
+            for name, value in ELSEWHERE.items():
+                if hasattr(part, "get_params") and name in vars(part):
+                    setattr(part, name, value)
             for kind, fitted, check in CHECKS:
                 if isinstance(part, kind) and hasattr(part, fitted):
                     check(part)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
         if isinstance(error, UnsafeModel):
             raise
         raise UnsafeModel(
@@ -236,13 +238,21 @@ def _check_neighbours(model: Any) -> None:
 def rebuild_search_trees(estimator: Any) -> None:
     """Give nearest-neighbour models the search trees that their files leave out."""
     for part in parts_of(estimator):
-        if isinstance(part, NeighborsBase) and getattr(part, "_fit_method", "") in SEARCH_TREES:
+        if not isinstance(part, NeighborsBase) or part.__dict__.get("_fit_method") == "brute":
+            continue
+        if not hasattr(part, "_fit_X"):
+            continue  # a template that was never fitted
+        try:
             part._tree = SEARCH_TREES[part._fit_method](
                 part._fit_X,
                 part.leaf_size,
                 metric=part.effective_metric_,
                 **part.effective_metric_params_,
             )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UnsafeModel(
+                f"the neighbours of its {type(part).__name__} cannot be indexed: {error}"
+            ) from error
 
 
 def _demand(sound: bool, model: Any) -> None:
