@@ -1,7 +1,9 @@
 """Did it really help? The race of arms, and the gain over from scratch with its interval."""
 
 from bequest.evaluation.gain import estimate_gain, judge
+from bequest.evaluation.held_out import compare_on_test
 from bequest.evaluation.jobs import Arm, Job, JobResult
+from bequest.evaluation.labels_saved import labels_saved
 from bequest.evaluation.race import RaceResult, race
 
 __all__ = [
@@ -9,7 +11,9 @@ __all__ = [
     "Job",
     "JobResult",
     "RaceResult",
+    "compare_on_test",
     "estimate_gain",
     "judge",
+    "labels_saved",
     "race",
 ]

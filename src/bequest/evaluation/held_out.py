@@ -1,0 +1,67 @@
+"""Both candidates on rows that chose nothing.
+
+N test rows, B bootstrap samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bequest.core import Model, Task, TestResult
+from bequest.evaluation.replay import row_weights
+
+__all__ = ["compare_on_test"]
+
+
+def compare_on_test(
+    test: Task,
+    transfer: Model,
+    scratch: Model,
+    *,
+    rng: np.random.Generator,
+    n_boot: int = 2000,
+    level: float = 0.95,
+) -> TestResult:
+    """Compare two fitted models on held-out rows.
+
+    Parameters
+    ----------
+    test : Task
+        Held-out rows, which neither trained nor chose either model. Rows of one group are
+        resampled together.
+    transfer, scratch : Model
+        Both predict the classes of `test`.
+    rng : numpy.random.Generator
+    n_boot : int
+        Bootstrap samples of the rows; both models are judged by the same ones.
+    level : float
+        Coverage of the interval, 0 to 1.
+
+    Returns
+    -------
+    TestResult
+        Metric of each, their difference, and its percentile interval.
+
+    Raises
+    ------
+    DataError
+        There is only one row, or only one group.
+
+    References
+    ----------
+    Efron and Tibshirani, An introduction to the bootstrap, 1993, chapter 13.
+    """
+    y = test.targets
+    better = test.metric.rows(y, transfer.output(test.inputs), y)
+    base = test.metric.rows(y, scratch.output(test.inputs), y)
+    weights = row_weights(len(test), test.groups, rng, n_boot)
+    gains = weights @ (better - base) / weights.sum(axis=1)
+    low, high = np.quantile(gains, [(1 - level) / 2, (1 + level) / 2])
+    return TestResult(
+        rows=len(test),
+        transfer=float(better.mean()),
+        scratch=float(base.mean()),
+        gain=float((better - base).mean()),
+        low=float(low),
+        high=float(high),
+    )

@@ -1,0 +1,193 @@
+"""How many labels from scratch would need for the score that transfer has.
+
+F fractions of the training rows, K folds, N rows, B bootstrap samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core import LabelsSaved, Task
+from bequest.data.splits import folds
+from bequest.errors import DataError, NotApplicable
+from bequest.evaluation.jobs import Arm, Job
+from bequest.evaluation.replay import row_weights
+from bequest.evaluation.runners import Run
+
+__all__ = ["FRACTIONS", "REACH", "labels_saved"]
+
+Array = NDArray[Any]
+
+FRACTIONS = (0.2, 0.35, 0.6, 1.0)  # even steps of the logarithm, about
+REACH = 10.0  # a curve says nothing of sizes beyond this many times the rows that it saw
+EXPONENTS = np.geomspace(0.1, 2.0, 40)  # c of the power law; learning curves have 0.3 to 1.5
+
+
+def labels_saved(
+    arm: Arm,
+    task: Task,
+    transfer_rows: Array,
+    *,
+    run: Run,
+    rng: np.random.Generator,
+    k: int = 5,
+    fractions: Sequence[float] = FRACTIONS,
+    n_boot: int = 1000,
+    level: float = 0.95,
+) -> LabelsSaved:
+    """Measure the learning curve of from scratch and read transfer's score off it.
+
+    The chosen from-scratch arm is trained on nested parts of each fold's training rows and scored
+    on the fold's test rows; a rising power law ``a - b * n ** -c`` is fitted to the means.
+
+    Parameters
+    ----------
+    arm : Arm
+        The chosen from-scratch arm.
+    task : Task
+    transfer_rows : array, shape (N,)
+        Out-of-fold score of each row under the chosen transfer arm, by `k` folds too.
+    run : callable ``(jobs) -> results``
+        As in `race`.
+    rng : numpy.random.Generator
+    k : int
+    fractions : sequence of float
+        Shares of the training rows, rising, above 0 and up to 1; three at least.
+    n_boot : int
+        Bootstrap samples of the rows, the same for both sides.
+    level : float
+        Coverage of the interval, 0 to 1.
+
+    Returns
+    -------
+    LabelsSaved
+        All in training rows of a fold, which are the rows that both sides were trained on here.
+        `needed` is ``inf`` where the curve levels off below transfer's score, or would reach it
+        only beyond `REACH` times the rows at hand.
+
+    Raises
+    ------
+    NotApplicable
+        Fewer than three sizes could be trained; with the arm's own reason.
+    DataError
+        `transfer_rows` does not fit the task.
+
+    References
+    ----------
+    Viering and Loog, The shape of learning curves: a review, IEEE TPAMI 2023.
+    """
+    if transfer_rows.shape != (len(task),) or not np.isfinite(transfer_rows).all():
+        raise DataError(f"transfer's scores must be {len(task)} finite numbers, one per row.")
+    sizes, scores = _curve(arm, task, fractions, k, run, rng)
+    weights = row_weights(len(task), task.groups, rng, n_boot)
+    weights /= weights.sum(axis=1, keepdims=True)
+    everyone = np.full((1, len(task)), 1.0 / len(task))
+    needed = _needed(sizes, everyone @ scores.T, everyone @ transfer_rows)[0]
+    resampled = _needed(sizes, weights @ scores.T, weights @ transfer_rows)
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    return LabelsSaved(
+        labels=int(sizes[-1]),
+        needed=float(needed),
+        low=float(low),
+        high=float(high),
+        sizes=tuple(int(size) for size in sizes),
+        scratch=tuple(float(mean) for mean in scores.mean(axis=1)),
+        transfer=float(transfer_rows.mean()),
+    )
+
+
+def _curve(
+    arm: Arm, task: Task, fractions: Sequence[float], k: int, run: Run, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Sizes (F,) and scores (F, N) of those fractions that could be trained."""
+    [splits] = folds(task, k, 1, rng=rng)
+    ordered = [_in_strata(task, train, rng) for train, _ in splits]
+    entropy = int(rng.integers(2**63))
+    scores = np.full((len(fractions), len(task)), np.nan)
+    reasons: list[str] = []
+
+    def jobs() -> Iterator[Job]:
+        for index, fraction in enumerate(fractions):
+            for fold, (rows, (_, test)) in enumerate(zip(ordered, splits, strict=True)):
+                part = rows[: max(1, round(fraction * len(rows)))]
+                job = index * k + fold
+                yield Job("from-scratch", 0, job, arm, task, part, test, (entropy, job))
+
+    for result in run(jobs()):
+        index, fold = divmod(result.fold, k)
+        if result.output is None:
+            reasons.append(result.reason)
+            continue
+        test = splits[fold][1]
+        y = task.targets
+        scores[index, test] = task.metric.rows(y[test], result.output, y)
+    whole = np.isfinite(scores).all(axis=1)
+    rows = np.mean([len(part) for part in ordered])
+    sizes = np.array([max(1, round(fraction * rows)) for fraction in fractions])
+    if len(set(sizes[whole])) < 3:
+        why = f": {reasons[0]}" if reasons else "."
+        raise NotApplicable(
+            f"a learning curve needs three sizes, {whole.sum()} of {len(fractions)} could be "
+            f"trained on parts of {rows:.0f} rows{why}"
+        )
+    return sizes[whole], scores[whole]
+
+
+def _in_strata(task: Task, rows: Array, rng: np.random.Generator) -> Array:
+    """The rows in an order whose every beginning has about the classes of the whole.
+
+    Rows of a group stay together: a new label of a known patient is no new patient.
+    """
+    shuffled = rng.permutation(rows)
+    if task.groups is not None:
+        return _together(shuffled, task.groups[shuffled])
+    if task.kind == "regression":
+        return shuffled
+    labels = task.targets[shuffled]
+    place = np.empty(len(rows))
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        place[own] = (np.arange(len(own)) + rng.random()) / len(own)
+    return np.asarray(shuffled[np.argsort(place, kind="stable")])
+
+
+def _together(rows: Array, groups: Iterable[Any]) -> Array:
+    first: dict[Any, int] = {}
+    order = [first.setdefault(group, place) for place, group in enumerate(groups)]
+    return np.asarray(rows[np.argsort(order, kind="stable")])
+
+
+def _needed(sizes: Array, curves: Array, wanted: Array) -> Array:
+    """Rows at which each fitted curve reaches its wanted score, shape (B,); inf out of reach.
+
+    Parameters
+    ----------
+    sizes : array, shape (F,)
+    curves : array, shape (B, F)
+    wanted : array, shape (B,)
+    """
+    a, b, c = _power_law(sizes, curves)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        rows = (b / (a - wanted)) ** (1.0 / c)
+    rows = np.where(wanted >= a, np.inf, np.maximum(rows, 1.0))
+    return np.where(rows > REACH * sizes.max(), np.inf, rows)
+
+
+def _power_law(sizes: Array, curves: Array) -> tuple[Array, Array, Array]:
+    """Least squares of ``a - b * n ** -c`` with b >= 0, by a search over c; each of shape (B,)."""
+    best = np.full(len(curves), np.inf)
+    a, b, c = (np.zeros(len(curves)) for _ in range(3))
+    means = curves.mean(axis=1, keepdims=True)
+    for exponent in EXPONENTS:
+        falling = sizes**-exponent - (sizes**-exponent).mean()
+        slope = np.maximum(-(curves - means) @ falling / (falling @ falling), 0.0)
+        error = ((curves - means + slope[:, None] * falling) ** 2).sum(axis=1)
+        better = error < best
+        best = np.where(better, error, best)
+        a = np.where(better, means[:, 0] + slope * (sizes**-exponent).mean(), a)
+        b, c = np.where(better, slope, b), np.where(better, exponent, c)
+    return a, b, c
