@@ -14,12 +14,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits, load_svmlight_file
 
-from bequest.core import Table, Task
+from bequest.core import Task
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-HEART = (
-    "age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal".split()  # noqa: SIM905
-)
 WINE = (
     "fixed_acidity volatile_acidity citric_acid residual_sugar chlorides free_sulfur_dioxide "
     "total_sulfur_dioxide density ph sulphates alcohol quality".split()  # noqa: SIM905
@@ -103,15 +100,20 @@ def _fashion_to_mnist():
     return source, pool, Task.from_arrays(X[half:], y[half:], name="mnist")
 
 
+def _read(path):
+    lines = [line.split(",") for line in path.read_text().split()]
+    return {title: [line[i] for line in lines[1:]] for i, title in enumerate(lines[0])}
+
+
 @cache
 def _hospital(name):
-    rows = (DATA / "heart_disease_uci" / f"processed.{name}.data").read_text().split()
-    cells = [[None if cell in ("?", "") else float(cell) for cell in row.split(",")] for row in rows]
-    columns = {title: [row[i] for row in cells] for i, title in enumerate(HEART)}
-    columns["ill"] = ["ill" if row[13] > 0 else "healthy" for row in cells]
-    numbers = {k: np.array([np.nan if v is None else v for v in columns[k]]) for k in HEART}
-    table = Table({**numbers, "ill": np.array(columns["ill"], dtype=object)})
-    return Task.from_table(table, "ill", name=f"heart, {name}")
+    cells = _read(DATA / "heart_disease_uci" / f"processed.{name}.data")
+    ill = ["healthy" if cell == "0" else "ill" for cell in cells.pop("target")]
+    inputs = {
+        title: [np.nan if cell in ("", "?") else float(cell) for cell in column]
+        for title, column in cells.items()
+    }
+    return Task.from_table({**inputs, "ill": ill}, "ill", name=f"heart, {name}")
 
 
 def _heart(name):

@@ -15,6 +15,7 @@ import numpy as np
 
 from bequest.api.arms import Methods, scratch_arms, transfer_arms
 from bequest.api.result import Result
+from bequest.api.seen import overlap_notes, remember
 from bequest.api.verbs import Sources, models_of
 from bequest.core import Model, Outcome, Task, Verdict
 from bequest.evaluation import Arm, judge, race
@@ -103,7 +104,10 @@ def transfer(
             "labels": float(len(task)),
         },
         versions=_versions(),
-        **{**judged.said, "notes": (*unread, *refused, *judged.said["notes"])},
+        **{
+            **judged.said,
+            "notes": (*unread, *overlap_notes(usable, task), *refused, *judged.said["notes"]),
+        },
     )
     clock.progress("done", 1.0)
     return Result(judged.model, outcome, ranking)
@@ -176,7 +180,7 @@ def _against_scratch(
         "moved": moved.card.moved,
         "notes": found.notes,
     }
-    return _Judged(moved if handed == "transfer" else plain, said)
+    return _Judged(remember(moved if handed == "transfer" else plain, task), said)
 
 
 def _scratch_only(task: Task, baseline: Arm, seed: int) -> _Judged:
@@ -193,7 +197,7 @@ def _scratch_only(task: Task, baseline: Arm, seed: int) -> _Judged:
         "arms": (),
         "notes": ("No source applies to this task: the model is trained from scratch.",),
     }
-    return _Judged(model, said)
+    return _Judged(remember(model, task), said)
 
 
 def _peak_memory() -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bequest.api.seen import remember
 from bequest.core import Model, Task
 from bequest.errors import DataError
 from bequest.hub import Hub
@@ -47,7 +48,7 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     >>> train(task, net="linear").predict([[9.0]]).tolist()
     ['b']
     """
-    model = FromScratch(net=net).fit(None, task, rng=np.random.default_rng(seed))
+    model = remember(FromScratch(net=net).fit(None, task, rng=np.random.default_rng(seed)), task)
     metrics = {}
     if task.test is not None:
         output = model.output(task.test.inputs)
