@@ -18,14 +18,13 @@ from pathlib import Path
 import numpy as np
 
 import bequest as bq
+from benchmarks.real_tasks import TASKS, missing_folders
 from bequest.api.arms import scratch_arms, transfer_arms
 from bequest.errors import NotApplicable
 from bequest.evaluation import judge, race
 from bequest.evaluation.race import RaceResult
 from bequest.executors.local import run_local, single_threaded
 from bequest.methods import METHODS
-
-from benchmarks.real_tasks import TASKS, missing_folders
 
 RUNS = Path(__file__).parent / "runs"
 LABELS = (5, 20, 50)
@@ -47,7 +46,9 @@ def run_one(name, labels, seed, budget):
     arms, _ = transfer_arms(sources(name), task, "auto")
     scratch = scratch_arms(task)
     start = time.process_time()
-    found = race(arms, scratch, task, budget=budget, seed=seed, run=run_local, clock=time.process_time)
+    found = race(
+        arms, scratch, task, budget=budget, seed=seed, run=run_local, clock=time.process_time
+    )
     with single_threaded():
         candidate = arms[found.transfer_index].fit(task, np.random.default_rng(seed))
         baseline = scratch[found.scratch_index].fit(task, np.random.default_rng(seed))
@@ -150,7 +151,10 @@ def judged(path):
 
 def summary(runs):
     """What the issue asks of the table."""
-    methods = {m: [r["fixed"][m] - r["test_from_scratch"] for r in runs if r["fixed"][m] is not None] for m in FIXED}
+    methods = {
+        m: [r["fixed"][m] - r["test_from_scratch"] for r in runs if r["fixed"][m] is not None]
+        for m in FIXED
+    }
     automatic = np.array([r["test_automatic"] - r["test_from_scratch"] for r in runs])
     always = np.array([r["true_gain"] for r in runs])
     kinds = [r["verdict"] for r in runs]
