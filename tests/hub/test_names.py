@@ -82,6 +82,8 @@ def test_a_licence_gets_the_spelling_of_spdx():
 def test_an_unknown_licence_is_refused_with_the_closest_known_ones():
     with pytest.raises(HubError, match=r"Did you mean .*GPL-3\.0"):
         checked_licence("GPL-3.0")
+    with pytest.raises(HubError, match=r"Did you mean GPL-2\.0-only or .* or GPL-3\.0-or-later\?"):
+        checked_licence("gpl")
     with pytest.raises(HubError, match="a licence is needed"):
         checked_licence("")
     with pytest.raises(HubError, match="no licence"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bequest as bq
-from bequest.cli._say import line
+from bequest.cli._say import line, prose
 from bequest.errors import DataError
 from bequest.report.words import handed_over, headline, labels_sentence
 
@@ -33,17 +33,17 @@ def print_result(result: bq.Result) -> None:
     outcome = result.outcome
     line(result.ranking)
     line()
-    line(headline(outcome).striptags())
-    line(handed_over(outcome).striptags())
+    prose(headline(outcome).striptags())
+    prose(handed_over(outcome).striptags())
     if outcome.labels_saved is not None:
-        line(labels_sentence(outcome.labels_saved))
+        prose(labels_sentence(outcome.labels_saved))
     if (test := outcome.test) is not None:
-        line(
+        prose(
             f"On {test.rows} held-out rows: {test.transfer:.3g} with transfer, {test.scratch:.3g} "
             f"from scratch ({outcome.verdict.metric})."
         )
     for remark in outcome.notes:
-        line(f"Note: {remark}")
+        prose(f"Note: {remark}")
 
 
 def save_result(result: bq.Result, folder: Path) -> None:

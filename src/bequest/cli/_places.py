@@ -80,7 +80,7 @@ def new_file(out: Path) -> Iterator[Path]:
 def _checked(out: Path) -> Path:
     place = Path(os.path.abspath(out.expanduser()))
     if place == Path.cwd() or not place.name:
-        raise DataError(f"{out} is the folder that you stand in: give --out a name.")
+        raise DataError(f"{out} is the folder that you stand in, or the root: give --out a name.")
     return place
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["Said", "line", "note", "plain", "print_json", "table", "tidy"]
+__all__ = ["Said", "line", "note", "plain", "print_json", "prose", "table", "tidy"]
 
 
 def line(text: object = "") -> None:
     """Print one line of a result."""
     print(tidy(str(text)))
+
+
+def prose(text: str) -> None:
+    """Print a sentence; on a terminal its lines end between words."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    print(textwrap.fill(tidy(text), width) if width > 20 else tidy(text))
 
 
 def note(text: object) -> None:

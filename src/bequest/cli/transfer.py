@@ -49,8 +49,7 @@ def transfer(
     Parameters
     ----------
     method
-        A way to transfer, such as probe or fine-tune; may be given several times. All that fit
-        where left out.
+        Such as probe or fine-tune; may be given several times. All that fit where left out.
     budget
         Seconds.
     seed

@@ -60,8 +60,9 @@ def checked_licence(licence: str) -> str:
     if not licence:
         fault = "a licence is needed: nobody may use what comes without one."
     else:
-        close = difflib.get_close_matches(licence.lower(), _BY_LOWER, n=2, cutoff=0.5)
-        meant = " or ".join(_BY_LOWER[name] for name in close)
+        family = [name for name in _BY_LOWER if name.startswith(licence.lower())]
+        close = family or difflib.get_close_matches(licence.lower(), _BY_LOWER, n=2, cutoff=0.5)
+        meant = " or ".join(_BY_LOWER[name] for name in close[-4:])
         hint = f" Did you mean {meant}?" if meant else ""
         fault = f"no licence {licence[:60]!a} is known.{hint}"
     raise HubError(
