@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from bequest.selection import Moments, logme, logme_from_moments
+from bequest.selection import Moments, logme, logme_from_moments, spectrum
 
 RNG = np.random.default_rng
 
@@ -184,3 +184,18 @@ def test_logme_from_moments_is_logme(seed, columns, classes):
         stop = {0: 7, 7: 20, 20: 40}[start]
         moments.update(features[start:stop], labels[start:stop])
     assert logme_from_moments(moments) == pytest.approx(logme(features, labels), abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(40, 6), (12, 30)])
+@pytest.mark.parametrize("rank", [3, 30])
+def test_gram_matrices_and_singular_values_give_the_same_score(monkeypatch, shape, rank):
+    rng = RNG(6)
+    width = min(rank, *shape)
+    features = rng.normal(size=(shape[0], width)) @ rng.normal(size=(width, shape[1]))
+    labels = np.arange(shape[0]) % 3
+    near = features + 1e-3 * (labels == 0)[:, None]  # a target almost in the span
+    found = [logme(features, labels), logme(near, labels)]
+    monkeypatch.setattr(spectrum, "SMALL", 0)
+    for affordable in (2**29, 0):
+        monkeypatch.setattr(spectrum, "AFFORDABLE", affordable)
+        assert [logme(features, labels), logme(near, labels)] == pytest.approx(found, abs=1e-7)

@@ -2,6 +2,7 @@
 
 from bequest.selection.joint import JointTable
 from bequest.selection.moments import Moments
+from bequest.selection.ranking import Ranking, rank
 from bequest.selection.score import SCORES, Score
 from bequest.selection.scores.gbc import gbc, gbc_axes, gbc_from_moments
 from bequest.selection.scores.h_score import h_score, h_score_from_moments
@@ -16,6 +17,7 @@ __all__ = [
     "SCORES",
     "JointTable",
     "Moments",
+    "Ranking",
     "Score",
     "gbc",
     "gbc_axes",
@@ -31,4 +33,5 @@ __all__ = [
     "nce_from_table",
     "nleep",
     "probe_score",
+    "rank",
 ]

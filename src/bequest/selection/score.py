@@ -43,6 +43,9 @@ class Score:
     prepare : callable ``(values, targets) -> values``, optional
         The part that does not read the labels, done once before rows are resampled; of the
         targets it may use no more than the number of classes.
+    optimistic : bool
+        Whether features that know nothing score the better the more of them there are. The ranking
+        takes off what permuted labels give.
 
     Examples
     --------
@@ -61,6 +64,7 @@ class Score:
     function: Callable[[Array, Array], float]
     citation: str
     prepare: Callable[[Array, Array], Array] = _as_is
+    optimistic: bool = False
 
     def __call__(self, values: Array, targets: Array) -> float:
         """The score of these rows; not prepared yet."""

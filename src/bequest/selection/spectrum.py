@@ -22,6 +22,7 @@ Array = NDArray[Any]
 EPS = float(np.finfo(np.float64).eps)
 BLOCK = 4096  # rows turned into float64 at a time
 BLURRED = 1e-11  # an eigenvalue below this share of the largest is lost to a Gram matrix's rounding
+SMALL = 2**22  # N * D * min(N, D) up to which nothing is gained by a Gram matrix
 AFFORDABLE = 2**29  # N * D * min(N, D) up to which a singular value decomposition may settle it
 
 
@@ -110,6 +111,8 @@ def directions(features: Array) -> tuple[Array, Array]:
 def energies(features: Array, targets: Targets) -> Energies:
     """Where the targets' energy lies, seen from the features."""
     rows, columns = features.shape
+    if rows * columns * min(rows, columns) <= SMALL:
+        return _resolved(features, targets)
     if rows <= columns:
         wide = features.astype(np.float64, copy=False)
         s, left = _eigen(wide @ wide.T)
@@ -121,10 +124,7 @@ def energies(features: Array, targets: Targets) -> Energies:
         s, right = _eigen(gram(features))
         if not _blurred(s, rows, columns):
             return _tall(features, targets, s, right)
-    s, left = directions(features)
-    projected = targets.sums(left)
-    rest = (targets.leave(left @ projected.T) ** 2).sum(axis=0)
-    return Energies(s, projected.T**2, rest)
+    return _resolved(features, targets)
 
 
 def energies_from_gram(gram: Array, sums: Array, totals: Array, rows: int) -> Energies:
@@ -133,6 +133,13 @@ def energies_from_gram(gram: Array, sums: Array, totals: Array, rows: int) -> En
     keep = _kept(s, max(rows, len(s)))
     along = (right[:, keep].T @ sums.T) ** 2 / s[keep, None]
     return Energies(s[keep], along, np.maximum(totals - along.sum(axis=0), 0.0))
+
+
+def _resolved(features: Array, targets: Targets) -> Energies:
+    s, left = directions(features)
+    projected = targets.sums(left)
+    rest = (targets.leave(left @ projected.T) ** 2).sum(axis=0)
+    return Energies(s, projected.T**2, rest)
 
 
 def _tall(features: Array, targets: Targets, s: Array, right: Array) -> Energies:

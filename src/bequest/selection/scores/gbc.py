@@ -149,6 +149,7 @@ SCORE = Score(
     needs="features",
     kinds=("classification",),
     function=gbc,
+    optimistic=True,
     prepare=_prepare,
     citation=(
         "@inproceedings{pandy2022transferability, title={Transferability Estimation using "

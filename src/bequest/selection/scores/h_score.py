@@ -155,6 +155,7 @@ SCORE = Score(
     needs="features",
     kinds=("classification",),
     function=_regularised,
+    optimistic=True,
     citation=(
         "@misc{ibrahim2021newer, title={Newer is not always better: Rethinking transferability "
         "metrics, their peculiarities, stability and performance}, author={Ibrahim, Shibal and "

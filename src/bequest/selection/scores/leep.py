@@ -102,6 +102,7 @@ SCORE = Score(
     needs="probabilities",
     kinds=("classification",),
     function=leep,
+    optimistic=True,
     citation=(
         "@inproceedings{nguyen2020leep, title={LEEP: A New Measure to Evaluate Transferability of "
         "Learned Representations}, author={Nguyen, Cuong V. and Hassner, Tal and Seeger, Matthias "

@@ -90,6 +90,7 @@ SCORE = Score(
     needs="labels",
     kinds=("classification",),
     function=nce,
+    optimistic=True,
     citation=(
         "@inproceedings{tran2019transferability, title={Transferability and Hardness of Supervised "
         "Classification Tasks}, author={Tran, Anh T. and Nguyen, Cuong V. and Hassner, Tal}, "

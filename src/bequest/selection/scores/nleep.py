@@ -111,6 +111,7 @@ SCORE = Score(
     needs="features",
     kinds=("classification",),
     function=leep,
+    optimistic=True,
     prepare=_prepare,
     citation=(
         "@inproceedings{li2021ranking, title={Ranking Neural Checkpoints}, author={Li, Yandong and "

@@ -1,0 +1,132 @@
+"""What a source shows of a task's rows, and what the bare inputs show: alike, so they compare.
+
+Shapes: N samples, D features, Z source classes, P numbers per input, R directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core import Inputs, Model, Table
+from bequest.errors import NotApplicable
+from bequest.frameworks.encoders import Scaler, TableEncoder
+from bequest.selection.arrays import centre, check_features, check_probabilities
+from bequest.selection.score import Needs
+from bequest.selection.scores.nleep import ROWS_PER_CLUSTER, cluster_probabilities
+from bequest.selection.spectrum import directions
+
+__all__ = ["View", "raw_inputs", "raw_view", "untrained_view", "view_of", "with_clusters"]
+
+Array = NDArray[Any]
+
+WIDEST = 64  # principal directions that are kept, as GBC does: what makes resampling cheap
+SHARPEST = 1e-3  # probabilities below this are as good as this: their logarithm is no outlier
+PIXELS = 32  # images are averaged down to about this many pixels a side before they are compared
+RANDOM_UNITS = 256
+
+
+@final
+@dataclass(frozen=True)
+class View:
+    """Features (N, R), and class probabilities (N, Z) of a classifier.
+
+    Parameters
+    ----------
+    features : array, shape (N, R)
+    probabilities : array, shape (N, Z), or None
+    own : bool
+        Whether the features are the source's own, and not its outputs.
+    """
+
+    features: Array
+    probabilities: Array | None = None
+    own: bool = True
+
+    def offers(self, needs: Needs) -> Array | None:
+        """What a score asks for, or None."""
+        if needs == "features":
+            return self.features
+        if self.probabilities is None or needs == "probabilities":
+            return self.probabilities
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+
+def view_of(source: Model, inputs: Inputs) -> View:
+    """What the source makes of these rows; its outputs are its features where it has no others."""
+    output = np.asarray(source.output(inputs), dtype=np.float64)
+    probabilities = check_probabilities(output) if source.classes else None
+    own = True
+    try:
+        features = check_features(source.features(inputs))
+    except NotApplicable:
+        own = False
+        if probabilities is None:
+            features = check_features(output.reshape(len(output), -1))
+        else:
+            features = np.log(np.maximum(probabilities, SHARPEST))
+    return View(_widest(features), probabilities, own)
+
+
+def raw_inputs(inputs: Inputs) -> Array:
+    """The inputs as numbers, shape (N, P), standardised; categories as zeros and ones."""
+    if isinstance(inputs, Table):
+        return _one_hot(inputs)
+    array = np.asarray(inputs, dtype=np.float32)
+    if array.ndim == 4:
+        array = _smaller(array)
+    scaled = Scaler.fit(array).encode(array)
+    return scaled.reshape(len(scaled), -1).astype(np.float64)
+
+
+def raw_view(raw: Array) -> View:
+    """What the raw inputs (N, P) show."""
+    return View(_widest(raw))
+
+
+def untrained_view(plain: View, rng: np.random.Generator) -> View:
+    """Random units of the raw inputs' view: an untrained layer, as from scratch starts with."""
+    inputs = plain.features[:, :-1] / plain.features[0, -1]
+    weights = rng.normal(size=(inputs.shape[1], RANDOM_UNITS))
+    units = np.maximum(inputs @ weights + 0.5 * rng.normal(size=RANDOM_UNITS), 0.0)
+    return View(_widest(units))
+
+
+def with_clusters(view: View, classes: int) -> View:
+    """The view with clusters of its features in place of classes, as many as a source has."""
+    rows = len(view.features)
+    components = max(1, min(classes, rows // ROWS_PER_CLUSTER))
+    clusters = cluster_probabilities(view.features[:, :-1], components=components, seed=0)
+    return View(view.features, clusters)
+
+
+def _widest(features: Array) -> Array:
+    """The first principal coordinates, and a column that stands for an offset, shape (N, R)."""
+    centred = centre(features)
+    coordinates = centred[:, :0]
+    if centred.any():
+        s, left = directions(centred)
+        widest = np.argsort(s)[::-1][:WIDEST]
+        coordinates = left[:, widest] * np.sqrt(s[widest])
+    size = np.sqrt((coordinates**2).sum(axis=1).mean()) or 1.0
+    return np.hstack([coordinates, np.full((len(features), 1), size)])
+
+
+def _one_hot(table: Table) -> Array:
+    encoder = TableEncoder.fit(table)
+    encoded = encoder.encode(table).astype(np.float64)
+    parts = [encoded[:, : encoder.n_numbers]]
+    for column, levels in enumerate(encoder.cardinalities, start=encoder.n_numbers):
+        parts.append(np.eye(levels)[encoded[:, column].astype(int)])
+    return np.hstack(parts) if encoded.shape[1] else np.zeros((len(table), 1))
+
+
+def _smaller(images: Array) -> Array:
+    down, across = (max(1, size // PIXELS) for size in images.shape[2:])
+    height, width = images.shape[2] // down, images.shape[3] // across
+    cut = images[:, :, : height * down, : width * across]
+    blocks = cut.reshape(*images.shape[:2], height, down, width, across)
+    return np.asarray(blocks.mean(axis=(3, 5)))
