@@ -5,20 +5,27 @@ A arms, R repeats, N rows, B bootstrap samples.
 
 from __future__ import annotations
 
-import warnings
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from bequest.core import METRICS, Verdict
 from bequest.errors import DataError
 from bequest.evaluation.race import RaceResult
-from bequest.evaluation.replay import choose, row_weights
+from bequest.evaluation.spread import Spread, resample
 
 __all__ = ["estimate_gain", "judge"]
 
 Array = NDArray[Any]
+
+# The derivation of all four stands in docs/theory/gain.md.
+STEPS = frozenset({"accuracy", "balanced_accuracy"})  # scores that jump as a prediction moves
+STEP_SHARE = 0.4  # of a step score's interplay that does not average out
+STEP_DOUBT = 1 / 3  # of the noise between arms that a step score's choice is left with
+NO_REPEATS = 1.0  # interplay over row noise where one repeat leaves it unknown: the bound
 
 
 def judge(result: RaceResult, *, rng: np.random.Generator, level: float = 0.95) -> Verdict:
@@ -48,7 +55,9 @@ def estimate_gain(
     """Estimate the gain of the chosen transfer arm over the chosen from-scratch arm.
 
     Both are chosen again in each bootstrap sample of the rows and scored on the rows left out, so
-    that no arm is judged by the rows that chose it.
+    that no arm is judged by the rows that chose it: that gives the gain. Its standard error comes
+    from all rows. It adds to the row noise what the rows share with each other by training each
+    other's models, which repeats of the cross-validation show.
 
     Parameters
     ----------
@@ -86,20 +95,48 @@ def estimate_gain(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> scratch = (rng.random((1, 1, 100)) < 0.6).astype(float)
-    >>> estimate_gain(scratch + 0.3, scratch, metric="accuracy", rng=rng).kind
+    >>> scratch = (rng.random((1, 1, 200)) < 0.6).astype(float)
+    >>> transfer = (rng.random((1, 1, 200)) < 0.9).astype(float)
+    >>> estimate_gain(transfer, scratch, metric="accuracy", rng=rng).kind
     'helps'
     """
-    weights = row_weights(_checked(transfer, scratch, metric, groups), groups, rng, n_boot)
-    better = _mean_over_repeats(transfer)[choose(transfer, weights)]
-    base = _mean_over_repeats(scratch)[choose(scratch, weights)]
-    left_out = weights == 0
-    gains = ((better - base) * left_out).sum(axis=1) / left_out.sum(axis=1)
-    low, high = np.quantile(gains, [(1 - level) / 2, (1 + level) / 2])
-    return Verdict(float(gains.mean()), float(low), float(high), metric, level)
+    _check(transfer, scratch, metric, groups)
+    spread = resample(transfer, scratch, groups, rng, n_boot)
+    variance, freedom = _variance(spread, metric, folds)
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+    if variance <= (1e-9 * spread.gain) ** 2:
+        half = abs(spread.gain)  # all rows say the same to the last digit: that is no measurement
+    low, high = spread.gain - half, spread.gain + half
+    if metric == "accuracy":
+        low, high = max(low, -1.0), min(high, 1.0)
+    return Verdict(spread.gain, low, high, metric, level)
 
 
-def _checked(transfer: Array, scratch: Array, metric: str, groups: Array | None) -> int:
+def _variance(spread: Spread, metric: str, folds: int) -> tuple[float, float]:
+    """Variance of the gain's error, and the degrees of freedom that it is known with."""
+    if metric in STEPS:
+        noise = STEP_DOUBT * spread.chosen + (1 - STEP_DOUBT) * spread.settled
+        noise = max(noise, 1 / (spread.units + 2) / spread.units)  # half a discordant pair each way
+        shared = STEP_SHARE * math.sqrt(folds - 1) * spread.interplay
+        freedom = spread.units - 1.0
+    else:
+        noise = spread.chosen
+        shared = (folds - 1) * _one_repeat(folds) * spread.interplay
+        freedom = min(spread.units - 1.0, 2 * spread.units / max(spread.kurtosis - 1, 1e-9))
+    if math.isnan(shared):
+        shared = NO_REPEATS * noise
+    return noise + shared, max(freedom, 2.0)
+
+
+def _one_repeat(folds: int) -> float:
+    """How much more one repeat of K folds errs by interplay than endless repeats would."""
+    rest = folds - 1
+    across = (2 * folds / rest + 1 / rest**2) ** 2  # a pair of rows in different folds
+    together = 1 / rest**2  # in the same fold
+    return (rest * across + together) / folds / 2 - folds / rest
+
+
+def _check(transfer: Array, scratch: Array, metric: str, groups: Array | None) -> None:
     if metric not in METRICS:
         raise DataError(f"no metric named {metric!r}. Known: {', '.join(METRICS)}.")
     for name, side in (("transfer", transfer), ("from scratch", scratch)):
@@ -113,10 +150,3 @@ def _checked(transfer: Array, scratch: Array, metric: str, groups: Array | None)
     rows: int = transfer.shape[2]
     if groups is not None and len(groups) != rows:
         raise DataError(f"{len(groups)} groups do not fit {rows} rows.")
-    return rows
-
-
-def _mean_over_repeats(scores: Array) -> Array:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # arms that never ran: a row of NaN
-        return np.asarray(np.nanmean(scores, axis=1))

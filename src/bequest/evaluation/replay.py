@@ -79,7 +79,13 @@ def row_weights(rows: int, groups: Array | None, rng: np.random.Generator, n_boo
     count = int(members.max()) + 1
     if count < 2:
         raise DataError(f"{rows} rows in one group cannot be resampled: two groups are the least.")
-    drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=n_boot)
+    drawn = _draws(count, rng, n_boot)
     while (whole := (drawn > 0).all(axis=1)).any():
-        drawn[whole] = rng.multinomial(count, np.full(count, 1.0 / count), size=int(whole.sum()))
+        drawn[whole] = _draws(count, rng, int(whole.sum()))
     return np.asarray(drawn[:, members], dtype=np.float64)
+
+
+def _draws(count: int, rng: np.random.Generator, n_boot: int) -> Array:
+    """How often each of `count` units is drawn in `count` draws, shape (n_boot, count)."""
+    cells = rng.integers(count, size=(n_boot, count)) + count * np.arange(n_boot)[:, None]
+    return np.bincount(cells.ravel(), minlength=n_boot * count).reshape(n_boot, count)
