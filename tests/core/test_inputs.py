@@ -201,7 +201,7 @@ def test_samples_are_told_apart_by_their_shape():
     assert spec_of(np.zeros((2, 5))) == InputSpec("vector", (5,))
     assert spec_of(np.zeros((2, 3, 8, 8))) == InputSpec("image", (3, 8, 8))
     assert spec_of(Lazy()) == InputSpec("image", (1, 4, 4))
-    assert spec_of(Table({"a": [1]})) == InputSpec("table", None, ("a",))
+    assert spec_of(Table({"a": [1]})) == InputSpec("table", None, ("a",), ("number",))
 
 
 CELLS = st.lists(st.one_of(st.none(), st.text(max_size=3), st.floats(-9, 9)), max_size=4)
@@ -245,3 +245,12 @@ def test_a_table_does_not_change_with_the_arrays_that_it_was_made_of():
     columns["x"][0], columns["w"][0] = 9.0, "z"
     assert table.columns["x"][0] == 1.0
     assert table.columns["w"][0] == "a"
+
+
+def test_a_column_of_another_kind_is_a_reason():
+    source = InputSpec("table", None, ("ward",), ("category",))
+    offered = InputSpec("table", None, ("ward",), ("number",))
+    assert source.accepts(offered).reason == (
+        "the source reads column 'ward' as category, in the task it is number."
+    )
+    assert InputSpec("table", None, ("ward",)).accepts(offered) is None

@@ -50,3 +50,14 @@ def test_a_regression_source_helps_a_residual_model():
     X_new = rng.normal(size=(200, 5))
     truth = np.sin(3 * X_new[:, 0]) * 4 + X_new[:, 1]
     assert np.abs(model.predict(X_new) - truth).mean() < 0.1
+
+
+def test_a_stack_on_the_inputs_says_that_it_reads_the_targets_columns():
+    rng = np.random.default_rng(3)
+    columns = {"age": rng.normal(size=30), "dose": rng.normal(size=30)}
+    y = columns["age"] + columns["dose"] > 0
+    narrow = Task.from_table({"age": columns["age"], "y": y}, "y", name="narrow")
+    wide = Task.from_table({**columns, "y": y}, "y", name="wide")
+    model = Stack().fit(bq.train(narrow, net="linear"), wide, rng=rng)
+    assert model.spec == wide.spec
+    assert "dose" in model.applies(narrow).reason

@@ -17,14 +17,16 @@ from bequest.api.arms import Methods, scratch_arms, transfer_arms
 from bequest.api.result import Result
 from bequest.api.seen import overlap_notes, remember
 from bequest.api.verbs import Sources, models_of
-from bequest.core import Model, Outcome, Task, Verdict
-from bequest.evaluation import Arm, judge, race
+from bequest.core import LabelsSaved, Model, Outcome, Task, TestResult, Verdict
+from bequest.errors import NotApplicable
+from bequest.evaluation import Arm, RaceResult, compare_on_test, judge, labels_saved, race
 from bequest.executors import EXECUTORS
 from bequest.selection import rank
 
 __all__ = ["transfer"]
 
 Progress = Callable[[str, float], None]
+CURVE_FITS = 4  # fits per fold: one at each fraction of the curve
 RACE = 0.75  # share of the budget; the rest is for the last fits and the learning curve
 
 
@@ -168,6 +170,7 @@ def _against_scratch(
     handed: Literal["transfer", "from-scratch"] = (
         "transfer" if verdict.kind == "helps" else "from-scratch"
     )
+    curve, note = _curve(task, baseline, found, run, seed, clock)
     said = {
         "source": moved.card.parents[0],
         "method": chosen.method,
@@ -177,8 +180,10 @@ def _against_scratch(
         "folds": found.folds,
         "splits": found.splits,
         "arms": (*found.transfer_arms, *found.scratch_arms),
+        "labels_saved": curve,
+        "test": _on_test(task, moved, plain, seed),
         "moved": moved.card.moved,
-        "notes": found.notes,
+        "notes": (*found.notes, *note),
     }
     return _Judged(remember(moved if handed == "transfer" else plain, task), said)
 
@@ -198,6 +203,34 @@ def _scratch_only(task: Task, baseline: Arm, seed: int) -> _Judged:
         "notes": ("No source applies to this task: the model is trained from scratch.",),
     }
     return _Judged(remember(model, task), said)
+
+
+def _curve(
+    task: Task,
+    baseline: Arm,
+    found: RaceResult,
+    run: Callable[..., Iterator[Any]],
+    seed: int,
+    clock: _Clock,
+) -> tuple[LabelsSaved | None, tuple[str, ...]]:
+    """Labels saved, where the time that is left suffices for the learning curve."""
+    per_fold = found.scratch_arms[found.scratch_index].seconds / max(1, len(found.splits))
+    needed = CURVE_FITS * found.k * per_fold
+    if needed > clock.left():
+        return None, (f"No learning curve: it needs about {needed:.0f} s more.",)
+    clock.tell("measuring the learning curve from scratch")
+    rows = np.nanmean(found.transfer[found.transfer_index], axis=0)
+    rng = np.random.default_rng(seed)
+    try:
+        return labels_saved(baseline, task, rows, run=run, rng=rng, k=found.k), ()
+    except NotApplicable as reason:
+        return None, (f"No learning curve: {reason}",)
+
+
+def _on_test(task: Task, moved: Model, plain: Model, seed: int) -> TestResult | None:
+    if task.test is None:
+        return None
+    return compare_on_test(task.test, moved, plain, rng=np.random.default_rng(seed))
 
 
 def _peak_memory() -> float:

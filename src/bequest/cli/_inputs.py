@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bequest.cli._task import read_arrays
-from bequest.core import InputSpec
+from bequest.core import InputSpec, spec_of
 from bequest.data.images import ImageFolder
 from bequest.data.pixels import SUFFIXES
 from bequest.data.tables import read_table
@@ -45,8 +45,8 @@ def read_inputs(data: Path, spec: InputSpec) -> tuple[Sequence[str], Any]:
         inputs = read_arrays(place, "X")[0]
         _check(spec, InputSpec("image" if inputs.ndim == 4 else "vector", inputs.shape[1:]))
         return (), inputs
-    table = read_table(place)
-    _check(spec, InputSpec("table", None, table.names))
+    table = read_table(place, kinds=dict(zip(spec.columns, spec.kinds, strict=False)))
+    _check(spec, spec_of(table))
     return (), table
 
 

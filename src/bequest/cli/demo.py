@@ -24,7 +24,7 @@ LICENCE = "CC-BY-4.0"  # that of the data sets
 @app.default
 def demo(
     *,
-    budget: float = 25.0,
+    budget: float = 20.0,
     seed: int = 0,
     out: Path = Path("demo"),
     common: Common = _COMMON,

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core.table import Table, frame_columns
+from bequest.core.table import ColumnKind, Table, frame_columns
 from bequest.errors import DataError, NotApplicable
 
 __all__ = ["InputSpec", "Inputs", "Modality", "Table", "as_inputs", "fingerprint", "spec_of"]
@@ -41,11 +41,14 @@ class InputSpec:
         Shape of one sample without N: ``(D,)`` or ``(C, H, W)``; None means any, or not known.
     columns : tuple of str
         For tables: the columns that a model reads, or that a task offers.
+    kinds : tuple of {"number", "category", "date"}
+        The kind of each of `columns`; empty where not known.
     """
 
     modality: Modality
     shape: tuple[int, ...] | None = None
     columns: tuple[str, ...] = ()
+    kinds: tuple[ColumnKind, ...] = ()
 
     def accepts(self, offered: InputSpec) -> NotApplicable | None:
         """None where a model with this spec can read `offered`, else the reason why not.
@@ -61,25 +64,35 @@ class InputSpec:
                 f"the source takes {self.modality} inputs, the task has {offered.modality} inputs."
             )
         if self.modality == "table":
-            absent = [name for name in self.columns if name not in offered.columns]
-            if absent:
-                return NotApplicable(
-                    f"the source reads {len(self.columns)} columns, "
-                    f"{len(absent)} of them not in the task: {', '.join(absent[:5])}"
-                    f"{', ...' if len(absent) > 5 else '.'}"
-                )
-        elif self.shape is not None and self.shape != offered.shape:
+            return self._accepts_columns(offered)
+        if self.shape is not None and self.shape != offered.shape:
             return NotApplicable(
                 f"the source takes {self.modality}s of shape {self.shape}, "
                 f"the task has {offered.shape}."
             )
         return None
 
+    def _accepts_columns(self, offered: InputSpec) -> NotApplicable | None:
+        absent = [name for name in self.columns if name not in offered.columns]
+        if absent:
+            return NotApplicable(
+                f"the source reads {len(self.columns)} columns, "
+                f"{len(absent)} of them not in the task: {', '.join(absent[:5])}"
+                f"{', ...' if len(absent) > 5 else '.'}"
+            )
+        theirs = dict(zip(offered.columns, offered.kinds, strict=False))
+        for name, kind in zip(self.columns, self.kinds, strict=False):
+            if theirs.get(name, kind) != kind:
+                return NotApplicable(
+                    f"the source reads column {name!r} as {kind}, in the task it is {theirs[name]}."
+                )
+        return None
+
 
 def spec_of(inputs: Inputs) -> InputSpec:
     """Describe samples: their modality, and the shape or the columns of one of them."""
     if isinstance(inputs, Table):
-        return InputSpec("table", None, inputs.names)
+        return InputSpec("table", None, inputs.names, tuple(inputs.kinds.values()))
     shape = tuple(getattr(inputs, "shape", ()))[1:]
     return InputSpec("image" if len(shape) == 3 else "vector", shape)
 

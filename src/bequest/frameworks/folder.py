@@ -145,14 +145,16 @@ def check_files(place: Path, files: Mapping[str, str]) -> None:
 def spec_to_config(spec: InputSpec) -> dict[str, Any]:
     """Plain values of an input spec."""
     shape = None if spec.shape is None else list(spec.shape)
-    return {"modality": spec.modality, "shape": shape, "columns": list(spec.columns)}
+    columns, kinds = list(spec.columns), list(spec.kinds)
+    return {"modality": spec.modality, "shape": shape, "columns": columns, "kinds": kinds}
 
 
 def spec_from_config(config: Mapping[str, Any]) -> InputSpec:
     """The input spec that `spec_to_config` described."""
     shape = config["shape"]
     size = None if shape is None else tuple(int(length) for length in shape)
-    return InputSpec(config["modality"], size, tuple(map(str, config["columns"])))
+    columns = tuple(map(str, config["columns"]))
+    return InputSpec(config["modality"], size, columns, tuple(config["kinds"]))
 
 
 def _config(place: Path) -> dict[str, Any]:

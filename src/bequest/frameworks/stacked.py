@@ -12,9 +12,9 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Card, Model, as_inputs
+from bequest.core import Card, InputSpec, Model, as_inputs
 from bequest.frameworks.encoders import Encoder, TableEncoder, encoder_from_config
-from bequest.frameworks.folder import load, write_folder
+from bequest.frameworks.folder import load, spec_from_config, spec_to_config, write_folder
 
 __all__ = ["Stacked", "View", "load_stacked", "log_probabilities", "view_of"]
 
@@ -39,6 +39,8 @@ class Stacked(Model):
     offset : bool
         The head corrects the source: log-probabilities, or values, are added up. The source must
         then have the head's classes.
+    spec : InputSpec or None
+        What it takes, where the encoder reads more than the source does.
     card : Card
     """
 
@@ -51,10 +53,11 @@ class Stacked(Model):
         card: Card,
         encoder: Encoder | None = None,
         offset: bool = False,
+        spec: InputSpec | None = None,
     ) -> None:
         self.source = source
         self.head = head
-        self.spec = source.spec
+        self.spec = source.spec if spec is None else spec
         self.classes = head.classes
         self.views = tuple(views)
         self.encoder = encoder
@@ -102,6 +105,7 @@ class Stacked(Model):
             card=card,
             encoder=self.encoder,
             offset=self.offset,
+            spec=self.spec,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -110,6 +114,7 @@ class Stacked(Model):
             "views": list(self.views),
             "offset": self.offset,
             "encoder": None if self.encoder is None else self.encoder.to_config(),
+            "spec": spec_to_config(self.spec),
         }
 
         def write(place: Path) -> None:
@@ -130,6 +135,7 @@ def load_stacked(
         card=card,
         encoder=encoder_from_config(config["encoder"]),
         offset=bool(config["offset"]),
+        spec=spec_from_config(config["spec"]),
     )
 
 

@@ -103,7 +103,8 @@ class Stack(TransferMethod):
         else:
             estimator = linear_estimator(task, self.strength)
         head = vector_model(estimator, matrix, task)
-        return Stacked(source, head, views=views, encoder=encoder, card=Card())
+        spec = task.spec if self.inputs else None
+        return Stacked(source, head, views=views, encoder=encoder, spec=spec, card=Card())
 
     def _offset(self, source: Model, task: Task, encoder: Encoder | None) -> Model:
         views: tuple[View, ...] = ("inputs",) if self.inputs else ("outputs",)
@@ -117,7 +118,15 @@ class Stack(TransferMethod):
         else:
             rest = replace(task, targets=task.targets - below)
             head = vector_model(linear_estimator(rest, self.strength), matrix, rest)
-        return Stacked(source, head, views=views, encoder=encoder, offset=True, card=Card())
+        return Stacked(
+            source,
+            head,
+            views=views,
+            encoder=encoder,
+            offset=True,
+            spec=task.spec if self.inputs else None,
+            card=Card(),
+        )
 
     @classmethod
     def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
