@@ -101,3 +101,13 @@ def test_in_a_race_by_rank_the_chosen_arm_is_told_by_its_settings(samples):
     arms = tuple(replace(arm, source=arm.source and "number 1 by score") for arm in outcome.arms)
     _, finished, _ = charts.arm_rows(replace(outcome, arms=arms), reading_of("accuracy"))
     assert [row.chosen for row in finished] == [True, False, False, False]
+
+
+def test_settings_that_no_arm_varies_are_left_out(samples):
+    outcome = samples["helps"]()
+    first = replace(outcome.arms[0], settings={"lr": 0.001, "pull": 0.0, "steps": None})
+    second = replace(first, settings={**first.settings, "lr": 0.01})
+    _, finished, _ = charts.arm_rows(
+        replace(outcome, arms=(first, second, outcome.arms[1])), reading_of("accuracy")
+    )
+    assert [row.settings for row in finished] == ["lr 0.001", "lr 0.01", "strength 1"]

@@ -204,3 +204,9 @@ def test_every_colour_of_text_stands_out_from_its_paper():
         for name in ("ink", "soft", "transfer", "scratch", "good", "bad", "open"):
             high, low = sorted((paper, luminance(colours[name])), reverse=True)
             assert (high + 0.05) / (low + 0.05) >= 4.5, name
+
+
+def test_many_notes_fold_away(samples):
+    text = render(replace(samples["hurts"](), notes=tuple(f"note {i}" for i in range(9))))
+    assert "4 more notes" in text
+    assert "note 8" in text

@@ -90,11 +90,12 @@ CURVE = ((25, 50, 400), (0.5, 0.6, 0.8), 0.81)
 @pytest.mark.parametrize(
     ("needed", "low", "high", "expected"),
     [
-        (168.0, 121.0, 233.0, "about 168 (between 121 and 233): about 118 labels saved."),
-        (168.0, 121.0, math.inf, "(between 121 and more than 400): about 118 labels saved."),
-        (math.inf, math.inf, math.inf, "does not reach with 400: more than 350 labels saved."),
-        (math.inf, 210.0, math.inf, "does not reach with 400 (the interval starts at 210)."),
-        (38.0, 29.0, 48.0, "about 38 (between 29 and 48): no labels saved."),
+        (168.0, 121.0, 233.0, "on about 168 (between 121 and 233): about 118 labels saved."),
+        (168.0, 121.0, math.inf, "on about 168 (at least 121): about 118 labels saved."),
+        (math.inf, math.inf, math.inf, "as far as its learning curve can tell."),
+        (math.inf, 210.4, math.inf, "at least 160 labels saved, by the lower end of the interval."),
+        (math.inf, 44.0, math.inf, "can tell (the interval starts at 44 rows)."),
+        (38.0, 29.0, 48.0, "on about 38 (between 29 and 48): no labels saved."),
         (51.0, 29.0, 58.0, "(between 29 and 58): about 1 label saved."),
     ],
 )

@@ -174,8 +174,11 @@ def curve_chart(saved: LabelsSaved, reading: Reading) -> CurveChart | None:
     if not points or not math.isfinite(saved.transfer):
         return None
     ends = [saved.needed, saved.low, saved.high]
+    known = [end for end in ends if math.isfinite(end)]
     sizes = [saved.labels, *(size for size, _ in points)]
-    across = logarithmic([*sizes, *ends], marks=sizes, text=lambda value: number(value, 0))
+    across = logarithmic(
+        [*sizes, *ends], marks=[*sizes, *known[:1]], text=lambda value: number(value, 0)
+    )
     down = _metric_axis([saved.transfer, *(score for _, score in points)], reading)
     return CurveChart(
         across,
@@ -195,7 +198,10 @@ def arm_rows(
     axis = _metric_axis([arm.score for arm in outcome.arms], reading)
     best_first = sorted(outcome.arms, key=lambda arm: (math.isnan(arm.score), -arm.score))
     chosen = _chosen(outcome, best_first)
-    rows = [(arm, _arm_row(arm, arm is chosen, reading, axis)) for arm in best_first]
+    varied = _varied(outcome.arms)
+    rows = [
+        (arm, _arm_row(arm, varied[arm.method], arm is chosen, reading, axis)) for arm in best_first
+    ]
     finished = tuple(row for arm, row in rows if not arm.reason)
     left_out = tuple(row for arm, row in rows if arm.reason)
     return axis, finished, left_out
@@ -213,12 +219,30 @@ def _chosen(outcome: Outcome, best_first: list[ArmResult]) -> ArmResult | None:
     return next(iter(named or same), None)
 
 
-def _arm_row(arm: ArmResult, chosen: bool, reading: Reading, axis: Axis) -> ArmRow:
+def _varied(arms: tuple[ArmResult, ...]) -> dict[str, set[str]]:
+    """Per method the settings that differ from arm to arm; all of them where it has one arm."""
+    seen: dict[str, dict[str, list[str]]] = {}
+    for arm in arms:
+        for name, value in arm.settings.items():
+            seen.setdefault(arm.method, {}).setdefault(name, []).append(plain(value))
+    return {
+        arm.method: {
+            name
+            for name, values in seen.get(arm.method, {}).items()
+            if len(values) == 1 or len(set(values)) > 1
+        }
+        for arm in arms
+    }
+
+
+def _arm_row(
+    arm: ArmResult, varied: set[str], chosen: bool, reading: Reading, axis: Axis
+) -> ArmRow:
     finite = math.isfinite(arm.score)
     return ArmRow(
         arm.source,
         arm.method,
-        " · ".join(f"{name} {plain(value)}" for name, value in arm.settings.items()),
+        " · ".join(f"{k} {plain(v)}" for k, v in arm.settings.items() if k in varied),
         reading.value(arm.score),
         axis.at(abs(reading.factor) * arm.score) if finite else None,
         duration(arm.seconds),

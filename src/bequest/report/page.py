@@ -20,6 +20,7 @@ from bequest.report.amounts import Reading, count, duration, number, plain, read
 __all__ = ["render", "write_report"]
 
 NOT_MOVED = ("new", "fresh", "a linear probe")  # how the rule of such a layer begins
+NOTED = 5  # notes before the rest folds away
 SHOWN = 12  # rows of a table before the rest folds away
 
 _PAGES = Environment(
@@ -60,6 +61,7 @@ def render(outcome: Outcome) -> str:
         reading=reading,
         words=words,
         shown=SHOWN,
+        noted=NOTED,
         level=f"{100 * outcome.verdict.level:g}",
         facts=_facts(outcome, reading),
         gain=charts.gain_rows(outcome, reading),
@@ -126,10 +128,9 @@ def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
             facts.append((label, reading.value(sum(folds) / len(folds))))
     saved = outcome.labels_saved
     if saved is not None and saved.saved >= 1:
-        if math.isfinite(saved.needed):
-            facts.append(("Labels saved", number(saved.saved, 0)))
-        elif max(saved.sizes, default=0) > saved.labels:
-            facts.append(("Labels saved", words.beyond(saved)))
+        sure = math.isfinite(saved.needed)
+        text = number(saved.saved, 0) if sure else words.at_least(saved)
+        facts += [("Labels saved", text)] if text else []
     rows = outcome.target.get("rows")
     if isinstance(rows, int):
         facts.append(("Your labelled rows", f"{rows:,}"))

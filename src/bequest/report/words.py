@@ -18,7 +18,7 @@ from bequest.core import LabelsSaved, Outcome, Verdict
 from bequest.report.amounts import count, decimals_for, number, reading_of
 
 __all__ = [
-    "beyond",
+    "at_least",
     "folds_sentence",
     "handed_over",
     "headline",
@@ -188,8 +188,10 @@ def moved_sentence(outcome: Outcome, kept: float, total: float) -> Markup:
     else:
         least = "At least " if any(rule.startswith("rows of") for rule in rules) else ""
         share = f"{100 * kept / max(total, 1):.0f}\N{NO-BREAK SPACE}%"
-        text = Markup("{}{} of the {} numbers of the model with transfer come from {} ({}).")
-        text = text.format(least, number(kept, 0), number(total, 0), source, share)
+        some = f"{least}{number(kept, 0)} of the {number(total, 0)}"
+        text = Markup("{} numbers of the model with transfer come from {} ({}).").format(
+            some if kept < total else f"All {number(total, 0)}", source, share
+        )
     if outcome.handed_over == "from-scratch":
         text += Markup(" None of it stands in the model handed over.")
     return text
@@ -202,28 +204,31 @@ def _given(entry: Mapping[str, Any]) -> str:
 
 def labels_sentence(saved: LabelsSaved) -> str:
     """How many labels transfer was worth."""
-    reach = max(saved.sizes, default=saved.labels)
-    have = count(saved.labels, "labelled row")
+    text = f"Trained on {count(saved.labels, 'labelled row')}, transfer"
     if math.isinf(saved.needed):
-        text = f"With {have}, transfer scores what from scratch does not reach with {reach:,}"
-        if math.isfinite(saved.low):
-            return f"{text} (the interval starts at {number(saved.low, 0)})."
-        return f"{text}: {beyond(saved)} labels saved." if reach > saved.labels else f"{text}."
-    ends = f"between {_ends(saved.low, reach)} and {_ends(saved.high, reach)}"
-    text = f"With {have}, transfer does as well as from scratch with about"
-    text = f"{text} {number(saved.needed, 0)} ({ends})"
+        text = (
+            f"{text} does what from scratch would not reach as far as its learning curve can tell"
+        )
+        least = at_least(saved)
+        if least:
+            return f"{text}: {least} labels saved, by the lower end of the interval."
+        low = number(saved.low, 0)
+        return (
+            f"{text}." if math.isinf(saved.low) else f"{text} (the interval starts at {low} rows)."
+        )
+    low, high = number(saved.low, 0), number(saved.high, 0)
+    ends = f"at least {low}" if math.isinf(saved.high) else f"between {low} and {high}"
+    text = f"{text} does as well as from scratch on about {number(saved.needed, 0)} ({ends})"
     if saved.saved >= 1:
         return f"{text}: about {count(saved.saved, 'label')} saved."
     return f"{text}: no labels saved."
 
 
-def beyond(saved: LabelsSaved) -> str:
-    """What is saved at the least where the curve never gets there: ``more than 350``."""
-    return f"more than {max(saved.sizes, default=saved.labels) - saved.labels:,}"
-
-
-def _ends(value: float, reach: int) -> str:
-    return f"more than {reach:,}" if math.isinf(value) else number(value, 0)
+def at_least(saved: LabelsSaved) -> str:
+    """What is saved by the lower end of the interval; empty where that is nothing sure."""
+    if math.isinf(saved.low) or saved.low - saved.labels < 1:
+        return ""
+    return f"at least {number(math.floor(saved.low - saved.labels), 0)}"
 
 
 def _no_source(outcome: Outcome) -> Markup:
