@@ -32,7 +32,7 @@ GAINS = ("none", "small", "large", "harm")
 INTERVALS = ("bequest", "resampled rows", "Nadeau-Bengio", "plain BBC-CV")
 # How many of ten informative features, and of twenty others, an arm of transfer sees; from scratch
 # sees what "none" says, so that without gain both sides are draws of one distribution.
-SEES = {"none": (7, 13), "small": (9, 11), "large": (10, 3), "harm": (3, 17)}
+SEES = {"none": (5, 15), "small": (7, 12), "large": (10, 2), "harm": (2, 17)}
 # Share of the truth that a source of the "prior" family knows.
 KNOWS = {"none": 0.0, "small": 0.5, "large": 1.0, "harm": -1.0}
 PENALTIES = np.array([15.0, 5.0, 45.0])  # ridge, in rows; arms take turns

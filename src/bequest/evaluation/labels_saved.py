@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 FRACTIONS = (0.2, 0.35, 0.6, 1.0)  # even steps of the logarithm, about
 REACH = 10.0  # a curve says nothing of sizes beyond this many times the rows that it saw
-EXPONENTS = np.geomspace(0.1, 2.0, 40)  # c of the power law; learning curves have 0.3 to 1.5
+EXPONENTS = np.geomspace(0.1, 2.0, 160)  # c of the power law; learning curves have 0.3 to 1.5
 
 
 def labels_saved(

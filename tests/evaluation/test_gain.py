@@ -1,0 +1,151 @@
+"""The gain and its interval: oracles, edges, and groups."""
+
+import numpy as np
+import pytest
+
+from bequest.errors import DataError
+from bequest.evaluation import estimate_gain
+from bequest.evaluation.replay import choose, row_weights
+from bequest.evaluation.spread import resample
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def hits(arms, rows, share, seed):
+    return (rng(seed).random((arms, 3, rows)) < share).astype(float)
+
+
+def test_the_gain_is_bootstrap_bias_corrected_by_brute_force():
+    transfer, scratch = rng(1).normal(size=(3, 2, 5)), rng(2).normal(size=(2, 2, 5))
+    weights = row_weights(5, None, rng(3), 400)
+    better, base = transfer.mean(axis=1), scratch.mean(axis=1)
+    chosen = zip(choose(transfer, weights), choose(scratch, weights), strict=True)
+    left_out: list[list[float]] = [[] for _ in range(5)]
+    for sample, (one, other) in zip(weights, chosen, strict=True):
+        for row in np.flatnonzero(sample == 0):
+            left_out[row].append(better[one, row] - base[other, row])
+    expected = np.mean([np.mean(values) for values in left_out])
+    assert resample(transfer, scratch, None, rng(3), 400).gain == pytest.approx(expected)
+
+
+def test_the_parts_of_the_variance_of_one_arm_are_those_of_its_rows():
+    difference = rng(0).normal(size=(1, 3, 40))
+    spread = resample(difference, np.zeros((1, 3, 40)), None, rng(1), 4000)
+    rows = difference[0].mean(axis=0)
+    assert spread.gain == pytest.approx(rows.mean())
+    assert spread.settled == pytest.approx(rows.var(ddof=1) / 40)
+    assert spread.chosen == pytest.approx(rows.var(ddof=1) / 40, rel=0.05)
+    within = difference[0].var(axis=0, ddof=1).mean() / 40
+    assert spread.interplay == pytest.approx(within, rel=0.05)
+
+
+def test_identical_arms_gain_exactly_nothing_and_are_undecided():
+    for metric, scores in (
+        ("accuracy", hits(4, 30, 0.7, 0)),
+        ("r2", rng().normal(size=(4, 3, 30))),
+    ):
+        verdict = estimate_gain(scores, scores, metric=metric, rng=rng())
+        assert verdict.gain == 0.0
+        assert verdict.kind == "undecided"
+
+
+def test_a_clear_gain_helps_and_a_clear_loss_hurts():
+    good, bad = hits(5, 200, 0.9, 1), hits(5, 200, 0.5, 2)
+    assert estimate_gain(good, bad, metric="accuracy", rng=rng()).kind == "helps"
+    verdict = estimate_gain(bad, good, metric="accuracy", rng=rng())
+    assert verdict.kind == "hurts"
+    assert verdict.low < -0.4 < verdict.high
+
+
+def test_differences_that_are_all_the_same_are_no_measurement():
+    scratch = rng(0).normal(size=(1, 3, 30))
+    verdict = estimate_gain(scratch + 0.5, scratch, metric="r2", rng=rng())
+    assert verdict.gain == pytest.approx(0.5)
+    assert verdict.kind == "undecided"
+
+
+def test_predictions_that_agree_on_every_row_leave_room_for_rows_not_seen():
+    same = hits(1, 30, 0.7, 0)
+    verdict = estimate_gain(same, same, metric="accuracy", rng=rng())
+    assert verdict.high == pytest.approx(-verdict.low)
+    assert 0.05 < verdict.high < 0.08
+
+
+def test_an_accuracy_ends_where_accuracy_ends():
+    verdict = estimate_gain(np.ones((1, 3, 6)), np.zeros((1, 3, 6)), metric="accuracy", rng=rng())
+    assert verdict.high == 1.0
+    assert verdict.low > 0
+
+
+def test_thirty_equal_arms_do_not_look_like_a_gain():
+    """Resampling the rows of the best of thirty would call it a gain."""
+    noise = np.repeat(rng(2).normal(size=(31, 1, 100)), 3, axis=1)
+    verdict = estimate_gain(noise[:30], noise[30:], metric="r2", rng=rng())
+    best = noise[:30].mean(axis=(1, 2)).max() - noise[30].mean()
+    assert best > 0.1
+    assert abs(verdict.gain) < best / 2
+    assert verdict.kind == "undecided"
+
+
+def test_rows_of_one_group_count_as_one():
+    transfer, scratch = rng(1).normal(0.3, 1, size=(2, 3, 40)), rng(2).normal(size=(2, 3, 40))
+    alone = estimate_gain(transfer, scratch, metric="r2", rng=rng())
+    fourfold = [np.repeat(side, 4, axis=2) for side in (transfer, scratch)]
+    groups = np.repeat(np.arange(40), 4)
+    grouped = estimate_gain(*fourfold, metric="r2", rng=rng(), groups=groups)
+    naive = estimate_gain(*fourfold, metric="r2", rng=rng())
+    assert grouped.low == pytest.approx(alone.low)
+    assert grouped.high == pytest.approx(alone.high)
+    assert naive.high - naive.low < 0.6 * (grouped.high - grouped.low)
+
+
+def test_the_order_of_the_rows_does_not_matter_to_groups():
+    transfer, scratch = rng(1).normal(size=(2, 2, 30)), rng(2).normal(size=(2, 2, 30))
+    groups = rng(3).integers(10, size=30)
+    order = rng(4).permutation(30)
+    one = resample(transfer, scratch, groups, rng(), 200)
+    other = resample(transfer[..., order], scratch[..., order], groups[order], rng(), 200)
+    assert one.chosen == pytest.approx(other.chosen)
+    assert one.settled == pytest.approx(other.settled)
+    assert one.interplay == pytest.approx(other.interplay)
+
+
+def test_one_repeat_leaves_the_interplay_unknown_and_widens_by_the_bound():
+    transfer, scratch = rng(1).normal(size=(1, 1, 50)), rng(2).normal(size=(1, 1, 50))
+    verdict = estimate_gain(transfer, scratch, metric="r2", rng=rng())
+    spread = resample(transfer, scratch, None, rng(), 2000)
+    assert np.isnan(spread.interplay)
+    half = (verdict.high - verdict.low) / 2
+    assert half > 1.96 * np.sqrt(2 * spread.chosen)
+
+
+def test_arms_that_left_are_never_chosen():
+    transfer = rng(1).normal(size=(3, 2, 30))
+    transfer[0] = np.nan
+    transfer[1, 1] = np.nan
+    verdict = estimate_gain(transfer, np.zeros((1, 2, 30)), metric="r2", rng=rng())
+    assert np.isfinite([verdict.gain, verdict.low, verdict.high]).all()
+
+
+def test_the_same_seed_gives_the_same_verdict():
+    transfer, scratch = rng(1).normal(size=(4, 3, 30)), rng(2).normal(size=(4, 3, 30))
+    one, other = (estimate_gain(transfer, scratch, metric="r2", rng=rng(7)) for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("transfer", "scratch", "options", "said"),
+    [
+        (np.zeros((1, 1, 5)), np.zeros((1, 1, 4)), {}, "those of from scratch have"),
+        (np.zeros((1, 5)), np.zeros((1, 1, 5)), {}, "those of transfer have"),
+        (np.full((2, 1, 5), np.nan), np.zeros((1, 1, 5)), {}, "no arm of transfer has a score"),
+        (np.zeros((1, 1, 5)), np.zeros((1, 1, 5)), {"groups": np.zeros(3)}, "3 groups do not fit"),
+        (np.zeros((1, 1, 5)), np.zeros((1, 1, 5)), {"groups": np.zeros(5)}, "in one group"),
+        (np.zeros((1, 1, 5)), np.zeros((1, 1, 5)), {"metric": "f2"}, "no metric named 'f2'"),
+    ],
+)
+def test_scores_that_do_not_fit_are_refused(transfer, scratch, options, said):
+    with pytest.raises(DataError, match=said):
+        estimate_gain(transfer, scratch, **({"metric": "r2"} | options), rng=rng())
