@@ -166,6 +166,53 @@ def test_arguments_that_an_operator_does_not_take_are_refused(args, stored):
     refused(config, weights)
 
 
+@pytest.mark.parametrize(
+    ("op", "args", "kwargs", "says"),
+    [
+        ("aten.to.dtype", [{"input": 0}, 1000], {}, "a dtype that is no ScalarType"),
+        ("aten.to.dtype", [{"input": 0}, -2], {}, "a dtype that is no ScalarType"),
+        ("aten.contiguous.default", [{"input": 0}], {"memory_format": 9}, "MemoryFormat"),
+        ("aten.zeros_like.default", [{"input": 0}], {"layout": 9}, "Layout"),
+        ("aten.zeros_like.default", [{"input": 0}], {"device": "meta"}, "Device"),
+        ("aten.dropout.default", [{"input": 0}, 0.5, 1], {}, "a train that is no bool"),
+        ("aten.view.default", [{"input": 0}, [True, 4]], {}, r"a size that is no List\[int\]"),
+        ("aten.relu.default", [{"input": 0}], {"self": {"input": 0}}, "does not take"),
+        ("aten.mul.left_t", [[1], 2**40], {}, "not allowed"),
+        ("aten.view.dtype", [{"input": 0}, {"dtype": "int32"}], {}, "not allowed"),
+        ("aten.bernoulli.default", [{"input": 0}], {"generator": 3}, "a generator that is no"),
+    ],
+)
+def test_arguments_of_another_type_than_the_operators_are_refused(op, args, kwargs, says):
+    node = {"op": op, "args": args, "kwargs": kwargs}
+    assert re.search(says, refused(made_of(node), {}))
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn_tanh"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda args: args[2].pop(),
+        lambda args: args[2].reverse(),
+        lambda args: args.__setitem__(4, 2),
+        lambda args: args.__setitem__(4, 0),
+        lambda args: args.__setitem__(7, True),
+        lambda args: args.__setitem__(8, False),
+        lambda args: args.__setitem__(0, {"tensor": "short"}),
+        lambda args: args.__setitem__(1, [{"tensor": "short"}] * 2),
+        lambda args: args.__setitem__(1, {"tensor": "short"}),
+    ],
+)
+def test_recurrent_layers_of_contradicting_sizes_are_refused(kind, spoil):
+    make = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn_tanh": nn.RNN}[kind]
+    network = nn.Sequential(nn.Unflatten(1, (3, 5)), make(5, 4, batch_first=True), Last())
+    config, weights = export_graph(network, torch.zeros(2, 15))
+    weights["short"] = torch.zeros(2, 3, 1)
+    config["tensors"]["short"] = {"kind": "buffer", "shape": [2, 3, 1], "dtype": "float32"}
+    [node] = [node for node in config["train"]["nodes"] if node["op"] == f"aten.{kind}.input"]
+    spoil(node["args"])
+    refused(config, weights)
+
+
 def test_keywords_that_an_operator_does_not_take_are_refused(stored):
     config, weights = stored()
     config["train"]["nodes"][1]["kwargs"] = {"generator": None, "out": {"tensor": "0.weight"}}

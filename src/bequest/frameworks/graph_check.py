@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.graph_ops import operator_named
-from bequest.frameworks.graph_values import DTYPES, Node, TensorAt, decode
+from bequest.frameworks.graph_values import DTYPES, Node, TensorAt, decode, fits
 from bequest.frameworks.weights import TENSOR_NAME
 
 __all__ = ["GRAPH_FORMAT", "Graph", "Program", "Spec", "Step", "read_graph", "references"]
@@ -190,15 +190,30 @@ def _step(place: int, node: Any, tensors: Mapping[str, Spec]) -> Step:
     call = operator_named(name)
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise ModelError(f"node {place} of the graph, {name}, has arguments of no known form.")
-    schema = getattr(call, "_schema", None)
-    known = {argument.name for argument in schema.arguments} if schema is not None else set()
-    if not set(kwargs) <= known or (schema is not None and len(args) > len(known)):
-        raise ModelError(f"node {place} of the graph, {name}, has arguments that it does not take.")
     step = Step(
         name, call, tuple(decode(args)), {key: decode(item, 1) for key, item in kwargs.items()}
     )
+    _check_types(place, step)
     _check_references(f"node {place}, {name},", (step.args, step.kwargs), place, tensors)
     return step
+
+
+def _check_types(place: int, step: Step) -> None:
+    """Hold the arguments against the operator's schema; Python's own functions check theirs."""
+    schema = getattr(step.call, "_schema", None)
+    if schema is None:
+        return
+    wanted = {argument.name: str(argument.real_type) for argument in schema.arguments}
+    given = dict(zip(wanted, step.args, strict=False))
+    if len(step.args) > len(wanted) or not set(step.kwargs) <= wanted.keys() - given.keys():
+        raise ModelError(
+            f"node {place} of the graph, {step.name}, has arguments that it does not take."
+        )
+    for name, value in {**given, **step.kwargs}.items():
+        if not fits(value, wanted[name]):
+            raise ModelError(
+                f"node {place} of the graph, {step.name}, has a {name} that is no {wanted[name]}."
+            )
 
 
 def references(value: Any) -> Iterator[Node | TensorAt]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.graph_rnn import GATES, CheckedRecurrent
 
 __all__ = ["CHECKS_ONLY", "OPERATORS", "is_inplace", "name_of", "operator_named"]
 
@@ -142,7 +143,20 @@ def operator_named(name: object) -> Any:
     packet = getattr(torch.ops.aten, match[1], None)
     if packet is None or match[2] not in packet.overloads():
         raise ModelError(f"the graph uses {name}, which torch {torch.__version__} does not have.")
-    return getattr(packet, match[2])
+    called = getattr(packet, match[2])
+    if not _is_plain(called):
+        raise UnsafeModel(f"the graph uses {ascii(name)[:100]}, which is not allowed.")
+    return CheckedRecurrent(called, GATES[match[1]]) if match[1] in GATES else called
+
+
+def _is_plain(called: Any) -> bool:
+    """Whether a form of an operator gives tensors, or a size, and sees them as what they are."""
+    if called._schema.name in ("aten::sym_size", "aten::sym_numel"):
+        return True
+    gives = {str(result.real_type) for result in called._schema.returns}
+    seen_as_other = called._schema.name == "aten::view" and called._overloadname == "dtype"
+    packed = "batch_sizes" in [argument.name for argument in called._schema.arguments]
+    return gives <= {"Tensor", "List[Tensor]"} and not seen_as_other and not packed
 
 
 def name_of(target: Any) -> str:

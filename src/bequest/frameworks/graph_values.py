@@ -12,7 +12,7 @@ import torch
 
 from bequest.errors import ModelError
 
-__all__ = ["Device", "Input", "Node", "TensorAt", "decode", "encode"]
+__all__ = ["DTYPES", "Device", "Input", "Node", "TensorAt", "decode", "encode", "fits"]
 
 INT_LIMIT = 2**63
 DEPTH_LIMIT = 4
@@ -123,3 +123,39 @@ def _marked(mark: str, value: Any) -> Any:
     if (mark, value) == ("layout", "strided"):
         return torch.strided
     raise ModelError(f"the graph has the argument {ascii({mark: value})[:60]}, which is none.")
+
+
+def fits(value: Any, kind: str) -> bool:
+    """Whether an argument is of the type that an operator's schema wants.
+
+    torch takes whole numbers for dtypes and layouts without looking, and crashes on wrong ones.
+
+    Examples
+    --------
+    >>> fits(1, "Optional[ScalarType]"), fits(torch.float32, "Optional[ScalarType]")
+    (False, True)
+    """
+    if kind.startswith("Optional["):
+        return value is None or fits(value, kind.removeprefix("Optional[").removesuffix("]"))
+    if kind.startswith("List["):
+        inner = kind.removeprefix("List[").removesuffix("]")
+        if isinstance(value, list):
+            return all(fits(item, inner) for item in value)
+        return fits(value, inner) if inner == "int" else inner == "Tensor" and type(value) is Node
+    if isinstance(value, bool) and kind in ("int", "float"):
+        return False
+    return isinstance(value, KINDS.get(kind, ()))
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "Tensor": (Node, TensorAt, Input, int, float),
+    "int": (Node, int),
+    "float": (Node, int, float),
+    "number": (Node, int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "ScalarType": (torch.dtype,),
+    "Layout": (torch.layout,),
+    "MemoryFormat": (torch.memory_format,),
+    "Device": (Device,),
+}
