@@ -50,6 +50,20 @@ def compare_on_test(
     References
     ----------
     Efron and Tibshirani, An introduction to the bootstrap, 1993, chapter 13.
+
+    Examples
+    --------
+    >>> from bequest.core import Card
+    >>> from bequest.frameworks.function_model import FunctionModel
+    >>> X = np.random.default_rng(0).normal(size=(200, 1))
+    >>> test = Task.from_arrays(X, X[:, 0] > 0)
+    >>> sign, guess = (
+    ...     FunctionModel(rule, spec=test.spec, classes=test.classes, card=Card())
+    ...     for rule in (lambda X: X[:, 0] > 0, lambda X: X[:, 0] > 1)
+    ... )
+    >>> result = compare_on_test(test, sign, guess, rng=np.random.default_rng(0))
+    >>> result.transfer, result.low > 0
+    (1.0, True)
     """
     y = test.targets
     better = test.metric.rows(y, transfer.output(test.inputs), y)

@@ -79,6 +79,25 @@ def labels_saved(
     References
     ----------
     Viering and Loog, The shape of learning curves: a review, IEEE TPAMI 2023.
+
+    Examples
+    --------
+    >>> from bequest.core import Card
+    >>> from bequest.frameworks.function_model import FunctionModel
+    >>> def mean(task, rng):  # its square error falls towards 1 and no further
+    ...     level = task.targets.mean()
+    ...     return FunctionModel(
+    ...         lambda X: np.full(len(X), level), spec=task.spec, classes=(), card=Card()
+    ...     )
+    >>> y = np.random.default_rng(0).normal(size=500)
+    >>> task = Task.from_arrays(np.zeros((500, 1)), y, metric="neg_mean_squared_error")
+    >>> knows_half = -((y / 2) ** 2)
+    >>> saved = labels_saved(
+    ...     Arm("", "mean", {}, mean), task, knows_half,
+    ...     run=lambda jobs: (job() for job in jobs), rng=np.random.default_rng(0),
+    ... )
+    >>> saved.sizes, saved.needed
+    ((80, 140, 240, 400), inf)
     """
     if transfer_rows.shape != (len(task),) or not np.isfinite(transfer_rows).all():
         raise DataError(f"transfer's scores must be {len(task)} finite numbers, one per row.")

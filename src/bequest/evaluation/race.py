@@ -121,8 +121,21 @@ def race(
 
     Examples
     --------
-    >>> result = race(arms, from_scratch, task, budget=60, seed=0,
-    ...               run=lambda jobs: (job() for job in jobs))       # doctest: +SKIP
+    >>> from bequest.core import Card
+    >>> from bequest.frameworks.function_model import FunctionModel
+    >>> def above(threshold):
+    ...     return lambda task, rng: FunctionModel(
+    ...         lambda X: X[:, 0] > threshold,
+    ...         spec=task.spec, classes=task.classes, card=Card(),
+    ...     )
+    >>> X = np.random.default_rng(0).normal(size=(40, 1))
+    >>> task = Task.from_arrays(X, X[:, 0] > 0)
+    >>> result = race(
+    ...     [Arm("sign", "reuse", {}, above(0.0))], [Arm("", "guess", {}, above(1.0))], task,
+    ...     budget=60, seed=0, run=lambda jobs: (job() for job in jobs),
+    ... )
+    >>> result.transfer.shape, result.transfer_arms[0].score
+    ((1, 3, 40), 1.0)
     """
     if not transfer or not scratch:
         raise DataError(
