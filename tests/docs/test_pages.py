@@ -33,7 +33,9 @@ def cites(page: str, citation: str) -> bool:
     year = re.search(r"year\s*=\s*\{(\d{4})\}", citation)
     assert title, citation
     assert year, citation
-    return letters(title[1]) in letters(page) and year[1] in page
+    short, _, _ = title[1].partition(":")  # a subtitle may be left out
+    known = short if len(short.split()) > 3 else title[1]
+    return letters(known) in letters(page) and year[1] in page
 
 
 def anchors(text: str) -> set[str]:
@@ -63,7 +65,10 @@ def test_every_method_has_a_page_that_cites_its_source_and_names_its_settings(na
 
 @pytest.mark.parametrize("name", list(SCORES))
 def test_every_score_has_a_page_that_cites_its_source(name):
-    assert cites(text_of(DOCS / "scores" / f"{name}.md"), SCORES[name].citation)
+    function = name.replace("-", "_")  # a page is named as the plain function is
+    pages = [DOCS / "scores" / f"{stem}.md" for stem in (function, f"{function}_score")]
+    page = next(page for page in pages if page.is_file())
+    assert cites(text_of(page), SCORES[name].citation)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())

@@ -1,4 +1,4 @@
-"""What the page on the hub takes for granted: a model to publish, and a task for the hub to serve."""
+"""What the page on the hub takes for granted: a model to publish, and a task."""
 
 import numpy as np
 
