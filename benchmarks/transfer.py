@@ -4,7 +4,7 @@ Stops and resumes: each run (task, labels a class, seed) is kept under benchmark
 done. The verdict is judged from the out-of-fold scores that the run keeps; the test rows only say
 afterwards whether it was true.
 
-    python -m benchmarks.transfer [--quick] [--budget 25] [--only NAME]
+    python -m benchmarks.transfer [--quick] [--budget 50] [--only NAME]
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def summary(runs):
     }
 
 
-def run(quick: bool = False, budget: float = 25.0, only: str = "") -> dict:
+def run(quick: bool = False, budget: float = 50.0, only: str = "") -> dict:
     """Run what is not kept yet, then judge and sum up all that is."""
     missing = missing_folders()
     names = [n for n in TASKS if only in n and (not missing or n.startswith("digits"))]
@@ -195,7 +195,7 @@ def run(quick: bool = False, budget: float = 25.0, only: str = "") -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--budget", type=float, default=25.0, help="CPU seconds of each race")
+    parser.add_argument("--budget", type=float, default=50.0, help="CPU seconds of each race")
     parser.add_argument("--only", default="")
     chosen = parser.parse_args()
     print(json.dumps(run(chosen.quick, chosen.budget, chosen.only)["summary"], indent=2))

@@ -94,3 +94,8 @@ def test_an_encoder_survives_its_config(numbers, words):
 def test_a_damaged_config_is_one_clear_error(config):
     with pytest.raises(ModelError, match="encoder"):
         encoder_from_config(config)
+
+
+def test_inputs_of_another_width_are_refused():
+    with pytest.raises(DataError, match=r"reads 3 numbers or channels a row.*\(2, 4\)"):
+        Scaler.fit(np.eye(3)).encode(np.ones((2, 4)))

@@ -18,7 +18,7 @@ from bequest.api.result import Result
 from bequest.api.seen import overlap_notes, remember
 from bequest.api.verbs import Sources, models_of
 from bequest.core import LabelsSaved, Model, Outcome, Task, TestResult, Verdict
-from bequest.errors import NotApplicable
+from bequest.errors import BudgetTooSmall, NotApplicable
 from bequest.evaluation import Arm, RaceResult, compare_on_test, judge, labels_saved, race
 from bequest.executors import EXECUTORS
 from bequest.selection import rank
@@ -90,6 +90,11 @@ def transfer(
     usable = [model for model in models if model.applies(task) is None]
     arms, refused = transfer_arms(usable, task, methods)
     scratch = scratch_arms(task)
+    if clock.left() <= 0:
+        raise BudgetTooSmall(
+            f"reading and ranking the sources took {clock.elapsed():.0f} s, the budget is "
+            f"{budget:g} s: nothing is left to race. Give it more time, or fewer sources."
+        )
     run = clock.watched(EXECUTORS[executor])
     judged = (
         _against_scratch(task, arms, scratch, run, seed, clock)

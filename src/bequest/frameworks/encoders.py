@@ -60,6 +60,11 @@ class Scaler:
     def encode(self, inputs: Inputs) -> Array:
         """Standardised float32 array of the shape of `inputs`."""
         array = np.asarray(inputs, dtype=np.float32)
+        if array.ndim < 2 or array.shape[1] != len(self.mean):
+            raise DataError(
+                f"the model reads {len(self.mean)} numbers or channels a row, "
+                f"these inputs have shape {array.shape}."
+            )
         shape = (1, -1) + (1,) * (array.ndim - 2)
         mean = np.asarray(self.mean, dtype=np.float32).reshape(shape)
         scale = np.asarray(self.scale, dtype=np.float32).reshape(shape)

@@ -1,0 +1,98 @@
+"""The tables of the README and of docs/benchmarks.md, from the committed results.
+
+python -m benchmarks.tables
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.transfer import FIXED
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = ("from scratch", *FIXED, "transfer chosen", "automatic")
+
+
+def results(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def table(runs: list[dict], labels: int) -> str:
+    """Mean test score over the seeds, in hundredths, one row a task."""
+    rows = defaultdict(list)
+    for run in runs:
+        if run["labels"] == labels:
+            rows[run["task"]].append(run)
+    lines = [
+        f"| {labels} labels a class | " + " | ".join(COLUMNS) + " | verdicts |",
+        "|---|" + "---:|" * len(COLUMNS) + "---|",
+    ]
+    for task, seeds in rows.items():
+        means = [_mean(seeds, column) for column in COLUMNS]
+        said = ", ".join(sorted(run["verdict"] for run in seeds))
+        lines.append(f"| {task} | " + " | ".join(means) + f" | {said} |")
+    return "\n".join(lines)
+
+
+def _mean(seeds: list[dict], column: str) -> str:
+    if column in FIXED:
+        values = [run["fixed"][column] for run in seeds if run["fixed"][column] is not None]
+    else:
+        key = {"from scratch": "test_from_scratch", "transfer chosen": "test_transfer"}
+        values = [run[key.get(column, "test_automatic")] for run in seeds]
+    return f"{100 * np.mean(values):.1f}" if values else "–"
+
+
+def summary(figures: dict) -> str:
+    """The figures over all runs, as a list."""
+    said = figures["summary"]
+    verdicts = said["verdicts"]
+    best, gain = max(said["mean_gain_of_fixed_methods"].items(), key=lambda item: item[1])
+    lines = [
+        f"- {said['runs']} runs. Mean gain over from scratch on the test rows: automatic "
+        f"{100 * said['mean_gain_of_automatic']:+.1f} points; the best fixed method, {best}, "
+        f"{100 * gain:+.1f}.",
+        f"- Verdicts: {verdicts['helps']} *helps* ({said['helps_that_truly_help']} truly), "
+        f"{verdicts['hurts']} *hurts* ({said['hurts_that_truly_hurt']} truly), "
+        f"{verdicts['undecided']} *undecided*. "
+        f"The interval holds the gain on the test rows in "
+        f"{100 * said['interval_covers_test_gain']:.0f} % of the runs.",
+        f"- Negative transfers of the automatic choice (significantly below from scratch on the "
+        f"test rows): {said['negative_transfers_of_automatic']}.",
+    ]
+    return "\n".join(lines)
+
+
+def written(text: str, name: str, content: str) -> str:
+    """`text` with `content` between the two comments of this name."""
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, _, rest = text.partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n{content}\n{end}{after}"
+
+
+def pages() -> dict[Path, str]:
+    """Each page as the results want it."""
+    transfer = results("transfer")["figures"]
+    readme, full = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
+    tables = "\n\n".join(table(transfer["runs"], labels) for labels in (5, 20, 50))
+    short = f"{summary(transfer)}\n\n{table(transfer['runs'], 20)}"
+    return {
+        readme: written(readme.read_text(), "transfer", short),
+        full: written(full.read_text(), "transfer", f"{summary(transfer)}\n\n{tables}"),
+    }
+
+
+def main() -> None:
+    for path, text in pages().items():
+        path.write_text(text)
+        print(f"written: {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
