@@ -24,7 +24,7 @@ Array = NDArray[Any]
 # The derivation of all four stands in docs/theory/gain.md.
 STEPS = frozenset({"accuracy", "balanced_accuracy"})  # scores that jump as a prediction moves
 STEP_SHARE = 0.4  # of a step score's interplay that does not average out
-STEP_DOUBT = 1 / 3  # of the noise between arms that a step score's choice is left with
+DOUBT = 1 / 3  # of the rows' own noise between arms that the choice is left with
 NO_REPEATS = 1.0  # interplay over row noise where one repeat leaves it unknown: the bound
 
 
@@ -114,18 +114,28 @@ def estimate_gain(
 
 def _variance(spread: Spread, metric: str, folds: int) -> tuple[float, float]:
     """Variance of the gain's error, and the degrees of freedom that it is known with."""
-    if metric in STEPS:
-        noise = STEP_DOUBT * spread.chosen + (1 - STEP_DOUBT) * spread.settled
-        noise = max(noise, 1 / (spread.units + 2) / spread.units)  # half a discordant pair each way
+    steps = metric in STEPS
+    if math.isnan(spread.interplay):
+        noise, shared = spread.chosen, NO_REPEATS * spread.chosen
+    elif steps:
+        noise = _noise(spread, share=0.0)
         shared = STEP_SHARE * math.sqrt(folds - 1) * spread.interplay
-        freedom = spread.units - 1.0
     else:
-        noise = spread.chosen
-        shared = (folds - 1) * _one_repeat(folds) * spread.interplay
-        freedom = min(spread.units - 1.0, 2 * spread.units / max(spread.kurtosis - 1, 1e-9))
-    if math.isnan(shared):
-        shared = NO_REPEATS * noise
-    return noise + shared, max(freedom, 2.0)
+        most = spread.chosen + spread.interplay  # all that the rows vary by in one repeat
+        seen = min((folds - 1) * spread.interplay, most)
+        noise = _noise(spread, share=min(1.0, seen / max(spread.chosen, 1e-300)))
+        shared = _one_repeat(folds) * seen
+    if steps:
+        noise = max(noise, 1 / (spread.units + 2) / spread.units)  # half a discordant pair each way
+        return noise + shared, spread.units - 1.0
+    heavy = 2 * spread.units / max(spread.kurtosis - 1, 1e-9)
+    return noise + shared, max(2.0, min(spread.units - 1.0, heavy))
+
+
+def _noise(spread: Spread, share: float) -> float:
+    """Row noise, less the doubt of the choice that is settled where noise is the rows' own."""
+    between = max(0.0, spread.chosen - spread.settled)
+    return spread.chosen - (1 - DOUBT) * (1 - share) * between
 
 
 def _one_repeat(folds: int) -> float:
