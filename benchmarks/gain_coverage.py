@@ -6,7 +6,7 @@ each cell: bequest's, resampling of the chosen arm's rows, the Nadeau-Bengio cor
 bootstrap bias corrected cross-validation.
 
     python benchmarks/gain_coverage.py --runs 1000 --out gain_coverage.json
-    python benchmarks/gain_coverage.py --family halving --runs 500 --out gain_coverage.json
+    python benchmarks/gain_coverage.py --family halving wide --runs 300 --out gain_coverage.json
 
 N rows, D features, A arms of a side, K folds, R repeats, C classes.
 """
@@ -339,12 +339,31 @@ def _counted(rows: np.ndarray) -> dict[str, float]:
 
 
 def run(quick: bool = True) -> dict:
-    """Coverage of a few cells in seconds, or of all base cells in half an hour."""
+    """Coverage of a few cells in a minute, or of all base cells in half an hour, resumed."""
     worlds = list(cells("base"))
     if quick:
         worlds = [w for w in worlds if w.rows == 50 and w.gain in ("none", "large")]
-    runs = 100 if quick else 1000
-    return {_key(world): simulate(world, runs) for world in worlds}
+    kept = None if quick else Path(__file__).parent / "runs" / "gain_coverage.json"
+    found = dict(measured(worlds, 100 if quick else 1000, kept))
+    return {"cells": found, "summary": list(_summary(found))}
+
+
+def measured(
+    worlds: list[World], runs: int, kept: Path | None, seed: int = 0
+) -> Iterator[tuple[str, dict]]:
+    """Each world's key and counts; what the file `kept` holds already is not run again."""
+    known = json.loads(kept.read_text()) if kept and kept.exists() else {}
+    for world in worlds:
+        key = _key(world)
+        asked = {"runs": runs, "seed": seed}
+        if {name: known.get(key, {}).get(name) for name in asked} != asked:
+            known[key] = {**asked, "methods": simulate(world, runs, seed)}
+            if kept:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                part = kept.with_suffix(".part")
+                part.write_text(json.dumps(known, indent=1))
+                part.replace(kept)
+        yield key, known[key]
 
 
 def _key(world: World) -> str:
@@ -353,18 +372,15 @@ def _key(world: World) -> str:
     return ", ".join(f"{name}={value}" for name, value in said.items()) or "default"
 
 
-def _table(results: dict) -> str:
-    lines = []
-    for key, entry in results.items():
-        for metric, methods in entry["methods"].items():
-            lines.append(f"{key} | {metric} | gain {methods['bequest']['gain']:+.3f}")
-            for name, counted in methods.items():
-                lines.append(
-                    f"    {name:15s} covers {100 * counted['coverage']:5.1f} %  "
-                    f"false helps {100 * counted['false helps']:4.1f} %  "
-                    f"decided {100 * counted['decided']:5.1f} %  width {counted['width']:.3f}"
-                )
-    return "\n".join([*lines, "", *_summary(results)])
+def _lines(key: str, methods: dict) -> Iterator[str]:
+    for metric, counts in methods.items():
+        yield f"{key} | {metric} | gain {counts['bequest']['gain']:+.3f}"
+        for name, counted in counts.items():
+            yield (
+                f"    {name:15s} covers {100 * counted['coverage']:5.1f} %  "
+                f"false helps {100 * counted['false helps']:4.1f} %  "
+                f"decided {100 * counted['decided']:5.1f} %  width {counted['width']:.3f}"
+            )
 
 
 def _summary(results: dict) -> Iterator[str]:
@@ -384,25 +400,16 @@ def _summary(results: dict) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=1000)
-    parser.add_argument("--family", choices=[*FAMILIES, "all"], default="base")
+    parser.add_argument("--family", choices=FAMILIES, nargs="*", default=["base"])
     parser.add_argument("--out", type=Path, help="results so far are read from here and kept")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    wanted = list(FAMILIES) if options.family == "all" else [options.family]
-    shown = {}
-    for world in [world for family in wanted for world in cells(family)]:
-        key = _key(world)
-        if known.get(key, {}).get("runs") != options.runs:
-            methods = simulate(world, options.runs, options.seed)
-            known[key] = {"runs": options.runs, "seed": options.seed, "methods": methods}
-            if options.out:
-                part = options.out.with_suffix(".part")
-                part.write_text(json.dumps(known, indent=1))
-                part.replace(options.out)
-        shown[key] = known[key]
-        print(_table({key: known[key]}).rsplit("\n\n", 1)[0], flush=True)
-    print("\n".join(_summary(shown)))
+    worlds = [world for family in options.family for world in cells(family)]
+    found = {}
+    for key, entry in measured(worlds, options.runs, options.out, options.seed):
+        found[key] = entry
+        print("\n".join(_lines(key, entry["methods"])), flush=True)
+    print("\n".join(_summary(found)))
 
 
 if __name__ == "__main__":

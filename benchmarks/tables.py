@@ -54,7 +54,7 @@ def summary(figures: dict) -> str:
     verdicts = said["verdicts"]
     best, gain = max(said["mean_gain_of_fixed_methods"].items(), key=lambda item: item[1])
     lines = [
-        f"- {said['runs']} runs. Mean gain over from scratch on the test rows: automatic "
+        f"- {said['runs']} runs of classification. Mean gain over from scratch on the test rows: automatic "
         f"{100 * said['mean_gain_of_automatic']:+.1f} points; the best fixed method, {best}, "
         f"{100 * gain:+.1f}.",
         f"- Verdicts: {verdicts['helps']} *helps* ({said['helps_that_truly_help']} truly), "
@@ -65,6 +65,11 @@ def summary(figures: dict) -> str:
         f"- Negative transfers of the automatic choice (significantly below from scratch on the "
         f"test rows): {said['negative_transfers_of_automatic']}.",
     ]
+    others = [
+        f"{name} {100 * rule['mean_gain']:+.1f} ({rule['negative_transfers']} negative)"
+        for name, rule in said["other_rules"].items()
+    ]
+    lines.append(f"- Other rules of handing over, in points: {'; '.join(others)}.")
     return "\n".join(lines)
 
 

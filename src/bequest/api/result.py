@@ -21,7 +21,8 @@ class Result:
     Parameters
     ----------
     model : Model
-        The model handed over: from transfer where the verdict is *helps*, else from scratch.
+        The model handed over. From transfer where the verdict is *helps*, and where it is
+        *undecided* but the gain is above one standard error; else from scratch.
     outcome : Outcome
         Everything there is to say about it.
     ranking : Ranking

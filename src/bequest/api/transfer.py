@@ -27,6 +27,9 @@ __all__ = ["transfer"]
 
 Progress = Callable[[str, float], None]
 CURVE_FITS = 4  # fits per fold: one at each fraction of the curve
+HAND_OVER = 0.68  # level of the interval that must lie above zero: the gain is over one standard
+# error. From scratch is the simpler model, and kept where transfer is not better by as much: the
+# one-standard-error rule of Breiman et al., Classification and Regression Trees, 1984.
 RACE = 0.75  # share of the budget; the rest is for the last fits and the learning curve
 
 
@@ -172,9 +175,7 @@ def _against_scratch(
     chosen, baseline = arms[found.transfer_index], scratch[found.scratch_index]
     moved = chosen.fit(task, np.random.default_rng(seed))
     plain = baseline.fit(task, np.random.default_rng(seed))
-    handed: Literal["transfer", "from-scratch"] = (
-        "transfer" if verdict.kind == "helps" else "from-scratch"
-    )
+    handed = _handed_over(found, seed)
     curve, note = _curve(task, baseline, found, run, seed, clock)
     said = {
         "source": moved.card.parents[0],
@@ -191,6 +192,12 @@ def _against_scratch(
         "notes": (*found.notes, *note),
     }
     return _Judged(remember(moved if handed == "transfer" else plain, task), said)
+
+
+def _handed_over(found: RaceResult, seed: int) -> Literal["transfer", "from-scratch"]:
+    """Transfer where it helps, or where it is better by over one standard error."""
+    likely = judge(found, rng=np.random.default_rng(seed), level=HAND_OVER)
+    return "transfer" if likely.kind == "helps" else "from-scratch"
 
 
 def _scratch_only(task: Task, baseline: Arm, seed: int) -> _Judged:

@@ -128,7 +128,7 @@ def handed_over(outcome: Outcome) -> Markup:
         why = {
             "helps": "because it is the better one",
             "hurts": "although it is the worse one",
-            "undecided": "though it is not clearly the better one",
+            "undecided": "which is probably, but not surely, the better one",
         }[kind]
         return Markup("The model handed over builds on {} by {}, {}.").format(
             _name(outcome.source), _name(outcome.method), why
