@@ -215,6 +215,31 @@ def test_the_network_is_left_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+class FrozenBody(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        with torch.no_grad():
+            h = self.body(x)
+            with torch.enable_grad():
+                scale = self.head.weight.mean()
+        return self.head(h * scale)
+
+
+def test_parts_without_gradients_stay_without_them():
+    network = FrozenBody()
+    graph = build_graph(*export_graph(network, torch.ones(2, 5)))
+    x = noise(8, 5)
+    assert train(graph, x, 5) == pytest.approx(train(network, x, 5), rel=1e-5)
+    for (name, mine), theirs in zip(graph.named_parameters(), network.parameters(), strict=True):
+        assert (mine.grad is None) == (theirs.grad is None) == name.startswith("body")
+    for mine, theirs in zip(graph.buffers(), network.buffers(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 class Tied(nn.Module):
     def __init__(self):
         super().__init__()

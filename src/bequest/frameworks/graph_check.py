@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 from bequest.errors import ModelError, UnsafeModel
@@ -53,13 +53,14 @@ class Step:
     """One call: an operator with its arguments, references and all.
 
     `layer` names the linear layer that stands for it, `follows` the part whose mode decides
-    whether it trains; both are empty for most.
+    whether it trains; both are empty for most. Without `grad` it runs under ``torch.no_grad``.
     """
 
     name: str
     call: Any
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    grad: bool = True
     layer: str = ""
     follows: str = ""
 
@@ -184,14 +185,21 @@ def _raw_steps(value: Any, tensors: Mapping[str, Spec]) -> tuple[list[Step], Any
 
 
 def _step(place: int, node: Any, tensors: Mapping[str, Spec]) -> Step:
-    if not isinstance(node, dict) or not {"op", "args"} <= set(node) <= {"op", "args", "kwargs"}:
+    allowed = {"op", "args", "kwargs", "grad"}
+    if not isinstance(node, dict) or not {"op", "args"} <= set(node) <= allowed:
         raise ModelError(f"node {place} of the graph lacks its operator or arguments.")
+    if type(node.get("grad", True)) is not bool:
+        raise ModelError(f"node {place} of the graph says neither yes nor no to gradients.")
     name, args, kwargs = node["op"], node["args"], node.get("kwargs", {})
     call = operator_named(name)
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise ModelError(f"node {place} of the graph, {name}, has arguments of no known form.")
     step = Step(
-        name, call, tuple(decode(args)), {key: decode(item, 1) for key, item in kwargs.items()}
+        name,
+        call,
+        tuple(decode(args)),
+        {key: decode(item, 1) for key, item in kwargs.items()},
+        grad=node.get("grad", True),
     )
     _check_types(place, step)
     _check_references(f"node {place}, {name},", (step.args, step.kwargs), place, tensors)
@@ -289,11 +297,8 @@ def _program(steps: list[Step], output: Node, layers: frozenset[str]) -> Program
     for place, use in last.items():
         done[use].append(place)
     known = tuple(
-        Step(
-            step.name,
-            step.call,
-            step.args,
-            step.kwargs,
+        replace(
+            step,
             layer=part if (part := _linear_part(step)) in layers else "",
             follows=_followed(step),
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import io
 import logging
+import operator
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
@@ -52,7 +53,12 @@ def trace(
     if len(exported.graph_signature.output_specs) != 1:
         raise ModelError("it returns more than one tensor.")
     names, constants = _placeholders(exported, mode)
-    return _written(exported.graph, names), constants
+    writer = _Writer()
+    inputs = {node: names[node.name] for node in exported.graph.nodes if node.op == "placeholder"}
+    [output] = writer.write(exported.graph_module, inputs, grad=True)
+    if not isinstance(output, Node):
+        raise ModelError("it returns its input, or no tensor.")
+    return {"nodes": writer.nodes, "output": encode(output, inputs.__getitem__)}, constants
 
 
 def _export(module: nn.Module, example: Tensor) -> Any:
@@ -103,31 +109,51 @@ def _placeholders(exported: Any, mode: str) -> tuple[dict[str, Any], dict[str, T
     return names, constants
 
 
-def _written(graph: Any, names: Mapping[str, Any]) -> dict[str, Any]:
-    """The nodes that the output, or a buffer's update, depends on, in their order."""
-    places: dict[Any, int] = {}
+class _Writer:
+    """Writes the nodes that the output, or a buffer's update, depends on, in their order."""
 
-    def refer(node: Any) -> Any:
-        return names[node.name] if node.op == "placeholder" else Node(places[node])
+    def __init__(self) -> None:
+        self.nodes: list[dict[str, Any]] = []
 
-    nodes: list[dict[str, Any]] = []
-    needed = _needed(graph)
-    for node in graph.nodes:
-        if node.op == "call_function" and node in needed:
-            places[node] = len(nodes)
-            written = {"op": name_of(node.target), "args": encode(node.args, refer)}
-            if node.kwargs:
-                kwargs = {k: v for k, v in node.kwargs.items() if k != "pin_memory"}
-                written["kwargs"] = {k: encode(v, refer) for k, v in kwargs.items()}
-            nodes.append(written)
-        elif node.op not in ("placeholder", "output", "call_function"):
-            raise ModelError(
-                f"it uses {node.op} {node.target}, which a portable graph cannot hold."
-            )
-    output = next(node for node in graph.nodes if node.op == "output").args[0][0]
-    if not isinstance(output, torch.fx.Node) or output.op == "placeholder":
-        raise ModelError("it returns its input, or no tensor.")
-    return {"nodes": nodes, "output": encode(output, refer)}
+    def write(self, module: Any, values: dict[Any, Any], grad: bool) -> list[Any]:
+        """Write one graph, whose inputs `values` tells; references to its outputs come back."""
+        needed = _needed(module.graph)
+        outputs: list[Any] = []
+        for node in module.graph.nodes:
+            if node.op == "output":
+                outputs = [values.get(item) for item in node.args[0]]
+            elif node.op == "call_function" and node in needed:
+                values[node] = self._written(module, node, values, grad)
+            elif node.op not in ("placeholder", "get_attr", "call_function"):
+                raise ModelError(f"it uses {node.op} {node.target}, which a graph cannot hold.")
+        return outputs
+
+    def _written(self, module: Any, node: Any, values: dict[Any, Any], grad: bool) -> Any:
+        if _is_grad_region(node):
+            flag, inner, *given = node.args
+            part = module.get_submodule(inner.target)
+            places = [inside for inside in part.graph.nodes if inside.op == "placeholder"]
+            known = {
+                place: values[outside] if isinstance(outside, torch.fx.Node) else outside
+                for place, outside in zip(places, given, strict=True)
+            }
+            return self.write(part, known, flag)
+        if node.target is operator.getitem and isinstance(values.get(node.args[0]), list):
+            return values[node.args[0]][node.args[1]]
+        written = {"op": name_of(node.target), "args": encode(node.args, values.__getitem__)}
+        kwargs = {key: value for key, value in node.kwargs.items() if key != "pin_memory"}
+        if kwargs:
+            written["kwargs"] = encode(kwargs, values.__getitem__)
+        if not grad:
+            written["grad"] = False
+        self.nodes.append(written)
+        return Node(len(self.nodes) - 1)
+
+
+def _is_grad_region(node: Any) -> bool:
+    """Whether it is a part of the forward pass under `torch.no_grad`, or under its contrary."""
+    higher = isinstance(node.target, torch._ops.HigherOrderOperator)
+    return higher and node.target.name() == "wrap_with_set_grad_enabled"
 
 
 def _needed(graph: Any) -> set[Any]:
@@ -135,7 +161,8 @@ def _needed(graph: Any) -> set[Any]:
     for node in reversed(graph.nodes):
         if node.op == "call_function" and node not in needed:
             base = getattr(getattr(node.target, "_schema", None), "name", "").partition("::")[2]
-            if base in CHECKS_ONLY or not is_inplace(node.target):
+            acts = is_inplace(node.target) or _is_grad_region(node)
+            if base in CHECKS_ONLY or not acts:
                 continue
         needed.add(node)
         needed.update(node.all_input_nodes)

@@ -86,6 +86,12 @@ class GraphModule(nn.Module):
         return result
 
     def _call(self, step: Step, values: list[Any], x: Tensor) -> Any:
+        if step.grad:
+            return self._run(step, values, x)
+        with torch.no_grad():
+            return self._run(step, values, x)
+
+    def _run(self, step: Step, values: list[Any], x: Tensor) -> Any:
         if step.layer:
             return self.get_submodule(step.layer)(self._value(step.args[0], values, x))
         args = [self._value(item, values, x) for item in step.args]

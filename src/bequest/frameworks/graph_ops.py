@@ -24,7 +24,7 @@ INT_LIMIT = 2**63
 ALLOWED = """
     linear matmul mm bmm addmm baddbmm addbmm einsum bilinear mv dot outer
     conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution
-    batch_norm layer_norm group_norm instance_norm rms_norm linalg_vector_norm norm
+    batch_norm layer_norm group_norm instance_norm rms_norm linalg_vector_norm norm _weight_norm
     max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices
     avg_pool1d avg_pool2d avg_pool3d
     adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d

@@ -72,6 +72,8 @@ def encode(value: Any, refer: Any) -> Any:
         return reference
     if isinstance(value, list | tuple):
         return [encode(item, refer) for item in value]
+    if isinstance(value, dict):
+        return {key: encode(item, refer) for key, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
