@@ -54,9 +54,9 @@ def summary(figures: dict) -> str:
     verdicts = said["verdicts"]
     best, gain = max(said["mean_gain_of_fixed_methods"].items(), key=lambda item: item[1])
     lines = [
-        f"- {said['runs']} runs of classification. Mean gain over from scratch on the test rows: automatic "
-        f"{100 * said['mean_gain_of_automatic']:+.1f} points; the best fixed method, {best}, "
-        f"{100 * gain:+.1f}.",
+        f"- {said['runs']} runs of classification. Mean gain over from scratch on the test rows: "
+        f"automatic {100 * said['mean_gain_of_automatic']:+.1f} points; the best fixed method, "
+        f"{best}, {100 * gain:+.1f}.",
         f"- Verdicts: {verdicts['helps']} *helps* ({said['helps_that_truly_help']} truly), "
         f"{verdicts['hurts']} *hurts* ({said['hurts_that_truly_hurt']} truly), "
         f"{verdicts['undecided']} *undecided*. "
