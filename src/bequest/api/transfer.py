@@ -21,6 +21,7 @@ from bequest.core import LabelsSaved, Model, Outcome, Task, TestResult, Verdict
 from bequest.errors import BudgetTooSmall, NotApplicable
 from bequest.evaluation import Arm, RaceResult, compare_on_test, judge, labels_saved, race
 from bequest.executors import EXECUTORS
+from bequest.executors.local import single_threaded
 from bequest.selection import rank
 
 __all__ = ["transfer"]
@@ -89,7 +90,8 @@ def transfer(
     task = task if test is None else task.with_test(test)
     models, unread = models_of(sources)
     clock.tell("ranking the sources")
-    ranking = rank(models, task, rng=np.random.default_rng(seed))
+    with single_threaded():
+        ranking = rank(models, task, rng=np.random.default_rng(seed))
     usable = [model for model in models if model.applies(task) is None]
     arms, refused = transfer_arms(usable, task, methods)
     scratch = scratch_arms(task)
@@ -173,8 +175,9 @@ def _against_scratch(
     verdict = judge(found, rng=np.random.default_rng(seed))
     clock.tell("fitting the chosen models on all rows")
     chosen, baseline = arms[found.transfer_index], scratch[found.scratch_index]
-    moved = chosen.fit(task, np.random.default_rng(seed))
-    plain = baseline.fit(task, np.random.default_rng(seed))
+    with single_threaded():
+        moved = chosen.fit(task, np.random.default_rng(seed))
+        plain = baseline.fit(task, np.random.default_rng(seed))
     handed = _handed_over(found, seed)
     curve, note = _curve(task, baseline, found, run, seed, clock)
     said = {
@@ -202,7 +205,8 @@ def _handed_over(found: RaceResult, seed: int) -> Literal["transfer", "from-scra
 
 def _scratch_only(task: Task, baseline: Arm, seed: int) -> _Judged:
     """No source fits: there is nothing to race, and the gain of nothing is nothing."""
-    model = baseline.fit(task, np.random.default_rng(seed))
+    with single_threaded():
+        model = baseline.fit(task, np.random.default_rng(seed))
     said = {
         "source": "",
         "method": "",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from bequest.api.seen import remember
 from bequest.core import Model, Task
 from bequest.errors import DataError
+from bequest.executors.local import single_threaded
 from bequest.hub import Hub
 from bequest.methods.from_scratch import FromScratch, Net
 from bequest.selection import Ranking
@@ -17,6 +20,7 @@ from bequest.selection import rank as rank_models
 
 __all__ = ["Sources", "models_of", "rank", "train"]
 
+ONE_THREAD = 2**24  # numbers in a task, below which one thread trains fastest
 Sources = Hub | Iterable[Model]
 
 
@@ -48,7 +52,9 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     >>> train(task, net="linear").predict([[9.0]]).tolist()
     ['b']
     """
-    model = remember(FromScratch(net=net).fit(None, task, rng=np.random.default_rng(seed)), task)
+    with single_threaded() if _small(task) else nullcontext():
+        model = FromScratch(net=net).fit(None, task, rng=np.random.default_rng(seed))
+    model = remember(model, task)
     metrics = {}
     if task.test is not None:
         output = model.output(task.test.inputs)
@@ -78,7 +84,8 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
     ['near']
     """
     models, _ = models_of(sources)
-    return rank_models(models, task, rng=np.random.default_rng(seed))
+    with single_threaded():
+        return rank_models(models, task, rng=np.random.default_rng(seed))
 
 
 def models_of(sources: Sources) -> tuple[tuple[Model, ...], tuple[str, ...]]:
@@ -98,6 +105,12 @@ def models_of(sources: Sources) -> tuple[tuple[Model, ...], tuple[str, ...]]:
         else:
             unread.append(f"{reference} of the hub is left out: {model.reason}")
     return tuple(models), tuple(unread)
+
+
+def _small(task: Task) -> bool:
+    """Whether several threads would wait for each other more than they work."""
+    row = math.prod(task.spec.shape or (len(task.spec.columns),))
+    return len(task) * row < ONE_THREAD
 
 
 def _named(models: Iterable[Model]) -> tuple[Model, ...]:

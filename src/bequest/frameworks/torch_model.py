@@ -100,7 +100,10 @@ class TorchModel(Model):
         """Input of the head, or the output of `layer`, shape (N, D), float32."""
         if layer is None and not self.head:
             raise NotApplicable(f"{self.name or 'this network'} has no last linear layer.")
-        return np.concatenate([part.numpy() for part in self._run(X, layer or self.head)])
+        parts = self._run(X, layer or self.head)
+        if not parts:
+            raise NotApplicable(f"{self.name or 'this network'} does not run its layer {layer!r}.")
+        return np.concatenate([part.numpy() for part in parts])
 
     def _run(self, X: Any, layer: str | None) -> list[Tensor]:
         """Forward passes by chunks; of `layer`, the head's input or another layer's output."""
