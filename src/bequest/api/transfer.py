@@ -22,6 +22,7 @@ from bequest.errors import BudgetTooSmall, NotApplicable
 from bequest.evaluation import Arm, RaceResult, compare_on_test, judge, labels_saved, race
 from bequest.executors import EXECUTORS
 from bequest.executors.local import single_threaded
+from bequest.methods.from_scratch import FromScratch
 from bequest.selection import rank
 
 __all__ = ["transfer"]
@@ -104,7 +105,7 @@ def transfer(
     judged = (
         _against_scratch(task, arms, scratch, run, seed, clock)
         if arms
-        else _scratch_only(task, scratch[0], seed)
+        else _scratch_only(task, seed)
     )
     outcome = Outcome(
         target=task.describe(),
@@ -203,10 +204,10 @@ def _handed_over(found: RaceResult, seed: int) -> Literal["transfer", "from-scra
     return "transfer" if likely.kind == "helps" else "from-scratch"
 
 
-def _scratch_only(task: Task, baseline: Arm, seed: int) -> _Judged:
+def _scratch_only(task: Task, seed: int) -> _Judged:
     """No source fits: there is nothing to race, and the gain of nothing is nothing."""
     with single_threaded():
-        model = baseline.fit(task, np.random.default_rng(seed))
+        model = FromScratch().fit(None, task, rng=np.random.default_rng(seed))
     said = {
         "source": "",
         "method": "",
