@@ -48,6 +48,7 @@ bench: $(READY)
 
 bench-full: $(READY)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.tables
 
 docs: $(READY)
 	$(BIN)/zensical build --clean --strict
