@@ -91,3 +91,17 @@ def test_a_file_replaces_a_file_and_no_folder(tmp_path):
     assert out.read_text() == "new"
     with pytest.raises(DataError, match="is a folder"):
         new_file(tmp_path / "sub" / "..").__enter__()
+
+
+def test_what_came_while_we_worked_is_left_alone(tmp_path):
+    out = tmp_path / "out"
+
+    def work():
+        with new_folder(out, ours=is_result):
+            out.mkdir()
+            (out / "thesis.txt").write_text("precious")
+
+    with pytest.raises(DataError, match="not ours to replace"):
+        work()
+    assert (out / "thesis.txt").read_text() == "precious"
+    assert os.listdir(tmp_path) == ["out"]

@@ -44,17 +44,22 @@ def new_folder(out: Path, *, ours: Callable[[Path], bool]) -> Iterator[Path]:
         Something else is at `out`. This is said before any work is done.
     """
     place = _checked(out)
-    if place.exists() and not (place.is_dir() and (not any(place.iterdir()) or ours(place))):
-        raise DataError(f"{out} exists and is not ours to replace: give --out another name.")
+    _refuse_foreign(out, place, ours)
     with _parents(place):
         work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
         try:
             filled = work / "new"
             filled.mkdir()
             yield filled
+            _refuse_foreign(out, place, ours)  # somebody may have come while we worked
             if place.exists():
                 os.replace(place, work / "old")
-            os.replace(filled, place)
+            try:
+                os.replace(filled, place)
+            except BaseException:
+                if (work / "old").exists() and not place.exists():
+                    os.replace(work / "old", place)
+                raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -75,6 +80,11 @@ def new_file(out: Path) -> Iterator[Path]:
             os.replace(work, place)
         finally:
             work.unlink(missing_ok=True)
+
+
+def _refuse_foreign(out: Path, place: Path, ours: Callable[[Path], bool]) -> None:
+    if place.exists() and not (place.is_dir() and (not any(place.iterdir()) or ours(place))):
+        raise DataError(f"{out} exists and is not ours to replace: give --out another name.")
 
 
 def _checked(out: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, final
@@ -81,7 +82,7 @@ def read_arrays(path: Path, *names: str) -> list[Any]:
                     f"{path} has no array {absent[0]!r}. It has: {', '.join(archive.files)}."
                 )
             return [archive[name] for name in names]
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} cannot be read as plain arrays: {error}.") from error
@@ -122,7 +123,7 @@ def _images(path: Path, options: TaskOptions) -> bq.Task:
     _refuse(options, _NOT_OF_IMAGES, "a folder of images")
     return bq.Task.from_images(
         path,
-        size=options.size or 64,
+        size=64 if options.size is None else options.size,
         channels=options.channels or 3,
         metric=options.metric,
         test=options.test,
@@ -131,5 +132,5 @@ def _images(path: Path, options: TaskOptions) -> bq.Task:
 
 def _refuse(options: TaskOptions, names: tuple[str, ...], what: str) -> None:
     for name in names:
-        if getattr(options, name):
+        if getattr(options, name) not in (None, ()):
             raise CycloptsError(msg=f"--{name} does not go with {what}.")
