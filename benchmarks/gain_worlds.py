@@ -228,7 +228,8 @@ def _halved(scores: np.ndarray) -> np.ndarray:
         alive = np.arange(len(side))
         for repeat in range(1, scores.shape[1]):
             means = side[alive, :repeat].mean(axis=(1, 2))
-            alive = alive[np.argsort(-means, kind="stable")[: (len(alive) + 1) // 2]]
+            best = np.argsort(-means, kind="stable")[: (len(alive) + 1) // 2]
+            alive = np.sort(alive[best])  # ties go to the arm named first
             out = np.setdiff1d(np.arange(len(side)), alive)
             side[out, repeat] = np.nan
     return scores

@@ -21,10 +21,11 @@ __all__ = ["estimate_gain", "judge"]
 
 Array = NDArray[Any]
 
-# The derivation of all four stands in docs/theory/gain.md.
+# The derivation stands in docs/theory/gain.md.
 STEPS = frozenset({"accuracy", "balanced_accuracy"})  # scores that jump as a prediction moves
 STEP_SHARE = 0.4  # of a step score's interplay that does not average out
-DOUBT = 1 / 3  # of the rows' own noise between arms that the choice is left with
+STEP_DOUBT = 0.4  # of the noise between arms that the choice by a step score is left with
+DOUBT = 1 / 3  # the same by a loss, of that noise which is the rows' own
 NO_REPEATS = 1.0  # interplay over row noise where one repeat leaves it unknown: the bound
 
 
@@ -114,28 +115,31 @@ def estimate_gain(
 
 def _variance(spread: Spread, metric: str, folds: int) -> tuple[float, float]:
     """Variance of the gain's error, and the degrees of freedom that it is known with."""
-    steps = metric in STEPS
+    if metric in STEPS:
+        return _variance_of_steps(spread, folds), spread.units - 1.0
     if math.isnan(spread.interplay):
-        noise, shared = spread.chosen, NO_REPEATS * spread.chosen
-    elif steps:
-        noise = _noise(spread, share=0.0)
-        shared = STEP_SHARE * math.sqrt(folds - 1) * spread.interplay
+        variance = (1 + NO_REPEATS) * spread.chosen
     else:
         most = spread.chosen + spread.interplay  # all that the rows vary by in one repeat
         seen = min((folds - 1) * spread.interplay, most)
-        noise = _noise(spread, share=min(1.0, seen / max(spread.chosen, 1e-300)))
-        shared = _one_repeat(folds) * seen
-    if steps:
-        noise = max(noise, 1 / (spread.units + 2) / spread.units)  # half a discordant pair each way
-        return noise + shared, spread.units - 1.0
+        own = max(0.0, 1 - seen / max(spread.chosen, 1e-300))
+        settled = (1 - DOUBT) * own * _between(spread)
+        variance = spread.chosen - settled + _one_repeat(folds) * seen
     heavy = 2 * spread.units / max(spread.kurtosis - 1, 1e-9)
-    return noise + shared, max(2.0, min(spread.units - 1.0, heavy))
+    return variance, max(2.0, min(spread.units - 1.0, heavy))
 
 
-def _noise(spread: Spread, share: float) -> float:
-    """Row noise, less the doubt of the choice that is settled where noise is the rows' own."""
-    between = max(0.0, spread.chosen - spread.settled)
-    return spread.chosen - (1 - DOUBT) * (1 - share) * between
+def _variance_of_steps(spread: Spread, folds: int) -> float:
+    least = 1 / (spread.units + 2) / spread.units  # half a discordant pair each way
+    noise = max(least, spread.chosen - (1 - STEP_DOUBT) * _between(spread))
+    if math.isnan(spread.interplay):
+        return noise * (1 + STEP_SHARE * NO_REPEATS)
+    return noise + STEP_SHARE * math.sqrt(folds - 1) * spread.interplay
+
+
+def _between(spread: Spread) -> float:
+    """What a chosen pair's variance has beyond that of the choice averaged out."""
+    return max(0.0, spread.chosen - spread.settled)
 
 
 def _one_repeat(folds: int) -> float:

@@ -17,7 +17,6 @@ from bequest.core import ArmResult, Task, fingerprint
 from bequest.data.splits import folds
 from bequest.errors import BudgetTooSmall, DataError
 from bequest.evaluation.jobs import Arm
-from bequest.evaluation.replay import choose
 from bequest.evaluation.runners import Clock, Run, Runners, Track
 
 __all__ = ["RaceResult", "race"]
@@ -197,8 +196,9 @@ def _result(
     sides: tuple[Runners, Runners], rungs: int, track: Track, notes: tuple[str, ...]
 ) -> RaceResult:
     transfer, scratch = (side.eligible(rungs) for side in sides)
-    everyone = np.ones((1, len(track.task)))
-    chosen = [int(choose(scores, everyone)[0]) for scores in (transfer, scratch)]
+    for side in sides:
+        side.rank(rungs)
+    chosen = [side.alive[0] for side in sides]
     return RaceResult(
         transfer=transfer,
         scratch=scratch,
