@@ -5,6 +5,7 @@ import pytest
 
 from bequest.errors import DataError
 from bequest.evaluation import estimate_gain
+from bequest.evaluation.gain import _one_repeat
 from bequest.evaluation.replay import choose, row_weights
 from bequest.evaluation.spread import resample
 
@@ -149,3 +150,32 @@ def test_the_same_seed_gives_the_same_verdict():
 def test_scores_that_do_not_fit_are_refused(transfer, scratch, options, said):
     with pytest.raises(DataError, match=said):
         estimate_gain(transfer, scratch, **({"metric": "r2"} | options), rng=rng())
+
+
+@pytest.mark.parametrize(
+    ("folds", "factor"), [(2, 4.5), (5, 1.3828125), (10, 1.1364883), (10**6, 1.0)]
+)
+def test_one_repeat_errs_more_than_endless_repeats_the_fewer_its_folds(folds, factor):
+    assert _one_repeat(folds) == pytest.approx(factor, rel=1e-5)
+
+
+def test_least_squares_errs_by_what_the_formula_says():
+    """Rows that train each other's models: 8 features, 40 rows, the truth in closed form."""
+    errors, seen, rows = [], [], []
+    for seed in range(1500):
+        draw = rng(seed)
+        X, y = draw.normal(size=(40, 8)), draw.normal(size=40)  # the true weights are nought
+        losses = np.empty((3, 40))
+        for repeat in range(3):
+            fold = draw.permutation(40) % 5
+            for part in range(5):
+                out = fold == part
+                weights = np.linalg.lstsq(X[~out], y[~out])[0]
+                losses[repeat, out] = (y[out] - X[out] @ weights) ** 2
+        truth = 1 + (np.linalg.lstsq(X, y)[0] ** 2).sum()
+        errors.append(losses.mean() - truth)
+        rows.append(losses.mean(axis=0).var(ddof=1) / 40)
+        seen.append(4 * losses.var(axis=0, ddof=1).mean() / 40)
+    formula = np.mean(rows) + _one_repeat(5) * np.mean(seen)
+    assert np.var(errors) == pytest.approx(formula, rel=0.2)
+    assert np.var(errors) > 1.3 * np.mean(rows)  # which resampling the rows would say
