@@ -161,3 +161,17 @@ def test_a_model_remembers_the_metric_on_held_out_rows():
     model = bq.train(task(test=(X, SIGN)), net="boosting", name="trees")
     assert model.card.metrics["test accuracy"] > 0.9
     assert model.name == "trees"
+
+
+@pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
+def test_a_budget_that_is_no_time_is_told_at_once(budget):
+    with pytest.raises(BudgetTooSmall, match="above zero"):
+        bq.transfer(task(), [source(knows, "knows")], budget=budget)
+
+
+def test_sources_of_one_name_get_names_of_their_own():
+    from bequest.api.verbs import models_of
+
+    sources = [source(knows, name) for name in ("a", "a (2)", "a", "a")]
+    models, _ = models_of(sources)
+    assert len({model.name for model in models}) == 4

@@ -167,3 +167,34 @@ def test_the_ctor_takes_a_plain_linear_layer_as_a_regression():
     X = np.zeros((3, 1))
     bias = model.module.bias.item()
     np.testing.assert_allclose(model.predict(X), [bias * 2 + 10] * 3, rtol=1e-6)
+
+
+def test_a_folder_with_somebody_elses_config_is_never_overwritten(tmp_path, folder):
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "config.json").write_text('{"model_type": "bert"}')
+    (folder / "thesis.txt").write_text("mine")
+    model = bq.train(Task.from_arrays(np.eye(4), [0, 1, 0, 1]), net="linear")
+    for place in (tmp_path / "hf", folder):
+        with pytest.raises(ModelError, match="left as it is"):
+            model.save(place)
+    (folder / "thesis.txt").unlink()
+    model.save(folder)
+    assert bq.load(folder).card.task["rows"] == 4
+
+
+def test_forgotten_classes_are_told(X):
+    with pytest.raises(ModelError, match="gives 3 numbers a row and no classes are named"):
+        bq.wrap(Own(), example=X, name="own").predict(X)
+
+
+def test_classes_of_numpy_are_plain_values_on_disk(X, tmp_path):
+    bq.wrap(Own(), classes=np.array([3, 5, 7]), example=X).save(tmp_path / "own")
+    assert bq.load(tmp_path / "own").classes == (3, 5, 7)
+
+
+def test_a_layer_that_runs_twice_gives_one_row_a_sample(X):
+    class Twice(Own):
+        def forward(self, x):
+            return self.out(self.body(x)) + self.out(-self.body(x))
+
+    assert bq.wrap(Twice(), classes=[1, 2, 3], example=X).features(X).shape == (10, 6)

@@ -4,6 +4,7 @@ import torch
 
 import bequest as bq
 from bequest.core import Task
+from bequest.errors import DataError, NotApplicable
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.head import probe_head
 
@@ -97,3 +98,47 @@ def test_the_probed_head_predicts_as_the_linear_probe_does(source, near):
 def test_a_source_that_is_no_network_is_refused_with_a_reason(near):
     source = bq.train(near, net="linear")
     assert "torch network" in FineTune().applies(source, near).reason
+
+
+def wrapped(module, X, **extra):
+    return bq.wrap(module, classes=[0, 1, 2], example=np.asarray(X), name="mine", **extra)
+
+
+def test_a_wrapped_network_reads_the_inputs_that_it_was_trained_on(near):
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    mine = wrapped(module, near.inputs)
+    start = tuned(mine, near, steps=1, lr=1e-12)
+    np.testing.assert_allclose(start.output(near.inputs), mine.output(near.inputs), atol=1e-6)
+
+
+def test_a_source_without_gradients_is_tuned_all_the_same(near):
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    mine = wrapped(module.requires_grad_(False), near.inputs)
+    model = tuned(mine, near, steps=5, lr=1e-2)
+    assert not torch.equal(weights(mine)["0.weight"], weights(model)["0.weight"])
+
+
+def test_frozen_layers_keep_their_running_statistics_and_the_card_says_so(near):
+    norm = torch.nn.BatchNorm1d(8)
+    module = torch.nn.Sequential(
+        torch.nn.Linear(4, 8), norm, torch.nn.ReLU(), torch.nn.Linear(8, 3)
+    )
+    model = tuned(wrapped(module, near.inputs), near, steps=5, freeze=1.0)
+    assert torch.equal(model.module[1].running_mean, norm.running_mean)
+    assert [part["rule"] for part in model.card.moved[:2]] == ["copied, frozen"] * 2
+
+
+def test_a_network_that_cannot_take_another_head_is_a_reason(near):
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    two = Task.from_arrays(near.inputs, np.arange(60) % 2, name="two")
+    with pytest.raises(NotApplicable, match="cannot be tuned here"):
+        tuned(wrapped(module, near.inputs), two, steps=1)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"lr": -1.0}, {"steps": 0}, {"freeze": 2.0}, {"augment": "shfit"}, {"decay": 0}, {"pull": -1}],
+)
+def test_a_setting_that_makes_no_sense_is_refused(setting):
+    with pytest.raises(DataError, match=f"fine-tune: {next(iter(setting))} must be"):
+        FineTune(**setting)

@@ -55,8 +55,8 @@ def transfer_arms(
                     why = next((r.reason for r in reasons.values() if r), "no setting fits.")
                     refused.append(f"{method.name} from {source.name}: {why}")
             else:
-                everything = method.arms(None, task) if isinstance(method, type) else (method,)
-                queues.append([_ranked_arm(chooser, place, s) for s in fitting or everything])
+                anywhere = method.arms(None, task) if isinstance(method, type) else (method,)
+                queues.append([_ranked_arm(chooser, place, setting) for setting in anywhere])
     return _in_turn(queues), tuple(refused)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import resource
 import sys
@@ -87,6 +88,8 @@ def transfer(
     >>> result.verdict.metric, result.outcome.method
     ('accuracy', 'reuse')
     """
+    if not 0 < budget < math.inf:
+        raise BudgetTooSmall(f"the budget must be a number of seconds above zero, not {budget!r}.")
     clock = _Clock(time.perf_counter(), budget, progress or (lambda what, share: None))
     task = task if test is None else task.with_test(test)
     models, unread = models_of(sources)
@@ -182,7 +185,7 @@ def _against_scratch(
     handed = _handed_over(found, seed)
     curve, note = _curve(task, baseline, found, run, seed, clock)
     said = {
-        "source": moved.card.parents[0],
+        "source": moved.card.parents[0] if moved.card.parents else chosen.source,
         "method": chosen.method,
         "settings": chosen.settings,
         "handed_over": handed,
@@ -245,7 +248,7 @@ def _curve(
 
 
 def _on_test(task: Task, moved: Model, plain: Model, seed: int) -> TestResult | None:
-    if task.test is None:
+    if task.test is None or len(task.test) < 2:
         return None
     return compare_on_test(task.test, moved, plain, rng=np.random.default_rng(seed))
 

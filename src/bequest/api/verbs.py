@@ -121,9 +121,11 @@ def _named(models: Iterable[Model]) -> tuple[Model, ...]:
             raise DataError(
                 f"a source must be a model, not a {type(model).__name__}: bequest.wrap makes one."
             )
-        name = model.name or "source"
-        seen[name] = seen.get(name, 0) + 1
-        title = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        name = title = model.name or "source"
+        while title in seen:
+            seen[name] += 1
+            title = f"{name} ({seen[name]})"
+        seen[title] = 1
         named.append(
             model if title == model.name else model.with_card(replace(model.card, name=title))
         )

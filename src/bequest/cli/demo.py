@@ -70,7 +70,10 @@ def _run(chapter: Any, budget: float) -> bq.Result:
 
 
 def _is_demo(folder: Path) -> bool:
+    """Whether the demo wrote it, and nobody else has published into its hub."""
     others = [path for path in folder.iterdir() if path.name != "hub"]
-    return (folder / "hub" / "registry.sqlite").is_file() and all(
-        path.is_dir() and is_result(path) for path in others
-    )
+    if not (folder / "hub" / "registry.sqlite").is_file():
+        return False
+    if not all(path.is_dir() and is_result(path) for path in others):
+        return False
+    return all(entry.name.startswith("demo/") for entry in bq.Hub(folder / "hub").list())

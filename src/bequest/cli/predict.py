@@ -18,6 +18,7 @@ from bequest.cli._progress import progress
 from bequest.cli._say import line, plain, print_json
 from bequest.cli._sources import model_folder
 from bequest.core import Model
+from bequest.errors import DataError
 
 __all__ = ["app"]
 
@@ -51,6 +52,8 @@ def predict(
     out
         The .csv file to write; printed where left out.
     """
+    if out is not None and out.exists() and out.samefile(data):
+        raise DataError(f"--out {out} is the data itself: name another file.")
     loaded = bq.load(model_folder(model))
     names, inputs = read_inputs(data, loaded.spec)
     with progress(f"predicting {len(inputs)} rows"):

@@ -125,10 +125,12 @@ def load(folder: str | Path, *, modules: Sequence[type] = ()) -> Model:
         )
     config = _config(place)
     check_files(place, config["files"])
-    card = Card.from_dict(_read_json(place / "card.json"))
     try:
+        card = Card.from_dict(_read_json(place / "card.json"))
         return KINDS[config["kind"]](place, config, card, modules)
-    except (KeyError, TypeError) as error:
+    except ModelError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{place}/config.json is damaged: {error!r}.") from error
 
 
@@ -207,7 +209,17 @@ def _readme(card: Card, kind: str) -> str:
 
 
 def _replaceable(place: Path) -> bool:
-    return place.is_dir() and (not any(place.iterdir()) or (place / "config.json").is_file())
+    """Whether it is an empty folder, or a model folder with nothing else in it."""
+    if not place.is_dir() or place.is_symlink():
+        return False
+    there = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+    if not there:
+        return not any(place.iterdir())
+    try:
+        ours = {"config.json", *_config(place)["files"]}
+    except ModelError:
+        return False
+    return there <= ours
 
 
 def _swap(work: Path, place: Path) -> None:
@@ -215,7 +227,12 @@ def _swap(work: Path, place: Path) -> None:
     if place.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{place.name}-old-", dir=place.parent))
         os.replace(place, old / "model")
-    os.replace(work, place)
+    try:
+        os.replace(work, place)
+    except OSError:
+        if old is not None:
+            os.replace(old / "model", place)
+        raise
     _sync_folder(place.parent)
     if old is not None:
         shutil.rmtree(old)

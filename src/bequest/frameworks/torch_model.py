@@ -92,6 +92,11 @@ class TorchModel(Model):
         if not np.isfinite(raw).all():
             raise ModelError(f"{self.name or 'the model'} gives numbers that are not finite.")
         if not self.classes:
+            if raw.size != len(raw):
+                raise ModelError(
+                    f"{self.name or 'the network'} gives {raw.size // len(raw)} numbers a row and "
+                    "no classes are named: bequest.wrap(module, classes=[...])."
+                )
             mean, scale = self.target_scale
             return np.asarray(raw.reshape(len(raw)) * scale + mean)
         return _probabilities(raw, len(self.classes))
@@ -119,7 +124,9 @@ class TorchModel(Model):
             with torch.no_grad():
                 for start in range(0, len(inputs), CHUNK):
                     rows = np.arange(start, min(start + CHUNK, len(inputs)))
+                    before = len(kept)
                     results.append(self._forward(self.encode(inputs[rows])))
+                    del kept[before:-1]  # a layer that runs twice: its last call counts
         finally:
             self.module.train(training)
             if hook is not None:

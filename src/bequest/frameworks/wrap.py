@@ -66,16 +66,15 @@ def wrap(
     if isinstance(trained, Model):
         return trained
     title = name or type(trained).__name__
+    labels = () if classes is None else tuple(getattr(c, "item", lambda c=c: c)() for c in classes)
     if isinstance(trained, nn.Module):
-        return _module(trained, tuple(classes or ()), title, example, config)
+        return _module(trained, labels, title, example, config)
     base = sys.modules.get("sklearn.base")
     if base is not None and isinstance(trained, base.BaseEstimator):
         return wrap_estimator(trained, classes=classes, name=title, example=example)
     if callable(trained):
         spec = InputSpec("vector") if example is None else spec_of(np.asarray(example))
-        return FunctionModel(
-            trained, spec=spec, classes=tuple(classes or ()), card=Card(name=title)
-        )
+        return FunctionModel(trained, spec=spec, classes=labels, card=Card(name=title))
     raise ModelError(
         f"cannot wrap a {type(trained).__name__}: give a torch module, a fitted scikit-learn "
         "estimator, or a function from inputs to predictions."

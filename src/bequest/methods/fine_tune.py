@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from bequest.core import Model, Task, TransferMethod
 from bequest.errors import NotApplicable
-from bequest.frameworks.encoders import fit_encoder
 from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.head import new_head, probe_head
-from bequest.methods.made import made, needs_source
-from bequest.training import Loop, fit_network, seeded
+from bequest.methods.made import check_setting, made, needs_source
+from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
 
 __all__ = ["FineTune"]
@@ -81,6 +80,14 @@ class FineTune(TransferMethod):
     freeze: float = 0.0
     augment: str = "none"
 
+    def __post_init__(self) -> None:
+        check_setting(self, "lr", self.lr > 0, "above zero")
+        check_setting(self, "steps", self.steps is None or self.steps > 0, "None or above zero")
+        check_setting(self, "pull", self.pull >= 0, "zero or more")
+        check_setting(self, "decay", 0 < self.decay <= 1, "above 0 and at most 1")
+        check_setting(self, "freeze", 0 <= self.freeze <= 1, "from 0 to 1")
+        check_setting(self, "augment", self.augment in AUGMENTATIONS, f"one of {[*AUGMENTATIONS]}")
+
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """The source must be a torch network with a last linear layer, and read the inputs."""
         refused = needs_source(source, task)
@@ -99,44 +106,65 @@ class FineTune(TransferMethod):
         refused = self.applies(source, task)
         if refused is not None or not isinstance(source, TorchModel):
             raise refused or NotApplicable("fine-tuning needs a torch network.")
-        encoder = source.encoder or fit_encoder(task.inputs)
-        with seeded(rng) as generator:
-            module = copy.deepcopy(source.module)
-            rule = new_head(module, source, task)
-            if self.probe_first:
-                rule = probe_head(module, source, task)
-            origin = {name: value.detach().clone() for name, value in module.named_parameters()}
-            loop = Loop(steps=self.steps or steps_for(len(task), 32), lr=self.lr)
-            fit_network(
-                module,
-                task,
-                encoder,
-                loop,
-                generator=generator,
-                augment=self.augment,
-                groups=self._groups(module, source.head),
-                penalty=_pull(module, origin, source.head, self.pull) if self.pull else None,
-            )
+        module = copy.deepcopy(source.module).requires_grad_(True)
+        frozen = self._frozen(module, source.head)
+        try:
+            with seeded(rng) as generator:
+                rule = self._tune(module, source, task, frozen, generator)
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            first = str(error).partition("\n")[0]
+            raise NotApplicable(f"the source's network cannot be tuned here: {first}") from error
         module.requires_grad_(True)
         model = TorchModel(
             module,
             spec=source.spec,
             classes=task.classes,
             card=source.card,
-            encoder=encoder,
+            encoder=source.encoder,
             structure=_structure(source, module),
             head=source.head,
             target_scale=target_scale(task),
         )
-        return made(model, self, source, task, _moved(module, source.head, rule))
+        return made(model, self, source, task, _moved(module, source.head, rule, frozen))
 
-    def _groups(self, module: nn.Module, head: str) -> list[dict[str, Any]]:
+    def _tune(
+        self,
+        module: nn.Module,
+        source: TorchModel,
+        task: Task,
+        frozen: frozenset[str],
+        generator: torch.Generator,
+    ) -> str:
+        """Train `module` in place; say where the head's rows come from."""
+        rule = new_head(module, source, task)
+        if self.probe_first:
+            rule = probe_head(module, source, task)
+        origin = {name: value.detach().clone() for name, value in module.named_parameters()}
+        fit_network(
+            module,
+            task,
+            source.encoder,
+            Loop(steps=self.steps or steps_for(len(task), 32), lr=self.lr),
+            generator=generator,
+            augment=self.augment,
+            groups=self._groups(module, source.head, frozen),
+            penalty=_pull(module, origin, source.head, self.pull) if self.pull else None,
+            still=[module.get_submodule(name) for name in frozen],
+        )
+        return rule
+
+    def _frozen(self, module: nn.Module, head: str) -> frozenset[str]:
+        """Names of the layers that stay as they are, from the input on."""
+        names = dict.fromkeys(name.rpartition(".")[0] for name, _ in module.named_parameters())
+        body = [name for name in names if name not in ("", head)]
+        return frozenset(body[: round(self.freeze * len(body))])
+
+    def _groups(self, module: nn.Module, head: str, frozen: frozenset[str]) -> list[dict[str, Any]]:
         """One group a layer, from the head backwards; the frozen ones are left out."""
         layers: dict[str, list[nn.Parameter]] = {}
         for name, weight in module.named_parameters():
             layers.setdefault(name.rpartition(".")[0], []).append(weight)
         body = [name for name in layers if name != head]
-        frozen = set(body[: round(self.freeze * len(body))])
         groups: list[dict[str, Any]] = [{"params": layers[head], "lr": 1.0}]
         for distance, name in enumerate(reversed(body), start=1):
             if name in frozen:
@@ -186,13 +214,17 @@ def _structure(source: TorchModel, module: nn.Module) -> Mapping[str, Any]:
     return structure if same else {}
 
 
-def _moved(module: nn.Module, head: str, rule: str) -> list[dict[str, Any]]:
+def _moved(module: nn.Module, head: str, rule: str, frozen: frozenset[str]) -> list[dict[str, Any]]:
     layers: dict[str, int] = {}
     for name, weight in module.named_parameters():
         layer = name.rpartition(".")[0]
         layers[layer] = layers.get(layer, 0) + weight.numel()
     body = [
-        {"part": layer, "numbers": numbers, "rule": "copied, then tuned"}
+        {
+            "part": layer,
+            "numbers": numbers,
+            "rule": "copied, frozen" if layer in frozen else "copied, then tuned",
+        }
         for layer, numbers in layers.items()
         if layer != head
     ]

@@ -8,18 +8,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import product, zip_longest
-from typing import Any, ClassVar, Literal, Self, final
+from typing import Any, ClassVar, Literal, Self, final, get_args
 
 import numpy as np
 
 from bequest.core import Card, Model, Task, TransferMethod
-from bequest.errors import DataError, NotApplicable
+from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import TableEncoder, fit_encoder
 from bequest.frameworks.networks import build
 from bequest.frameworks.sklearn_model import SklearnModel
 from bequest.frameworks.torch_model import TorchModel
-from bequest.methods.made import made
-from bequest.training import Loop, fit_network, seeded
+from bequest.methods.made import check_setting, made
+from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.estimators import boosting_estimator, linear_estimator
 from bequest.training.fit import steps_for, target_scale
 
@@ -78,12 +78,25 @@ class FromScratch(TransferMethod):
     strength: float = 0.1
     leaf: int = 5
 
+    def __post_init__(self) -> None:
+        check_setting(self, "net", self.net in get_args(Net), f"one of {[*get_args(Net)]}")
+        check_setting(self, "lr", self.lr > 0, "above zero")
+        check_setting(self, "steps", self.steps is None or self.steps > 0, "None or above zero")
+        check_setting(self, "width", self.width > 0 and self.width % 8 == 0, "a multiple of 8")
+        check_setting(self, "augment", self.augment in AUGMENTATIONS, f"one of {[*AUGMENTATIONS]}")
+        check_setting(self, "strength", self.strength > 0, "above zero")
+        check_setting(self, "leaf", self.leaf > 0, "above zero")
+
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """A residual network needs images, boosting needs columns; a source is not looked at."""
         if self._net(task) == "resnet" and task.modality != "image":
             return NotApplicable(f"a residual network needs images, not {task.modality} inputs.")
         if self._net(task) == "boosting" and task.modality == "image":
             return NotApplicable("boosting needs columns, not images.")
+        if self._net(task) == "mlp" and task.modality == "image":
+            return NotApplicable("a perceptron needs vectors or a table, not images.")
+        if self.augment != "none" and task.modality != "image":
+            return NotApplicable(f"{self.augment} is for images, not {task.modality} inputs.")
         return None
 
     def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
@@ -140,8 +153,6 @@ class FromScratch(TransferMethod):
                 "widths": widths,
                 "embedding": 8,
             }
-        if task.modality == "image":
-            raise DataError("a perceptron reads vectors or tables: flatten the images first.")
         return {"numbers": len(encoder.mean), "outputs": outputs, "widths": widths}
 
     def _estimator(self, net: Net, task: Task, rng: np.random.Generator) -> SklearnModel:

@@ -7,9 +7,15 @@ from typing import Any
 
 from bequest.core import Label, Model, Task, TransferMethod
 from bequest.core.card import Card
-from bequest.errors import NotApplicable
+from bequest.errors import DataError, NotApplicable
 
-__all__ = ["made", "matched", "needs_source"]
+__all__ = ["check_setting", "made", "matched", "needs_source"]
+
+
+def check_setting(method: TransferMethod, name: str, sound: bool, wanted: str) -> None:
+    """Raise `DataError` unless a setting is sound."""
+    if not sound:
+        raise DataError(f"{method.name}: {name} must be {wanted}, it is {getattr(method, name)!r}.")
 
 
 def needs_source(source: Model | None, task: Task) -> NotApplicable | None:

@@ -134,4 +134,4 @@ class Stack(TransferMethod):
         arms = [cls(offset=True), cls(inputs=True), cls(inputs=False)]
         if task.modality != "image" and math.prod(task.spec.shape or ()) <= TREE_COLUMNS:
             arms.append(cls(inputs=True, learner="boosting"))
-        return tuple(arm for arm in arms if arm.applies(source, task) is None)
+        return tuple(a for a in arms if source is None or a.applies(source, task) is None)

@@ -6,13 +6,15 @@ N samples, C classes.
 from __future__ import annotations
 
 import json
+import random
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
+import torch
 
 from bequest.core import Model, Task, TransferMethod
 from bequest.errors import NotApplicable
@@ -95,10 +97,17 @@ def check_same_seed_same_numbers(case: MethodCase) -> None:
 
 
 def check_global_randomness_is_left_alone(case: MethodCase) -> None:
-    """numpy's global state is the same after a fit."""
-    before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
+    """The global states of numpy, torch and random are the same after a fit."""
+
+    def state() -> str:
+        numbers: Any = np.random.get_state(legacy=True)  # noqa: NPY002
+        return repr(
+            (numbers[1].tolist(), numbers[2:], random.getstate(), torch.get_rng_state().tolist())
+        )
+
+    before = state()
     case.fit()
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
+    assert state() == before
 
 
 def check_the_card_says_how(case: MethodCase) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bequest.core import Table, Task
+from bequest.core import Inputs, Table, Task
 from bequest.frameworks.encoders import Encoder
 from bequest.training.augment import AUGMENTATIONS
 from bequest.training.loop import Loop, run
@@ -52,13 +53,14 @@ def target_scale(task: Task) -> tuple[float, float]:
 def fit_network(
     module: nn.Module,
     task: Task,
-    encoder: Encoder,
+    encoder: Encoder | None,
     loop: Loop,
     *,
     generator: torch.Generator,
     augment: str = "none",
     groups: Sequence[dict[str, Any]] | None = None,
     penalty: Callable[[], Tensor] | None = None,
+    still: Sequence[nn.Module] = (),
 ) -> float:
     """Train `module` on all rows of `task`, by cross-entropy or squared error.
 
@@ -67,9 +69,9 @@ def fit_network(
     module : torch.nn.Module
         Takes what `encoder` gives; C logits, or one value of the standardised target.
     task : Task
-    encoder : Encoder
-        Fitted already.
-    loop, generator, groups, penalty
+    encoder : Encoder or None
+        Fitted already; None: the inputs are passed as float32.
+    loop, generator, groups, penalty, still
         As in `run`.
     augment : {"none", "shift", "flip"}
         For images.
@@ -97,6 +99,7 @@ def fit_network(
         generator=generator,
         groups=groups,
         penalty=penalty,
+        still=still,
     )
 
 
@@ -107,13 +110,18 @@ def _targets(task: Task) -> Tensor:
     return torch.from_numpy(((task.targets - mean) / scale).astype(np.float32))
 
 
-def _fetcher(task: Task, encoder: Encoder) -> Callable[[Tensor], Tensor]:
+def _fetcher(task: Task, encoder: Encoder | None) -> Callable[[Tensor], Tensor]:
     """Rows to encoded inputs: encoded once where they fit in memory, else batch by batch."""
     size = 4 * len(task) * math.prod(task.spec.shape or ())
+    encode = _as_they_are if encoder is None else encoder.encode
     if isinstance(task.inputs, Table | np.ndarray) or size <= IN_MEMORY:
-        encoded = torch.from_numpy(encoder.encode(task.inputs))
+        encoded = torch.from_numpy(encode(task.inputs))
         return lambda rows: encoded[rows]
-    return lambda rows: torch.from_numpy(encoder.encode(task.inputs[rows.numpy()]))
+    return lambda rows: torch.from_numpy(encode(task.inputs[rows.numpy()]))
+
+
+def _as_they_are(inputs: Inputs) -> NDArray[Any]:
+    return np.asarray(inputs, dtype=np.float32)
 
 
 def _squared(output: Tensor, target: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ def run(
     generator: torch.Generator,
     groups: Sequence[dict[str, Any]] | None = None,
     penalty: Callable[[], Tensor] | None = None,
+    still: Sequence[nn.Module] = (),
 ) -> float:
     """Train `module` in place and leave it in evaluation mode.
 
@@ -69,6 +70,8 @@ def run(
         ask for a gradient where left out.
     penalty : callable, optional
         Added to the loss of each step.
+    still : sequence of modules
+        Parts that stay in evaluation mode: frozen layers must not learn running statistics.
 
     Returns
     -------
@@ -90,6 +93,8 @@ def run(
         [{**group, "lr": loop.lr} for group in chosen], weight_decay=loop.weight_decay, fused=True
     )
     module.train()
+    for part in still:
+        part.eval()
     last: list[Tensor] = []
     for step, batch in zip(range(loop.steps), _batches(rows, loop.batch, generator), strict=False):
         pace = loop.lr * _pace(step, loop.steps)

@@ -68,7 +68,8 @@ def fit_offset(matrix_ND: Array, offset_NC: Array, task: Task, strength: float) 
 
     best = minimize(loss, np.zeros(d * c + c), jac=True, method="L-BFGS-B").x
     config = {"numbers": d, "outputs": c, "widths": []}
-    module = build("mlp", config)
+    with torch.random.fork_rng(devices=[]):  # its first weights, which nobody needs, are drawn
+        module = build("mlp", config)
     head = module.get_submodule("head")
     head.weight = nn.Parameter(torch.tensor(best[: d * c].reshape(d, c).T, dtype=torch.float32))
     head.bias = nn.Parameter(torch.tensor(best[d * c :], dtype=torch.float32))
