@@ -73,6 +73,29 @@ def summary(figures: dict) -> str:
     return "\n".join(lines)
 
 
+def others() -> str:
+    """The other benchmarks, a line each."""
+    logme = results("logme")["figures"]
+    loop = results("training_loop")["figures"]
+    coverage = results("gain_coverage")["figures"]["summary"]
+    return "\n".join(
+        [
+            f"- LogME on 10,000 × 2,048 with ten classes takes {logme['ratio']:.2f} × the time of one "
+            f"symmetric product and one eigen-decomposition; on 100 × 2,048, "
+            f"{1e3 * logme['wide_cpu_s']:.1f} ms. It agrees with brute force to "
+            f"{logme['largest_error_against_brute_force']:.0e}.",
+            f"- The training loop takes {loop['ratio_to_the_barest_loop']:.2f} × the time of the "
+            "barest hand-written one.",
+            "- The gain's interval in a simulation with real training, 1,000 runs a cell, against "
+            "the alternatives:",
+            "",
+            "```text",
+            *coverage,
+            "```",
+        ]
+    )
+
+
 def written(text: str, name: str, content: str) -> str:
     """`text` with `content` between the two comments of this name."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -87,9 +110,10 @@ def pages() -> dict[Path, str]:
     readme, full = ROOT / "README.md", ROOT / "docs" / "benchmarks.md"
     tables = "\n\n".join(table(transfer["runs"], labels) for labels in (5, 20, 50))
     short = f"{summary(transfer)}\n\n{table(transfer['runs'], 20)}"
+    texts = {readme: short, full: f"{summary(transfer)}\n\n{tables}"}
     return {
-        readme: written(readme.read_text(), "transfer", short),
-        full: written(full.read_text(), "transfer", f"{summary(transfer)}\n\n{tables}"),
+        path: written(written(path.read_text(), "transfer", text), "others", others())
+        for path, text in texts.items()
     }
 
 
