@@ -80,8 +80,9 @@ def others() -> str:
     coverage = results("gain_coverage")["figures"]["summary"]
     return "\n".join(
         [
-            f"- LogME on 10,000 × 2,048 with ten classes takes {logme['ratio']:.2f} × the time of one "
-            f"symmetric product and one eigen-decomposition; on 100 × 2,048, "
+            f"- LogME on 10,000 × 2,048 with ten classes takes "
+            f"{logme['ratio']:.2f} × the time of one symmetric product and one "
+            f"eigen-decomposition; on 100 × 2,048, "
             f"{1e3 * logme['wide_cpu_s']:.1f} ms. It agrees with brute force to "
             f"{logme['largest_error_against_brute_force']:.0e}.",
             f"- The training loop takes {loop['ratio_to_the_barest_loop']:.2f} × the time of the "
