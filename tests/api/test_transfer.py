@@ -175,3 +175,11 @@ def test_sources_of_one_name_get_names_of_their_own():
     sources = [source(knows, name) for name in ("a", "a (2)", "a", "a")]
     models, _ = models_of(sources)
     assert len({model.name for model in models}) == 4
+
+
+def test_a_model_that_is_no_list_and_a_seed_that_is_none_are_told():
+    with pytest.raises(DataError, match="list of models, or a hub, not a FunctionModel"):
+        bq.transfer(task(), source(knows, "knows"))
+    for seed in (-1, 1.5, "a"):
+        with pytest.raises(DataError, match="whole number from 0 on"):
+            bq.transfer(task(), [source(knows, "knows")], seed=seed)

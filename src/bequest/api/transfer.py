@@ -17,7 +17,7 @@ import numpy as np
 from bequest.api.arms import Methods, scratch_arms, transfer_arms
 from bequest.api.result import Result
 from bequest.api.seen import overlap_notes, remember
-from bequest.api.verbs import Sources, models_of
+from bequest.api.verbs import Sources, generator, models_of
 from bequest.core import LabelsSaved, Model, Outcome, Task, TestResult, Verdict
 from bequest.errors import BudgetTooSmall, NotApplicable
 from bequest.evaluation import Arm, RaceResult, compare_on_test, judge, labels_saved, race
@@ -95,7 +95,7 @@ def transfer(
     models, unread = models_of(sources)
     clock.tell("ranking the sources")
     with single_threaded():
-        ranking = rank(models, task, rng=np.random.default_rng(seed))
+        ranking = rank(models, task, rng=generator(seed))
     usable = [model for model in models if model.applies(task) is None]
     arms, refused = transfer_arms(usable, task, methods)
     scratch = scratch_arms(task)

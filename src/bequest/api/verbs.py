@@ -18,7 +18,7 @@ from bequest.methods.from_scratch import FromScratch, Net
 from bequest.selection import Ranking
 from bequest.selection import rank as rank_models
 
-__all__ = ["Sources", "models_of", "rank", "train"]
+__all__ = ["Sources", "generator", "models_of", "rank", "train"]
 
 ONE_THREAD = 2**24  # numbers in a task, below which one thread trains fastest
 Sources = Hub | Iterable[Model]
@@ -53,7 +53,7 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     ['b']
     """
     with single_threaded() if _small(task) else nullcontext():
-        model = FromScratch(net=net).fit(None, task, rng=np.random.default_rng(seed))
+        model = FromScratch(net=net).fit(None, task, rng=generator(seed))
     model = remember(model, task)
     metrics = {}
     if task.test is not None:
@@ -85,7 +85,7 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
     """
     models, _ = models_of(sources)
     with single_threaded():
-        return rank_models(models, task, rng=np.random.default_rng(seed))
+        return rank_models(models, task, rng=generator(seed))
 
 
 def models_of(sources: Sources) -> tuple[tuple[Model, ...], tuple[str, ...]]:
@@ -96,6 +96,10 @@ def models_of(sources: Sources) -> tuple[tuple[Model, ...], tuple[str, ...]]:
     DataError
         Something among the sources is no model.
     """
+    if isinstance(sources, Model) or not isinstance(sources, Iterable | Hub):
+        raise DataError(
+            f"sources must be a list of models, or a hub, not a {type(sources).__name__}."
+        )
     if not isinstance(sources, Hub):
         return _named(sources), ()
     models, unread = [], []
@@ -105,6 +109,13 @@ def models_of(sources: Sources) -> tuple[tuple[Model, ...], tuple[str, ...]]:
         else:
             unread.append(f"{reference} of the hub is left out: {model.reason}")
     return tuple(models), tuple(unread)
+
+
+def generator(seed: int) -> np.random.Generator:
+    """numpy's generator of this seed; a seed that is no whole number from 0 on is a `DataError`."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise DataError(f"a seed is a whole number from 0 on, not {seed!r}.")
+    return np.random.default_rng(seed)
 
 
 def _small(task: Task) -> bool:
