@@ -26,7 +26,9 @@ def ok(*words, cwd):
 
 
 def test_the_demo_shows_a_source_that_helps_and_one_that_is_refused(tmp_path):
-    told = json.loads(ok("demo", "--out", "demo", "--json", cwd=tmp_path))["transfers"]
+    told = json.loads(ok("demo", "--out", "demo", "--budget", 60, "--json", cwd=tmp_path))[
+        "transfers"
+    ]
     kinds = [transfer["verdict"]["kind"] for transfer in told]
     assert kinds[1:] == ["helps", "hurts"]
     assert [t["handed_over"] for t in told[1:]] == ["transfer", "from-scratch"]
@@ -44,8 +46,8 @@ def test_a_csv_from_the_first_line_to_the_prediction(tmp_path):
     frame[400:440].to_csv(tmp_path / "few.csv", index=False)
     frame[440:].drop(columns="target").to_csv(tmp_path / "new.csv", index=False)
     ok("train", "many.csv", "--target", "target", "--out", "source", cwd=tmp_path)
-    ok("transfer", "few.csv", "--target", "target", "--source", "source", "--budget", 30,
-       "--out", "result", cwd=tmp_path)  # fmt: skip
+    ok("transfer", "few.csv", "--target", "target", "--source", "source", "--method", "reuse",
+       "--budget", 200, "--out", "result", cwd=tmp_path)  # fmt: skip
     ok("predict", "result", "new.csv", "--out", "said.csv", cwd=tmp_path)
     said = (tmp_path / "said.csv").read_text().splitlines()
     right = np.mean([row in truth for row, truth in zip(said[1:], frame.target[440:], strict=True)])
@@ -72,5 +74,6 @@ def test_a_folder_of_images_and_two_arrays(tmp_path):
     np.savez(tmp_path / "few.npz", X=X.astype(np.float32), y=digits[chosen][:60])
     ranked = json.loads(ok("rank", "few.npz", "--source", "eyes", "--json", cwd=tmp_path))
     assert "photos" in json.dumps(ranked)
-    ok("transfer", "few.npz", "--source", "eyes", "--budget", 30, "--out", "result", cwd=tmp_path)
+    ok("transfer", "few.npz", "--source", "eyes", "--method", "probe", "--budget", 200,
+       "--out", "result", cwd=tmp_path)  # fmt: skip
     assert bq.load(tmp_path / "result" / "model").predict(X[:5]).shape == (5,)
