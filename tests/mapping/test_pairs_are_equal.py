@@ -1,0 +1,74 @@
+"""The pairs that judge the mapper are judged first: each is one function, written twice."""
+
+import pytest
+import torch
+from tests.mapping.pairs.pair import main_output
+from tests.mapping.pairs.table import PAIRS
+
+
+@pytest.fixture(scope="module", params=list(PAIRS))
+def named_pair(request):
+    return request.param, PAIRS[request.param]()
+
+
+@pytest.fixture
+def pair(named_pair):
+    """The pair, whose right side gets its own numbers back after each test."""
+    pair = named_pair[1]
+    own = {name: tensor.clone() for name, tensor in pair.right.state_dict().items()}
+    yield pair
+    pair.right.load_state_dict(own)
+
+
+def difference(pair):
+    with torch.no_grad():
+        left, right = main_output(pair.left(*pair.example)), main_output(pair.right(*pair.example))
+    assert left.shape == right.shape
+    assert left.std() > 0.05
+    return float((left - right).abs().max())
+
+
+def test_the_right_side_with_the_left_sides_numbers_is_the_same_function(pair):
+    pair.right.load_state_dict(pair.truth(pair.left.state_dict()), strict=True)
+
+    assert difference(pair) <= 1e-5
+
+
+def test_the_right_side_with_its_own_numbers_is_another_function(pair):
+    assert difference(pair) > 0.05
+
+
+def test_no_number_is_one_that_a_layer_starts_with(pair):
+    for module in (pair.left, pair.right):
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point():
+                assert not torch.isin(tensor, torch.tensor([0.0, 1.0])).any(), name
+
+
+def test_no_two_names_of_the_sides_agree(pair):
+    shared = set(pair.left.state_dict()) & set(pair.right.state_dict())
+
+    assert shared == set()
+
+
+def test_every_tensor_matters_but_for_the_biases_of_keys(named_pair, pair):
+    pair.right.load_state_dict(pair.truth(pair.left.state_dict()), strict=True)
+    floats = dict(pair.right.named_parameters())
+    floats |= {n: b for n, b in pair.right.named_buffers() if n in pair.right.state_dict()}
+    silent = {name for name, t in floats.items() if t.is_floating_point() and not felt(pair, t)}
+
+    assert {name for name in silent if not name.endswith(KEY_BIAS.get(named_pair[0], "-"))} == set()
+
+
+# The softmax over keys does not see what all keys share.
+KEY_BIAS: dict[str, str] = {}
+
+
+def felt(pair, tensor):
+    """Whether other numbers of the same size in this tensor change the answer."""
+    kept = tensor.detach().clone()
+    with torch.no_grad():
+        tensor.copy_(kept.flip(0) * 1.1 + 0.05)
+        changed = difference(pair)
+        tensor.copy_(kept)
+    return changed > 1e-3
