@@ -20,7 +20,7 @@ from bequest.methods import METHODS
 from bequest.methods.from_scratch import FromScratch
 from bequest.selection import rank
 
-__all__ = ["Methods", "scratch_arms", "transfer_arms"]
+__all__ = ["Methods", "check_methods", "scratch_arms", "transfer_arms"]
 
 Methods = Literal["auto"] | Sequence[str | TransferMethod]
 RACING_SOURCES = 3  # more are thinned out by their scores, inside each fold
@@ -68,12 +68,36 @@ def scratch_arms(task: Task) -> tuple[Arm, ...]:
     )
 
 
+def check_methods(methods: Methods) -> None:
+    """Raise `DataError`, or `UnknownName`, unless these are methods of transfer.
+
+    Examples
+    --------
+    >>> check_methods("probe")
+    Traceback (most recent call last):
+        ...
+    bequest.errors.DataError: methods is 'auto' or a list: give ['probe'].
+    """
+    _methods(methods)
+
+
 def _methods(methods: Methods) -> list[type[TransferMethod] | TransferMethod]:
     if isinstance(methods, str):
         if methods != "auto":
+            METHODS[methods]  # a name that nothing has is told as such
             raise DataError(f"methods is 'auto' or a list: give [{methods!r}].")
         return [METHODS[name] for name in METHODS if name != FromScratch.name]
+    if not isinstance(methods, list | tuple):
+        raise DataError(
+            f"methods is 'auto' or a list of names and methods, not a {type(methods).__name__}."
+        )
     chosen = [METHODS[m] if isinstance(m, str) else m for m in methods]
+    for method in chosen:
+        kind = method if isinstance(method, type) else type(method)
+        if not issubclass(kind, TransferMethod):
+            raise DataError(
+                f"a method is a name ({', '.join(METHODS)}) or a TransferMethod, not {method!r}."
+            )
     if not chosen or any(m.name == FromScratch.name for m in chosen):
         raise DataError(
             "give at least one method of transfer; from scratch races against it in any case."

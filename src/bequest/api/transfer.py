@@ -14,11 +14,12 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from bequest.api.arms import Methods, scratch_arms, transfer_arms
+from bequest.api.arms import Methods, check_methods, scratch_arms, transfer_arms
 from bequest.api.result import Result
 from bequest.api.seen import overlap_notes, remember
 from bequest.api.verbs import Sources, generator, models_of
 from bequest.core import LabelsSaved, Model, Outcome, Task, TestResult, Verdict
+from bequest.core.given import checked_task
 from bequest.errors import BudgetTooSmall, NotApplicable
 from bequest.evaluation import Arm, RaceResult, compare_on_test, judge, labels_saved, race
 from bequest.executors import EXECUTORS
@@ -88,10 +89,13 @@ def transfer(
     >>> result.verdict.metric, result.outcome.method
     ('accuracy', 'reuse')
     """
-    if not 0 < budget < math.inf:
+    if not isinstance(budget, int | float | np.number) or not 0 < budget < math.inf:
         raise BudgetTooSmall(f"the budget must be a number of seconds above zero, not {budget!r}.")
+    checked_task(task)
+    check_methods(methods)
+    run = EXECUTORS[executor]
     clock = _Clock(time.perf_counter(), budget, progress or (lambda what, share: None))
-    task = task if test is None else task.with_test(test)
+    task = task if test is None else task.with_test(checked_task(test, "test"))
     models, unread = models_of(sources)
     clock.tell("ranking the sources")
     with single_threaded():
@@ -104,9 +108,8 @@ def transfer(
             f"reading and ranking the sources took {clock.elapsed():.0f} s, the budget is "
             f"{budget:g} s: nothing is left to race. Give it more time, or fewer sources."
         )
-    run = clock.watched(EXECUTORS[executor])
     judged = (
-        _against_scratch(task, arms, scratch, run, seed, clock)
+        _against_scratch(task, arms, scratch, clock.watched(run), seed, clock)
         if arms
         else _scratch_only(task, seed)
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from bequest.api.seen import remember
 from bequest.core import Model, Task
+from bequest.core.given import checked_task
 from bequest.errors import DataError
 from bequest.executors.local import single_threaded
 from bequest.hub import Hub
@@ -52,6 +53,7 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     >>> train(task, net="linear").predict([[9.0]]).tolist()
     ['b']
     """
+    checked_task(task)
     with single_threaded() if _small(task) else nullcontext():
         model = FromScratch(net=net).fit(None, task, rng=generator(seed))
     model = remember(model, task)
@@ -83,6 +85,7 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
     >>> [entry.source for entry in rank([train(task, name="near")], task)]
     ['near']
     """
+    checked_task(task)
     models, _ = models_of(sources)
     with single_threaded():
         return rank_models(models, task, rng=generator(seed))

@@ -52,6 +52,8 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries[name] = value
 
     def __getitem__(self, name: str) -> T:
+        if not isinstance(name, str):
+            raise self._unknown(repr(name))
         if name not in self._entries:
             self._load_plugins()
         if name not in self._entries:

@@ -16,6 +16,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from bequest.core.given import checked_path
 from bequest.core.inputs import fingerprint
 from bequest.core.metric import metric_named
 from bequest.core.task import Task
@@ -159,7 +160,7 @@ def task_from_images(
     error. Images turned by their camera are turned upright; transparent ones lie on white.
     """
     height_width = _checked_size(size, channels)
-    place = Path(folder).expanduser()
+    place = checked_path(folder, "a folder of images").expanduser()
     paths, names = _class_files(place)
     labels = read_labels(names, kind="classification")
     task = Task(
@@ -172,7 +173,7 @@ def task_from_images(
     )
     if test is None:
         return task
-    held_paths, held_names = _class_files(Path(test).expanduser())
+    held_paths, held_names = _class_files(checked_path(test, "test").expanduser())
     targets = encode_known(held_names, "classification", task.classes)
     held = ImageFolder(held_paths, size=height_width, channels=channels)
     return task.with_test(
@@ -181,12 +182,15 @@ def task_from_images(
 
 
 def _checked_size(size: int | tuple[int, int], channels: int) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1 or channels not in (1, 3):
+    sides = (size, size) if isinstance(size, int | np.integer) else size
+    if not isinstance(sides, tuple | list) or len(sides) != 2:
+        raise DataError(f"size is a number of pixels, or (height, width), not {size!r}.")
+    sound = all(isinstance(side, int | np.integer) and side >= 1 for side in sides)
+    if not sound or channels not in (1, 3):
         raise DataError(
             f"size {size} and channels {channels}: a size is one pixel at least, channels 1 or 3."
         )
-    return height, width
+    return int(sides[0]), int(sides[1])
 
 
 def _class_files(folder: Path) -> tuple[list[Path], list[str]]:

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from bequest.core import Inputs, Table, as_inputs
 from bequest.errors import DataError, ModelError
 
-__all__ = ["Encoder", "Scaler", "TableEncoder", "encoder_from_config", "fit_encoder"]
+__all__ = [
+    "Encoder",
+    "Scaler",
+    "TableEncoder",
+    "encoder_from_config",
+    "fit_encoder",
+    "plain_rows",
+]
 
 Array = NDArray[Any]
 MAX_LEVELS = 254  # more levels make an identifier: the rarer share code 0; boosting takes 255
@@ -59,7 +66,7 @@ class Scaler:
 
     def encode(self, inputs: Inputs) -> Array:
         """Standardised float32 array of the shape of `inputs`."""
-        array = np.asarray(inputs, dtype=np.float32)
+        array = plain_rows(inputs)
         if array.ndim < 2 or array.shape[1] != len(self.mean):
             raise DataError(
                 f"the model reads {len(self.mean)} numbers or channels a row, "
@@ -182,6 +189,37 @@ def encoder_from_config(config: Mapping[str, Any] | None) -> Encoder | None:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the model's encoder is damaged: {error!r}.") from error
     raise ModelError(f"the model has an unknown encoder: {config['encoder']!r}.")
+
+
+def plain_rows(inputs: Inputs) -> Array:
+    """The rows of inputs without named columns, as float32.
+
+    Parameters
+    ----------
+    inputs : Inputs
+
+    Returns
+    -------
+    array of float32, shape (N, D) or (N, C, H, W)
+
+    Raises
+    ------
+    DataError
+        The inputs are a table.
+
+    Examples
+    --------
+    >>> plain_rows(Table({"a": [1.0]}))
+    Traceback (most recent call last):
+        ...
+    bequest.errors.DataError: the model reads arrays, this is a table of 1 named columns: ...
+    """
+    if isinstance(inputs, Table):
+        raise DataError(
+            f"the model reads arrays, this is a table of {len(inputs.names)} named columns: give "
+            "the numbers alone, such as frame.to_numpy(), in the order of the training."
+        )
+    return np.asarray(inputs, dtype=np.float32)
 
 
 def _as_table(inputs: Any) -> Table:

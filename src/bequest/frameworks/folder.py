@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bequest.core import Card, InputSpec, Model, Registry
+from bequest.core.given import checked_path
 from bequest.errors import ModelError, UnsafeModel
 
 __all__ = [
@@ -69,7 +70,7 @@ def write_folder(
     ModelError
         `folder` holds something that is not a model folder.
     """
-    place = Path(folder)
+    place = checked_path(folder, "a model folder", ModelError)
     if place.exists() and not _replaceable(place):
         raise ModelError(f"{place} exists and is no model folder: it is left as it is.")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,7 @@ def load(folder: str | Path, *, modules: Sequence[type] = ()) -> Model:
     ModelError
         It is no model folder, a file is missing or altered, or it was written by a newer format.
     """
-    place = Path(folder)
+    place = checked_path(folder, "a model folder", ModelError)
     if place.suffix.lower() in PICKLES and not place.is_dir():
         raise UnsafeModel(
             f"{place} is a pickle: opening it can run code. Load it where you trust it, "

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bequest.core import Card, InputSpec, Label, Model, as_inputs
 from bequest.errors import ModelError, NotApplicable
-from bequest.frameworks.encoders import Encoder, encoder_from_config
+from bequest.frameworks.encoders import Encoder, encoder_from_config, plain_rows
 from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
 from bequest.frameworks.graph import build_graph, export_graph
 from bequest.frameworks.networks import build
@@ -84,7 +84,7 @@ class TorchModel(Model):
         inputs = as_inputs(X)
         if self.encoder is not None:
             return self.encoder.encode(inputs)
-        return np.asarray(inputs, dtype=np.float32)
+        return plain_rows(inputs)
 
     def output(self, X: Any) -> Array:
         """Probabilities (N, C) or values (N,), float64."""
@@ -151,10 +151,10 @@ class TorchModel(Model):
             raise NotApplicable(f"{self.name or 'the network'} has no layer {layer!r}.")
         if layer == self.head:
             return modules[layer].register_forward_pre_hook(
-                lambda _, args: kept.append(args[0].detach().cpu().flatten(1))
+                lambda _, args: kept.append(_rows(args[0], layer))
             )
         return modules[layer].register_forward_hook(
-            lambda _, args, result: kept.append(result.detach().cpu().flatten(1))
+            lambda _, args, result: kept.append(_rows(result, layer))
         )
 
     def parameters(self) -> Mapping[str, Array]:
@@ -203,6 +203,16 @@ class TorchModel(Model):
             )
         graph, tensors = export_graph(self.module, torch.zeros(2, *self.spec.shape))
         return {"graph": graph}, tensors
+
+
+def _rows(output: Any, layer: str) -> Tensor:
+    """What a layer gave, a row a sample."""
+    if not isinstance(output, Tensor) or output.ndim == 0:
+        raise NotApplicable(
+            f"layer {layer!r} gives a {type(output).__name__}, not one array with a row a "
+            "sample: name another layer, such as the one that reads it."
+        )
+    return output.detach().cpu().reshape(len(output), -1)
 
 
 def find_head(module: nn.Module, example: Tensor) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from bequest.core import Card, InputSpec, Label, Model, spec_of
+from bequest.core import Card, InputSpec, Label, Model, as_inputs, spec_of
 from bequest.errors import ModelError
+from bequest.frameworks.encoders import plain_rows
 from bequest.frameworks.function_model import FunctionModel
 from bequest.frameworks.sklearn_model import wrap_estimator
 from bequest.frameworks.torch_model import TorchModel, find_head
@@ -66,19 +66,37 @@ def wrap(
     if isinstance(trained, Model):
         return trained
     title = name or type(trained).__name__
-    labels = () if classes is None else tuple(getattr(c, "item", lambda c=c: c)() for c in classes)
+    labels = _labels(classes)
+    if config is not None and not isinstance(config, Mapping):
+        raise ModelError(
+            f"config holds a class's keyword arguments, not a {type(config).__name__}."
+        )
+    if isinstance(trained, type):
+        raise ModelError(
+            f"{trained.__name__} is a class, nothing is trained in it yet: give one of its objects."
+        )
     if isinstance(trained, nn.Module):
         return _module(trained, labels, title, example, config)
     base = sys.modules.get("sklearn.base")
     if base is not None and isinstance(trained, base.BaseEstimator):
         return wrap_estimator(trained, classes=classes, name=title, example=example)
     if callable(trained):
-        spec = InputSpec("vector") if example is None else spec_of(np.asarray(example))
+        spec = InputSpec("vector") if example is None else spec_of(as_inputs(example))
         return FunctionModel(trained, spec=spec, classes=labels, card=Card(name=title))
     raise ModelError(
         f"cannot wrap a {type(trained).__name__}: give a torch module, a fitted scikit-learn "
         "estimator, or a function from inputs to predictions."
     )
+
+
+def _labels(classes: Any) -> tuple[Label, ...]:
+    if classes is None:
+        return ()
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise ModelError(
+            f"classes is a list of labels in the order of the outputs, not {classes!r}."
+        )
+    return tuple(getattr(c, "item", lambda c=c: c)() for c in classes)
 
 
 def _module(
@@ -97,7 +115,7 @@ def _module(
         image = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
         spec, head = InputSpec("image" if image else "vector"), linear[-1] if linear else ""
     else:
-        batch = torch.as_tensor(np.asarray(example, dtype=np.float32))
+        batch = torch.as_tensor(plain_rows(as_inputs(example)))
         spec, head = spec_of(batch.numpy()), _head(module, batch)
     return TorchModel(
         module,

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import final
 
 from bequest.core import Card, Model, Outcome, Task
+from bequest.core.given import checked_path, checked_task
 from bequest.errors import BequestError, Conflict, HubError, NotApplicable
 from bequest.frameworks.folder import load
 from bequest.hub import rows
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
-from bequest.hub.foreign import read_folder
+from bequest.hub.foreign import ForeignFolder, read_folder
 from bequest.hub.licences import checked_licence
 from bequest.hub.names import checked_name
 from bequest.hub.objects import Objects
@@ -65,7 +66,7 @@ class Hub:
     def __init__(self, folder: str | Path, *, wait: float = 30.0) -> None:
         if "://" in str(folder):
             raise HubError(f"{folder} is an address; a hub is a folder so far.")
-        self.folder = Path(folder).expanduser()
+        self.folder = checked_path(folder, "a hub", HubError).expanduser()
         if self.folder.exists() and not self.folder.is_dir():
             raise HubError(f"{self.folder} is a file; a hub is a folder.")
         self._objects = Objects(self.folder / "objects")
@@ -121,7 +122,7 @@ class Hub:
         """
         checked_name(name)
         licence = checked_licence(licence)
-        given = model if isinstance(model, Model) else read_folder(Path(model).resolve(), modules)
+        given = model if isinstance(model, Model) else _foreign(model, modules)
         card = _published_card(given.card, name, licence, task, tuple(map(str, parents)))
         self._refuse_other_folder()
         with told(self.folder), staging(self.folder) as work:
@@ -173,7 +174,7 @@ class Hub:
             Must not exist, or be empty; it appears whole or not at all.
         """
         entry = self.show(name, version)
-        place = Path(folder)
+        place = checked_path(folder, "the folder to write", HubError)
         if place.exists() and not (place.is_dir() and not any(place.iterdir())):
             raise HubError(f"{place} exists: it is left as it is.")
         with told(self.folder):
@@ -195,6 +196,8 @@ class Hub:
         every : bool
             All versions, not the latest only.
         """
+        if not isinstance(prefix, str):
+            raise HubError(f"a prefix is text, not a {type(prefix).__name__}.")
         with told(self.folder), self._records.reading() as db:
             return tuple(rows.entries(db, prefix, every=every))
 
@@ -237,6 +240,8 @@ class Hub:
         str
             sha256 of its JSON, 64 hex digits.
         """
+        if not isinstance(outcome, Outcome):
+            raise HubError(f"only an Outcome is recorded, not a {type(outcome).__name__}.")
         self._refuse_other_folder()
         with told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -300,6 +305,10 @@ class Hub:
             raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
 
 
+def _foreign(model: str | Path, modules: Sequence[type]) -> ForeignFolder:
+    return read_folder(checked_path(model, "a model folder", HubError).resolve(), modules)
+
+
 def _next_version(latest: int, name: str, expect: int | None) -> int:
     if expect is not None and expect != latest:
         raise Conflict(
@@ -317,6 +326,6 @@ def _published_card(
             f"the card says {card.licence}, not {licence}: publish it under {card.licence}, or "
             f"give the model another card first (model.with_card)."
         )
-    about = card.task if task is None else task.describe()
+    about = card.task if task is None else checked_task(task).describe()
     parents = parents or card.parents
     return replace(card, name=name, licence=licence, task=about, parents=parents)

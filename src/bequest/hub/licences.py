@@ -53,6 +53,8 @@ def checked_licence(licence: str) -> str:
     >>> checked_licence("LicenseRef-ward7-internal")
     'LicenseRef-ward7-internal'
     """
+    if not isinstance(licence, str):
+        raise HubError(f"a licence is an SPDX identifier, not a {type(licence).__name__}.")
     if known := _BY_LOWER.get(licence.lower()):
         return known
     if _OWN.fullmatch(licence):

@@ -49,6 +49,8 @@ def checked_name(name: str) -> str:
         ...
     bequest.errors.HubError: '../../etc/passwd' is no name for a hub: '..' leads out of it. Use ...
     """
+    if not isinstance(name, str):
+        raise HubError(f"a name in a hub is text, not a {type(name).__name__}.")
     fault = _fault(name)
     if fault:
         shown = name if len(name) <= 60 else f"{name[:57]}..."

@@ -1,0 +1,85 @@
+"""What a person handed over, held against what was asked for: one line where it is another thing.
+
+These stand at the doors of the library, so that no inner code has to.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from bequest.core.task import Task
+from bequest.errors import BequestError, DataError
+
+__all__ = ["checked_path", "checked_task"]
+
+
+def checked_path(given: Any, what: str, error: type[BequestError] = DataError) -> Path:
+    """The path that was given.
+
+    Parameters
+    ----------
+    given : str or path
+    what : str
+        What it should be the path of, for the message: ``"a model folder"``.
+    error : type of BequestError
+        Raised where it is no path.
+
+    Returns
+    -------
+    Path
+        As given: nothing is expanded.
+
+    Raises
+    ------
+    BequestError
+        `given` is neither text nor a path, or holds a zero byte.
+
+    Examples
+    --------
+    >>> checked_path("ward3", "a model folder").name
+    'ward3'
+    >>> checked_path(3, "a model folder")
+    Traceback (most recent call last):
+        ...
+    bequest.errors.DataError: a model folder is named by a path, not by a int: 3.
+    """
+    if not isinstance(given, str | os.PathLike):
+        shown = repr(given) if isinstance(given, int | float | bytes | None) else "give its path"
+        raise error(f"{what} is named by a path, not by a {type(given).__name__}: {shown}.")
+    place = Path(given)
+    if "\0" in str(place):
+        raise error(f"{what} cannot be at {str(place)!a}: a path holds no zero byte.")
+    return place
+
+
+def checked_task(given: Any, what: str = "the task") -> Task:
+    """The task that was given.
+
+    Parameters
+    ----------
+    given : Task
+    what : str
+        What it is to the caller, for the message.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    DataError
+        It is something else, such as the name of a file.
+
+    Examples
+    --------
+    >>> checked_task("few.csv")
+    Traceback (most recent call last):
+        ...
+    bequest.errors.DataError: the task must be a Task, not a str: make one with ...
+    """
+    if isinstance(given, Task):
+        return given
+    makers = "Task.from_table(file, target), Task.from_arrays(X, y) or Task.from_images(folder)"
+    raise DataError(f"{what} must be a Task, not a {type(given).__name__}: make one with {makers}.")
