@@ -45,7 +45,8 @@ def scrambled(module: nn.Module, seed: int) -> nn.Module:
         for tensor in module.parameters():
             tensor.copy_(_numbers(tensor))
         for name, buffer in module.named_buffers():
-            _scramble_statistics(name.rpartition(".")[2], buffer)
+            if name in module.state_dict():  # the others are computed, like rotary angles
+                _scramble_buffer(name.rpartition(".")[2], buffer)
     return module.eval()
 
 
@@ -57,13 +58,13 @@ def _numbers(tensor: Tensor) -> Tensor:
     return torch.randn_like(tensor) * (1.5 / tensor[0].numel()) ** 0.5
 
 
-def _scramble_statistics(name: str, buffer: Tensor) -> None:
-    if name == "running_mean":
-        buffer.normal_(std=0.3)
-    elif name == "running_var":
+def _scramble_buffer(name: str, buffer: Tensor) -> None:
+    if name == "running_var":
         buffer.uniform_(0.5, 1.5)
     elif name == "num_batches_tracked":
         buffer.random_(1, 1000)
+    else:
+        buffer.normal_(std=0.3)
 
 
 def token_ids(*shape: int, vocabulary: int, seed: int) -> Tensor:
