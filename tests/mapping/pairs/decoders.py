@@ -81,24 +81,31 @@ class OpaqueGPT(nn.Module):
         return self.n(x) @ self.tables["t"].mT
 
 
-def turned(x: Tensor, heads: int) -> Tensor:
-    """Rotary positions: each half of a head's numbers is one coordinate of its points."""
-    first, second = x.unflatten(-1, (heads, -1)).chunk(2, dim=-1)
+def turned(x: Tensor, heads: int, *, neighbours: bool = False) -> Tensor:
+    """Rotary positions.
+
+    A head's points have their two coordinates in the head's two halves, or in neighbours.
+    """
+    shape = (heads, -1, 2) if neighbours else (heads, 2, -1)
+    axis = -1 if neighbours else -2
+    first, second = x.unflatten(-1, shape).unbind(axis)
     half = first.shape[-1]
     speeds = 10000.0 ** (-torch.arange(half) / half)
     angles = torch.arange(x.shape[1])[:, None, None] * speeds
     cos, sin = angles.cos(), angles.sin()
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(2)
+    points = (first * cos - second * sin, second * cos + first * sin)
+    return torch.stack(points, dim=axis).flatten(2)
 
 
-def grouped(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def grouped(queries: Tensor, keys: Tensor, values: Tensor, *, neighbours: bool = False) -> Tensor:
     """Causal attention where several heads of queries share one head of keys and values."""
-    shared = (turned(keys, KEY_HEADS), values)
+    shared = (turned(keys, KEY_HEADS, neighbours=neighbours), values)
     spread = (
         x.unflatten(-1, (KEY_HEADS, -1)).repeat_interleave(HEADS // KEY_HEADS, dim=2).flatten(2)
         for x in shared
     )
-    return attend(turned(queries, HEADS), *spread, HEADS, causal=True)
+    queries = turned(queries, HEADS, neighbours=neighbours)
+    return attend(queries, *spread, HEADS, causal=True)
 
 
 def _flat(inputs: int, outputs: int) -> nn.Linear:
@@ -107,6 +114,8 @@ def _flat(inputs: int, outputs: int) -> nn.Linear:
 
 class SplitLlamaBlock(nn.Module):
     """w1 gates, w3 goes up, w2 comes down: all three are square here."""
+
+    neighbours = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,9 +127,18 @@ class SplitLlamaBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.attention_norm(x)
-        x = x + self.wo(grouped(self.wq(y), self.wk(y), self.wv(y)))
+        x = x + self.wo(self._grouped(y))
         y = self.ffn_norm(x)
         return x + self.w2(nn.functional.silu(self.w1(y)) * self.w3(y))
+
+    def _grouped(self, y: Tensor) -> Tensor:
+        return grouped(self.wq(y), self.wk(y), self.wv(y), neighbours=self.neighbours)
+
+
+class NeighbourLlamaBlock(SplitLlamaBlock):
+    """The layout of the original Llama, whose checkpoints the library reorders."""
+
+    neighbours = True
 
 
 class FusedLlamaBlock(nn.Module):
@@ -210,6 +228,15 @@ def _split_llama_truth(state: Mapping[str, Tensor]) -> State:
     return moved(state, places)
 
 
+def _neighbour_llama_truth(state: Mapping[str, Tensor]) -> State:
+    result = _split_llama_truth(state)
+    for name, tensor in result.items():
+        if name.endswith((".wq.weight", ".wk.weight")):
+            heads = KEY_HEADS if name.endswith(".wk.weight") else HEADS
+            result[name] = tensor.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
+    return result
+
+
 def _fused_llama_truth(state: Mapping[str, Tensor]) -> State:
     places = dict(LLAMA_ENDS)
     result: State = {}
@@ -272,3 +299,8 @@ def llama_split() -> Pair:
 def llama_fused() -> Pair:
     right = scrambled(PlainLlama(FusedLlamaBlock), 90)
     return Pair(_llama(89), right, _example(91), _fused_llama_truth)
+
+
+def llama_neighbours() -> Pair:
+    right = scrambled(PlainLlama(NeighbourLlamaBlock), 93)
+    return Pair(_llama(92), right, _example(94), _neighbour_llama_truth)

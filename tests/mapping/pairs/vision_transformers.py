@@ -66,10 +66,11 @@ class OpaqueBlock(nn.Module):
 
 
 class LinearPatchViT(nn.Module):
-    """Patches cut by hand, in the order channels, rows, columns, into a linear layer."""
+    """Patches cut by hand into a linear layer, channels first or channels last."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, channels_last: bool = False) -> None:
         super().__init__()
+        self.order = (0, 2, 4, 3, 5, 1) if channels_last else (0, 2, 4, 1, 3, 5)
         self.tables = nn.ParameterDict(
             {"a": torch.randn(TOKENS, WIDTH), "b": torch.randn(1, 1, WIDTH)}
         )
@@ -80,7 +81,7 @@ class LinearPatchViT(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         batch, side = len(images), images.shape[-1] // PATCH
-        cut = images.reshape(batch, 3, side, PATCH, side, PATCH).permute(0, 2, 4, 1, 3, 5)
+        cut = images.reshape(batch, 3, side, PATCH, side, PATCH).permute(self.order)
         tokens = self.c(cut.reshape(batch, side * side, -1))
         start = self.tables["b"].expand(batch, 1, WIDTH)
         x = torch.cat([start, tokens], dim=1) + self.tables["a"]
@@ -157,3 +158,12 @@ def vit_fused() -> Pair:
 def vit_linear_patches() -> Pair:
     right = scrambled(LinearPatchViT(), seed=64)
     return Pair(_left(seed=63), right, (numbers(2, 3, 32, 32, seed=65),), _linear_patch_truth)
+
+
+def vit_channels_last() -> Pair:
+    def truth(state: Mapping[str, Tensor]) -> State:
+        kernel = state["vit.embeddings.patch_embeddings.projection.weight"]
+        return _linear_patch_truth(state) | {"c.weight": kernel.permute(0, 2, 3, 1).flatten(1)}
+
+    right = scrambled(LinearPatchViT(channels_last=True), seed=67)
+    return Pair(_left(seed=66), right, (numbers(2, 3, 32, 32, seed=68),), truth)
