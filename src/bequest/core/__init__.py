@@ -1,7 +1,16 @@
 """The nouns: task, model, method, metric, outcome. Knows no framework."""
 
 from bequest.core.card import Card
-from bequest.core.inputs import Inputs, InputSpec, Modality, Table, as_inputs, fingerprint, spec_of
+from bequest.core.inputs import (
+    Inputs,
+    InputSpec,
+    Modality,
+    Table,
+    Texts,
+    as_inputs,
+    fingerprint,
+    spec_of,
+)
 from bequest.core.method import TransferMethod
 from bequest.core.metric import METRICS, Metric, metric_named
 from bequest.core.model import Model
@@ -34,6 +43,7 @@ __all__ = [
     "Table",
     "Task",
     "TestResult",
+    "Texts",
     "TransferMethod",
     "Verdict",
     "as_inputs",

@@ -13,17 +13,28 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core.table import ColumnKind, Table, frame_columns
+from bequest.core.table import ColumnKind, Table, frame_columns, plain_array
+from bequest.core.texts import Texts
+from bequest.core.wording import counted
 from bequest.errors import DataError, NotApplicable
 
-__all__ = ["InputSpec", "Inputs", "Modality", "Table", "as_inputs", "fingerprint", "spec_of"]
+__all__ = [
+    "InputSpec",
+    "Inputs",
+    "Modality",
+    "Table",
+    "Texts",
+    "as_inputs",
+    "fingerprint",
+    "spec_of",
+]
 
-Modality = Literal["vector", "table", "image"]
+Modality = Literal["vector", "table", "image", "text"]
 
 
 @runtime_checkable
 class Inputs(Protocol):
-    """Samples that can be counted and taken by row: an array, a `Table`, a folder of images."""
+    """Samples that can be counted and taken by row: an array, a `Table`, images, `Texts`."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, rows: Any, /) -> Any: ...
@@ -36,7 +47,7 @@ class InputSpec:
 
     Parameters
     ----------
-    modality : {"vector", "table", "image"}
+    modality : {"vector", "table", "image", "text"}
     shape : tuple of int or None
         Shape of one sample without N: ``(D,)`` or ``(C, H, W)``; None means any, or not known.
     columns : tuple of str
@@ -76,7 +87,7 @@ class InputSpec:
         absent = [name for name in self.columns if name not in offered.columns]
         if absent:
             return NotApplicable(
-                f"the source reads {len(self.columns)} columns, "
+                f"the source reads {counted(len(self.columns), 'column')}, "
                 f"{len(absent)} of them not in the task: {', '.join(absent[:5])}"
                 f"{', ...' if len(absent) > 5 else '.'}"
             )
@@ -93,6 +104,8 @@ def spec_of(inputs: Inputs) -> InputSpec:
     """Describe samples: their modality, and the shape or the columns of one of them."""
     if isinstance(inputs, Table):
         return InputSpec("table", None, inputs.names, tuple(inputs.kinds.values()))
+    if isinstance(inputs, Texts):
+        return InputSpec("text")
     shape = tuple(getattr(inputs, "shape", ()))[1:]
     return InputSpec("image" if len(shape) == 3 else "vector", shape)
 
@@ -102,26 +115,37 @@ def as_inputs(samples: Any) -> Inputs:
 
     Parameters
     ----------
-    samples : array, tensor, sparse matrix, Table, mapping of columns, DataFrame of any kind
-        Arrays have shape (N, D) or (N, C, H, W).
+    samples : array, tensor, sparse matrix, Table, mapping of columns, DataFrame, list of str
+        Arrays have shape (N, D) or (N, C, H, W); a list, an array or a DataFrame's column of
+        strings are N texts.
 
     Returns
     -------
     Inputs
-        A float32 array, a `Table`, or `samples` itself where it is lazily read already.
+        A float32 array, a `Table`, `Texts`, or `samples` itself where it is lazily read already.
 
     Raises
     ------
     DataError
         The samples are of no known kind, or an array is not of 2 or 4 dimensions.
+
+    Examples
+    --------
+    >>> as_inputs([[1, 2]]).dtype, as_inputs(["good", "bad"])
+    (dtype('float32'), Texts(2 texts))
     """
-    if isinstance(samples, Table):
+    if isinstance(samples, Table | Texts):
         return samples
+    if _are_texts(samples):
+        return Texts(samples)
     if hasattr(samples, "read_rows"):
         lazily: Inputs = samples
         return lazily
     if isinstance(samples, Mapping):
         return Table(samples)
+    if _is_column(samples):
+        column = plain_array(samples)
+        return as_inputs(column if column.dtype.kind != "O" else column.tolist())
     if hasattr(samples, "__dataframe__") or hasattr(samples, "__arrow_c_stream__"):
         return Table(frame_columns(samples))
     if hasattr(samples, "collect_schema"):
@@ -135,6 +159,29 @@ def as_inputs(samples: Any) -> Inputs:
     if array.ndim not in (2, 4):
         raise DataError(f"inputs must have shape (N, D) or (N, C, H, W), these have {array.shape}.")
     return array
+
+
+def _are_texts(samples: Any) -> bool:
+    """Whether these are N texts: a string among them suffices, the others are then looked at."""
+    if isinstance(samples, str | bytes):
+        raise DataError(f"one {type(samples).__name__} is no list of texts: put it into a list.")
+    if isinstance(samples, np.ndarray):
+        one_row = samples.ndim == 1
+        return one_row and (
+            samples.dtype.kind == "U" or (samples.dtype.kind == "O" and _any(samples))
+        )
+    return isinstance(samples, list | tuple) and _any(samples)
+
+
+def _any(samples: Any) -> bool:
+    return any(isinstance(sample, str) for sample in samples)
+
+
+def _is_column(samples: Any) -> bool:
+    """Whether it is one column of a DataFrame, not a frame."""
+    arrow = hasattr(samples, "__arrow_c_stream__") or hasattr(samples, "__arrow_c_array__")
+    frame = any(hasattr(samples, name) for name in ("__dataframe__", "columns", "schema"))
+    return arrow and not frame
 
 
 def _float_array(samples: Any) -> NDArray[np.float32]:

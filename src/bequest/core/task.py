@@ -29,6 +29,7 @@ LOADERS: Registry[Any] = Registry(
         "table": "bequest.data.tables:task_from_table",
         "arrays": "bequest.data.arrays:task_from_arrays",
         "images": "bequest.data.images:task_from_images",
+        "text": "bequest.data.texts:task_from_text",
     },
     group="bequest.loaders",
 )
@@ -39,7 +40,7 @@ LOADERS: Registry[Any] = Registry(
 class Task:
     """Data with labels, what to predict from it, and the metric that judges it.
 
-    Made by `from_table`, `from_arrays` or `from_images`; knows no model.
+    Made by `from_table`, `from_arrays`, `from_images` or `from_text`; knows no model.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ class Task:
 
     @property
     def modality(self) -> str:
-        """vector, table or image."""
+        """vector, table, image or text."""
         return self.spec.modality
 
     @property
@@ -148,7 +149,7 @@ class Task:
         Parameters
         ----------
         source : path, DataFrame of any kind, Arrow table, mapping of columns
-            A file ends in .csv, .tsv, .parquet, .feather or .arrow.
+            A file ends in .csv, .tsv, .jsonl, .parquet, .feather or .arrow.
         target : str
             The column to predict. Rows without a label are refused.
         kind : {"classification", "regression"}, optional
@@ -259,6 +260,64 @@ class Task:
         """
         task: Task = LOADERS["images"](
             folder, size=size, channels=channels, metric=metric, test=test, name=name
+        )
+        return task
+
+    @classmethod
+    def from_text(
+        cls,
+        texts: Any,
+        labels: Any = None,
+        *,
+        text: str = "text",
+        target: str = "label",
+        kind: Kind | None = None,
+        metric: str | None = None,
+        groups: Any = None,
+        test: Any = None,
+        name: str | None = None,
+    ) -> Task:
+        """Wrap a list of texts and their labels, or read both from a table.
+
+        Parameters
+        ----------
+        texts : sequence of str, or path, DataFrame of any kind, mapping of columns
+            N texts with `labels` beside them, or a table that has both. A file ends in .csv,
+            .tsv, .jsonl, .parquet, .feather or .arrow.
+        labels : array, shape (N,), optional
+            Labels of any type, or values; left out for a table.
+        text, target : str
+            For a table: the columns of the texts and of the labels.
+        kind, metric
+            As in `from_table`.
+        groups : array of shape (N,), or str for a table, optional
+            Rows with one value are never split; a table's column is named.
+        test : pair of texts and labels, or table like `texts`, optional
+            Held-out rows.
+        name : str, optional
+            The file's stem where left out.
+
+        Raises
+        ------
+        DataError
+            The lengths differ, a text or a label is missing, a text is no string, a column or the
+            file is missing, or there is one class only.
+
+        Examples
+        --------
+        >>> Task.from_text(["good", "awful", "fine", "bad"], ["+", "-", "+", "-"], name="reviews")
+        Task('reviews', 4 text rows, 2 classes, accuracy)
+        """
+        task: Task = LOADERS["text"](
+            texts,
+            labels,
+            text=text,
+            target=target,
+            kind=kind,
+            metric=metric,
+            groups=groups,
+            test=test,
+            name=name,
         )
         return task
 

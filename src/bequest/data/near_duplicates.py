@@ -7,6 +7,8 @@ Two rows are near duplicates where their fingerprints are equal:
 - vectors and tables: every number agrees when rounded to 8 binary digits (steps of 0.4 to 0.8 %
   of the number itself), every text but for case and blanks around it, every date to the day;
   tables also have the same columns, in any order;
+- texts: the same words and numbers in the same order, whatever their case, the punctuation and the
+  blanks between them; texts without a letter or digit: the same characters;
 - images: the grey image's means over 8 × 8 blocks agree in 7 levels between its own darkest and
   brightest block, so that size, brightness and contrast do not matter.
 
@@ -21,12 +23,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core.inputs import Inputs, Table
+from bequest.core.inputs import Inputs, Table, Texts
 from bequest.core.task import Task
 from bequest.errors import DataError
 
@@ -37,6 +40,7 @@ BLOCKS = 8  # per side of an image
 LEVELS = (
     6.1  # steps between darkest and brightest block; not 6: grey levels of 1/16 would lie on cuts
 )
+WORDS = re.compile(r"[^\W_]+")  # runs of letters and digits of any script
 CHUNK = 1024  # images in memory at a time
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 
@@ -65,6 +69,8 @@ def row_fingerprints(task: Task) -> Fingerprints:
     inputs = task.inputs
     if isinstance(inputs, Table):
         return _table(inputs)
+    if isinstance(inputs, Texts):
+        return np.array([_words_code(text) for text in inputs], dtype=np.uint64)
     if task.spec.modality == "image":
         parts = [_images(inputs[i : i + CHUNK]) for i in range(0, len(inputs), CHUNK)]
         return np.concatenate(parts)
@@ -151,6 +157,10 @@ def _text_code(text: str | None) -> int:
         return 0
     plain = text.strip().casefold().encode()
     return int.from_bytes(hashlib.blake2b(plain, digest_size=8).digest(), "little")
+
+
+def _words_code(text: str) -> int:
+    return _text_code(" ".join(WORDS.findall(text.casefold())) or text)
 
 
 def _images(images: Inputs) -> Fingerprints:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import io
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.json
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from bequest.core.metric import Kind, metric_named
 from bequest.core.table import ColumnKind, Table, frame_columns, plain_array
@@ -20,9 +23,9 @@ from bequest.data.csv_files import read_csv
 from bequest.data.labels import encode_known, read_labels
 from bequest.errors import DataError
 
-__all__ = ["SUFFIXES", "read_table", "task_from_table"]
+__all__ = ["SUFFIXES", "read_columns", "read_table", "task_from_table"]
 
-SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".arrow")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".feather", ".arrow")
 Columns = dict[str, Any]
 Loose = Callable[[str], bool]
 
@@ -37,8 +40,8 @@ def read_table(
     Parameters
     ----------
     source : path, DataFrame of any kind, Arrow table, mapping of columns, Table
-        A file ends in .csv, .tsv, .parquet, .feather or .arrow. A column without a name that only
-        counts the rows is left out.
+        A file ends in .csv, .tsv, .jsonl, .parquet, .feather or .arrow. A column without a name
+        that only counts the rows is left out.
     kinds : mapping of str to {"number", "category", "date"}, optional
         The kinds that a model was trained on: columns of these names are read as such. Told from
         the values where left out.
@@ -65,6 +68,40 @@ def read_table(
         source, known, lambda name: name in drop or (name not in known and bool(known))
     )
     return Table({n: values for n, values in columns.items() if n not in drop}).cast(known)
+
+
+def read_columns(
+    source: Any, names: Sequence[str], *, as_text: Collection[str] = ()
+) -> list[NDArray[Any]]:
+    """These columns of a table, in this order, as arrays of shape (N,).
+
+    Parameters
+    ----------
+    source
+        As in `read_table`.
+    names : sequence of str
+    as_text : names
+        Columns that hold text even where it looks like numbers.
+
+    Raises
+    ------
+    DataError
+        As `read_table`; or a column is missing or named twice.
+
+    Examples
+    --------
+    >>> [ages] = read_columns({"age": [61, 48], "ward": ["a", "b"]}, ["age"])
+    >>> ages.tolist()
+    [61, 48]
+    """
+    if len(set(names)) < len(names):
+        raise DataError(f"one column is named twice: {', '.join(names)}.")
+    kinds: dict[str, ColumnKind] = dict.fromkeys(as_text, "category")
+    columns = _columns(source, kinds, lambda name: name not in names)
+    for name in names:
+        if name not in columns:
+            raise DataError(_no_column(name, columns))
+    return [plain_array(columns[name]) for name in names]
 
 
 def task_from_table(
@@ -203,6 +240,8 @@ def _arrow_file(path: Path, suffix: str) -> pa.Table:
     if suffix == ".parquet":
         with pyarrow.parquet.ParquetFile(path, memory_map=False) as file:
             return file.read()
+    if suffix == ".jsonl":
+        return pyarrow.json.read_json(io.BytesIO(path.read_bytes()))
     data = pa.py_buffer(path.read_bytes())
     try:
         return pa.ipc.open_file(data).read_all()

@@ -12,8 +12,9 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Inputs, Table, as_inputs
+from bequest.core import Inputs, Table, Texts, as_inputs
 from bequest.errors import DataError, ModelError
+from bequest.frameworks.text_encoder import TextEncoder
 
 __all__ = [
     "Encoder",
@@ -33,8 +34,8 @@ DAY = 86_400e6  # microseconds
 class Encoder(Protocol):
     """What a model needs of its encoder."""
 
-    def encode(self, inputs: Inputs) -> Array:
-        """Float32 numbers, shape (N, ...)."""
+    def encode(self, inputs: Inputs) -> Any:
+        """Numbers, shape (N, ...): float32, tokens of texts int64, counts of words sparse."""
 
     def to_config(self) -> dict[str, Any]:
         """Plain values from which `encoder_from_config` makes it again."""
@@ -161,8 +162,10 @@ class TableEncoder:
         return {"encoder": "table", "numbers": numbers, "categories": categories}
 
 
-def fit_encoder(inputs: Inputs) -> Scaler | TableEncoder:
+def fit_encoder(inputs: Inputs) -> Scaler | TableEncoder | TextEncoder:
     """The encoder that suits these training rows."""
+    if isinstance(inputs, Texts):
+        return TextEncoder.fit(inputs)
     return TableEncoder.fit(inputs) if isinstance(inputs, Table) else Scaler.fit(inputs)
 
 
@@ -179,6 +182,8 @@ def encoder_from_config(config: Mapping[str, Any] | None) -> Encoder | None:
     try:
         if config["encoder"] == "scaler":
             return Scaler(tuple(map(float, config["mean"])), tuple(map(float, config["scale"])))
+        if config["encoder"] == "text":
+            return TextEncoder.from_config(config)
         if config["encoder"] == "table":
             numbers = {
                 str(name): (float(mean), float(scale), bool(marked))

@@ -13,6 +13,7 @@ from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from scipy.special import expit, softmax
 from sklearn.base import is_classifier, is_regressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -116,6 +117,8 @@ class SklearnModel(Model):
             raise DataError("there are no rows to predict.")
         if self.encoder is not None:
             encoded = self.encoder.encode(as_inputs(X))
+            if issparse(encoded):
+                return encoded
             return encoded.reshape(len(encoded), -1)
         plain = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"
         return estimator_inputs(self.estimator, X if plain else as_inputs(X))

@@ -14,7 +14,7 @@ from scipy.special import expit
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from bequest.core import Label, Table
+from bequest.core import Label, Table, Texts
 from bequest.errors import DataError, ModelError
 from bequest.optional import need
 
@@ -54,6 +54,8 @@ def labels_of(estimator: Any) -> tuple[Label, ...]:
 def estimator_inputs(estimator: Any, inputs: Any) -> Any:
     """An array (N, D), or a DataFrame where the estimator was fitted on one, or for a table."""
     names = getattr(estimator, "feature_names_in_", None)
+    if isinstance(inputs, Texts):
+        return inputs.tolist()
     if isinstance(inputs, Table):
         return _frame(inputs, inputs.names if names is None else list(names))
     array = np.asarray(inputs).reshape(len(inputs), -1)

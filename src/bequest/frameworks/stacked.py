@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bequest.core import Card, InputSpec, Model, as_inputs
 from bequest.frameworks.encoders import Encoder, TableEncoder, encoder_from_config
 from bequest.frameworks.folder import load, spec_from_config, spec_to_config, write_folder
+from bequest.frameworks.text_encoder import TextEncoder
 
 __all__ = ["Stacked", "View", "load_stacked", "log_probabilities", "view_of"]
 
@@ -176,10 +177,12 @@ def log_probabilities(probabilities: Array) -> Array:
     return np.asarray(np.log(np.clip(probabilities, FLOOR, 1.0)))
 
 
-def _plain(encoder: Encoder, encoded: Array) -> Array:
+def _plain(encoder: Encoder, encoded: Any) -> Array:
     """Encoded inputs as a linear model reads them: images flat, codes as one column per level."""
+    if isinstance(encoder, TextEncoder):
+        return np.asarray(encoded.toarray())
     if not isinstance(encoder, TableEncoder):
-        return encoded.reshape(len(encoded), -1)
+        return np.asarray(encoded).reshape(len(encoded), -1)
     codes = encoded[:, encoder.n_numbers :].astype(np.int64)
     levels = [np.eye(n)[codes[:, place]] for place, n in enumerate(encoder.cardinalities)]
     return np.concatenate([encoded[:, : encoder.n_numbers], *levels], axis=1)

@@ -83,7 +83,7 @@ class TorchModel(Model):
         """The samples as the module takes them, float32, shape (N, ...)."""
         inputs = as_inputs(X)
         if self.encoder is not None:
-            return self.encoder.encode(inputs)
+            return np.asarray(self.encoder.encode(inputs))
         return plain_rows(inputs)
 
     def output(self, X: Any) -> Array:

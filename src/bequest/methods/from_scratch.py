@@ -17,10 +17,11 @@ from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import TableEncoder, fit_encoder
 from bequest.frameworks.networks import build
 from bequest.frameworks.sklearn_model import SklearnModel
+from bequest.frameworks.text_encoder import TextEncoder
 from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.made import check_setting, made
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
-from bequest.training.estimators import boosting_estimator, linear_estimator
+from bequest.training.estimators import boosting_estimator, linear_estimator, text_estimator
 from bequest.training.fit import steps_for, target_scale
 
 __all__ = ["FromScratch"]
@@ -37,7 +38,8 @@ class FromScratch(TransferMethod):
     Parameters
     ----------
     net : {"auto", "linear", "boosting", "mlp", "resnet"}
-        auto: a residual network for images, boosting for tables, a perceptron for vectors.
+        auto: a residual network for images, boosting for tables, a perceptron for vectors, a
+        linear model of words and runs of characters for texts.
     lr : float
         Peak step size of a network.
     steps : int or None
@@ -48,7 +50,7 @@ class FromScratch(TransferMethod):
     augment : {"none", "shift", "flip"}
         For images.
     strength : float
-        Inverse of the linear model's regularisation.
+        Inverse of the linear model's regularisation, scikit-learn's C; for texts a hundredth of it.
     leaf : int
         Least rows in a leaf of boosting.
 
@@ -91,10 +93,10 @@ class FromScratch(TransferMethod):
         """A residual network needs images, boosting needs columns; a source is not looked at."""
         if self._net(task) == "resnet" and task.modality != "image":
             return NotApplicable(f"a residual network needs images, not {task.modality} inputs.")
-        if self._net(task) == "boosting" and task.modality == "image":
-            return NotApplicable("boosting needs columns, not images.")
-        if self._net(task) == "mlp" and task.modality == "image":
-            return NotApplicable("a perceptron needs vectors or a table, not images.")
+        if self._net(task) == "boosting" and task.modality in ("image", "text"):
+            return NotApplicable(f"boosting needs columns, not {task.modality} inputs.")
+        if self._net(task) == "mlp" and task.modality in ("image", "text"):
+            return NotApplicable(f"a perceptron needs vectors or a table, not {task.modality}s.")
         if self.augment != "none" and task.modality != "image":
             return NotApplicable(f"{self.augment} is for images, not {task.modality} inputs.")
         return None
@@ -115,7 +117,12 @@ class FromScratch(TransferMethod):
     def _net(self, task: Task) -> Net:
         if self.net != "auto":
             return self.net
-        choice: dict[str, Net] = {"image": "resnet", "table": "boosting", "vector": "mlp"}
+        choice: dict[str, Net] = {
+            "image": "resnet",
+            "table": "boosting",
+            "text": "linear",
+            "vector": "mlp",
+        }
         return choice[task.modality]
 
     def _network(self, net: Net, task: Task, rng: np.random.Generator) -> TorchModel:
@@ -156,6 +163,8 @@ class FromScratch(TransferMethod):
         return {"numbers": len(encoder.mean), "outputs": outputs, "widths": widths}
 
     def _estimator(self, net: Net, task: Task, rng: np.random.Generator) -> SklearnModel:
+        if task.modality == "text":
+            return self._linear_text(task)
         encoder = fit_encoder(task.inputs)
         encoded = encoder.encode(task.inputs).reshape(len(task), -1)
         codes = len(encoder.cardinalities) if isinstance(encoder, TableEncoder) else 0
@@ -165,6 +174,14 @@ class FromScratch(TransferMethod):
         else:
             estimator = linear_estimator(task, self.strength, codes)
         estimator.fit(encoded, task.labels)
+        return SklearnModel(
+            estimator, spec=task.spec, classes=task.classes, card=Card(), encoder=encoder
+        )
+
+    def _linear_text(self, task: Task) -> SklearnModel:
+        encoder = TextEncoder.fit(task.inputs)
+        estimator = text_estimator(task, self.strength)
+        estimator.fit(encoder.encode(task.inputs), task.labels)
         return SklearnModel(
             estimator, spec=task.spec, classes=task.classes, card=Card(), encoder=encoder
         )
@@ -180,7 +197,7 @@ class FromScratch(TransferMethod):
             grid = product(rates, ("shift", "none"), (32, 64))
             nets = [cls(net="resnet", lr=lr, augment=a, width=w) for lr, a, w in grid]
             families.insert(0, nets)
-        else:
+        elif task.modality != "text":
             if math.prod(task.spec.shape or ()) <= TREE_COLUMNS:
                 families.insert(0, [cls(net="boosting", leaf=leaf) for leaf in (5, 10, 20, 2)])
             grid_mlp = product(rates, (32, 8))

@@ -11,9 +11,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Inputs, Model, Table
+from bequest.core import Inputs, Model, Table, Texts
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import Scaler, TableEncoder
+from bequest.frameworks.text_encoder import TextEncoder
 from bequest.selection.arrays import centre, check_features, check_probabilities
 from bequest.selection.score import Needs
 from bequest.selection.scores.nleep import ROWS_PER_CLUSTER, cluster_probabilities
@@ -72,9 +73,14 @@ def view_of(source: Model, inputs: Inputs) -> View:
 
 
 def raw_inputs(inputs: Inputs) -> Array:
-    """The inputs as numbers, shape (N, P), standardised; categories as zeros and ones."""
+    """The inputs as numbers, shape (N, P), standardised; categories as zeros and ones.
+
+    Of texts: what from scratch reads, counts of words and of runs of characters.
+    """
     if isinstance(inputs, Table):
         return _one_hot(inputs)
+    if isinstance(inputs, Texts):
+        return np.asarray(TextEncoder.fit(inputs).encode(inputs).toarray())
     array = np.asarray(inputs, dtype=np.float32)
     if array.ndim == 4:
         array = _smaller(array)
