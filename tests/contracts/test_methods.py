@@ -10,6 +10,7 @@ from bequest.core import Model, Task
 from bequest.methods import METHODS
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.from_scratch import FromScratch
+from bequest.methods.lora import LoRA
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
 from bequest.methods.stack import Stack
@@ -91,6 +92,20 @@ SAMPLES = {
         ),
         MethodCase(
             FineTune(steps=3), network(table("regression"), "mlp"), table("regression"), STRANGER
+        ),
+    ],
+    "lora": [
+        MethodCase(
+            LoRA(rank=2, steps=3, augment="shift"),
+            network(images("xyz"), "resnet"),
+            images(),
+            STRANGER,
+        ),
+        MethodCase(
+            LoRA(steps=3, targets=["body.0"]),
+            network(table("regression"), "mlp"),
+            table("regression"),
+            STRANGER,
         ),
     ],
 }

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bequest as bq
 from bequest.data.labels import encode_known, read_labels
 from bequest.errors import DataError
 
@@ -69,12 +70,12 @@ def test_the_kind_can_be_said():
         ([1, 1, 1], None, "all 3 labels are 1: a task needs at least two classes"),
         ([2.5, 2.5], None, "all 2 values are 2.5: there is nothing to predict"),
         ([1.0, np.nan, np.nan], None, r"2 of 3 labels are missing \(rows 1, 2, counted from 0\)"),
-        (["a", None], None, r"1 of 2 label is missing \(row 1, counted from 0\)"),
-        (["a", pd.NA, "b"], None, "1 of 3 label is missing"),
-        (pd.Series(["a", None, "b"]), None, "1 of 3 label is missing"),
-        (torch.tensor([1.0, float("nan")]), None, "1 of 2 label is missing"),
-        ([1.0, -np.inf, 2.5], None, "1 of 3 label is infinite"),
-        ([1, None, float("inf")], None, "1 of 3 label is missing"),
+        (["a", None], None, r"1 of 2 labels is missing \(row 1, counted from 0\)"),
+        (["a", pd.NA, "b"], None, "1 of 3 labels is missing"),
+        (pd.Series(["a", None, "b"]), None, "1 of 3 labels is missing"),
+        (torch.tensor([1.0, float("nan")]), None, "1 of 2 labels is missing"),
+        ([1.0, -np.inf, 2.5], None, "1 of 3 labels is infinite"),
+        ([1, None, float("inf")], None, "1 of 3 labels is missing"),
         ([1, "a"], None, "mix types or are of none that is known: int, str"),
         ([{}, {}], None, "mix types or are of none that is known: dict"),
         (np.array([1j, 2j]), None, "complex128"),
@@ -133,3 +134,20 @@ def test_encoding_and_decoding_gives_the_labels_back(labels):
     assert list(encoded.classes) == sorted(set(labels))
     again = encode_known(labels, "classification", encoded.classes)
     assert again.tolist() == encoded.targets.tolist()
+
+
+@pytest.mark.parametrize("value", [1e307, -1e200, 1e38])
+def test_values_whose_squares_are_infinite_are_refused_with_the_way_out(value):
+    with pytest.raises(DataError, match=r"labels reach 1e\+\d+ \(row 1, counted.*logarithm"):
+        read_labels([0.5, value, 2.0], kind="regression")
+    with pytest.raises(DataError, match="labels reach"):
+        encode_known([0.5, value], "regression", ())
+
+
+@pytest.mark.parametrize("net", ["linear", "boosting", "mlp"])
+def test_values_up_to_the_limit_can_be_learned(net):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = 1e36 * (X[:, 0] + 3)
+    model = bq.train(bq.Task.from_arrays(X, y), net=net)
+    assert np.corrcoef(model.predict(X), y)[0, 1] > 0.9

@@ -78,7 +78,7 @@ def test_folds_of_values_take_one_of_every_k_neighbours(values, k, rng):
 def test_folds_never_split_a_group(task, k, rng):
     n_groups = len(set(task.groups.tolist()))
     if n_groups < k:
-        with pytest.raises(DataError, match=f"{n_groups} groups cannot make {k} folds"):
+        with pytest.raises(DataError, match=f"^{n_groups} groups? cannot make {k} folds"):
             folds(task, k, rng=rng)
         return
     [pairs] = folds(task, k, rng=rng)
@@ -184,7 +184,7 @@ def test_a_fraction_that_is_none_is_refused(fraction):
 
 
 def test_holding_out_of_one_group_is_refused():
-    with pytest.raises(DataError, match="50% of 1 groups leaves one part empty"):
+    with pytest.raises(DataError, match="50% of 1 group leaves one part empty"):
         holdout(task_of([0, 1, 0, 1], [7, 7, 7, 7]), 0.5, rng=np.random.default_rng(0))
 
 
@@ -193,7 +193,7 @@ def test_holding_out_of_one_group_is_refused():
 def test_drawing_per_class_draws_that_many_of_each_and_gives_the_rest(task, n, rng):
     counts = np.bincount(task.targets)
     if counts.min() < n:
-        with pytest.raises(DataError, match=f"has {counts.min()} rows; {n} per class"):
+        with pytest.raises(DataError, match=f"has {counts.min()} rows?; {n} per class"):
             per_class(task, n, rng=rng)
         return
     drawn, rest = per_class(task, n, rng=rng)

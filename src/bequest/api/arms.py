@@ -86,7 +86,8 @@ def _methods(methods: Methods) -> list[type[TransferMethod] | TransferMethod]:
         if methods != "auto":
             METHODS[methods]  # a name that nothing has is told as such
             raise DataError(f"methods is 'auto' or a list: give [{methods!r}].")
-        return [METHODS[name] for name in METHODS if name != FromScratch.name]
+        known = [METHODS[name] for name in METHODS if name != FromScratch.name]
+        return [method for method in known if method.automatic]
     if not isinstance(methods, list | tuple):
         raise DataError(
             f"methods is 'auto' or a list of names and methods, not a {type(methods).__name__}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from bequest.errors import DataError
 
 __all__ = ["is_model", "is_result", "new_file", "new_folder"]
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 RESULT = frozenset({"model", "outcome.json", "report.html"})  # what `transfer` leaves
 
 
@@ -45,7 +47,7 @@ def new_folder(out: Path, *, ours: Callable[[Path], bool]) -> Iterator[Path]:
     """
     place = _checked(out)
     _refuse_foreign(out, place, ours)
-    with _parents(place):
+    with _named(out, place), _parents(place):
         work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
         try:
             filled = work / "new"
@@ -70,7 +72,7 @@ def new_file(out: Path) -> Iterator[Path]:
     place = _checked(out)
     if place.is_dir():
         raise DataError(f"{out} is a folder: name a file in it.")
-    with _parents(place):
+    with _named(out, place), _parents(place):
         handle, name = tempfile.mkstemp(prefix=f".{place.name}-", dir=place.parent)
         os.close(handle)
         work = Path(name)
@@ -92,6 +94,31 @@ def _checked(out: Path) -> Path:
     if place == Path.cwd() or not place.name:
         raise DataError(f"{out} is the folder that you stand in, or the root: give --out a name.")
     return place
+
+
+@contextmanager
+def _named(out: Path, place: Path) -> Iterator[None]:
+    """Say `out` where the system names no place, or the hidden one that we write beside it."""
+    try:
+        yield
+    except OSError as error:
+        what = error.strerror
+        if error.filename is None:
+            if error.errno not in FULL:
+                raise
+        elif not _ours(Path(os.fsdecode(error.filename)), place):
+            raise
+        elif Path(os.fsdecode(error.filename)) in place.parents:
+            what = f"{os.fsdecode(error.filename)}: {what}"
+        raise DataError(f"{out} cannot be written: {what}.") from error
+
+
+def _ours(said: Path, place: Path) -> bool:
+    """Whether that is where the output is made, or would stand."""
+    if said == place or said in place.parents:
+        return True
+    hidden = [p for p in (said, *said.parents) if p.parent == place.parent]
+    return bool(hidden) and hidden[0].name.startswith(f".{place.name}-")
 
 
 @contextmanager

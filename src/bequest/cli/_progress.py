@@ -10,12 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bequest.cli._say import tidy
+
 __all__ = ["progress"]
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[str, float], None]]:
-    """Show how far the work is; the callable takes what is being done, and a share from 0 to 1.
+def progress(what: str) -> Iterator[Callable[[str, float | None], None]]:
+    """Show how far the work is; the callable takes what is being done, and a share from 0 to 1
+    (None where nobody knows).
 
     Until it is called the first time, the bar only shows that something is going on.
     """
@@ -24,9 +27,10 @@ def progress(what: str) -> Iterator[Callable[[str, float], None]]:
     with Progress(
         *columns, console=console, transient=True, disable=not sys.stderr.isatty()
     ) as bar:
-        shown = bar.add_task(escape(what), total=None)
+        shown = bar.add_task(escape(tidy(what)), total=None)
 
-        def tell(what: str, share: float) -> None:
-            bar.update(shown, description=escape(what), total=1.0, completed=share)
+        def tell(what: str, share: float | None) -> None:
+            total = None if share is None else 1.0
+            bar.update(shown, description=escape(tidy(what)), total=total, completed=share or 0.0)
 
         yield tell

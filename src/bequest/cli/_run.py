@@ -67,8 +67,10 @@ def run(tokens: Sequence[str]) -> int:
         # `bequest list | head`: whoever read has seen enough; the rest goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (BequestError, OSError) as error:
+    except BequestError as error:
         return _failed(str(error), debug)
+    except OSError as error:
+        return _failed(_of_disk(error), debug)
     except Exception as error:  # the last door before a person: no traceback passes it
         return _failed(f"unexpected {type(error).__name__}: {error} (a bug? see --debug)", debug)
     return 0
@@ -79,6 +81,15 @@ def _failed(line: str, debug: bool) -> int:
         traceback.print_exc()
     note(line)
     return 1
+
+
+def _of_disk(error: OSError) -> str:
+    """The fault and its place, without the number that only the system knows."""
+    if error.strerror is None:
+        return f"the system failed: {error or type(error).__name__}."
+    places = " and ".join(str(place) for place in (error.filename, error.filename2) if place)
+    what = error.strerror[:1].lower() + error.strerror[1:]
+    return f"{places}: {what}." if places else f"the system failed, it did not say where: {what}."
 
 
 def _unknown(name: str) -> str:

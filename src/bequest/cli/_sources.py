@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, final
 
 from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
+from bequest.api.verbs import models_of
 from bequest.cli._places import is_model
 from bequest.cli._say import note
 from bequest.core import Model
+from bequest.errors import ModelError
 
-__all__ = ["SourceOptions", "model_folder", "read_sources"]
+__all__ = ["SourceOptions", "check_sources", "model_folder", "read_sources"]
 
 
 @final
@@ -29,22 +31,29 @@ class SourceOptions:
     """A hub, every model of which is a source."""
 
 
-def read_sources(options: SourceOptions) -> list[Model] | bq.Hub:
-    """Load the sources, or name the hub that holds them."""
+def check_sources(options: SourceOptions) -> None:
+    """Raise, before anything is read, where no source is named or one is not there."""
     if not options.source and options.hub is None:
         raise CycloptsError(msg="No source: give --source FOLDER or --hub FOLDER.")
+    for folder in options.source:
+        if not folder.expanduser().exists():
+            raise ModelError(f"there is no model folder {folder}.")
+    if options.hub is not None:
+        bq.Hub(options.hub).check()
+
+
+def read_sources(options: SourceOptions) -> list[Model] | bq.Hub:
+    """Load the sources, or name the hub that holds them."""
     models = [bq.load(model_folder(folder)) for folder in options.source]
     if options.hub is None:
         return models
     hub = bq.Hub(options.hub)
     if not models:
         return hub
-    for reference, model in hub.models():
-        if isinstance(model, Model):
-            models.append(model.with_card(replace(model.card, name=reference)))
-        else:
-            note(f"{reference} of the hub is left out: {model.reason}")
-    return models
+    published, unread = models_of(hub)
+    for remark in unread:
+        note(remark)
+    return [*models, *published]
 
 
 def model_folder(folder: Path) -> Path:

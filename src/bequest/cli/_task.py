@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from cyclopts import CycloptsError, Parameter
 from numpy.lib.npyio import NpzFile
 
 import bequest as bq
+from bequest.core import METRICS
 from bequest.errors import DataError
 
 __all__ = ["DATA", "TaskOptions", "read_arrays", "read_task"]
@@ -59,6 +61,13 @@ class TaskOptions:
 
 def read_task(data: Path, options: TaskOptions) -> bq.Task:
     """Read the target."""
+    if options.metric is not None and options.metric not in METRICS:
+        known = tuple(METRICS)
+        close = difflib.get_close_matches(options.metric, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise DataError(f"no metric named {options.metric!r}.{hint} Known: {', '.join(known)}.")
+    if options.test is not None and not options.test.expanduser().exists():
+        raise DataError(f"there is no file or folder {options.test}, which --test names.")
     place = data.expanduser()
     if not place.exists():
         raise DataError(f"there is no file or folder {data}.")
@@ -107,7 +116,7 @@ def _arrays(path: Path, options: TaskOptions) -> bq.Task:
     _refuse(options, _NOT_OF_ARRAYS, "an .npz file")
     target = options.target or "y"
     X, y = read_arrays(path, "X", target)
-    test = None if options.test is None else read_arrays(options.test, "X", target)
+    test = None if options.test is None else read_arrays(options.test.expanduser(), "X", target)
     return bq.Task.from_arrays(
         X,
         y,

@@ -12,6 +12,7 @@ from bequest.cli._outcome import print_result, save_result
 from bequest.cli._places import is_result, new_folder
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json, table
+from bequest.cli._settings import check_options
 from bequest.optional import need
 
 __all__ = ["app"]
@@ -40,6 +41,7 @@ def demo(
     out
         The folder to write: a hub, and a folder with model, outcome and page for each transfer.
     """
+    check_options(budget=budget, seed=seed)
     told: list[dict[str, Any]] = []
     chapters = need("bequest.demo", extra="", purpose="the demo").chapters
     with new_folder(out, ours=_is_demo) as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -18,6 +19,7 @@ from bequest.cli._progress import progress
 from bequest.cli._say import line, plain, print_json
 from bequest.cli._sources import model_folder
 from bequest.core import Model
+from bequest.core.wording import counted
 from bequest.errors import DataError
 
 __all__ = ["app"]
@@ -54,19 +56,25 @@ def predict(
     """
     if out is not None and out.exists() and out.samefile(data):
         raise DataError(f"--out {out} is the data itself: name another file.")
-    loaded = bq.load(model_folder(model))
-    names, inputs = read_inputs(data, loaded.spec)
-    with progress(f"predicting {len(inputs)} rows"):
-        columns = _columns(loaded, inputs, names, proba)
-    if out is not None:
-        with new_file(out) as place, place.open("w", newline="", encoding="utf-8") as file:
-            _write(columns, file)
+    with nullcontext() if out is None else new_file(out) as place:
+        columns = _predicted(model, data, proba)
+        if place is not None:
+            with place.open("w", newline="", encoding="utf-8") as file:
+                _write(columns, file)
+    rows = len(columns["prediction"])
     if common.json:
-        print_json(columns if out is None else {"rows": len(inputs), "written": out})
+        print_json(columns if out is None else {"rows": rows, "written": out})
     elif out is None:
         _write(columns, sys.stdout)
     else:
-        line(f"Written: {out} ({len(inputs)} rows)")
+        line(f"Written: {out} ({counted(rows, 'row')})")
+
+
+def _predicted(model: Path, data: Path, proba: bool) -> dict[str, Sequence[Any]]:
+    loaded = bq.load(model_folder(model))
+    names, inputs = read_inputs(data, loaded.spec)
+    with progress(f"predicting {counted(len(inputs), 'row')}"):
+        return _columns(loaded, inputs, names, proba)
 
 
 def _columns(

@@ -12,7 +12,8 @@ import bequest as bq
 from bequest.cli._options import Common, command
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json
-from bequest.cli._sources import SourceOptions, read_sources
+from bequest.cli._settings import check_options
+from bequest.cli._sources import SourceOptions, check_sources, read_sources
 from bequest.cli._task import DATA, TaskOptions, read_task
 
 __all__ = ["app"]
@@ -44,6 +45,8 @@ def rank(
     seed
         Of the bootstrap.
     """
+    check_options(seed=seed)
+    check_sources(sources)
     read = read_task(data, task)
     models = read_sources(sources)
     with progress("ranking the sources"):

@@ -34,9 +34,8 @@ def report(
     out
         The page to write; it opens without a network.
     """
-    read = read_outcome(outcome)
     with new_file(out) as place:
-        write_report(read, place)
+        write_report(read_outcome(outcome), place)
     if common.json:
         print_json({"written": out})
     else:

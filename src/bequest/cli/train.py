@@ -12,7 +12,9 @@ from bequest.cli._options import Common, command
 from bequest.cli._places import is_model, new_folder
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json
+from bequest.cli._settings import check_options
 from bequest.cli._task import DATA, TaskOptions, read_task
+from bequest.core.wording import counted
 
 __all__ = ["app"]
 
@@ -51,14 +53,16 @@ def train(
     out
         The model folder to write.
     """
-    read = read_task(data, task)
-    with new_folder(out, ours=is_model) as folder, progress(f"training on {len(read)} rows"):
+    check_options(seed=seed)
+    with new_folder(out, ours=is_model) as folder, progress("reading the data") as tell:
+        read = read_task(data, task)
+        tell(f"training on {counted(len(read), 'row')}", None)
         model = bq.train(read, net=net, name=name, seed=seed)
         model.save(folder)
     if common.json:
         print_json({"model": out, "card": model.card.to_dict()})
         return
-    line(f"Trained {model.name!r} on {len(read)} rows.")
+    line(f"Trained {model.name!r} on {counted(len(read), 'row')}.")
     for metric, value in model.card.metrics.items():
         line(f"{metric}: {value:.4g}")
     line(f"Written: {out}")

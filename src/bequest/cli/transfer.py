@@ -14,7 +14,8 @@ from bequest.cli._outcome import print_result, save_result
 from bequest.cli._places import is_result, new_folder
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json
-from bequest.cli._sources import SourceOptions, read_sources
+from bequest.cli._settings import check_options
+from bequest.cli._sources import SourceOptions, check_sources, read_sources
 from bequest.cli._task import DATA, TaskOptions, read_task
 
 __all__ = ["app"]
@@ -58,9 +59,11 @@ def transfer(
         The folder to write: model/, outcome.json and report.html.
     """
     methods: Literal["auto"] | list[str] = list(method) or "auto"
-    read = read_task(data, task)
-    models = read_sources(sources)
-    with new_folder(out, ours=is_result) as folder, progress("ranking the sources") as tell:
+    check_options(methods=methods, executor=executor, budget=budget, seed=seed)
+    check_sources(sources)
+    with new_folder(out, ours=is_result) as folder, progress("reading the data") as tell:
+        read = read_task(data, task)
+        models = read_sources(sources)
         result = bq.transfer(
             read,
             models,

@@ -24,10 +24,13 @@ class TransferMethod(ABC):
         What the registry and the reports call it.
     citation : str
         BibTeX of where it comes from.
+    automatic : bool
+        Whether it is among the methods that race where nobody names any.
     """
 
     name: ClassVar[str]
     citation: ClassVar[str]
+    automatic: ClassVar[bool] = True
 
     @abstractmethod
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from bequest.core.wording import counted
 from bequest.errors import DataError
 from bequest.optional import need
 
@@ -114,7 +115,7 @@ class Table:
         return _trusted({name: values[rows] for name, values in self.columns.items()})
 
     def __repr__(self) -> str:
-        return f"Table({len(self)} rows, {', '.join(self.names)})"
+        return f"Table({counted(len(self), 'row')}, {', '.join(self.names)})"
 
 
 def _trusted(columns: dict[str, NDArray[Any]]) -> Table:

@@ -19,6 +19,7 @@ from bequest.errors import DataError
 __all__ = ["Labels", "encode_known", "read_labels"]
 
 Array = NDArray[Any]
+MOST = 1e37  # of a value; boosting sums them in float32, which ends at 3e38
 MOST_CLASSES = 20  # distinct whole numbers, up to which numbers are taken as classes
 SHOWN = 5  # rows or labels that a message names
 
@@ -154,9 +155,9 @@ def _decoded(array: Array) -> Array:
 def _refuse(bad: Array, what: str) -> None:
     rows = np.flatnonzero(bad)
     if len(rows):
-        verb = "label is" if len(rows) == 1 else "labels are"
+        verb = "is" if len(rows) == 1 else "are"
         raise DataError(
-            f"{len(rows)} of {len(bad)} {verb} {what} ({_rows(rows)}): leave those rows out."
+            f"{len(rows)} of {len(bad)} labels {verb} {what} ({_rows(rows)}): leave those rows out."
         )
 
 
@@ -193,7 +194,15 @@ def _numbers(array: Array) -> Array:
         raise DataError(
             f"regression needs numbers, the labels are text ({_first(array.tolist())})."
         )
-    return array.astype(np.float64)
+    numbers = array.astype(np.float64)
+    far = np.flatnonzero(np.abs(numbers) > MOST)
+    if len(far):
+        raise DataError(
+            f"labels reach {np.abs(numbers).max():.0e} ({_rows(far)}), {MOST:.0e} is the most: "
+            "their squares, which errors are made of, would be infinite. Predict their logarithm, "
+            "or divide all of them by one number."
+        )
+    return numbers
 
 
 def _values(array: Array) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.task import Task
+from bequest.core.wording import counted
 from bequest.errors import DataError
 
 __all__ = ["Split", "folds", "holdout", "per_class"]
@@ -63,7 +64,8 @@ def folds(
         raise DataError(f"{k} folds: at least two are needed.")
     if units < k:
         raise DataError(
-            f"{units} {what} cannot make {k} folds: ask for fewer folds, or label more {what}."
+            f"{counted(units, what.removesuffix('s'))} cannot make {k} folds: ask for fewer "
+            f"folds, or label more {what}."
         )
     return [_pairs(_deal(task, np.full(k, 1 / k), rng), k) for _ in range(repeats)]
 
@@ -105,7 +107,8 @@ def holdout(task: Task, fraction: float, *, rng: np.random.Generator) -> tuple[T
     else:
         held = _systematic(task, fraction, rng)
     if held.all() or not held.any():
-        raise DataError(f"holding out {fraction:.0%} of {units} {what} leaves one part empty.")
+        all_of_them = counted(units, what.removesuffix("s"))
+        raise DataError(f"holding out {fraction:.0%} of {all_of_them} leaves one part empty.")
     return task.take(np.flatnonzero(~held)), task.take(np.flatnonzero(held))
 
 
@@ -142,7 +145,8 @@ def per_class(task: Task, n: int, *, rng: np.random.Generator) -> Split:
     counts = np.bincount(task.targets, minlength=len(task.classes))
     if n < 1 or counts.min() < n:
         scarce = task.classes[int(counts.argmin())]
-        raise DataError(f"class {scarce!r} has {counts.min()} rows; {n} per class were asked for.")
+        held = counted(int(counts.min()), "row")
+        raise DataError(f"class {scarce!r} has {held}; {n} per class were asked for.")
     order = rng.permutation(len(task))
     order = order[np.argsort(task.targets[order], kind="stable")]
     place = np.arange(len(task)) - np.repeat(np.cumsum(counts) - counts, counts)

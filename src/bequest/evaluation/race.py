@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core import ArmResult, Task, fingerprint
+from bequest.core.wording import counted
 from bequest.data.splits import folds
 from bequest.errors import BudgetTooSmall, DataError
 from bequest.evaluation.jobs import Arm
@@ -187,8 +188,8 @@ def _trimmed(transfer: Sequence[Arm], scratch: Sequence[Arm], count: int) -> tup
     if len(transfer) == len(scratch):
         return ()
     return (
-        f"{len(transfer)} arms of transfer and {len(scratch)} from scratch were given: the first "
-        f"{count} of each ran.",
+        f"{counted(len(transfer), 'arm')} of transfer and {len(scratch)} from scratch were given: "
+        f"the first {count} of each ran.",
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from bequest.core import Card, InputSpec, Model, Registry
 from bequest.core.given import checked_path
+from bequest.core.wording import counted
 from bequest.errors import ModelError, UnsafeModel
 
 __all__ = [
@@ -200,7 +201,8 @@ def _readme(card: Card, kind: str) -> str:
     front += ["library_name: bequest", "tags:", "- transfer-learning"]
     lines = ["---", *front, "---", "", f"# {card.name or 'A model'}", ""]
     if task:
-        lines += [f"Trained on *{task.get('name')}*: {task.get('rows')} rows, {task.get('kind')}."]
+        rows = counted(int(task.get("rows", 0)), "row")
+        lines += [f"Trained on *{task.get('name')}*: {rows}, {task.get('kind')}."]
     if card.parents:
         lines += [f"Made by *{card.method}* from {', '.join(card.parents)}."]
     lines += [f"- {name}: {value:.4g}" for name, value in card.metrics.items()]

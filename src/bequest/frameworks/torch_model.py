@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
@@ -16,11 +16,15 @@ from torch import Tensor, nn
 
 from bequest.core import Card, InputSpec, Label, Model, as_inputs
 from bequest.errors import ModelError, NotApplicable
+from bequest.frameworks.address import network_address
 from bequest.frameworks.encoders import Encoder, encoder_from_config, plain_rows
 from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
 from bequest.frameworks.graph import build_graph, export_graph
 from bequest.frameworks.networks import build
 from bequest.frameworks.weights import read_weights, write_weights
+
+if TYPE_CHECKING:
+    from bequest.frameworks.adapter import Adapter
 
 __all__ = ["TorchModel", "find_head", "load_torch"]
 
@@ -51,6 +55,9 @@ class TorchModel(Model):
         Name of the last linear layer, whose input the features are; empty where there is none.
     target_scale : (mean, scale)
         Regression: the output is multiplied by `scale` and `mean` is added.
+    adapter : Adapter or None
+        Where LoRA made the module of a frozen base: that change alone. `save` writes the whole
+        network, ``model.adapter.save`` the adapter.
     """
 
     def __init__(
@@ -64,6 +71,7 @@ class TorchModel(Model):
         structure: Mapping[str, Any] | None = None,
         head: str = "head",
         target_scale: tuple[float, float] = (0.0, 1.0),
+        adapter: Adapter | None = None,
     ) -> None:
         self.module = module
         self.spec = spec
@@ -73,6 +81,12 @@ class TorchModel(Model):
         self.head = head
         self.target_scale = target_scale
         self._structure = dict(structure or {})
+        self._adapter = adapter
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """The adapter that is folded into the network, under this model's card."""
+        return None if self._adapter is None else self._adapter.with_card(self.card)
 
     @property
     def structure(self) -> Mapping[str, Any]:
@@ -172,6 +186,7 @@ class TorchModel(Model):
             structure=self._structure,
             head=self.head,
             target_scale=self.target_scale,
+            adapter=self._adapter,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -179,6 +194,7 @@ class TorchModel(Model):
         structure, tensors = self._portable()
         config = {
             "structure": structure,
+            "address": network_address(self.module, self.structure, self.encoder),
             "spec": spec_to_config(self.spec),
             "classes": list(self.classes),
             "encoder": None if self.encoder is None else self.encoder.to_config(),

@@ -187,6 +187,11 @@ class Hub:
             sync_folder(place.parent)
         return entry
 
+    def check(self) -> None:
+        """Raise `HubError` where there is no hub that can be read; reads no entry."""
+        with told(self.folder), self._records.reading():
+            pass
+
     def list(self, prefix: str = "", *, every: bool = False) -> tuple[Entry, ...]:
         """Entries whose name begins with `prefix`, by name: the latest version of each.
 

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from bequest.core import Outcome
+from bequest.core.wording import counted
 from bequest.errors import Damaged, DataError, EntryNotFound
 from bequest.hub.entry import Entry
 
@@ -124,7 +125,7 @@ def _not_found(db: sqlite3.Connection, name: str, version: int | None) -> EntryN
         return EntryNotFound(f"{name} has no version {version}: the latest is {highest}.")
     names = [row[0] for row in db.execute("SELECT DISTINCT name FROM entries LIMIT 10000")]
     close = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else f" It has {len(names)} names."
+    hint = f" Did you mean {close[0]!r}?" if close else f" It has {counted(len(names), 'name')}."
     return EntryNotFound(f"the hub has no entry named {name!r}.{hint}")
 
 

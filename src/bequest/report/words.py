@@ -211,7 +211,8 @@ def labels_sentence(saved: LabelsSaved) -> str:
         )
         least = at_least(saved)
         if least:
-            return f"{text}: {least} labels saved, by the lower end of the interval."
+            labels = "label" if least == "at least 1" else "labels"
+            return f"{text}: {least} {labels} saved, by the lower end of the interval."
         low = number(saved.low, 0)
         return (
             f"{text}." if math.isinf(saved.low) else f"{text} (the interval starts at {low} rows)."

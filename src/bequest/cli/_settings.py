@@ -1,0 +1,42 @@
+"""Options that can be told wrong before anything is read."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from bequest.api.arms import check_methods
+from bequest.api.verbs import generator
+from bequest.errors import BudgetTooSmall
+from bequest.executors import EXECUTORS
+
+__all__ = ["check_options"]
+
+
+def check_options(
+    *,
+    methods: Literal["auto"] | list[str] = "auto",
+    executor: str = "local",
+    budget: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Raise where one of these is none; those left out are sound.
+
+    Parameters
+    ----------
+    methods : "auto" or list of names
+    executor : str
+    budget : float
+        Seconds.
+    seed : int
+
+    Raises
+    ------
+    DataError, UnknownName, BudgetTooSmall
+        With what is known, or may be given.
+    """
+    generator(seed)
+    check_methods(methods)
+    EXECUTORS[executor]
+    if not 0 < budget < math.inf:
+        raise BudgetTooSmall(f"--budget must be a number of seconds above zero, not {budget:g}.")
