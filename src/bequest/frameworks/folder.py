@@ -31,7 +31,7 @@ FORMAT = 1
 CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
 PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt"})
 
-Loader = Callable[[Path, Mapping[str, Any], Card, Sequence[type]], Model]
+Loader = Callable[..., Model]  # folder, config, card, modules; an adapter's takes a base too
 KINDS: Registry[Loader] = Registry(
     "kind of model",
     {
@@ -39,6 +39,7 @@ KINDS: Registry[Loader] = Registry(
         "sklearn": "bequest.frameworks.sklearn_model:load_sklearn",
         "stacked": "bequest.frameworks.stacked:load_stacked",
         "relabelled": "bequest.frameworks.relabelled:load_relabelled",
+        "adapter": "bequest.frameworks.adapter:load_adapter",
     },
     group="bequest.model_kinds",
 )
@@ -98,7 +99,7 @@ def write_folder(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def load(folder: str | Path, *, modules: Sequence[type] = ()) -> Model:
+def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None = None) -> Model:
     """Load a model folder; runs no code from it and unpickles nothing.
 
     Parameters
@@ -107,6 +108,8 @@ def load(folder: str | Path, *, modules: Sequence[type] = ()) -> Model:
         What `Model.save` wrote.
     modules : sequence of classes
         Your own network classes that the folder may name; no other class is ever imported.
+    base : Model, optional
+        For the folder of an adapter: the model that it was made on.
 
     Returns
     -------
@@ -117,7 +120,8 @@ def load(folder: str | Path, *, modules: Sequence[type] = ()) -> Model:
     UnsafeModel
         It is a pickle, or names code that may not be built.
     ModelError
-        It is no model folder, a file is missing or altered, or it was written by a newer format.
+        It is no model folder, a file is missing or altered, it was written by a newer format, or
+        it is an adapter and `base` is missing or another model than the one it was made on.
     """
     place = checked_path(folder, "a model folder", ModelError)
     if place.suffix.lower() in PICKLES and not place.is_dir():
@@ -129,11 +133,26 @@ def load(folder: str | Path, *, modules: Sequence[type] = ()) -> Model:
     check_files(place, config["files"])
     try:
         card = Card.from_dict(_read_json(place / "card.json"))
-        return KINDS[config["kind"]](place, config, card, modules)
+        return _loaded(place, config, card, modules, base)
     except ModelError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{place}/config.json is damaged: {error!r}.") from error
+
+
+def _loaded(
+    place: Path,
+    config: Mapping[str, Any],
+    card: Card,
+    modules: Sequence[type],
+    base: Model | None,
+) -> Model:
+    loader = KINDS[config["kind"]]
+    if config["kind"] == "adapter":
+        return loader(place, config, card, modules, base)
+    if base is not None:
+        raise ModelError(f"{place} is a whole model, no adapter: load it without base=.")
+    return loader(place, config, card, modules)
 
 
 def check_files(place: Path, files: Mapping[str, str]) -> None:
@@ -206,7 +225,8 @@ def _readme(card: Card, kind: str) -> str:
     if card.parents:
         lines += [f"Made by *{card.method}* from {', '.join(card.parents)}."]
     lines += [f"- {name}: {value:.4g}" for name, value in card.metrics.items()]
-    lines += ["", "```python", "import bequest as bq", 'model = bq.load("this-folder")', "```"]
+    given = '"this-folder", base=model' if kind == "adapter" else '"this-folder"'
+    lines += ["", "```python", "import bequest as bq", f"model = bq.load({given})", "```"]
     lines += ["", f"Loading needs bequest ({kind} model) and runs no code from this folder.", ""]
     return "\n".join(lines)
 
