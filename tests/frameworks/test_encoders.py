@@ -99,3 +99,67 @@ def test_a_damaged_config_is_one_clear_error(config):
 def test_inputs_of_another_width_are_refused():
     with pytest.raises(DataError, match=r"reads 3 numbers or channels a row.*\(2, 4\)"):
         Scaler.fit(np.eye(3)).encode(np.ones((2, 4)))
+
+
+def test_training_rows_are_scaled_as_ever_however_wild_they_are():
+    X = np.zeros((400, 3), dtype=np.float32)
+    X[:, 0] = np.random.default_rng(0).normal(size=400)
+    X[7, 1] = 0.001  # 20 standard deviations: the only row that is not zero
+    X[:, 2] = np.arange(400)
+    exact = StandardScaler().fit_transform(X.astype(np.float64))
+    assert exact[7, 1] > 2 * CLIP
+    np.testing.assert_allclose(Scaler.fit(X).encode(X), exact, rtol=1e-5, atol=1e-5)
+
+
+def test_a_new_row_beyond_all_training_rows_does_not_drown_the_others():
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    X[:, 1] = 0.0
+    X[3, 1] = 1e-4
+    scaler = Scaler.fit(X)
+    new = scaler.encode(np.array([[0.5, 1.0], [0.5, -1.0]]))
+    farthest = np.ceil(scaler.encode(X)[3, 1])
+    np.testing.assert_array_equal(new[:, 1], [farthest, -farthest])
+    assert farthest < 11
+    np.testing.assert_allclose(new[:, 0], (0.5 - X[:, 0].mean()) / X[:, 0].std(), rtol=1e-6)
+
+
+def test_a_column_of_rounding_errors_is_constant():
+    X = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    X[:, 1] = np.float32(1e6)
+    X[::2, 1] += np.float32(0.0625)  # one step of float32
+    scaler = Scaler.fit(X)
+    assert scaler.scale[1] == 1.0
+    assert np.abs(scaler.encode(X)[:, 1]).max() <= 0.0625
+
+
+def test_a_scaler_of_an_older_folder_has_no_limits():
+    old = encoder_from_config({"encoder": "scaler", "mean": [0.0], "scale": [1e-4]})
+    assert old.encode(np.array([[1.0]])) == pytest.approx(1e4)
+
+
+class Watched:
+    """Images of which no more than `most` rows may be read at once."""
+
+    def __init__(self, pixels, most):
+        self.pixels, self.most = pixels, most
+
+    shape = property(lambda self: self.pixels.shape)
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def __getitem__(self, rows):
+        return Watched(self.pixels[rows], self.most)
+
+    def __array__(self, dtype=None, copy=None):
+        assert len(self.pixels) <= self.most
+        return self.pixels.astype(dtype or np.float32)
+
+
+def test_images_are_scaled_from_chunks_as_from_all_at_once(monkeypatch):
+    pixels = np.random.default_rng(0).normal(1e4, [[[[1.0]], [[30.0]]]], (37, 2, 4, 4))
+    pixels[30:] += 500.0  # chunks with means of their own
+    monkeypatch.setattr("bequest.frameworks.encoders.FIT_CHUNK", 5 * 2 * 4 * 4)
+    scaler = Scaler.fit(Watched(pixels, most=5))
+    np.testing.assert_allclose(scaler.mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-13)
+    np.testing.assert_allclose(scaler.scale, pixels.std(axis=(0, 2, 3)), rtol=1e-12)

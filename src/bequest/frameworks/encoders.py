@@ -5,6 +5,7 @@ N samples, D numbers, K categories.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, final
@@ -28,6 +29,7 @@ __all__ = [
 Array = NDArray[Any]
 MAX_LEVELS = 254  # more levels make an identifier: the rarer share code 0; boosting takes 255
 CLIP = 8.0  # standard deviations; a wild value in one column must not drown the others
+FIT_CHUNK = 2**22  # numbers in memory at a time while a scaler is fitted
 DAY = 86_400e6  # microseconds
 
 
@@ -46,24 +48,51 @@ class Encoder(Protocol):
 class Scaler:
     """Standardise each feature of vectors, or each channel of images.
 
+    A column that hardly varies in training has a tiny scale, and one row that differs in it would
+    drown all other columns. So what is encoded ends at a limit: 8 standard deviations, or the
+    farthest that training rows went. Training rows are never changed by it.
+
     Parameters
     ----------
     mean, scale : tuple of float
-        One per feature or channel; a constant one has scale 1.
+        One per feature or channel; a constant one has scale 1. One whose spread is below the
+        precision of float32 is constant.
+    limit : tuple of float
+        The largest size of an encoded number, one per feature or channel; empty for none, as in
+        models saved before there were limits.
     """
 
     mean: tuple[float, ...]
     scale: tuple[float, ...]
+    limit: tuple[float, ...] = ()
 
     @classmethod
     def fit(cls, inputs: Inputs) -> Scaler:
-        """Mean and standard deviation of training rows (N, D) or (N, C, H, W)."""
-        array = np.asarray(inputs, dtype=np.float64)
-        axes = (0, 2, 3) if array.ndim == 4 else (0,)
-        mean = array.mean(axis=axes)
-        scale = array.std(axis=axes)
-        scale[scale < 1e-8 * np.maximum(1.0, np.abs(mean))] = 1.0
-        return cls(tuple(mean.tolist()), tuple(scale.tolist()))
+        """Mean, standard deviation and limit of training rows (N, D) or (N, C, H, W).
+
+        Rows are read in chunks, so that a folder of images need not fit in memory.
+        """
+        step = max(1, FIT_CHUNK // max(1, math.prod(getattr(inputs, "shape", (1,))[1:])))
+        rows = 0
+        mean: Array = np.zeros(1)
+        squares: Array = np.zeros(1)
+        low, high = np.full(1, np.inf), np.full(1, -np.inf)
+        for start in range(0, len(inputs), step):
+            array = np.asarray(inputs[start : start + step], dtype=np.float64)
+            axes = (0, 2, 3) if array.ndim == 4 else (0,)
+            count = math.prod(array.shape[axis] for axis in axes)
+            own = array.mean(axis=axes)
+            # Chan, Golub and LeVeque, The American Statistician 1983: no sum of squares cancels
+            apart, whole = own - mean, rows + count
+            squares = squares + count * array.var(axis=axes) + apart**2 * (rows * count / whole)
+            mean, rows = mean + apart * (count / whole), whole
+            low = np.minimum(low, array.min(axis=axes))
+            high = np.maximum(high, array.max(axis=axes))
+        scale = np.sqrt(squares / rows)
+        scale[scale < np.maximum(1e-8, np.finfo(np.float32).eps * np.abs(mean))] = 1.0
+        # rounded up, so that float32 cuts nothing off the farthest training row
+        limit = np.maximum(CLIP, np.ceil(np.maximum(mean - low, high - mean) / scale))
+        return cls(tuple(mean.tolist()), tuple(scale.tolist()), tuple(limit.tolist()))
 
     def encode(self, inputs: Inputs) -> Array:
         """Standardised float32 array of the shape of `inputs`."""
@@ -76,11 +105,16 @@ class Scaler:
         shape = (1, -1) + (1,) * (array.ndim - 2)
         mean = np.asarray(self.mean, dtype=np.float32).reshape(shape)
         scale = np.asarray(self.scale, dtype=np.float32).reshape(shape)
-        return np.asarray((array - mean) / scale, dtype=np.float32)
+        encoded = (array - mean) / scale
+        if self.limit:
+            limit = np.asarray(self.limit, dtype=np.float32).reshape(shape)
+            np.clip(encoded, -limit, limit, out=encoded)
+        return np.asarray(encoded, dtype=np.float32)
 
     def to_config(self) -> dict[str, Any]:
         """Plain values."""
-        return {"encoder": "scaler", "mean": list(self.mean), "scale": list(self.scale)}
+        fitted = {"mean": list(self.mean), "scale": list(self.scale), "limit": list(self.limit)}
+        return {"encoder": "scaler", **fitted}
 
 
 @final
@@ -181,7 +215,8 @@ def encoder_from_config(config: Mapping[str, Any] | None) -> Encoder | None:
         return None
     try:
         if config["encoder"] == "scaler":
-            return Scaler(tuple(map(float, config["mean"])), tuple(map(float, config["scale"])))
+            names = ("mean", "scale", "limit")  # folders of older versions have no limit
+            return Scaler(*(tuple(map(float, config.get(name, ()))) for name in names))
         if config["encoder"] == "text":
             return TextEncoder.from_config(config)
         if config["encoder"] == "table":
