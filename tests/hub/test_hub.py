@@ -209,8 +209,8 @@ def test_a_file_that_changes_after_it_was_checked_is_refused(hub, tiny, tmp_path
     tiny([1.0]).save(folder)
     from bequest.hub import hub as module
 
-    def read_then_change(path, modules):
-        found = read_folder(path, modules)
+    def read_then_change(path, *given):
+        found = read_folder(path, *given)
         (folder / "weights.f64").write_bytes(np.array([2.0]).tobytes())
         return found
 

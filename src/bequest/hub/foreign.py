@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
-from bequest.core import Card
+from bequest.core import Card, Model
 from bequest.errors import HubError
 from bequest.frameworks.folder import load, write_folder
 from bequest.hub.streams import copy_hashed
@@ -61,7 +61,7 @@ class ForeignFolder:
         write_folder(target, kind=config["kind"], config=rest, card=card, write=write)
 
 
-def read_folder(path: Path, modules: Sequence[type]) -> ForeignFolder:
+def read_folder(path: Path, modules: Sequence[type], base: Model | None = None) -> ForeignFolder:
     """Look through a model folder and load it once, which checks its files.
 
     Parameters
@@ -69,6 +69,8 @@ def read_folder(path: Path, modules: Sequence[type]) -> ForeignFolder:
     path : Path
     modules : sequence of classes
         As in `bequest.frameworks.folder.load`.
+    base : Model or None
+        Where the folder holds an adapter: what it was made on.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def read_folder(path: Path, modules: Sequence[type]) -> ForeignFolder:
     """
     found = _survey(path)
     config = _config(path) if "config.json" in found else b""
-    card = load(path, modules=modules).card
+    card = load(path, modules=modules, base=base).card
     if _config(path) != config:
         raise HubError(f"{path} changed while it was read: nothing was published.")
     unlisted = sorted(found - set(json.loads(config)["files"]) - {"config.json"})

@@ -18,6 +18,7 @@ from bequest.core.given import checked_path, checked_task
 from bequest.errors import BequestError, Conflict, HubError, NotApplicable
 from bequest.frameworks.folder import load
 from bequest.hub import rows
+from bequest.hub.bases import find_base
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
 from bequest.hub.foreign import ForeignFolder, read_folder
@@ -122,7 +123,7 @@ class Hub:
         """
         checked_name(name)
         licence = checked_licence(licence)
-        given = model if isinstance(model, Model) else _foreign(model, modules)
+        given = model if isinstance(model, Model) else self._foreign(model, modules)
         card = _published_card(given.card, name, licence, task, tuple(map(str, parents)))
         self._refuse_other_folder()
         with told(self.folder), staging(self.folder) as work:
@@ -135,7 +136,14 @@ class Hub:
                 given.copy(staged, card)
             return self._enter(staged, name, card, expect)
 
-    def pull(self, name: str, version: int | None = None, *, modules: Sequence[type] = ()) -> Model:
+    def pull(
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        modules: Sequence[type] = (),
+        base: Model | None = None,
+    ) -> Model:
         """Load a published model.
 
         Parameters
@@ -145,6 +153,9 @@ class Hub:
             The latest where left out.
         modules : sequence of classes
             As in `bequest.load`: your own network classes that the model may name.
+        base : Model, optional
+            For an adapter: the model that it was made on. Where left out, the hub's own entry with
+            that content address.
 
         Returns
         -------
@@ -156,12 +167,15 @@ class Hub:
             No such name or version.
         Damaged
             Stored bytes no longer match their content address.
+        ModelError
+            It is an adapter whose base is not given and not in the hub.
         """
         entry = self.show(name, version)
         with tempfile.TemporaryDirectory(prefix="bequest-") as work:
             place = Path(work, str(entry).replace("/", "-"))
             self._copy(entry, place)
-            return load(place, modules=modules)
+            found = self._base_of(place, modules) if base is None else base
+            return load(place, modules=modules, base=found)
 
     def fetch(self, name: str, folder: str | Path, version: int | None = None) -> Entry:
         """Copy a published model to a new folder, byte for byte, every file checked.
@@ -259,6 +273,18 @@ class Hub:
         with told(self.folder), self._records.reading() as db:
             return tuple(rows.all_outcomes(db))
 
+    def _foreign(self, model: str | Path, modules: Sequence[type]) -> ForeignFolder:
+        place = checked_path(model, "a model folder", HubError).resolve()
+        return read_folder(place, modules, self._base_of(place, modules))
+
+    def _base_of(self, folder: Path, modules: Sequence[type]) -> Model | None:
+        return find_base(
+            folder,
+            lambda: self.list(every=True) if self._records.path.exists() else (),
+            self._objects,
+            lambda entry: self.pull(entry.name, entry.version, modules=modules),
+        )
+
     def _enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
         paths = [path for path in sorted(staged.rglob("*")) if path.is_file()]
         files: dict[str, StoredFile] = {}
@@ -308,10 +334,6 @@ class Hub:
             return
         if any(path.name != "tmp" for path in self.folder.iterdir()):
             raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
-
-
-def _foreign(model: str | Path, modules: Sequence[type]) -> ForeignFolder:
-    return read_folder(checked_path(model, "a model folder", HubError).resolve(), modules)
 
 
 def _next_version(latest: int, name: str, expect: int | None) -> int:

@@ -1,0 +1,74 @@
+"""The base of a published adapter: found by what it is, not by what it is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bequest.core import Model
+from bequest.errors import BequestError
+from bequest.hub.entry import Entry
+from bequest.hub.objects import Objects
+
+__all__ = ["find_base"]
+
+
+def find_base(
+    folder: Path,
+    entries: Callable[[], Iterable[Entry]],
+    objects: Objects,
+    pull: Callable[[Entry], Model],
+) -> Model | None:
+    """The model that the adapter in this folder was made on, where it is published.
+
+    Parameters
+    ----------
+    folder : Path
+        A model folder.
+    entries : callable
+        Gives every version of every entry; asked only where the folder holds an adapter.
+    objects : Objects
+        Where the entries' files stand.
+    pull : callable
+        Loads an entry.
+
+    Returns
+    -------
+    Model or None
+        None where the folder holds no adapter, or no entry that can be read has the base's address.
+    """
+    config = _json(folder / "config.json")
+    if config.get("kind") != "adapter" or not isinstance(config.get("base"), dict):
+        return None
+    address, name = config["base"].get("address"), config["base"].get("name")
+    for entry in _likely_first(entries(), str(name)):
+        file = entry.files.get("config.json")
+        # What an entry says of itself is a hint: loading the adapter computes the address again.
+        if file is None or _json(objects.path(file.digest)).get("address") != address:
+            continue
+        try:
+            return pull(entry)
+        except BequestError:
+            continue
+    return None
+
+
+def _likely_first(entries: Iterable[Entry], name: str) -> Iterator[Entry]:
+    """Those under the base's own name, with or without a version, before all others."""
+    called: list[Entry] = []
+    others: list[Entry] = []
+    for entry in entries:
+        (called if name in (entry.name, str(entry)) else others).append(entry)
+    yield from reversed(called)
+    yield from reversed(others)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A config that is not there, or is damaged, says nothing; reading it again tells why."""
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
