@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from bequest.errors import Damaged, HubError
+from bequest.frameworks.leftovers import STALE
 from bequest.hub import Entry, Hub
-from bequest.hub.staging import STALE, abandoned, staging
+from bequest.hub.staging import abandoned, staging
 
 SCRIPT = Path(__file__).with_name("hub_faults.py")
 

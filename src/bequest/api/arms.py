@@ -14,6 +14,7 @@ from typing import Literal, final
 import numpy as np
 
 from bequest.core import Model, Task, TransferMethod
+from bequest.core.wording import counted
 from bequest.errors import DataError, NotApplicable
 from bequest.evaluation import Arm
 from bequest.methods import METHODS
@@ -138,7 +139,9 @@ class _Chooser:
             self._known[key] = [entry.source for entry in ranking if not entry.reason]
         names = self._known[key]
         if place >= len(names):
-            raise NotApplicable(f"only {len(names)} sources could be scored on these rows.")
+            raise NotApplicable(
+                f"only {counted(len(names), 'source')} could be scored on these rows."
+            )
         return next(source for source in self.sources if source.name == names[place])
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bequest.errors import DataError
+from bequest.frameworks.leftovers import beside, sweep
 
 __all__ = ["is_model", "is_result", "new_file", "new_folder"]
 
@@ -48,7 +48,8 @@ def new_folder(out: Path, *, ours: Callable[[Path], bool]) -> Iterator[Path]:
     place = _checked(out)
     _refuse_foreign(out, place, ours)
     with _named(out, place), _parents(place):
-        work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        work = beside(place)
+        work.mkdir()
         try:
             filled = work / "new"
             filled.mkdir()
@@ -62,6 +63,7 @@ def new_folder(out: Path, *, ours: Callable[[Path], bool]) -> Iterator[Path]:
                 if (work / "old").exists() and not place.exists():
                     os.replace(work / "old", place)
                 raise
+            sweep(place)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -73,13 +75,12 @@ def new_file(out: Path) -> Iterator[Path]:
     if place.is_dir():
         raise DataError(f"{out} is a folder: name a file in it.")
     with _named(out, place), _parents(place):
-        handle, name = tempfile.mkstemp(prefix=f".{place.name}-", dir=place.parent)
-        os.close(handle)
-        work = Path(name)
+        work = beside(place)
+        work.touch(exist_ok=False)
         try:
-            work.chmod(0o644)
             yield work
             os.replace(work, place)
+            sweep(place)
         finally:
             work.unlink(missing_ok=True)
 
@@ -118,7 +119,7 @@ def _ours(said: Path, place: Path) -> bool:
     if said == place or said in place.parents:
         return True
     hidden = [p for p in (said, *said.parents) if p.parent == place.parent]
-    return bool(hidden) and hidden[0].name.startswith(f".{place.name}-")
+    return bool(hidden) and hidden[0].name.startswith(f".{place.name}.bequest-")
 
 
 @contextmanager

@@ -6,21 +6,22 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bequest.core import Card, InputSpec, Model, Registry
 from bequest.core.given import checked_path
 from bequest.core.wording import counted
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.leftovers import beside, sweep
 
 __all__ = [
     "FORMAT",
     "KINDS",
     "check_files",
+    "for_people",
     "load",
     "spec_from_config",
     "spec_to_config",
@@ -76,14 +77,14 @@ def write_folder(
     if place.exists() and not _replaceable(place):
         raise ModelError(f"{place} exists and is no model folder: it is left as it is.")
     place.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    work = beside(place)
+    work.mkdir()
     try:
-        work.chmod(0o755)
         write(work)
         (work / "card.json").write_text(_json(card.to_dict()), encoding="utf-8")
         (work / "README.md").write_text(_readme(card, kind), encoding="utf-8")
-        paths = [path for path in sorted(work.rglob("*")) if path.is_file()]
-        files = {path.relative_to(work).as_posix(): _sha256(path) for path in paths}
+        paths = {p.relative_to(work).as_posix(): p for p in sorted(work.rglob("*")) if p.is_file()}
+        files = {name: _sha256(path) for name, path in paths.items() if not for_people(name)}
         whole = {
             "format": FORMAT,
             "bequest": version("bequest"),
@@ -95,6 +96,7 @@ def write_folder(
         (work / "config.json").write_text(_json(whole), encoding="utf-8")
         _sync(work)
         _swap(work, place)
+        sweep(place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -156,13 +158,23 @@ def _loaded(
 
 
 def check_files(place: Path, files: Mapping[str, str]) -> None:
-    """Raise `ModelError` unless every file is there with the content that the config names."""
+    """Raise `ModelError` unless every file is there with the content that the config names.
+
+    `README.md` may be edited or missing: it is made from the card for people, and nothing reads it.
+    """
     for name, digest in files.items():
+        if for_people(name):  # folders of older versions list it
+            continue
         path = place / name
         if not path.is_file() or path.is_symlink():
             raise ModelError(f"the model folder {place} lacks its file {name}.")
         if _sha256(path) != digest:
             raise ModelError(f"{path} was altered since the model was saved.")
+
+
+def for_people(name: str) -> bool:
+    """Whether this file of a model folder, or of a model inside of it, is text for people only."""
+    return PurePosixPath(name).name == "README.md"
 
 
 def spec_to_config(spec: InputSpec) -> dict[str, Any]:
@@ -242,13 +254,14 @@ def _replaceable(place: Path) -> bool:
         ours = {"config.json", *_config(place)["files"]}
     except ModelError:
         return False
-    return there <= ours
+    return {name for name in there if not for_people(name)} <= ours
 
 
 def _swap(work: Path, place: Path) -> None:
     old = None
     if place.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{place.name}-old-", dir=place.parent))
+        old = beside(place)
+        old.mkdir()
         os.replace(place, old / "model")
     try:
         os.replace(work, place)

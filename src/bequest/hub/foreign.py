@@ -12,12 +12,11 @@ from typing import Any, final
 
 from bequest.core import Card, Model
 from bequest.errors import HubError
-from bequest.frameworks.folder import load, write_folder
+from bequest.frameworks.folder import for_people, load, write_folder
 from bequest.hub.streams import copy_hashed
 
 __all__ = ["ForeignFolder", "read_folder"]
 
-_MADE_ANEW = frozenset({"card.json", "README.md"})  # what `write_folder` writes by itself
 _OF_THE_FORMAT = ("format", "bequest", "kind", "files", "digest")
 
 
@@ -56,7 +55,7 @@ class ForeignFolder:
         config: dict[str, Any] = json.loads(self.config)
         listed = config["files"]
         rest = {key: value for key, value in config.items() if key not in _OF_THE_FORMAT}
-        weights = {path: digest for path, digest in listed.items() if path not in _MADE_ANEW}
+        weights = {path: digest for path, digest in listed.items() if not _made_anew(path)}
         write = partial(_copy_files, self.path, weights)
         write_folder(target, kind=config["kind"], config=rest, card=card, write=write)
 
@@ -84,13 +83,19 @@ def read_folder(path: Path, modules: Sequence[type], base: Model | None = None) 
     card = load(path, modules=modules, base=base).card
     if _config(path) != config:
         raise HubError(f"{path} changed while it was read: nothing was published.")
-    unlisted = sorted(found - set(json.loads(config)["files"]) - {"config.json"})
+    listed = {"config.json", *json.loads(config)["files"]}
+    unlisted = sorted(name for name in found - listed if not for_people(name))
     if unlisted:
         raise HubError(
             f"{path} holds {len(unlisted)} file(s) that the model does not list, such as "
             f"{unlisted[0]!a}: nothing is published by accident. Move them out of the folder."
         )
     return ForeignFolder(path, config, card)
+
+
+def _made_anew(path: str) -> bool:
+    """Whether `write_folder` writes it by itself, or nobody but people reads it."""
+    return path == "card.json" or for_people(path)
 
 
 def _config(path: Path) -> bytes:

@@ -17,6 +17,7 @@ from bequest.core import Card, Model, Outcome, Task
 from bequest.core.given import checked_path, checked_task
 from bequest.errors import BequestError, Conflict, HubError, NotApplicable
 from bequest.frameworks.folder import load
+from bequest.frameworks.leftovers import beside, sweep
 from bequest.hub import rows
 from bequest.hub.bases import find_base
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
@@ -193,12 +194,16 @@ class Hub:
             raise HubError(f"{place} exists: it is left as it is.")
         with told(self.folder):
             place.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as work:
-                self._copy(entry, Path(work, "model"))
+            work = beside(place)
+            try:
+                self._copy(entry, work)
                 if place.exists():
                     place.rmdir()
-                os.replace(Path(work, "model"), place)
+                os.replace(work, place)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
             sync_folder(place.parent)
+            sweep(place)
         return entry
 
     def check(self) -> None:
