@@ -18,6 +18,7 @@ from bequest.core import Card, InputSpec, Label, Model, as_inputs
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.address import network_address
 from bequest.frameworks.encoders import Encoder, encoder_from_config, plain_rows
+from bequest.frameworks.filled import filled
 from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
 from bequest.frameworks.graph import build_graph, export_graph
 from bequest.frameworks.networks import build
@@ -277,15 +278,9 @@ def _built(
         graph: nn.Module = build_graph(structure["graph"], dict(weights))
         return graph
     if "net" in structure:
-        module = build(structure["net"], structure["config"])
-    else:
-        module = _own_class(structure["import"], modules)(**structure["config"])
-    try:
-        module.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        problem = " ".join(str(error).split())
-        raise ModelError(f"the weights do not fit the network: {problem}") from error
-    return module
+        return filled(lambda: build(structure["net"], structure["config"]), weights)
+    kind = _own_class(structure["import"], modules)
+    return filled(lambda: kind(**structure["config"]), weights, own=True)
 
 
 def _own_class(path: str, modules: Sequence[type]) -> type[nn.Module]:
