@@ -222,6 +222,8 @@ def test_tensors_that_do_not_fit_the_base_are_refused(small, source, change, lin
         lambda c: c.pop("target_scale"),
         lambda c: c.update(classes=["one"]),
         lambda c: c["base"].update(answers="none"),
+        lambda c: c["base"].update(answers=[[]]),
+        lambda c: c["base"].update(answers=[[1.0], [2.0, 3.0]]),
     ],
 )
 def test_a_damaged_config_is_one_line(tmp_path, change):

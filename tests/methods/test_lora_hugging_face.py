@@ -44,6 +44,7 @@ class Called(nn.Module):
     def __init__(self, network):
         super().__init__()
         self.network = network
+        self.config = network.config.to_dict()  # peft looks at a module's config
 
     def forward(self, x):
         x = x if x.ndim == 4 else x.long()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bequest.core import Card, Label, Model
 from bequest.errors import ModelError
-from bequest.frameworks.address import answers, network_address, same_answers
+from bequest.frameworks.address import answers, network_address, question, same_answers
 from bequest.frameworks.folder import write_folder
 from bequest.frameworks.torch_model import TorchModel
 from bequest.frameworks.weights import read_weights, write_weights
@@ -194,7 +194,7 @@ class Adapter(Model):
             "base": {
                 "name": base.name,
                 "address": _address(base),
-                "answers": answers(base.module, base.structure, base.spec.shape),
+                "answers": _answers(base),
             },
             "rank": self.rank,
             "alpha": self.alpha,
@@ -296,8 +296,7 @@ def _difference(
         return f"a {type(base).__name__}, no torch network"
     address = _address(base)
     if address == named["address"]:
-        given = answers(base.module, base.structure, base.spec.shape)
-        same = same_answers(named["answers"], given)
+        same = same_answers(named["answers"], _answers(base))
         return "" if same else "it has the same numbers and computes something else with them"
     return f"network {address[:16]}, {_first_difference(base, weights, dtypes)}"
 
@@ -319,6 +318,12 @@ def _first_difference(
 
 def _address(base: TorchModel) -> str:
     return network_address(base.module, base.structure, base.encoder)
+
+
+def _answers(base: TorchModel) -> list[list[float]] | None:
+    """What tells networks with the same numbers apart; the config of one of ours does so itself."""
+    asked = None if "net" in base.structure else question(base.spec)
+    return None if asked is None else answers(base.module, base.encode(asked))
 
 
 def _dtype(base: TorchModel, weight: AdaptedWeight) -> str:

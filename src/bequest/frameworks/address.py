@@ -8,12 +8,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bequest.core import Inputs, InputSpec, Texts
 from bequest.frameworks.encoders import Encoder
 
-__all__ = ["ANSWERS", "answers", "network_address", "same_answers"]
+__all__ = ["answers", "network_address", "question", "same_answers"]
 
 ANSWERS = 16  # numbers a row that are kept of a network's output
 TOLERANCE = 1e-3  # of the largest answer; machines differ in the seventh digit
@@ -25,8 +28,8 @@ def network_address(
     """Content address of a network: the same before and after the disk, and on every machine.
 
     It covers every parameter and stored buffer by name, dtype, shape and bytes, what encodes the
-    inputs, and the config of a network of ours. The structure of any other network counts by its
-    tensors alone, since it becomes a graph on disk; `answers` tells those apart.
+    inputs, and the config of a network of ours. Any other network counts by its tensors alone,
+    since its structure becomes a graph on disk; `answers` tells those apart.
 
     Parameters
     ----------
@@ -61,35 +64,46 @@ def network_address(
     return digest.hexdigest()
 
 
-def answers(
-    module: nn.Module, structure: Mapping[str, Any], shape: tuple[int, ...] | None
-) -> list[list[float]] | None:
-    """The first numbers that a network gives for a fixed batch of two samples.
+def question(spec: InputSpec) -> Inputs | None:
+    """Two samples as a model with this spec takes them; None where no shape is known.
 
-    None for a network of ours, whose config says what it computes, and where no input's shape is
-    known.
+    Examples
+    --------
+    >>> question(InputSpec("vector", (2,))).tolist()
+    [[0.0, 0.25], [0.5, 0.75]]
+    """
+    if spec.modality == "text":
+        return Texts(["What does this model make of a fixed text?", "And what of another one?"])
+    if spec.shape is None:
+        return None
+    count = 2 * math.prod(spec.shape)
+    # From 0 to below 1: a network that reads codes as numbers sees the first of them.
+    return np.linspace(0.0, 1.0, count, endpoint=False, dtype=np.float32).reshape(2, *spec.shape)
+
+
+def answers(module: nn.Module, encoded: NDArray[Any]) -> list[list[float]]:
+    """The first numbers a row that a network gives for these encoded samples.
 
     Parameters
     ----------
     module : torch.nn.Module
-    structure : mapping
-    shape : tuple of int or None
-        Of one sample.
+    encoded : array, shape (2, ...)
+        As the module takes it.
+
+    Examples
+    --------
+    >>> answers(nn.Flatten(), np.zeros((2, 1, 2), dtype=np.float32))
+    [[0.0, 0.0], [0.0, 0.0]]
     """
-    if "net" in structure or shape is None:
-        return None
-    count = 2 * math.prod(shape)
-    # From 0 to below 1: a network that reads codes or tokens sees the first of them.
-    ramp = (torch.arange(count) / count).reshape(2, *shape)
     device = next((weight.device for weight in module.parameters()), torch.device("cpu"))
     training = module.training
     module.eval()
     try:
         with torch.no_grad():
-            output = module(ramp.to(device))
+            output = module(torch.from_numpy(encoded).to(device))
     finally:
         module.train(training)
-    rows: list[list[float]] = output.reshape(2, -1)[:, :ANSWERS].double().cpu().tolist()
+    rows: list[list[float]] = output.reshape(len(encoded), -1)[:, :ANSWERS].double().cpu().tolist()
     return rows
 
 
@@ -105,6 +119,8 @@ def same_answers(
     """
     if expected is None or given is None:
         return True
-    first, second = (torch.tensor(rows, dtype=torch.float64) for rows in (expected, given))
-    room = TOLERANCE * max(float(first.abs().max()), 1e-6)
-    return first.shape == second.shape and bool(((first - second).abs() <= room).all())
+    first, second = (np.array(rows, dtype=np.float64) for rows in (expected, given))
+    if first.shape != second.shape or not first.size:
+        return False
+    room = TOLERANCE * max(float(np.abs(first).max()), 1e-6)
+    return bool((np.abs(first - second) <= room).all())

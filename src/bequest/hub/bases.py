@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def find_base(
     for entry in _likely_first(entries(), str(name)):
         file = entry.files.get("config.json")
         # What an entry says of itself is a hint: loading the adapter computes the address again.
-        if file is None or _json(objects.path(file.digest)).get("address") != address:
+        if file is None or _stated(_json(objects.path(file.digest))) != address:
             continue
         try:
             return pull(entry)
@@ -63,6 +63,12 @@ def _likely_first(entries: Iterable[Entry], name: str) -> Iterator[Entry]:
         (called if name in (entry.name, str(entry)) else others).append(entry)
     yield from reversed(called)
     yield from reversed(others)
+
+
+def _stated(config: Mapping[str, Any]) -> Any:
+    """The address in a config of ours, or in our section of one that is Hugging Face's."""
+    section = config.get("bequest_model")
+    return (section if isinstance(section, dict) else config).get("address")
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -207,8 +207,8 @@ class LoRA(TransferMethod):
 
     @classmethod
     def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
-        """A middle rank, and a small and a large one that learn more slowly and faster."""
-        return cls(), cls(rank=4, lr=5e-3), cls(rank=16, alpha=32.0, lr=1e-3)
+        """A middle rank, a small and a large one, with a step size for each."""
+        return cls(), cls(rank=4, lr=5e-3), cls(rank=16, alpha=32.0, lr=3e-3)
 
 
 def adaptable(module: nn.Module, head: str) -> dict[str, AdaptedWeight]:
