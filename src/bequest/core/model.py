@@ -51,6 +51,11 @@ class Model(ABC):
         """classification or regression."""
         return "classification" if self.classes else "regression"
 
+    @property
+    def predicts(self) -> bool:
+        """Whether it predicts; what has no head gives features only."""
+        return True
+
     def applies(self, task: Task) -> NotApplicable | None:
         """None where it can read the task's inputs, else the reason why not."""
         return self.spec.accepts(task.spec)

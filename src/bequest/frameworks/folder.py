@@ -23,6 +23,7 @@ __all__ = [
     "check_files",
     "for_people",
     "load",
+    "read_json",
     "spec_from_config",
     "spec_to_config",
     "write_folder",
@@ -41,8 +42,14 @@ KINDS: Registry[Loader] = Registry(
         "stacked": "bequest.frameworks.stacked:load_stacked",
         "relabelled": "bequest.frameworks.relabelled:load_relabelled",
         "adapter": "bequest.frameworks.adapter:load_adapter",
+        "huggingface": "bequest.frameworks.huggingface:load_huggingface",
     },
     group="bequest.model_kinds",
+)
+FOREIGN: Registry[Callable[[Path, Mapping[str, Any]], Model]] = Registry(
+    "kind of foreign folder",
+    {"huggingface": "bequest.frameworks.huggingface:load_foreign"},
+    group="bequest.foreign_folders",
 )
 
 
@@ -131,10 +138,13 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
             f"{place} is a pickle: opening it can run code. Load it where you trust it, "
             "wrap it with bequest.wrap and save it as a folder."
         )
+    theirs = _foreign(place)
+    if theirs is not None:
+        return FOREIGN["huggingface"](place, theirs)
     config = _config(place)
     check_files(place, config["files"])
     try:
-        card = Card.from_dict(_read_json(place / "card.json"))
+        card = Card.from_dict(read_json(place / "card.json"))
         return _loaded(place, config, card, modules, base)
     except ModelError:
         raise
@@ -192,12 +202,21 @@ def spec_from_config(config: Mapping[str, Any]) -> InputSpec:
     return InputSpec(config["modality"], size, columns, tuple(config["kinds"]))
 
 
+def _foreign(place: Path) -> dict[str, Any] | None:
+    """The config of a Hugging Face folder; None where it is none, ours included."""
+    if not (place / "config.json").is_file():
+        return None
+    config = read_json(place / "config.json")
+    theirs = "format" not in config and ("model_type" in config or "architectures" in config)
+    return config if theirs else None
+
+
 def _config(place: Path) -> dict[str, Any]:
     if not place.exists():
         raise ModelError(f"there is no model folder {place}.")
     if not (place / "config.json").is_file():
         raise ModelError(f"{place} is no model folder: it has no config.json.")
-    config = _read_json(place / "config.json")
+    config = read_json(place / "config.json")
     if config.get("format") != FORMAT:
         raise ModelError(
             f"{place} has model format {config.get('format')!r}, this version reads {FORMAT}."
@@ -214,7 +233,8 @@ def _config(place: Path) -> dict[str, Any]:
     return config
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; `ModelError` where it is none, or too large to be a config."""
     if path.stat().st_size > CONFIG_LIMIT:
         raise ModelError(f"{path} is larger than {CONFIG_LIMIT} bytes: it is no config.")
     try:

@@ -20,6 +20,7 @@ from bequest.frameworks.address import network_address
 from bequest.frameworks.encoders import Encoder, encoder_from_config, plain_rows
 from bequest.frameworks.filled import filled
 from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
+from bequest.frameworks.foreign_network import ForeignNetwork
 from bequest.frameworks.graph import build_graph, export_graph
 from bequest.frameworks.networks import build
 from bequest.frameworks.weights import read_weights, write_weights
@@ -92,7 +93,16 @@ class TorchModel(Model):
     @property
     def structure(self) -> Mapping[str, Any]:
         """How the network is built again: by name, by import path, or as a graph."""
+        if isinstance(self.module, ForeignNetwork):
+            return self.module.structure
         return self._structure or {"graph": type(self.module).__name__}
+
+    @property
+    def predicts(self) -> bool:
+        """Whether it has a head with outputs, not features alone."""
+        if not isinstance(self.module, ForeignNetwork):
+            return True
+        return len(self.module.get_parameter(f"{self.head}.weight")) > 0
 
     def encode(self, X: Any) -> Array:
         """The samples as the module takes them, float32, shape (N, ...)."""
@@ -103,6 +113,10 @@ class TorchModel(Model):
 
     def output(self, X: Any) -> Array:
         """Probabilities (N, C) or values (N,), float64."""
+        if not self.predicts:
+            raise NotApplicable(
+                f"{self.name or 'the network'} has no head: it gives features only."
+            )
         raw = np.concatenate([part.numpy() for part in self._run(X, None)]).astype(np.float64)
         if not np.isfinite(raw).all():
             raise ModelError(f"{self.name or 'the model'} gives numbers that are not finite.")
@@ -123,6 +137,8 @@ class TorchModel(Model):
         parts = self._run(X, layer or self.head)
         if not parts:
             raise NotApplicable(f"{self.name or 'this network'} does not run its layer {layer!r}.")
+        if len({part.shape[1:] for part in parts}) > 1:
+            raise NotApplicable(f"the layer {layer!r} gives rows of different lengths.")
         return np.concatenate([part.numpy() for part in parts])
 
     def _run(self, X: Any, layer: str | None) -> list[Tensor]:
@@ -134,11 +150,12 @@ class TorchModel(Model):
         results: list[Tensor] = []
         hook = self._hook(layer, kept) if layer else None
         training = self.module.training
+        chunk = self.module.rows_at_once if isinstance(self.module, ForeignNetwork) else CHUNK
         self.module.eval()
         try:
             with torch.no_grad():
-                for start in range(0, len(inputs), CHUNK):
-                    rows = np.arange(start, min(start + CHUNK, len(inputs)))
+                for start in range(0, len(inputs), chunk):
+                    rows = np.arange(start, min(start + chunk, len(inputs)))
                     before = len(kept)
                     results.append(self._forward(self.encode(inputs[rows])))
                     del kept[before:-1]  # a layer that runs twice: its last call counts
@@ -192,6 +209,9 @@ class TorchModel(Model):
 
     def save(self, folder: str | Path) -> None:
         """Write weights as safetensors beside a config; a foreign class as a portable graph."""
+        if isinstance(self.module, ForeignNetwork):
+            self.module.write(self, folder)
+            return
         structure, tensors = self._portable()
         config = {
             "structure": structure,

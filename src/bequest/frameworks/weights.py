@@ -22,7 +22,7 @@ from safetensors import torch as safetensors_torch
 
 from bequest.errors import ModelError, UnsafeModel
 
-__all__ = ["TENSOR_NAME", "read_header", "read_weights", "write_weights"]
+__all__ = ["TENSOR_NAME", "TensorFile", "read_header", "read_weights", "write_weights"]
 
 TENSOR_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # a torch path; no slash, no '..'
 NAME_LIMIT = 256  # characters
@@ -35,6 +35,7 @@ SIZE_LIMIT = (
 RANK_LIMIT = 16
 SEEN_IN_ERRORS = 80  # characters of a stranger's text that an error line repeats
 ALIASES = "bequest.aliases"
+PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt"})
 ITEM_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "F16": 2, "BF16": 2, "F32": 4,
     "F64": 8,
@@ -111,7 +112,9 @@ def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None
         seen[identity] = name
         stored[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     _check_numbers(stored, "the model")
-    metadata = {ALIASES: json.dumps(aliases)} if aliases else None
+    metadata = {"format": "pt"}  # which transformers asks for
+    if aliases:
+        metadata[ALIASES] = json.dumps(aliases)
     safetensors_torch.save_file(stored, path, metadata)
 
 
@@ -171,6 +174,63 @@ def read_header(path: str | Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     place = Path(path)
     with _opened(place) as file:
         return _header(file, place).described()
+
+
+@final
+class TensorFile:
+    """A safetensors file of anybody's, read tensor by tensor.
+
+    Parameters
+    ----------
+    path : path
+
+    Raises
+    ------
+    UnsafeModel
+        It is a pickle, or a name is no path of identifiers.
+    ModelError
+        As `read_header`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp()) / "model.safetensors"
+    >>> write_weights(place, {"head.weight": torch.ones(2, 3)})
+    >>> TensorFile(place).read("head.weight").sum()
+    tensor(6.)
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._place = Path(path)
+        if self._place.suffix.lower() in PICKLES:
+            raise UnsafeModel(
+                f"{self._place} is a pickle: opening it can run code. bequest convert "
+                f"{self._place} OUT.safetensors takes its tensors out without running any."
+            )
+        with _opened(self._place) as file:
+            self._header = _header(file, self._place)
+            self._first = file.tell()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor's shape, those that are shared under each of their names."""
+        return {name: shape for name, (_, shape) in self._header.described().items()}
+
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor, on the CPU, in memory of its own; its numbers are finite."""
+        stored = self._header.aliases.get(name, name)
+        entry = self._header.entries[stored]
+        with _opened(self._place) as file:
+            file.seek(self._first + entry.start)
+            content = bytearray(file.read(entry.stop - entry.start))
+        if len(content) != entry.stop - entry.start:
+            raise ModelError(f"{self._place} was changed while it was read.")
+        dtype = next(key for key, value in DTYPES.items() if value == entry.dtype)
+        if not content:
+            return torch.empty(entry.shape, dtype=dtype)
+        tensor = torch.frombuffer(content, dtype=dtype).reshape(entry.shape)
+        _check_numbers({name: tensor}, str(self._place))
+        return tensor
 
 
 def _opened(place: Path) -> BinaryIO:

@@ -57,6 +57,8 @@ class Reuse(TransferMethod):
         refused = needs_source(source, task)
         if refused is not None or source is None:
             return refused
+        if not source.predicts:
+            return NotApplicable("the source has no head: it gives features only.")
         if source.kind != task.kind:
             return NotApplicable(f"the source does {source.kind}, the task is {task.kind}.")
         unknown = [label for label in task.classes if matched(label, source.classes) is None]

@@ -75,6 +75,8 @@ class Stack(TransferMethod):
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """The inputs must fit; the offset also needs the target's classes, or two regressions."""
         refused = needs_source(source, task)
+        if refused is None and source is not None and not source.predicts:
+            return NotApplicable("the source has no head: it gives features only.")
         if refused is not None or source is None or not self.offset:
             return refused
         if source.kind != task.kind:

@@ -58,6 +58,8 @@ class View:
 
 def view_of(source: Model, inputs: Inputs) -> View:
     """What the source makes of these rows; its outputs are its features where it has no others."""
+    if not source.predicts:
+        return View(_widest(check_features(source.features(inputs))))
     output = np.asarray(source.output(inputs), dtype=np.float64)
     probabilities = check_probabilities(output) if source.classes else None
     own = True
