@@ -1,6 +1,7 @@
 import io
 import logging
 import os
+import pickle
 from contextlib import suppress
 from pathlib import Path
 
@@ -289,3 +290,15 @@ def test_a_damaged_file_gives_pixels_or_one_line_never_another_error(form, place
 def test_the_suffixes_searched_are_those_that_can_be_decoded():
     known = Image.registered_extensions()
     assert {known[suffix] for suffix in pixels.SUFFIXES} == set(pixels.FORMATS)
+
+
+def test_a_folder_that_goes_to_another_process_leaves_its_pixels_behind(folder, monkeypatch):
+    lazily = Task.from_images(folder, size=200).inputs
+    whole = lazily.read_rows()
+    sent = pickle.dumps(lazily[1:])
+    assert len(sent) < 4000  # five images of 200 x 200 have 600,000 bytes
+    there = pickle.loads(sent)
+    assert there.content_digest() == lazily[1:].content_digest()
+    np.testing.assert_array_equal(there.read_rows(), whole[1:])
+    monkeypatch.setattr(images, "read_pixels", None)
+    np.testing.assert_array_equal(there[[2, 0]].read_rows(), whole[[3, 1]])  # decoded once

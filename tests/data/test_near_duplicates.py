@@ -1,5 +1,6 @@
 import hashlib
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -117,3 +118,29 @@ def test_packing_and_unpacking_gives_the_distinct_fingerprints(values):
 def test_text_that_is_not_packed_is_refused(text):
     with pytest.raises(DataError, match="these are no packed fingerprints"):
         unpack(text)
+
+
+@pytest.mark.parametrize("kind", ["vector", "table", "image"])
+def test_fingerprints_of_chunks_are_those_of_the_whole(kind, monkeypatch):
+    X = np.random.default_rng(0).random((50, 12)).astype(np.float32)
+    columns = {f"c{i}": X[:, i] for i in range(12)} | {"word": [str(i % 3) for i in range(50)]}
+
+    def found():
+        if kind == "table":
+            return of_table(columns)
+        return of(X if kind == "vector" else X.reshape(50, 1, 3, 4))
+
+    whole = found()
+    monkeypatch.setattr("bequest.data.near_duplicates.CHUNK", 84)
+    np.testing.assert_array_equal(found(), whole)
+    monkeypatch.setattr("bequest.data.near_duplicates.CHUNK", 1)
+    np.testing.assert_array_equal(found(), whole)
+
+
+def test_fingerprints_take_little_memory_beside_the_rows():
+    task = Task.from_arrays(np.zeros((4000, 1000), dtype=np.float32), np.arange(4000) % 2)
+    tracemalloc.start()
+    row_fingerprints(task)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6  # the rows as float64 and what is made of them take 130 MB

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from bequest.errors import DataError
 __all__ = ["CACHE_BYTES", "ImageFolder", "task_from_images"]
 
 CACHE_BYTES = 512 * 2**20  # decoded pixels kept in memory, per folder that was loaded
+IN_MEMORY = ("pixels", "known")  # what stays where it is when a folder goes to another process
 THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes without holding the interpreter
 
 logger = logging.getLogger(__name__)
@@ -114,16 +116,33 @@ class _Shared:
 
     def __init__(self, paths: tuple[Path, ...], size: tuple[int, int], channels: int) -> None:
         self.paths, self.size, self.channels = paths, size, channels
-        kept = min(len(paths), CACHE_BYTES // (channels * size[0] * size[1]))
-        self.pixels = np.empty((kept, channels, *size), dtype=np.uint8)
+        self.pixels, self.known = self._memory()
         with ThreadPoolExecutor(THREADS) as pool:
             self.digests = list(pool.map(self._verify, range(len(paths))))
 
     def _verify(self, row: int) -> str:
         pixels, content = self._decode(row)
+        self._keep(row, pixels)
+        return hashlib.sha256(content).hexdigest()
+
+    def _memory(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Room for the first images, and which of them are there; what is not used takes none."""
+        kept = min(len(self.paths), CACHE_BYTES // (self.channels * math.prod(self.size)))
+        pixels = np.empty((kept, self.channels, *self.size), dtype=np.uint8)
+        return pixels, np.zeros(len(self.paths), dtype=bool)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process decodes what it needs: the files travel faster than their pixels.
+        return {name: value for name, value in vars(self).items() if name not in IN_MEMORY}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.pixels, self.known = self._memory()
+
+    def _keep(self, row: int, pixels: NDArray[np.uint8]) -> None:
         if row < len(self.pixels):
             self.pixels[row] = pixels
-        return hashlib.sha256(content).hexdigest()
+            self.known[row] = True
 
     def _decode(self, row: int) -> tuple[NDArray[np.uint8], bytes]:
         path = self.paths[row]
@@ -136,10 +155,12 @@ class _Shared:
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Pixels of these rows, from memory or from the files."""
         block = np.empty((len(rows), self.channels, *self.size), dtype=np.float32)
-        kept = rows < len(self.pixels)
-        block[kept] = self.pixels[rows[kept]]
-        for place in np.flatnonzero(~kept):
-            block[place] = self._decode(int(rows[place]))[0]
+        known = self.known[rows]
+        block[known] = self.pixels[rows[known]]
+        for place in np.flatnonzero(~known):
+            pixels = self._decode(int(rows[place]))[0]
+            block[place] = pixels
+            self._keep(int(rows[place]), pixels)
         block /= 255.0
         return block
 

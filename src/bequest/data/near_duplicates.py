@@ -23,7 +23,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ LEVELS = (
     6.1  # steps between darkest and brightest block; not 6: grey levels of 1/16 would lie on cuts
 )
 WORDS = re.compile(r"[^\W_]+")  # runs of letters and digits of any script
-CHUNK = 1024  # images in memory at a time
+CHUNK = 2**20  # numbers in memory at a time
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 
 Fingerprints = NDArray[np.uint64]
@@ -67,14 +69,13 @@ def row_fingerprints(task: Task) -> Fingerprints:
     (True, False)
     """
     inputs = task.inputs
-    if isinstance(inputs, Table):
-        return _table(inputs)
     if isinstance(inputs, Texts):
         return np.array([_words_code(text) for text in inputs], dtype=np.uint64)
-    if task.spec.modality == "image":
-        parts = [_images(inputs[i : i + CHUNK]) for i in range(0, len(inputs), CHUNK)]
-        return np.concatenate(parts)
-    return _hashed(_rounded(np.asarray(inputs, dtype=np.float64)), b"vector")
+    one = (len(inputs.names),) if isinstance(inputs, Table) else task.spec.shape or (1,)
+    of_rows = _OF_ROWS["table" if isinstance(inputs, Table) else task.spec.modality]
+    step = max(1, CHUNK // max(1, math.prod(one)))
+    parts = [of_rows(inputs[i : i + step]) for i in range(0, len(inputs), step)]
+    return np.concatenate(parts)
 
 
 def overlap(rows: Fingerprints, others: Fingerprints) -> int:
@@ -127,6 +128,10 @@ def _hashed(rows: NDArray[Any], key: bytes) -> Fingerprints:
     block = np.ascontiguousarray(rows)
     digests = [hashlib.blake2b(row.tobytes(), digest_size=8, key=key).digest() for row in block]
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+
+
+def _vectors(vectors: Inputs) -> Fingerprints:
+    return _hashed(_rounded(np.asarray(vectors, dtype=np.float64)), b"vector")
 
 
 def _rounded(numbers: NDArray[Any]) -> NDArray[Any]:
@@ -182,3 +187,10 @@ def _means(side: int) -> NDArray[np.float64]:
     pixel = np.arange(side)
     covered = np.minimum(edges[1:], pixel + 1) - np.maximum(edges[:-1], pixel)
     return np.asarray(np.clip(covered, 0, None) * BLOCKS / side)
+
+
+_OF_ROWS: dict[str, Callable[[Any], Fingerprints]] = {
+    "image": _images,
+    "table": _table,
+    "vector": _vectors,
+}
