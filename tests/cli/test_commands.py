@@ -1,6 +1,8 @@
 import csv as tables
 import io
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -238,3 +240,19 @@ def test_beside_a_hub_an_unreadable_model_is_said_and_left_out(cli, csv, saved, 
     assert [model.name for model in asked[0][1]] == ["ward3", "good@1"]
     assert done.code == 0
     assert done.err.startswith("bequest: rotten@1 of the hub is left out")
+
+
+def test_a_damaged_entry_is_named_on_stderr_and_the_others_are_listed(cli, saved, tmp_path):
+    hub = bq.Hub(tmp_path / "hub")
+    for name in ("a", "b"):
+        hub.publish(saved, name, licence="MIT")
+    with closing(sqlite3.connect(hub.folder / "registry.sqlite")) as db:
+        db.execute("UPDATE entries SET seal = 'x' WHERE name = 'a'")
+        db.commit()
+    done = cli("list", "--hub", hub.folder)
+    assert done.code == 0
+    assert "b@1" in done.out
+    assert "a@1" not in done.out
+    assert done.err == "bequest: the row of a@1 in the registry was altered. It is left out.\n"
+    assert cli("show", "a", "--hub", hub.folder).code == 1
+    assert cli("pull", "a", "--hub", hub.folder, "--out", "a").code == 1

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,26 @@ def test_what_another_machine_left_is_abandoned_after_an_hour(hub):
     os.utime(work / "half", (old, old))
     os.utime(work, (old, old))
     assert list(abandoned(hub.folder)) == [work]
+
+
+def spoiled(hub, name):
+    with closing(sqlite3.connect(hub.folder / "registry.sqlite")) as db:
+        db.execute(
+            "UPDATE entries SET record = replace(record, 'MIT', 'BSD') WHERE name = ?", [name]
+        )
+        db.commit()
+
+
+def test_one_altered_row_hides_no_other_entry_and_is_named(hub, tiny, caplog):
+    for name in ("a", "b", "c"):
+        hub.publish(tiny([1.0]), name, licence="MIT")
+    spoiled(hub, "b")
+    assert [str(entry) for entry in hub.list()] == ["a@1", "c@1"]
+    assert "the row of b@1 in the registry was altered. It is left out." in caplog.text
+    assert hub.names() == ("a", "b", "c")
+    for read in (hub.show, hub.pull):
+        with pytest.raises(Damaged, match="b@1"):
+            read("b")
+    read = dict(hub.models())
+    assert "it cannot be read" in read["b@1"].reason
+    assert read["a@1"].weights.tolist() == [1.0]

@@ -78,4 +78,4 @@ def _is_demo(folder: Path) -> bool:
         return False
     if not all(path.is_dir() and is_result(path) for path in others):
         return False
-    return all(entry.name.startswith("demo/") for entry in bq.Hub(folder / "hub").list())
+    return all(name.startswith("demo/") for name in bq.Hub(folder / "hub").names())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -15,7 +16,7 @@ from typing import final
 
 from bequest.core import Card, Model, Outcome, Task
 from bequest.core.given import checked_path, checked_task
-from bequest.errors import BequestError, Conflict, HubError, NotApplicable
+from bequest.errors import BequestError, Conflict, Damaged, HubError, NotApplicable
 from bequest.frameworks.folder import load
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.hub import rows
@@ -31,6 +32,8 @@ from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
 
 __all__ = ["Hub"]
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -214,16 +217,32 @@ class Hub:
     def list(self, prefix: str = "", *, every: bool = False) -> tuple[Entry, ...]:
         """Entries whose name begins with `prefix`, by name: the latest version of each.
 
+        Entries whose row in the registry was altered are named in the log and left out; `show`
+        and `pull` of them raise `Damaged`.
+
         Parameters
         ----------
         prefix : str
         every : bool
             All versions, not the latest only.
+
+        Returns
+        -------
+        tuple of Entry
         """
         if not isinstance(prefix, str):
             raise HubError(f"a prefix is text, not a {type(prefix).__name__}.")
         with told(self.folder), self._records.reading() as db:
-            return tuple(rows.entries(db, prefix, every=every))
+            found = tuple(rows.entries(db, prefix, every=every))
+        for error in found:
+            if isinstance(error, Damaged):
+                logger.warning("%s It is left out.", error)
+        return tuple(entry for entry in found if isinstance(entry, Entry))
+
+    def names(self) -> tuple[str, ...]:
+        """Every name that something was published under, sorted; also where its row is damaged."""
+        with told(self.folder), self._records.reading() as db:
+            return tuple(name for name, _ in rows.references(db))
 
     def show(self, name: str, version: int | None = None) -> Entry:
         """An entry with its card and its files; the latest version where none is named."""

@@ -64,8 +64,11 @@ def find(db: sqlite3.Connection, name: str, version: int | None) -> Entry:
     return _entry(row)
 
 
-def entries(db: sqlite3.Connection, prefix: str, *, every: bool) -> Iterator[Entry]:
-    """Entries whose name begins with `prefix`, by name and version; the latest of each, or all."""
+def entries(db: sqlite3.Connection, prefix: str, *, every: bool) -> Iterator[Entry | Damaged]:
+    """Entries whose name begins with `prefix`, by name and version; the latest of each, or all.
+
+    In the place of a row that was altered stands the error that says so.
+    """
     # Names are ASCII below 0x7f, so that is the end of the range of a prefix.
     rows = db.execute(
         "SELECT name, version, record, seal FROM entries AS e WHERE name >= ? AND name < ? AND "
@@ -73,7 +76,7 @@ def entries(db: sqlite3.Connection, prefix: str, *, every: bool) -> Iterator[Ent
         "ORDER BY name, version",
         (prefix, prefix + "\x7f", every),
     )
-    return (_entry(row) for row in rows)
+    return (_entry_or_error(row) for row in rows)
 
 
 def references(db: sqlite3.Connection) -> list[tuple[str, int]]:
@@ -117,6 +120,13 @@ def _entry(row: tuple[str, int, str, str]) -> Entry:
     if (entry.name, entry.version) != (name, version):
         raise Damaged(f"the row of {name}@{version} in the registry is that of {entry}.")
     return entry
+
+
+def _entry_or_error(row: tuple[str, int, str, str]) -> Entry | Damaged:
+    try:
+        return _entry(row)
+    except Damaged as error:
+        return error
 
 
 def _not_found(db: sqlite3.Connection, name: str, version: int | None) -> EntryNotFound:
