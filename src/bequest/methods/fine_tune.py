@@ -6,19 +6,20 @@ N samples, D features, C classes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bequest.core import Model, Task, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.head import new_head, probe_head
 from bequest.methods.made import check_setting, made, needs_source
+from bequest.methods.pull import source_pull
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
 
@@ -139,7 +140,6 @@ class FineTune(TransferMethod):
         rule = new_head(module, source, task)
         if self.probe_first:
             rule = probe_head(module, source, task)
-        origin = {name: value.detach().clone() for name, value in module.named_parameters()}
         fit_network(
             module,
             task,
@@ -148,7 +148,7 @@ class FineTune(TransferMethod):
             generator=generator,
             augment=self.augment,
             groups=self._groups(module, source.head, frozen),
-            penalty=_pull(module, origin, source.head, self.pull) if self.pull else None,
+            penalty=source_pull(module, source.head, self.pull) if self.pull else None,
             still=[module.get_submodule(name) for name in frozen],
         )
         return rule
@@ -187,21 +187,6 @@ class FineTune(TransferMethod):
         if task.modality == "image":
             arms = [replace(arm, augment="shift") for arm in arms[:3]] + arms
         return tuple(arms)
-
-
-def _pull(
-    module: nn.Module, origin: Mapping[str, Tensor], head: str, weight: float
-) -> Callable[[], Tensor]:
-    body = [
-        (value, origin[name])
-        for name, value in module.named_parameters()
-        if name.rpartition(".")[0] != head
-    ]
-
-    def penalty() -> Tensor:
-        return 0.5 * weight * torch.stack([((a - b) ** 2).sum() for a, b in body]).sum()
-
-    return penalty
 
 
 def _structure(source: TorchModel, module: nn.Module) -> Mapping[str, Any]:
