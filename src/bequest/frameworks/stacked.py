@@ -74,7 +74,9 @@ class Stacked(Model):
             return above
         if not self.classes:
             return np.asarray(below + above)
-        logits = log_probabilities(below) + log_probabilities(above)
+        # What the head says is not cut: it was fitted as logits, which know no least probability.
+        correction = np.log(np.maximum(above, np.finfo(np.float64).tiny))
+        logits = log_probabilities(below) + correction
         mass = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(mass / mass.sum(axis=1, keepdims=True))
 
