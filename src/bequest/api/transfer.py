@@ -178,7 +178,7 @@ def _against_scratch(
     seed: int,
     clock: _Clock,
 ) -> _Judged:
-    found = race(arms, scratch, task, budget=RACE * clock.left(), seed=seed, run=run)
+    found = _raced(arms, scratch, task, run, seed, clock)
     verdict = judge(found, rng=np.random.default_rng(seed))
     clock.tell("fitting the chosen models on all rows")
     chosen, baseline = arms[found.transfer_index], scratch[found.scratch_index]
@@ -202,6 +202,26 @@ def _against_scratch(
         "notes": (*found.notes, *note),
     }
     return _Judged(remember(moved if handed == "transfer" else plain, task), said)
+
+
+def _raced(
+    arms: tuple[Arm, ...],
+    scratch: tuple[Arm, ...],
+    task: Task,
+    run: Callable[..., Iterator[Any]],
+    seed: int,
+    clock: _Clock,
+) -> RaceResult:
+    """The race in its share of the time that is left; where it is too little, what took it."""
+    ranked = clock.elapsed()
+    share = RACE * clock.left()
+    try:
+        return race(arms, scratch, task, budget=share, seed=seed, run=run)
+    except BudgetTooSmall as error:
+        raise BudgetTooSmall(
+            f"{error} Of the budget of {clock.budget:g} s, reading and ranking the sources took "
+            f"{ranked:.2g} s and the race had {share:.2g} s; the rest is kept for the last fits."
+        ) from error
 
 
 def _handed_over(found: RaceResult, seed: int) -> Literal["transfer", "from-scratch"]:

@@ -224,5 +224,5 @@ class Runners:
             return NotApplicable(f"no arm of {self.side} fits the task: {listed}")
         return BudgetTooSmall(
             f"no arm of {self.side} was through {self.track.k} folds in {self.track.share:.3g} s, "
-            f"half of the budget: {late[0]} Give it more time, fewer folds, or cheaper arms."
+            f"its half of the race: {late[0]} Give it more time, fewer folds, or cheaper arms."
         )
