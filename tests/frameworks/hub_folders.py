@@ -11,12 +11,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers.models.auto import CONFIG_MAPPING, modeling_auto
 
 WORDS = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    *["good", "bad", "film", "a", "few", "words", "the", "very"],
-]
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "a", "few", "words", "the", "very",
+]  # fmt: skip
 SIZE = {
     "hidden_size": 16,
     "num_hidden_layers": 2,

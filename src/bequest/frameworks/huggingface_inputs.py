@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -86,23 +87,34 @@ class Tokens:
 
     def _numbers(self, text: str) -> list[int]:
         # One by one: in a batch the tokenizer starts threads, which a later fork complains of.
-        encoding = self._tokenizer.encode(text[: LETTERS * self.length])
+        with _translated():
+            encoding = self._tokenizer.encode(text[: LETTERS * self.length])
         return list(encoding.ids) or [self.filler]
 
     @cached_property
     def _tokenizer(self) -> Any:
         tokenizers = need("tokenizers", extra="hf", purpose="reading a tokenizer.json")
-        try:
+        with _translated():
             tokenizer = tokenizers.Tokenizer.from_str(self.content)
             tokenizer.no_padding()
             tokenizer.enable_truncation(self.length)
-        except Exception as error:  # the library raises nothing narrower
-            problem = " ".join(str(error).split())[:200]
-            raise ModelError(f"the tokenizer.json cannot be read: {problem}.") from error
         return tokenizer
 
     def __getstate__(self) -> dict[str, Any]:
         return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What goes wrong inside of the tokenizer's library as one line."""
+    try:
+        yield
+    except BaseException as error:
+        # The library raises bare Exception, and its panics (pyo3's) are not even that.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        problem = " ".join(str(error).split())[:200]
+        raise ModelError(f"the tokenizer.json cannot be read: {problem}.") from error
 
 
 @final
