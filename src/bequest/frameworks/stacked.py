@@ -159,8 +159,28 @@ def view_of(
         Side by side in this order; codes of categories become one column per level.
     encoder : Encoder or None
         For the view ``"inputs"``.
-    output : array, optional
+    output : array, shape (N, C) or (N,), optional
         The source's output, where it is at hand.
+
+    Returns
+    -------
+    array of float64, shape (N, D)
+        Log-probabilities, none below log 1e-6, for the outputs of a classifier; values for those
+        of a regression.
+
+    Raises
+    ------
+    NotApplicable
+        The source shows no features, and they are asked for.
+
+    Examples
+    --------
+    >>> from bequest.frameworks.function_model import FunctionModel
+    >>> source = FunctionModel(
+    ...     lambda X: 2 * X[:, 0], spec=InputSpec("vector", (2,)), classes=(), card=Card(),
+    ... )
+    >>> view_of(source, [[1.0, 5.0], [3.0, 7.0]], ["outputs"]).tolist()
+    [[2.0], [6.0]]
     """
     parts = []
     for view in views:

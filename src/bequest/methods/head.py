@@ -25,6 +25,32 @@ def new_head(module: nn.Module, source: TorchModel, task: Task) -> str:
 
     Rows of classes that both know are the source's; the others start as torch's linear layer does.
     A regression keeps its row, brought to the target's scale.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Its last linear layer is replaced in place: as many rows as the task has classes, one for a
+        regression.
+    source : TorchModel
+        Names the layer, the classes of its rows, and the scale of its values.
+    task : Task
+
+    Returns
+    -------
+    str
+        For the card: ``"new"``, ``"copied, then tuned"``, ``"rows of 2 shared classes"``, or that
+        it was brought to the target's scale.
+
+    Examples
+    --------
+    >>> import bequest as bq, copy
+    >>> source = bq.wrap(nn.Sequential(nn.Linear(2, 2)), classes=["cat", "dog"])
+    >>> module = copy.deepcopy(source.module)
+    >>> task = Task.from_arrays([[0.0, 1.0], [1.0, 0.0]] * 2, ["dog", "eel"] * 2)
+    >>> new_head(module, source, task)
+    'rows of 1 shared class'
+    >>> bool((module[0].weight[0] == source.module[0].weight[1]).all())
+    True
     """
     layer = module.get_submodule(source.head)
     old = module.get_parameter(f"{source.head}.weight").detach()

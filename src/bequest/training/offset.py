@@ -43,12 +43,23 @@ def fit_offset(matrix_ND: Array, offset_NC: Array, task: Task, strength: float) 
     Returns
     -------
     TorchModel
-        The correction alone: its probabilities times those of the offset, brought to sum one, are
-        the prediction.
+        The correction alone, of vectors (D,): its probabilities times those of the offset, brought
+        to sum one, are the prediction.
 
     References
     ----------
     McCullagh and Nelder, Generalized Linear Models, 1989 (offsets).
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> task = Task.from_arrays(X, ["a", "a", "b", "b"])
+    >>> even = np.log(np.full((4, 2), 0.5))
+    >>> fit_offset(X, even, task, strength=10.0).predict(X).tolist()
+    ['a', 'a', 'b', 'b']
+    >>> weak = fit_offset(X, even, task, strength=1e-6).predict_proba(X)
+    >>> bool(np.allclose(weak, 0.5, atol=1e-4))
+    True
     """
     scaler = Scaler.fit(matrix_ND)
     x_ND = scaler.encode(matrix_ND).astype(np.float64)
