@@ -13,9 +13,9 @@ from typing import Any
 
 from bequest.core import Card, InputSpec, Model, Registry
 from bequest.core.given import checked_path
-from bequest.core.wording import counted
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.leftovers import beside, sweep
+from bequest.frameworks.model_card import model_card
 
 __all__ = [
     "FORMAT",
@@ -89,7 +89,7 @@ def write_folder(
     try:
         write(work)
         (work / "card.json").write_text(_json(card.to_dict()), encoding="utf-8")
-        (work / "README.md").write_text(_readme(card, kind), encoding="utf-8")
+        (work / "README.md").write_text(model_card(card, kind), encoding="utf-8")
         paths = {p.relative_to(work).as_posix(): p for p in sorted(work.rglob("*")) if p.is_file()}
         files = {name: _sha256(path) for name, path in paths.items() if not for_people(name)}
         whole = {
@@ -244,23 +244,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ModelError(f"{path} holds no object.")
     return values
-
-
-def _readme(card: Card, kind: str) -> str:
-    task = card.task
-    front = [f"license: {card.licence.lower()}"] if card.licence else []
-    front += ["library_name: bequest", "tags:", "- transfer-learning"]
-    lines = ["---", *front, "---", "", f"# {card.name or 'A model'}", ""]
-    if task:
-        rows = counted(int(task.get("rows", 0)), "row")
-        lines += [f"Trained on *{task.get('name')}*: {rows}, {task.get('kind')}."]
-    if card.parents:
-        lines += [f"Made by *{card.method}* from {', '.join(card.parents)}."]
-    lines += [f"- {name}: {value:.4g}" for name, value in card.metrics.items()]
-    given = '"this-folder", base=model' if kind == "adapter" else '"this-folder"'
-    lines += ["", "```python", "import bequest as bq", f"model = bq.load({given})", "```"]
-    lines += ["", f"Loading needs bequest ({kind} model) and runs no code from this folder.", ""]
-    return "\n".join(lines)
 
 
 def _replaceable(place: Path) -> bool:

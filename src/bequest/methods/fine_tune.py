@@ -176,13 +176,19 @@ class FineTune(TransferMethod):
 
     @classmethod
     def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
-        """Plain, after a probe, pulled to the source, decayed, partly frozen, and augmented."""
+        """Plain, after a probe, pulled to the source, decayed, partly frozen, and augmented.
+
+        A network of Hugging Face, large and trained at length, is tuned in steps about twenty times
+        smaller (Devlin et al., BERT, NAACL 2019), and decays slower, for it has many layers.
+        """
+        large = source is not None and "huggingface" in source.structure
+        unit, decay = (5e-5, 0.97) if large else (1e-3, 0.7)
         arms = [
-            cls(probe_first=True, lr=1e-3),
-            cls(lr=2e-3, freeze=0.5),
-            cls(lr=5e-3),
-            cls(lr=2e-3, pull=0.01),
-            cls(lr=2e-3, decay=0.7),
+            cls(probe_first=True, lr=unit),
+            cls(lr=2 * unit, freeze=0.5),
+            cls(lr=5 * unit),
+            cls(lr=2 * unit, pull=0.01),
+            cls(lr=2 * unit, decay=decay),
         ]
         if task.modality == "image":
             arms = [replace(arm, augment="shift") for arm in arms[:3]] + arms

@@ -5,7 +5,6 @@ N samples, C classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bequest.core import Inputs, Table, Task
+from bequest.core import Inputs, Table, Task, Texts
 from bequest.frameworks.encoders import Encoder
 from bequest.training.augment import AUGMENTATIONS
 from bequest.training.loop import Loop, run
@@ -144,9 +143,10 @@ def _targets(task: Task) -> Tensor:
 
 def _fetcher(task: Task, encoder: Encoder | None) -> Callable[[Tensor], Tensor]:
     """Rows to encoded inputs: encoded once where they fit in memory, else batch by batch."""
-    size = 4 * len(task) * math.prod(task.spec.shape or ())
     encode = _as_they_are if encoder is None else encoder.encode
-    if isinstance(task.inputs, Table | np.ndarray) or size <= IN_MEMORY:
+    # a row may be larger encoded than as it was given: small images made as large as a network's
+    size = len(task) * encode(task.inputs[np.arange(1)]).nbytes
+    if isinstance(task.inputs, Table | Texts) or size <= IN_MEMORY:
         encoded = torch.from_numpy(encode(task.inputs))
         return lambda rows: encoded[rows]
     return lambda rows: torch.from_numpy(encode(task.inputs[rows.numpy()]))

@@ -1,0 +1,102 @@
+"""README.md of a model folder: the card for people, with the front matter that the Hub reads.
+
+Names of models and tasks are other people's text: in the front matter they only stand as JSON
+strings, which YAML reads as such.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from bequest.core import Card
+from bequest.core.wording import counted
+
+__all__ = ["model_card"]
+
+PIPELINES: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        ("text", "classification"): "text-classification",
+        ("text", "regression"): "text-classification",  # the Hub's name for one value of a text too
+        ("image", "classification"): "image-classification",
+        ("table", "classification"): "tabular-classification",
+        ("table", "regression"): "tabular-regression",
+        ("vector", "classification"): "tabular-classification",
+        ("vector", "regression"): "tabular-regression",
+    }
+)
+ON_THE_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # a name that base_model may hold
+IDENTIFIER = re.compile(r"[a-z0-9.+-]+")
+
+
+def model_card(card: Card, kind: str) -> str:
+    """The text of a folder's README.md.
+
+    Parameters
+    ----------
+    card : Card
+    kind : str
+        A name of `bequest.frameworks.folder.KINDS`.
+
+    Examples
+    --------
+    >>> print(model_card(Card(name="films", licence="MIT"), "torch").partition("# ")[0])
+    ---
+    license: mit
+    library_name: bequest
+    tags:
+    - bequest
+    - transfer-learning
+    ---
+    """
+    front = _front(card, kind)
+    lines = ["---", *front, "---", "", f"# {' '.join(card.name.split()) or 'A model'}", ""]
+    task = card.task
+    if task:
+        rows = counted(int(task.get("rows", 0)), "row")
+        lines += [f"Trained on *{task.get('name')}*: {rows}, {task.get('kind')}."]
+    if card.parents:
+        lines += [f"Made by *{card.method}* from {', '.join(card.parents)}."]
+    lines += [f"- {name}: {value:.4g}" for name, value in card.metrics.items()]
+    given = '"this-folder", base=model' if kind == "adapter" else '"this-folder"'
+    lines += ["", "```python", "import bequest as bq", f"model = bq.load({given})", "```"]
+    lines += ["", f"Loading needs bequest ({kind} model) and runs no code from this folder."]
+    if kind == "huggingface":
+        lines += [
+            "It needs the extra `hf`. The Auto classes of transformers read the folder as well."
+        ]
+    lines += [""]
+    return "\n".join(lines)
+
+
+def _front(card: Card, kind: str) -> list[str]:
+    front = []
+    if card.licence:
+        licence = card.licence.lower()
+        front += [f"license: {licence if IDENTIFIER.fullmatch(licence) else json.dumps(licence)}"]
+    front += ["library_name: bequest", "tags:", "- bequest", "- transfer-learning"]
+    pipeline = PIPELINES.get((card.task.get("modality", ""), card.task.get("kind", "")))
+    if pipeline:
+        front += [f"pipeline_tag: {pipeline}"]
+    bases = [name for name in card.parents if ON_THE_HUB.fullmatch(name)]
+    if bases:
+        relation = "adapter" if kind == "adapter" else "finetune"
+        front += ["base_model:", *(f"- {name}" for name in bases)]
+        front += [f"base_model_relation: {relation}"]
+    if pipeline and card.metrics:
+        front += [f"model-index: {json.dumps([_results(card, pipeline)])}"]
+    return front
+
+
+def _results(card: Card, pipeline: str) -> dict[str, Any]:
+    """What was measured, as the Hub shows it beside a model."""
+    metrics = [
+        {"type": name.split()[-1], "value": value, "name": name}
+        for name, value in card.metrics.items()
+    ]
+    data = {"name": str(card.task.get("name")), "type": str(card.task.get("fingerprint"))}
+    result = {"task": {"type": pipeline}, "dataset": data, "metrics": metrics}
+    return {"name": card.name or "model", "results": [result]}
