@@ -32,7 +32,8 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     ----------
     task : Task
     net : {"auto", "linear", "boosting", "mlp", "resnet"}
-        auto: a residual network for images, boosting for tables, a perceptron for vectors.
+        auto: a residual network for images, boosting for tables, a perceptron for vectors, a
+        linear model for texts.
     name : str, optional
         What to call the model; the task's name where left out.
     seed : int

@@ -15,17 +15,20 @@ from numpy.lib.npyio import NpzFile
 
 import bequest as bq
 from bequest.core import METRICS
+from bequest.core.given import as_text
 from bequest.errors import DataError
 
 __all__ = ["DATA", "TaskOptions", "read_arrays", "read_task"]
 
 DATA = (
-    "A table (.csv, .tsv, .parquet, .feather, .arrow; give --target), a folder with one sub-folder "
-    "of images per class, or an .npz file with arrays X and y."
+    "A table (.csv, .tsv, .jsonl, .parquet, .feather, .arrow; give --target, and --text where one "
+    "column holds texts to learn from), a folder with one sub-folder of images per class, or an "
+    ".npz file with arrays X and y."
 )
 _OF_IMAGES = ("size", "channels")
-_NOT_OF_IMAGES = ("target", "groups", "drop", "kind")
-_NOT_OF_ARRAYS = ("drop", *_OF_IMAGES)
+_NOT_OF_IMAGES = ("target", "text", "groups", "drop", "kind")
+_NOT_OF_ARRAYS = ("drop", "text", *_OF_IMAGES)
+_NOT_OF_TEXT = ("drop",)
 
 
 @final
@@ -36,6 +39,9 @@ class TaskOptions:
 
     target: str | None = None
     """Column to predict, of a table; array of labels, of an .npz (y where left out)."""
+
+    text: str | None = None
+    """Column of texts, the one input to learn from; without it every column is an input."""
 
     groups: str | None = None
     """Column, or array, that says which rows are never split, such as the patient."""
@@ -101,6 +107,17 @@ def _table(path: Path, options: TaskOptions) -> bq.Task:
     _refuse(options, _OF_IMAGES, "a table")
     if options.target is None:
         raise CycloptsError(msg=f"{path} is a table: say which column to predict with --target.")
+    if options.text is not None:
+        _refuse(options, _NOT_OF_TEXT, "--text, which is the only input")
+        return bq.Task.from_text(
+            path,
+            text=options.text,
+            target=options.target,
+            kind=options.kind,
+            metric=options.metric,
+            groups=options.groups,
+            test=options.test,
+        )
     return bq.Task.from_table(
         path,
         options.target,
@@ -124,7 +141,7 @@ def _arrays(path: Path, options: TaskOptions) -> bq.Task:
         metric=options.metric,
         groups=None if options.groups is None else read_arrays(path, options.groups)[0],
         test=None if test is None else (test[0], test[1]),
-        name=path.stem,
+        name=as_text(path.stem),
     )
 
 

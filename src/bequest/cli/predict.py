@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -16,7 +15,7 @@ from bequest.cli._inputs import read_inputs
 from bequest.cli._options import Common, command
 from bequest.cli._places import new_file
 from bequest.cli._progress import progress
-from bequest.cli._say import line, plain, print_json
+from bequest.cli._say import line, plain, print_json, print_rows
 from bequest.cli._sources import model_folder
 from bequest.core import Model
 from bequest.core.wording import counted
@@ -39,6 +38,7 @@ def predict(
     data: Annotated[Path, Parameter(help="Rows as the model was trained on; labels may be there.")],
     /,
     *,
+    text: str | None = None,
     proba: Annotated[bool, Parameter(show_default=False)] = False,
     out: Path | None = None,
     common: Common = _COMMON,
@@ -49,6 +49,8 @@ def predict(
     ----------
     model
         A model folder, or what transfer left.
+    text
+        Column of the texts, for a model of texts; told where only one column can be.
     proba
         The probability of each class, too.
     out
@@ -57,22 +59,22 @@ def predict(
     if out is not None and out.exists() and out.samefile(data):
         raise DataError(f"--out {out} is the data itself: name another file.")
     with nullcontext() if out is None else new_file(out) as place:
-        columns = _predicted(model, data, proba)
+        columns = _predicted(model, data, text, proba)
         if place is not None:
-            with place.open("w", newline="", encoding="utf-8") as file:
-                _write(columns, file)
+            with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+                csv.writer(file, lineterminator="\n").writerows(_rows(columns))
     rows = len(columns["prediction"])
     if common.json:
         print_json(columns if out is None else {"rows": rows, "written": out})
     elif out is None:
-        _write(columns, sys.stdout)
+        print_rows(_rows(columns))
     else:
         line(f"Written: {out} ({counted(rows, 'row')})")
 
 
-def _predicted(model: Path, data: Path, proba: bool) -> dict[str, Sequence[Any]]:
+def _predicted(model: Path, data: Path, text: str | None, proba: bool) -> dict[str, Sequence[Any]]:
     loaded = bq.load(model_folder(model))
-    names, inputs = read_inputs(data, loaded.spec)
+    names, inputs = read_inputs(data, loaded.spec, text)
     with progress(f"predicting {counted(len(inputs), 'row')}"):
         return _columns(loaded, inputs, names, proba)
 
@@ -89,7 +91,6 @@ def _columns(
     return columns
 
 
-def _write(columns: dict[str, Sequence[Any]], file: TextIO) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(plain(column) for column in columns.values()), strict=True))
+def _rows(columns: dict[str, Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    yield tuple(columns)
+    yield from zip(*(plain(column) for column in columns.values()), strict=True)

@@ -22,6 +22,7 @@ app = command(
     "train",
     "bequest train ward3.csv --target outcome --out ward3/",
     "bequest train photos/ --size 32 --out birds/",
+    "bequest train reviews.csv --target stars --text body --out reviews/",
     "bequest train digits.npz --net mlp --test digits-test.npz --out digits/",
 )
 _COMMON = Common()
@@ -45,7 +46,8 @@ def train(
     Parameters
     ----------
     net
-        auto: a residual network for images, boosting for tables, a perceptron for vectors.
+        auto: a residual network for images, boosting for tables, a perceptron for vectors, a
+        linear model for texts.
     name
         What to call the model; the data's name where left out.
     seed
