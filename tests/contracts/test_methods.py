@@ -1,6 +1,9 @@
 """Every method against every check of the contract."""
 
+import sys
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,9 @@ from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
 from bequest.methods.stack import Stack
 from bequest.testing import METHOD_CHECKS, MethodCase
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "frameworks"))
+import hub_folders
 
 
 @cache
@@ -36,6 +42,24 @@ def table(kind: str) -> Task:
 
 
 @cache
+def texts(labels: str = "abc") -> Task:
+    words = ["good film", "bad film", "a few words", "the very"]
+    y = [labels[row % len(labels)] for row in range(24)]
+    rows = [f"{words[labels.index(label) % 4]} {row}" for row, label in enumerate(y)]
+    return Task.from_text(rows, y, name=f"texts {labels}")
+
+
+@cache
+def pretrained(kind: str, head: str) -> Model:
+    """A tiny network of transformers, as it comes from a folder of the Hub."""
+    with tempfile.TemporaryDirectory() as place:
+        labels = ("a", "b", "x", "y")
+        return bq.load(
+            hub_folders.write(Path(place) / kind, hub_folders.network(kind, head, labels=labels))
+        )
+
+
+@cache
 def network(task: Task, net: str) -> Model:
     return bq.train(task, net=net)
 
@@ -47,9 +71,11 @@ SAMPLES = {
         MethodCase(FromScratch(net="linear"), None, images(), STRANGER),
         MethodCase(FromScratch(net="boosting"), None, table("classification"), STRANGER),
         MethodCase(FromScratch(net="mlp", steps=3), None, table("regression"), STRANGER),
+        MethodCase(FromScratch(), None, texts(), STRANGER),
     ],
     "reuse": [
         MethodCase(Reuse(), network(images("abcd"), "linear"), images("bda"), STRANGER),
+        MethodCase(Reuse(), pretrained("bert", "SEQUENCE_CLASSIFICATION"), texts("ab"), STRANGER),
         MethodCase(
             Reuse(correct_prior=False),
             network(table("regression"), "boosting"),
@@ -59,6 +85,8 @@ SAMPLES = {
     ],
     "stack": [
         MethodCase(Stack(), network(images("xyz"), "linear"), images(), STRANGER),
+        MethodCase(Stack(), network(texts("xyz"), "linear"), texts(), STRANGER),
+        MethodCase(Stack(offset=True), network(texts("abcd"), "linear"), texts(), STRANGER),
         MethodCase(Stack(offset=True), network(images("abcd"), "linear"), images(), STRANGER),
         MethodCase(
             Stack(learner="boosting"),
@@ -75,6 +103,7 @@ SAMPLES = {
     ],
     "probe": [
         MethodCase(Probe(), network(images("xyz"), "resnet"), images(), STRANGER),
+        MethodCase(Probe(), pretrained("gpt2", "SEQUENCE_CLASSIFICATION"), texts(), STRANGER),
         MethodCase(Probe(), network(table("classification"), "mlp"), table("regression"), STRANGER),
     ],
     "fine-tune": [
@@ -92,6 +121,9 @@ SAMPLES = {
         ),
         MethodCase(
             FineTune(steps=3), network(table("regression"), "mlp"), table("regression"), STRANGER
+        ),
+        MethodCase(
+            FineTune(steps=3), pretrained("bert", "SEQUENCE_CLASSIFICATION"), texts(), STRANGER
         ),
     ],
     "lora": [

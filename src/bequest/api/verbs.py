@@ -32,8 +32,7 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     ----------
     task : Task
     net : {"auto", "linear", "boosting", "mlp", "resnet"}
-        auto: a residual network for images, boosting for tables, a perceptron for vectors, a
-        linear model for texts.
+        auto: resnet for images, boosting for tables, linear for texts, mlp for vectors.
     name : str, optional
         What to call the model; the task's name where left out.
     seed : int

@@ -46,8 +46,7 @@ def train(
     Parameters
     ----------
     net
-        auto: a residual network for images, boosting for tables, a perceptron for vectors, a
-        linear model for texts.
+        auto: resnet for images, boosting for tables, linear for texts, mlp for vectors.
     name
         What to call the model; the data's name where left out.
     seed
