@@ -419,3 +419,38 @@ def test_a_network_of_images_without_its_preparation_is_refused(tmp_path):
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(ModelError, match=r"no preprocessor_config\.json"):
         bq.load(folder)
+
+
+def test_a_network_in_memory_is_wrapped_with_its_tokenizer(tmp_path):
+    from transformers import PreTrainedTokenizerFast
+
+    net = hub.network("bert")
+    fast = PreTrainedTokenizerFast(tokenizer_object=hub.tokenizer(), pad_token="[PAD]")
+    model = bq.wrap(net, processor=fast, name="films")
+    loaded = bq.load(hub.write(tmp_path / "bert", net))
+    assert (model.classes, model.name) == (loaded.classes, "films")
+    np.testing.assert_allclose(model.output(TEXTS), loaded.output(TEXTS), atol=1e-6)
+    model.save(tmp_path / "films")
+    np.testing.assert_array_equal(bq.load(tmp_path / "films").output(TEXTS), model.output(TEXTS))
+    assert bq.wrap(net, processor=fast, classes=["x", "y", "z"]).classes == ("x", "y", "z")
+    with pytest.raises(ModelError, match="3 outputs, 2 classes"):
+        bq.wrap(net, processor=fast, classes=["x", "y"])
+    with pytest.raises(ModelError, match="processor="):
+        bq.wrap(net)
+
+
+def test_a_class_that_is_not_transformers_own_works_and_is_not_saved(tmp_path):
+    from transformers import PreTrainedTokenizerFast
+
+    net = hub.network("bert")
+    net.__class__ = type("OwnForSequenceClassification", (type(net),), {"__module__": "mine"})
+    fast = PreTrainedTokenizerFast(tokenizer_object=hub.tokenizer())
+    model = bq.wrap(net, processor=fast)
+    assert model.predict(TEXTS).shape == (4,)
+    with pytest.raises(ModelError, match="no class of transformers' own"):
+        model.save(tmp_path / "model")
+
+
+def test_a_plain_module_takes_no_processor():
+    with pytest.raises(ModelError, match="takes no processor"):
+        bq.wrap(torch.nn.Linear(2, 2), processor=hub.tokenizer())

@@ -6,42 +6,38 @@ read by our own reader, and the classes that build the network are transformers'
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bequest.core import Card, InputSpec, Texts
+from bequest.core import Card, InputSpec, Label, Texts
 from bequest.errors import ModelError
 from bequest.frameworks.folder import spec_from_config
+from bequest.frameworks.huggingface_build import Modality, build_network, quiet
 from bequest.frameworks.huggingface_config import audited, classes_of
 from bequest.frameworks.huggingface_files import (
     folder_weights,
     licence_of,
     pixels_of,
     pooled_by_first,
+    tokens_from,
     tokens_of,
 )
 from bequest.frameworks.huggingface_inputs import Pixels, Tokens
 from bequest.frameworks.huggingface_network import HuggingFaceNetwork, Pooling
 from bequest.frameworks.huggingface_write import OF_OURS, OWN_HEAD, SECTION
 from bequest.frameworks.torch_model import TorchModel, find_head
-from bequest.optional import need
 
-__all__ = ["load_foreign", "load_huggingface"]
+__all__ = ["load_foreign", "load_huggingface", "wrap_network"]
 
-Modality = Literal["text", "image"]
 Reader = Tokens | Pixels
-SPARE = 10**6  # numbers that a network may have beyond twice those of its files
+HEADED = ("ForSequenceClassification", "ForImageClassification")
 SIDE = 64  # pixels of the image that a network is tried on
-
-logger = logging.getLogger(__name__)
 
 
 def load_foreign(folder: Path, values: Mapping[str, Any]) -> TorchModel:
@@ -70,18 +66,81 @@ def load_foreign(folder: Path, values: Mapping[str, Any]) -> TorchModel:
     """
     where = folder.name
     config = audited(values, where)
-    network, modality, headed = _built(config, folder_weights(folder), where)
+    network, modality, headed = build_network(config, folder_weights(folder), where)
     reader: Reader = (
         tokens_of(folder, config, network) if modality == "text" else pixels_of(folder, config)
     )
-    pooling = _pooling(folder, config, network, modality, headed)
-    module, head = _module(network, modality, config, pooling, reader, where)
+    first = modality == "text" and pooled_by_first(folder, config)
+    card = Card(name=where, licence=licence_of(folder))
+    return _model(network, config, reader, card, headed=headed, first=first)
+
+
+def wrap_network(
+    network: Any, processor: Any, *, classes: tuple[Label, ...], name: str
+) -> TorchModel:
+    """Make a model of a network of transformers that is in memory.
+
+    Parameters
+    ----------
+    network : PreTrainedModel
+        Is not copied.
+    processor : tokenizer or image processor of transformers
+        What makes its inputs; of tokenizers the fast ones.
+    classes : tuple
+        Labels in the order of the logits; the config's where there are none.
+    name : str
+
+    Raises
+    ------
+    ModelError
+        `processor` is neither, or does not fit the network.
+    """
+    values = json.loads(network.config.to_json_string())
+    config = {key: value for key, value in values.items() if key not in ("auto_map", "format")}
+    config = audited(config, name)
+    backend = getattr(processor, "backend_tokenizer", None)
+    reader: Reader
+    if backend is not None:
+        special = {f"{key}": str(value) for key, value in processor.special_tokens_map.items()}
+        told = {**special, "model_max_length": processor.model_max_length}
+        reader = tokens_from(backend.to_str(), told, config, network, name)
+    elif hasattr(processor, "image_mean"):
+        channels = int(config.get("num_channels", 3))
+        reader = Pixels.from_preprocessor(processor.to_dict(), channels, name)
+    else:
+        raise ModelError(
+            f"a {type(network).__name__} reads what a tokenizer or an image processor makes: "
+            "bequest.wrap(network, processor=...). Of tokenizers the fast ones are known."
+        )
+    headed = type(network).__name__.endswith(HEADED)
+    card = Card(name=name)
+    return _model(network, config, reader, card, headed=headed, first=False, classes=classes)
+
+
+def _model(
+    network: nn.Module,
+    config: Mapping[str, Any],
+    reader: Reader,
+    card: Card,
+    *,
+    headed: bool,
+    first: bool,
+    classes: tuple[Label, ...] = (),
+) -> TorchModel:
+    """The network with what makes its inputs; its head is found, and its classes are named."""
+    modality: Modality = "text" if isinstance(reader, Tokens) else "image"
+    pooling = _pooling(network, modality, headed, first)
+    module, head = _module(network, modality, config, pooling, reader, card.name)
     outputs = len(module.get_parameter(f"{head}.weight"))
+    if headed and not classes:
+        classes = classes_of(config, outputs, card.name)
+    if len(classes) not in (0, outputs):
+        raise ModelError(f"{card.name} has {outputs} outputs, {len(classes)} classes are named.")
     return TorchModel(
         module.eval(),
         spec=InputSpec(modality),
-        classes=classes_of(config, outputs, where) if headed else (),
-        card=Card(name=where, licence=licence_of(folder)),
+        classes=classes,
+        card=card,
         encoder=reader,
         head=head,
     )
@@ -107,7 +166,7 @@ def load_huggingface(
     tensors = folder_weights(folder)
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(OWN_HEAD)}
     bias = tensors.pop(ours["added_bias"]) if ours["added_bias"] else None
-    network, modality, _ = _built(theirs, tensors, folder.name)
+    network, modality, _ = build_network(theirs, tensors, folder.name)
     told = ours["encoder"]
     reader: Reader = Tokens.read(folder, told) if modality == "text" else Pixels.from_config(told)
     module = HuggingFaceNetwork(
@@ -132,134 +191,13 @@ def load_huggingface(
     )
 
 
-def _built(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str
-) -> tuple[nn.Module, Modality, bool]:
-    """The network with its weights, what it reads, and whether it has a head of its own."""
-    auto = need("transformers.models.auto", extra="hf", purpose="a Hugging Face model")
-    broken = need("huggingface_hub.errors", extra="hf", purpose="a Hugging Face model")
-    kind = config["model_type"]
-    if kind not in auto.CONFIG_MAPPING:
-        raise ModelError(
-            f"{where} is a network of type {kind[:60]!a}, which transformers "
-            f"{need('transformers', extra='hf', purpose='it').__version__} does not know."
-        )
-    try:
-        with _quiet(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # what is not in the files, and not used, is the same each time
-            settings = auto.CONFIG_MAPPING[kind].from_dict({**config, "dtype": "float32"})
-            made, modality, headed = _class_of(auto.modeling_auto, settings, config, where)
-            _check_size(made, settings, tensors, where)
-            network, told = made.from_pretrained(
-                None,
-                config=settings,
-                state_dict=dict(tensors),
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,  # they are told in one line, not in a table
-                output_loading_info=True,
-            )
-    except ModelError:
-        raise
-    except (
-        ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError,
-        OSError, RuntimeError, TypeError, ValueError, broken.StrictDataclassError,
-    ) as error:  # fmt: skip
-        problem = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(f"{where}/config.json describes no network: {problem}") from error
-    _check_loaded(network, told, where, headed)
-    return network, modality, headed
-
-
-def _class_of(
-    auto: Any, settings: Any, config: Mapping[str, Any], where: str
-) -> tuple[Any, Modality, bool]:
-    """What transformers builds of this config: a class with a head that predicts, or the body."""
-    kind = type(settings)
-    named = config.get("architectures") or [""]
-    wanted = str(named[0]) if isinstance(named, list) else ""
-    mappings: tuple[tuple[Any, Modality], ...] = (
-        (auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, "text"),
-        (auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, "image"),
-    )
-    for mapping, modality in mappings:
-        for made in _all(mapping, kind):
-            if made.__name__ == wanted:
-                return made, modality, True
-    texts = (
-        auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, auto.MODEL_FOR_MASKED_LM_MAPPING,
-        auto.MODEL_FOR_CAUSAL_LM_MAPPING, auto.MODEL_FOR_TEXT_ENCODING_MAPPING,
-    )  # fmt: skip
-    images = _all(auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, kind)
-    reads_text = any(_all(mapping, kind) for mapping in texts)
-    whole = getattr(settings, "is_encoder_decoder", False)
-    # of an encoder and a decoder, the encoder is what features come from
-    bodies = _all(auto.MODEL_FOR_TEXT_ENCODING_MAPPING if whole else auto.MODEL_MAPPING, kind)
-    if not bodies or not (images or reads_text):
-        raise ModelError(
-            f"{where} is a {wanted or kind.__name__}: classifiers and regressors of texts or "
-            "images are read, and the bodies of networks that could be one."
-        )
-    return bodies[0], "image" if images and not reads_text else "text", False
-
-
-def _all(mapping: Any, kind: type) -> tuple[Any, ...]:
-    if kind not in mapping:
-        return ()
-    made = mapping[kind]
-    return tuple(made) if isinstance(made, tuple | list) else (made,)
-
-
-def _check_size(made: Any, settings: Any, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Refuse a config that describes far more numbers than the files hold, before it is built."""
-    with torch.device("meta"):
-        needed = sum(weight.numel() for weight in made(settings).parameters())
-    held = sum(tensor.numel() for tensor in tensors.values())
-    if needed > 2 * held + SPARE:
-        raise ModelError(
-            f"{where}/config.json describes {needed:,} numbers, the files hold {held:,}: they are "
-            "not of one model."
-        )
-
-
-def _check_loaded(network: Any, told: Mapping[str, Any], where: str, headed: bool) -> None:
-    """Every number of the network must come from the files; what they hold beyond it is told."""
-    mismatched = sorted(told["mismatched_keys"])
-    if mismatched:
-        name, stored, wanted = mismatched[0]
-        raise ModelError(
-            f"{where} stores {name} {tuple(stored)}, its config describes {tuple(wanted)}"
-            f"{_and_more(mismatched)}."
-        )
-    missing = sorted(told["missing_keys"])
-    if not headed and missing and all(name.startswith("pooler.") for name in missing):
-        network.pooler = None  # features are not taken from it
-        missing = []
-    if missing or told.get("error_msgs"):
-        raise ModelError(
-            f"{where} does not hold all of {type(network).__name__}: "
-            f"{', '.join(missing[:3])}{_and_more(missing, 3)} missing."
-        )
-    left = sorted(told["unexpected_keys"])
-    if left:
-        logger.warning(
-            "%s: left out, no part of %s: %s%s.",
-            where, type(network).__name__, ", ".join(left[:3]), _and_more(left, 3),
-        )  # fmt: skip
-
-
-def _and_more(names: Collection[Any], shown: int = 1) -> str:
-    return f" and {len(names) - shown} more" if len(names) > shown else ""
-
-
-def _pooling(
-    folder: Path, config: Mapping[str, Any], network: nn.Module, modality: Modality, headed: bool
-) -> Pooling:
+def _pooling(network: nn.Module, modality: Modality, headed: bool, first: bool) -> Pooling:
     if headed:
         # decoders put the head on every token and take the last one's logits
         return "last" if isinstance(getattr(network, "score", None), nn.Linear) else ""
     if modality == "image":
         return "image"
-    return "first" if pooled_by_first(folder, config) else "mean"
+    return "first" if first else "mean"
 
 
 def _module(
@@ -274,7 +212,7 @@ def _module(
     module = HuggingFaceNetwork(network, modality=modality, config=config, pooling=pooling).eval()
     example = torch.from_numpy(reader.encode(_tiny(reader)))
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), quiet():
             if pooling not in ("", "last"):
                 module.add_head(module.pooled(example).shape[1])
                 return module, "head"
@@ -293,20 +231,3 @@ def _tiny(reader: Reader) -> Any:
     if isinstance(reader, Tokens):
         return Texts(["a", "a few words"])
     return np.zeros((2, reader.channels, SIDE, SIDE), dtype=np.float32)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers' bars and tables kept from a person's terminal; its settings come back."""
-    chatter = need("transformers.utils.logging", extra="hf", purpose="a Hugging Face model")
-    level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
-    chatter.set_verbosity(logging.CRITICAL)
-    chatter.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        chatter.set_verbosity(level)
-        if bars:
-            chatter.enable_progress_bar()

@@ -14,7 +14,14 @@ from bequest.frameworks.folder import PICKLES, read_json
 from bequest.frameworks.huggingface_inputs import Pixels, Tokens
 from bequest.frameworks.weights import read_weights
 
-__all__ = ["folder_weights", "licence_of", "pixels_of", "pooled_by_first", "tokens_of"]
+__all__ = [
+    "folder_weights",
+    "licence_of",
+    "pixels_of",
+    "pooled_by_first",
+    "tokens_from",
+    "tokens_of",
+]
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -83,9 +90,37 @@ def tokens_of(folder: Path, config: Mapping[str, Any], network: nn.Module) -> To
         There is no ``tokenizer.json``, it is too large or damaged, or it makes tokens that the
         network does not know.
     """
-    content = _tokenizer_file(folder)
     path = folder / "tokenizer_config.json"
     told = read_json(path) if path.is_file() else {}
+    return tokens_from(_tokenizer_file(folder), told, config, network, folder.name)
+
+
+def tokens_from(
+    content: str,
+    told: Mapping[str, Any],
+    config: Mapping[str, Any],
+    network: nn.Module,
+    where: str,
+) -> Tokens:
+    """A tokenizer, held against the network that reads its tokens.
+
+    Parameters
+    ----------
+    content : str
+        Of its ``tokenizer.json``.
+    told : mapping
+        Content of its ``tokenizer_config.json``.
+    config : mapping
+        The network's.
+    network : PreTrainedModel
+    where : str
+        What messages call the model.
+
+    Raises
+    ------
+    ModelError
+        It is damaged, or makes tokens that the network does not know.
+    """
     special = {f"{name}_token": _token(told.get(f"{name}_token")) for name in SPECIAL}
     fillers = [config.get(f"{name}_token_id") for name in ("pad", "eos", "bos")]
     tokens = Tokens(
@@ -98,8 +133,9 @@ def tokens_of(folder: Path, config: Mapping[str, Any], network: nn.Module) -> To
     known = len(embedding.weight)
     if max(tokens.highest, tokens.filler) >= known:
         raise ModelError(
-            f"{folder / 'tokenizer.json'} makes tokens up to {max(tokens.highest, tokens.filler)}, "
-            f"the network knows {known} (0 to {known - 1}): they are not of one model."
+            f"{where} has a tokenizer that makes tokens up to "
+            f"{max(tokens.highest, tokens.filler)}, the network knows {known} (0 to {known - 1}): "
+            "they are not of one model."
         )
     return tokens
 

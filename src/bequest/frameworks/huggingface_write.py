@@ -42,8 +42,14 @@ def write_model(network: HuggingFaceNetwork, model: TorchModel, folder: str | Pa
     Raises
     ------
     ModelError
-        The config has keys of ours, or the folder holds something else.
+        The network's class is not transformers' own, the config has keys of ours, or the folder
+        holds something else.
     """
+    if not type(network.network).__module__.startswith("transformers."):
+        raise ModelError(
+            f"{type(network.network).__name__} is no class of transformers' own: its folder could "
+            "not be loaded again without running its code."
+        )
     encoder = model.encoder
     ours = {
         "spec": spec_to_config(model.spec),

@@ -15,6 +15,7 @@ from bequest.frameworks.encoders import plain_rows
 from bequest.frameworks.function_model import FunctionModel
 from bequest.frameworks.sklearn_model import wrap_estimator
 from bequest.frameworks.torch_model import TorchModel, find_head
+from bequest.optional import need
 
 __all__ = ["wrap"]
 
@@ -26,6 +27,7 @@ def wrap(
     name: str = "",
     example: Any = None,
     config: Mapping[str, Any] | None = None,
+    processor: Any = None,
 ) -> Model:
     """Make a model of something that is already trained.
 
@@ -46,6 +48,9 @@ def wrap(
         For a module: the keyword arguments that build its class. `save` then stores the class's
         import path and these, and loading needs ``modules=[TheClass]``. Without it `save` writes
         a portable graph that loads without the class.
+
+    processor : tokenizer or image processor of transformers, optional
+        For a network of transformers: what makes its inputs from texts or images.
 
     Returns
     -------
@@ -75,6 +80,13 @@ def wrap(
         raise ModelError(
             f"{trained.__name__} is a class, nothing is trained in it yet: give one of its objects."
         )
+    transformers = sys.modules.get("transformers")
+    if transformers is not None and isinstance(trained, transformers.PreTrainedModel):
+        door = need("bequest.frameworks.huggingface", extra="hf", purpose="a Hugging Face model")
+        foreign: Model = door.wrap_network(trained, processor, classes=labels, name=title)
+        return foreign
+    if processor is not None:
+        raise ModelError(f"a {type(trained).__name__} takes no processor: it is not transformers'.")
     if isinstance(trained, nn.Module):
         return _module(trained, labels, title, example, config)
     base = sys.modules.get("sklearn.base")

@@ -1,0 +1,181 @@
+"""transformers builds a network from an audited config and tensors that were read by us."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from bequest.errors import ModelError
+from bequest.optional import need
+
+__all__ = ["Modality", "build_network", "quiet"]
+
+Modality = Literal["text", "image"]
+SPARE = 10**6  # numbers that a network may have beyond twice those of its files
+
+logger = logging.getLogger(__name__)
+
+
+def build_network(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str
+) -> tuple[nn.Module, Modality, bool]:
+    """Build the network that a config describes, and fill it.
+
+    Parameters
+    ----------
+    config : mapping
+        Audited.
+    tensors : mapping of str to torch.Tensor
+        All that its files hold.
+    where : str
+        The folder, for messages.
+
+    Returns
+    -------
+    network : PreTrainedModel
+        In float32, on the CPU, in evaluation mode.
+    modality : {"text", "image"}
+    headed : bool
+        Whether it has a head of its own that predicts.
+
+    Raises
+    ------
+    ModelError
+        transformers does not know the network, or config and weights do not fit each other.
+    """
+    auto = need("transformers.models.auto", extra="hf", purpose="a Hugging Face model")
+    broken = need("huggingface_hub.errors", extra="hf", purpose="a Hugging Face model")
+    kind = config["model_type"]
+    if kind not in auto.CONFIG_MAPPING:
+        raise ModelError(
+            f"{where} is a network of type {kind[:60]!a}, which transformers "
+            f"{need('transformers', extra='hf', purpose='it').__version__} does not know."
+        )
+    try:
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # what is not in the files, and not used, is the same each time
+            settings = auto.CONFIG_MAPPING[kind].from_dict({**config, "dtype": "float32"})
+            made, modality, headed = _class_of(auto.modeling_auto, settings, config, where)
+            _check_size(made, settings, tensors, where)
+            network, told = made.from_pretrained(
+                None,
+                config=settings,
+                state_dict=dict(tensors),
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # they are told in one line, not in a table
+                output_loading_info=True,
+            )
+    except ModelError:
+        raise
+    except (
+        ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError,
+        OSError, RuntimeError, TypeError, ValueError, broken.StrictDataclassError,
+    ) as error:  # fmt: skip
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"{where}/config.json describes no network: {problem}") from error
+    _check_loaded(network, told, where, headed)
+    return network, modality, headed
+
+
+def _class_of(
+    auto: Any, settings: Any, config: Mapping[str, Any], where: str
+) -> tuple[Any, Modality, bool]:
+    """What transformers builds of this config: a class with a head that predicts, or the body."""
+    kind = type(settings)
+    named = config.get("architectures") or [""]
+    wanted = str(named[0]) if isinstance(named, list) else ""
+    mappings: tuple[tuple[Any, Modality], ...] = (
+        (auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, "text"),
+        (auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, "image"),
+    )
+    for mapping, modality in mappings:
+        for made in _all(mapping, kind):
+            if made.__name__ == wanted:
+                return made, modality, True
+    texts = (
+        auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, auto.MODEL_FOR_MASKED_LM_MAPPING,
+        auto.MODEL_FOR_CAUSAL_LM_MAPPING, auto.MODEL_FOR_TEXT_ENCODING_MAPPING,
+    )  # fmt: skip
+    images = _all(auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, kind)
+    reads_text = any(_all(mapping, kind) for mapping in texts)
+    whole = getattr(settings, "is_encoder_decoder", False)
+    # of an encoder and a decoder, the encoder is what features come from
+    bodies = _all(auto.MODEL_FOR_TEXT_ENCODING_MAPPING if whole else auto.MODEL_MAPPING, kind)
+    if not bodies or not (images or reads_text):
+        raise ModelError(
+            f"{where} is a {wanted or kind.__name__}: classifiers and regressors of texts or "
+            "images are read, and the bodies of networks that could be one."
+        )
+    return bodies[0], "image" if images and not reads_text else "text", False
+
+
+def _all(mapping: Any, kind: type) -> tuple[Any, ...]:
+    if kind not in mapping:
+        return ()
+    made = mapping[kind]
+    return tuple(made) if isinstance(made, tuple | list) else (made,)
+
+
+def _check_size(made: Any, settings: Any, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuse a config that describes far more numbers than the files hold, before it is built."""
+    with torch.device("meta"):
+        needed = sum(weight.numel() for weight in made(settings).parameters())
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if needed > 2 * held + SPARE:
+        raise ModelError(
+            f"{where}/config.json describes {needed:,} numbers, the files hold {held:,}: they are "
+            "not of one model."
+        )
+
+
+def _check_loaded(network: Any, told: Mapping[str, Any], where: str, headed: bool) -> None:
+    """Every number of the network must come from the files; what they hold beyond it is told."""
+    mismatched = sorted(told["mismatched_keys"])
+    if mismatched:
+        name, stored, wanted = mismatched[0]
+        raise ModelError(
+            f"{where} stores {name} {tuple(stored)}, its config describes {tuple(wanted)}"
+            f"{_and_more(mismatched)}."
+        )
+    missing = sorted(told["missing_keys"])
+    if not headed and missing and all(name.startswith("pooler.") for name in missing):
+        network.pooler = None  # features are not taken from it
+        missing = []
+    if missing or told.get("error_msgs"):
+        raise ModelError(
+            f"{where} does not hold all of {type(network).__name__}: "
+            f"{', '.join(missing[:3])}{_and_more(missing, 3)} missing."
+        )
+    left = sorted(told["unexpected_keys"])
+    if left:
+        logger.warning(
+            "%s: left out, no part of %s: %s%s.",
+            where, type(network).__name__, ", ".join(left[:3]), _and_more(left, 3),
+        )  # fmt: skip
+
+
+def _and_more(names: Collection[Any], shown: int = 1) -> str:
+    return f" and {len(names) - shown} more" if len(names) > shown else ""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers' bars and tables kept from a person's terminal; its settings come back."""
+    chatter = need("transformers.utils.logging", extra="hf", purpose="a Hugging Face model")
+    level, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
+    chatter.set_verbosity(logging.CRITICAL)
+    chatter.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        chatter.set_verbosity(level)
+        if bars:
+            chatter.enable_progress_bar()
