@@ -206,7 +206,7 @@ def test_links_are_followed_inside_the_folder_only(folder, tmp_path):
 
 def test_a_link_to_nothing_is_refused(folder):
     os.symlink(folder / "cats" / "gone.png", folder / "dogs" / "link.png")
-    refused("link.png cannot be read: No such file", folder)
+    refused("link.png is a link that leads nowhere", folder)
 
 
 def decoded(image, channels=3, size=(2, 2), form="png", **options):

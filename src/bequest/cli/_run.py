@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ from typing import NoReturn
 from cyclopts import CycloptsError, UnknownCommandError
 
 from bequest.cli._app import COMMANDS, app
-from bequest.cli._say import Said, note
+from bequest.cli._say import Said, note, tidy
 from bequest.errors import BequestError
 
 __all__ = ["main", "run"]
@@ -28,6 +29,9 @@ __all__ = ["main", "run"]
 def main() -> NoReturn:
     """Run the command line of this process and leave it."""
     signal.signal(signal.SIGTERM, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may hold what this terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -61,7 +65,7 @@ def run(tokens: Sequence[str]) -> int:
         note(f"{error} Try: {_help(tokens)}")
         return 2
     except KeyboardInterrupt:
-        note("interrupted: nothing was written.")
+        note("interrupted: nothing is left half written.")
         return 130
     except BrokenPipeError:
         # `bequest list | head`: whoever read has seen enough; the rest goes nowhere.
@@ -78,7 +82,7 @@ def run(tokens: Sequence[str]) -> int:
 
 def _failed(line: str, debug: bool) -> int:
     if debug:
-        traceback.print_exc()
+        print(tidy(traceback.format_exc()), end="", file=sys.stderr)
     note(line)
     return 1
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import math
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Said", "line", "note", "plain", "print_json", "prose", "table", "tidy"]
+__all__ = [
+    "Said",
+    "line",
+    "note",
+    "plain",
+    "print_json",
+    "print_rows",
+    "prose",
+    "table",
+    "tidy",
+]
 
 
 def line(text: object = "") -> None:
@@ -41,7 +52,27 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def print_json(values: object) -> None:
     """Print strict JSON; numbers that JSON does not know become null."""
-    print(json.dumps(plain(values), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(plain(values), indent=2, ensure_ascii=False, allow_nan=False)
+    print("".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text))
+
+
+def _escaped(character: str) -> str:
+    """What JSON calls it: what is not printable only stands inside of strings."""
+    return json.dumps(character)[1:-1]
+
+
+def print_rows(rows: Iterable[Sequence[object]]) -> None:
+    """Print lines of a csv file; on a terminal, without what would move its cursor."""
+    file = _Tidy() if sys.stdout.isatty() else sys.stdout
+    csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+class _Tidy:
+    """A file for a terminal."""
+
+    def write(self, text: str) -> int:
+        row = tidy(text[:-1]).replace("\n", "\N{REPLACEMENT CHARACTER}")
+        return sys.stdout.write(f"{row}{text[-1:]}")
 
 
 def plain(value: Any) -> Any:

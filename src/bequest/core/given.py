@@ -12,7 +12,7 @@ from typing import Any
 from bequest.core.task import Task
 from bequest.errors import BequestError, DataError
 
-__all__ = ["checked_path", "checked_task"]
+__all__ = ["as_text", "checked_path", "checked_task"]
 
 
 def checked_path(given: Any, what: str, error: type[BequestError] = DataError) -> Path:
@@ -52,6 +52,17 @@ def checked_path(given: Any, what: str, error: type[BequestError] = DataError) -
     if "\0" in str(place):
         raise error(f"{what} cannot be at {str(place)!a}: a path holds no zero byte.")
     return place
+
+
+def as_text(name: str) -> str:
+    r"""A name from the disk as text that every file can hold; bytes that are no UTF-8 are shown.
+
+    Examples
+    --------
+    >>> print(as_text("ward7"), as_text(os.fsdecode(b"caf\xe9")))
+    ward7 caf\xe9
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def checked_task(given: Any, what: str = "the task") -> Task:

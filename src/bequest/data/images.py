@@ -17,7 +17,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core.given import checked_path
+from bequest.core.given import as_text, checked_path
 from bequest.core.inputs import fingerprint
 from bequest.core.metric import metric_named
 from bequest.core.task import Task
@@ -190,7 +190,7 @@ def task_from_images(
         kind="classification",
         classes=labels.classes,
         metric_name=metric_named(metric, "classification").name,
-        name=name or place.resolve().name,
+        name=name or as_text(place.resolve().name),
     )
     if test is None:
         return task
@@ -228,6 +228,11 @@ def _class_files(folder: Path) -> tuple[list[Path], list[str]]:
         found = sorted(_files(place, folder.resolve()))
         images = [path for path in found if path.suffix.lower() in SUFFIXES]
         others += len(found) - len(images)
+        if as_text(place.name) != place.name:
+            raise DataError(
+                f"the class folder {as_text(str(place))} has a name that is no UTF-8 text: give it "
+                "another one, for it is the label that is predicted."
+            )
         if not images:
             raise DataError(
                 f"the class folder {place} holds no images ({len(found)} other files). Known are "
@@ -242,7 +247,7 @@ def _class_files(folder: Path) -> tuple[list[Path], list[str]]:
 
 def _files(place: Path, root: Path) -> Iterator[Path]:
     _refuse_outside(place, root)
-    for parent, folders, files in os.walk(place):
+    for parent, folders, files in os.walk(place, onerror=_unreadable):
         folders[:] = [name for name in folders if not _hidden(Path(name))]
         for name in files:
             path = Path(parent, name)
@@ -251,9 +256,21 @@ def _files(place: Path, root: Path) -> Iterator[Path]:
                 yield path
 
 
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
 def _refuse_outside(path: Path, root: Path) -> None:
-    if path.is_symlink() and not path.resolve().is_relative_to(root):
+    if not path.is_symlink():
+        return
+    try:
+        leads_to = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # the latter for a loop, before Python 3.13
+        raise DataError(f"{path} is a link that leads nowhere: remove it.") from error
+    if not leads_to.is_relative_to(root):
         raise DataError(f"{path} is a link that leads out of the folder: copy what it points to.")
+    if path.absolute().is_relative_to(leads_to) or root.is_relative_to(leads_to):
+        raise DataError(f"{path} is a link to a folder that it stands in: remove it.")
 
 
 def _hidden(path: Path) -> bool:

@@ -15,6 +15,7 @@ import pyarrow.json
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from bequest.core.given import as_text
 from bequest.core.metric import Kind, metric_named
 from bequest.core.table import ColumnKind, Table, frame_columns, plain_array
 from bequest.core.task import Task
@@ -138,7 +139,7 @@ def task_from_table(
         kind=labels.kind,
         classes=labels.classes,
         metric_name=metric_named(metric, labels.kind).name,
-        name=name or (Path(source).stem if isinstance(source, str | Path) else "table"),
+        name=name or (as_text(Path(source).stem) if isinstance(source, str | Path) else "table"),
         groups=None if raw_groups is None else check_groups(raw_groups, len(raw_labels)),
     )
     return task if test is None else _with_test(task, test, target)
