@@ -241,6 +241,8 @@ def test_a_hub_keeps_such_a_model(tmp_path):
     model = bq.load(text_folder(tmp_path))
     store = bq.Hub(tmp_path / "hub")
     store.publish(model, "films/bert", licence="MIT")
+    store.publish(tmp_path / "bert", "films/folder", licence="MIT")
+    np.testing.assert_array_equal(store.pull("films/folder").output(TEXTS), model.output(TEXTS))
     np.testing.assert_array_equal(store.pull("films/bert").output(TEXTS), model.output(TEXTS))
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "KINDS",
     "check_files",
     "for_people",
+    "foreign_config",
     "load",
     "read_json",
     "spec_from_config",
@@ -138,7 +139,7 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
             f"{place} is a pickle: opening it can run code. Load it where you trust it, "
             "wrap it with bequest.wrap and save it as a folder."
         )
-    theirs = _foreign(place)
+    theirs = foreign_config(place)
     if theirs is not None:
         return FOREIGN["huggingface"](place, theirs)
     config = _config(place)
@@ -202,8 +203,18 @@ def spec_from_config(config: Mapping[str, Any]) -> InputSpec:
     return InputSpec(config["modality"], size, columns, tuple(config["kinds"]))
 
 
-def _foreign(place: Path) -> dict[str, Any] | None:
-    """The config of a Hugging Face folder; None where it is none, ours included."""
+def foreign_config(place: Path) -> dict[str, Any] | None:
+    """The config of a Hugging Face folder; None where it is none, ours included.
+
+    Parameters
+    ----------
+    place : path
+
+    Raises
+    ------
+    ModelError
+        Its ``config.json`` is no JSON object.
+    """
     if not (place / "config.json").is_file():
         return None
     config = read_json(place / "config.json")

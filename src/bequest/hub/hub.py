@@ -17,7 +17,7 @@ from typing import final
 from bequest.core import Card, Model, Outcome, Task
 from bequest.core.given import checked_path, checked_task
 from bequest.errors import BequestError, Conflict, Damaged, HubError, NotApplicable
-from bequest.frameworks.folder import load
+from bequest.frameworks.folder import foreign_config, load
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.hub import rows
 from bequest.hub.bases import find_base
@@ -96,7 +96,8 @@ class Hub:
         Parameters
         ----------
         model : Model or path
-            A model, or a model folder, whose weights are copied byte for byte.
+            A model, or a model folder, whose weights are copied byte for byte; a Hugging Face
+            folder is loaded and written as one of ours.
         name : str
             See `bequest.hub.checked_name`.
         licence : str
@@ -297,8 +298,10 @@ class Hub:
         with told(self.folder), self._records.reading() as db:
             return tuple(rows.all_outcomes(db))
 
-    def _foreign(self, model: str | Path, modules: Sequence[type]) -> ForeignFolder:
+    def _foreign(self, model: str | Path, modules: Sequence[type]) -> ForeignFolder | Model:
         place = checked_path(model, "a model folder", HubError).resolve()
+        if foreign_config(place) is not None:  # of the Hugging Face Hub: written anew, as ours
+            return load(place)
         return read_folder(place, modules, self._base_of(place, modules))
 
     def _base_of(self, folder: Path, modules: Sequence[type]) -> Model | None:
