@@ -10,3 +10,5 @@ from .core import Verdict as Verdict
 from .frameworks.folder import load as load
 from .frameworks.wrap import wrap as wrap
 from .hub import Hub as Hub
+from .mapping import ParameterMap as ParameterMap
+from .mapping import map_parameters as map_parameters

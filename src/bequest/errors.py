@@ -4,6 +4,7 @@ BequestError
 ├── DataError          (ValueError)   the data cannot be used as given
 ├── ModelError         (ValueError)   a model, or its folder, cannot be used as given
 │   └── UnsafeModel                   loading it could run code (a pickle, say)
+├── MapError           (ValueError)   a parameter map cannot be made, or not be applied
 ├── BudgetTooSmall     (ValueError)   the time given does not suffice for one arm
 ├── NotApplicable                     a source, method or score does not fit this task; says why
 ├── UnknownName        (LookupError)  a registry does not know this name
@@ -29,6 +30,7 @@ __all__ = [
     "DuplicateName",
     "EntryNotFound",
     "HubError",
+    "MapError",
     "MissingExtra",
     "ModelError",
     "NotApplicable",
@@ -51,6 +53,10 @@ class ModelError(BequestError, ValueError):
 
 class UnsafeModel(ModelError):
     """Loading this file could run code from it."""
+
+
+class MapError(BequestError, ValueError):
+    """A parameter map cannot be made from these networks, or cannot be applied to them."""
 
 
 class BudgetTooSmall(BequestError, ValueError):

@@ -1,0 +1,210 @@
+"""The order of a network as levels of parallel sites, and the alignment of two such orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from bequest.mapping.names import likeness, words
+from bequest.mapping.sites import MAIN, WEIGHTS, Shape, Site, Trace
+
+__all__ = ["Bundle", "Level", "align", "assigned", "bundles", "fit", "levels", "runs"]
+
+Bundle = tuple[Site, ...]  # parallel sites that read the same: an attention's q, k and v
+Level = tuple[Site, ...]
+LEAST = 0.3  # a pair of levels less alike than this is no pair
+
+
+def levels(trace: Trace) -> list[Level]:
+    """Main sites by depth, in order of execution inside a level."""
+    sites = sorted(
+        (site for site in trace.sites if site.kind in MAIN), key=lambda s: (s.depth, s.order)
+    )
+    return [tuple(group) for _, group in groupby(sites, key=lambda site: site.depth)]
+
+
+def bundles(level: Level) -> list[Bundle]:
+    """The sites of a level that read the same and take inputs of one shape."""
+    found: dict[tuple[Any, ...], list[Site]] = {}
+    for site in level:
+        key = (site.kind, site.reads, site.recurrent, site.shape[1:])
+        found.setdefault(key, []).append(site)
+    return [tuple(sites) for sites in found.values()]
+
+
+def fit(target: Bundle, source: Bundle) -> float:
+    """From 0 (cannot correspond) to 1 (same kind, same shape, same words)."""
+    one, other = target[0], source[0]
+    same = one.kind == other.kind or {one.kind, other.kind} <= WEIGHTS
+    if not same or one.recurrent != other.recurrent:
+        return 0.0
+    roles = set(one.pieces) ^ set(other.pieces)
+    alike = 0.75 * _shapes(_whole(target), _whole(source)) - 0.1 * ("mean" in roles)
+    name = max(likeness(a.name, b.name) for a in target for b in source)
+    return max(0.0, alike - 0.02 * len(roles)) + 0.25 * name
+
+
+def _whole(bundle: Bundle) -> Shape:
+    """The shape that the bundle would have, fused."""
+    return (sum(site.shape[0] for site in bundle), *bundle[0].shape[1:])
+
+
+def _shapes(one: Shape, other: Shape) -> float:
+    """1 where equal, less the further the sizes are apart; 0 where the ranks cannot be brought
+    together."""
+    if one == other:
+        return 1.0
+    if len(one) != len(other):
+        longer, shorter = (one, other) if len(one) > len(other) else (other, one)
+        if len(shorter) != 2:
+            return 0.0
+        inner = int(np.prod(longer[1:]))
+        return 0.95 if (longer[0], inner) == shorter else 0.2 * (longer[0] == shorter[0])
+    ratios = [min(a, b) / max(a, b, 1) for a, b in zip(one, other, strict=True)]
+    return 0.9 * float(np.prod(ratios) ** (1 / (2 * len(ratios))))
+
+
+def assigned(scores: NDArray[Any]) -> list[tuple[int, int]]:
+    """The pairs of rows and columns whose scores above zero add up highest."""
+    if not scores.size:
+        return []
+    rows, columns = linear_sum_assignment(scores, maximize=True)
+    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if scores[i, j] > 0]
+
+
+def align(target: Sequence[Level], source: Sequence[Level]) -> list[tuple[int, int]]:
+    """Pairs of levels, in order on both sides, whose likeness adds up highest.
+
+    Dynamic programming over the two orders; inside a pair of levels, the bundles are assigned.
+    """
+    scores = _scores(target, source)
+    best = np.zeros((len(target) + 1, len(source) + 1))
+    for i in range(len(target)):  # a row at a time: skipping along the source is a running maximum
+        taken = best[i, :-1] + scores[i]
+        best[i + 1, 1:] = np.maximum.accumulate(np.maximum(best[i, 1:], taken))
+    pairs = []
+    i, j = len(target), len(source)
+    while i and j:
+        if best[i, j] == best[i - 1, j]:
+            i -= 1
+        elif best[i, j] == best[i, j - 1]:
+            j -= 1
+        else:
+            i, j = i - 1, j - 1
+            pairs.append((i, j))
+    return pairs[::-1]
+
+
+def _scores(target: Sequence[Level], source: Sequence[Level]) -> NDArray[Any]:
+    """What each pair of levels adds; below zero where the two are no pair."""
+    keys_t, first_t = _kinds(target)
+    keys_s, first_s = _kinds(source)
+    table = np.array(
+        [[_level_fit(one, other) for other in first_s] for one in first_t], dtype=float
+    ).reshape(len(first_t), len(first_s))
+    scores = table[np.ix_(keys_t, keys_s)] if len(keys_t) and len(keys_s) else np.zeros((0, 0))
+    place_t = np.linspace(0, 1, max(1, len(target)))[:, None]
+    place_s = np.linspace(0, 1, max(1, len(source)))[None, :]
+    near = 0.05 * (1 - np.abs(place_t - place_s))
+    return np.where(scores > LEAST, scores + near, -1.0)
+
+
+def _kinds(order: Sequence[Level]) -> tuple[list[int], list[Level]]:
+    """Levels that look the same are scored once."""
+    seen: dict[Any, int] = {}
+    first: list[Level] = []
+    keys = []
+    for level in order:
+        key: Any = tuple(
+            (s.kind, s.shape, s.recurrent, len(s.pieces), words(s.name)) for s in level
+        )
+        key = (*key, tuple(len(bundle) for bundle in bundles(level)))
+        if key not in seen:
+            seen[key] = len(first)
+            first.append(level)
+        keys.append(seen[key])
+    return keys, first
+
+
+def _level_fit(target: Level, source: Level) -> float:
+    ours, theirs = bundles(target), bundles(source)
+    scores = np.array([[fit(one, other) for other in theirs] for one in ours])
+    total = sum(scores[i, j] for i, j in assigned(scores))
+    return float(total / max(len(ours), len(theirs)))
+
+
+def runs(order: Sequence[Level], named: Callable[[Level], Any]) -> list[tuple[int, int, int]]:
+    """Repeated blocks: (first level, levels in a block, blocks), the longest first taken.
+
+    Parameters
+    ----------
+    order : sequence of Level
+    named : callable
+        What the name of a level says of the block that it is in; where a repetition could start at
+        several levels, the start whose blocks are called alike inside counts.
+    """
+    keys = _shape_keys(order)
+    found: list[tuple[int, int, int]] = []
+    start = 0
+    while start < len(keys):
+        best = _repeats(keys, start)
+        if best is None:
+            start += 1
+            continue
+        period, count = best
+        found.append(_turned(keys, order, named, start, period, count))
+        start = found[-1][0] + found[-1][1] * found[-1][2]
+    return found
+
+
+def _shape_keys(order: Sequence[Level]) -> list[int]:
+    seen: dict[Any, int] = {}
+    return [
+        seen.setdefault(tuple((site.kind, site.shape) for site in level), len(seen))
+        for level in order
+    ]
+
+
+def _repeats(keys: Sequence[int], start: int) -> tuple[int, int] | None:
+    """The period that covers most levels from `start` on, with how often it stands there."""
+    best: tuple[int, int] | None = None
+    for period in range(1, (len(keys) - start) // 2 + 1):
+        if keys[start] != keys[start + period]:
+            continue
+        block = keys[start : start + period]
+        count = 1
+        while keys[start + count * period : start + (count + 1) * period] == block:
+            count += 1
+        if count > 1 and (best is None or count * period > best[0] * best[1]):
+            best = (period, count)
+    return best
+
+
+def _turned(
+    keys: Sequence[int],
+    order: Sequence[Level],
+    named: Callable[[Level], Any],
+    start: int,
+    period: int,
+    count: int,
+) -> tuple[int, int, int]:
+    """The rotation of a repetition whose blocks are called alike inside."""
+    best, chosen = -1, (start, period, count)
+    for shift in range(period):
+        first = start + shift
+        block = list(keys[first : first + period])
+        times = 0
+        while list(keys[first + times * period : first + (times + 1) * period]) == block:
+            times += 1
+        alike = 0
+        for n in range(times):
+            names = [named(level) for level in order[first + n * period :][:period]]
+            alike += period * (len(set(names)) == 1)
+        if times > 1 and alike > best:
+            best, chosen = alike, (first, period, times)
+    return chosen

@@ -1,0 +1,530 @@
+"""Second stage: which site of the source each site of the target corresponds to.
+
+Levels are aligned in order; inside a pair of levels bundles are assigned by shape, by what they
+read, by name and by order; rows are laid over rows, so that a fused product meets its parts. What
+stands in no order (tables, tokens, embeddings) is assigned by shape, name and place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, permutations
+from math import factorial
+from typing import Any, Literal, final
+
+import numpy as np
+
+from bequest.mapping.levels import Bundle, Level, align, assigned, bundles, fit, levels, runs
+from bequest.mapping.names import letter, likeness
+from bequest.mapping.rules import Rule
+from bequest.mapping.sites import MAIN, Piece, Site, Trace
+
+__all__ = ["Choice", "Depth", "Link", "Matching", "match"]
+
+Depth = Literal["even", "first", "last"]
+LETTERS = ("query", "key", "value", "gate", "up")
+MOST_ORDERS = 24  # orders of one bundle that are told apart: those of four equal products
+
+
+@final
+@dataclass(frozen=True)
+class Link:
+    """Rows of a source's tensor that go into rows of a target's.
+
+    Parameters
+    ----------
+    target, source : Piece
+        As many rows each where `whole` is false.
+    role : str
+        weight, bias, mean, variance.
+    sites : (Site, Site)
+        The target's and the source's.
+    confidence : float
+        From 0 to 1.
+    added : bool
+        Is added to what another link brings: two biases that become one.
+    rules : tuple of Rule
+        Layouts that were found out by running both networks.
+    """
+
+    target: Piece
+    source: Piece
+    role: str
+    sites: tuple[Site, Site]
+    confidence: float = 1.0
+    added: bool = False
+    rules: tuple[Rule, ...] = ()
+
+
+@final
+@dataclass(frozen=True)
+class Choice:
+    """Several ways to link the same rows; the first is the likeliest."""
+
+    ways: tuple[tuple[Link, ...], ...]
+    depth: int
+
+
+@final
+@dataclass(frozen=True)
+class Matching:
+    """All links, and the choices that shapes and names leave open.
+
+    Parameters
+    ----------
+    links : tuple of Link
+        Where there is no choice.
+    choices : tuple of Choice
+    """
+
+    links: tuple[Link, ...]
+    choices: tuple[Choice, ...]
+
+
+def match(
+    source: Trace, target: Trace, depth: Depth = "even", ways: Mapping[int, int] | None = None
+) -> Matching:
+    """Find the corresponding sites.
+
+    Parameters
+    ----------
+    source, target : Trace
+    depth : {"even", "first", "last"}
+        Where the target repeats a block more or less often than the source: which of the source's
+        blocks each gets.
+    ways : mapping of int to int, optional
+        Which way each choice takes: what reads the sites of a choice follows it.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from bequest.mapping.trace import trace
+    >>> one, other = nn.Sequential(nn.Linear(2, 3)), nn.Sequential(nn.Flatten(), nn.Linear(2, 3))
+    >>> [link.target.tensor for link in match(trace(one), trace(other)).links]
+    ['1.weight', '1.bias']
+    """
+    found = _Found(source, target, ways or {})
+    for ours, theirs in _level_pairs(target, source, depth):
+        found.link_levels(ours, theirs)
+    found.link_loose()
+    found.link_summed_biases()
+    return Matching(tuple(found.links), tuple(found.choices))
+
+
+def _level_pairs(target: Trace, source: Trace, depth: Depth) -> list[tuple[Level, Level]]:
+    ours, theirs = levels(target), levels(source)
+    pairs = align(ours, theirs)
+    if len(pairs) < len(ours) or len(pairs) < len(theirs):
+        pairs = _by_blocks(ours, theirs, depth) or pairs
+    return [(ours[i], theirs[j]) for i, j in pairs]
+
+
+def _by_blocks(
+    ours: Sequence[Level], theirs: Sequence[Level], depth: Depth
+) -> list[tuple[int, int]]:
+    """Align one block of each repetition, then spread the source's blocks over the target's."""
+    runs_t, runs_s = runs(ours, _numbered), runs(theirs, _numbered)
+    if not runs_t and not runs_s:
+        return []
+    kept_t, kept_s = _once(len(ours), runs_t), _once(len(theirs), runs_s)
+    aligned = align([ours[n] for n in kept_t], [theirs[n] for n in kept_s])
+    partner = {kept_t[i]: kept_s[j] for i, j in aligned}
+    pairs = []
+    for level, (first, period, count) in _levels_of(len(ours), runs_t):
+        representative = first + (level - first) % period if count else level
+        other = partner.get(representative)
+        if other is None:
+            continue
+        run = next((r for r in runs_s if r[0] <= other < r[0] + r[1]), (other, 1, 1))
+        block = (level - first) // period if count else 0
+        chosen = _block(block, max(1, count), run[2], depth)
+        if chosen is not None:
+            pairs.append((level, other + chosen * run[1]))
+    return pairs
+
+
+def _numbered(level: Level) -> tuple[str, ...]:
+    return tuple(re.findall(r"\d+", level[0].name)[:1])
+
+
+def _once(count: int, runs_: Sequence[tuple[int, int, int]]) -> list[int]:
+    """All levels but the second and later blocks of each repetition."""
+    dropped = {
+        n for first, period, times in runs_ for n in range(first + period, first + period * times)
+    }
+    return [n for n in range(count) if n not in dropped]
+
+
+def _levels_of(
+    count: int, runs_: Sequence[tuple[int, int, int]]
+) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    for level in range(count):
+        yield (
+            level,
+            next((r for r in runs_ if r[0] <= level < r[0] + r[1] * r[2]), (level, 1, 0)),
+        )
+
+
+def _block(place: int, wanted: int, there: int, depth: Depth) -> int | None:
+    """Which of the source's blocks the target's block at `place` gets.
+
+    Even: Gong et al., Efficient training of BERT by progressively stacking, ICML 2019, repeats
+    them; shrinking takes every second one, as Sanh et al. do for DistilBERT, 2019.
+    """
+    if depth == "first":
+        return place if place < there else None
+    if depth == "last":
+        moved = place + there - wanted
+        return moved if 0 <= moved < there else None
+    if wanted == 1:
+        return 0
+    if wanted >= there:
+        return place * there // wanted
+    return round(place * (there - 1) / (wanted - 1))
+
+
+@final
+class _Found:
+    """Links as they are made, with what was linked already."""
+
+    def __init__(self, source: Trace, target: Trace, ways: Mapping[int, int]) -> None:
+        self.source, self.target = source, target
+        self.ways = ways
+        self.links: list[Link] = []
+        self.choices: list[Choice] = []
+        self.partners: dict[int, set[int]] = {}  # source's sites by the target's
+
+    def link_levels(self, ours: Level, theirs: Level) -> None:
+        """Assign the bundles of two levels to each other."""
+        first, second = bundles(ours), bundles(theirs)
+        scores = np.array([[self._bundle_fit(a, b) for b in second] for a in first])
+        for i, j in assigned(scores):
+            self._link_bundle(first[i], second[j])
+
+    def _bundle_fit(self, target: Bundle, source: Bundle) -> float:
+        """How alike two bundles are, and whether what they read corresponds."""
+        alike = fit(target, source)
+        if alike == 0:
+            return 0.0
+        expected = {n for site in target[0].reads for n in self.partners.get(site, ())}
+        actual = set(source[0].reads) & {n for found in self.partners.values() for n in found}
+        union = expected | actual
+        read = len(expected & actual) / len(union) if union else 1.0
+        return alike + 0.5 * read
+
+    def _link_bundle(self, target: Bundle, source: Bundle) -> None:
+        chunks = _chunks(target, source)
+        if chunks is None:
+            return
+        for group in chunks:
+            self._link_chunk(*group)
+
+    def _link_chunk(self, target: Bundle, source: Bundle) -> None:
+        ways = list(self._ways(target, source))
+        taken = ways[min(self.ways.get(len(self.choices), 0), len(ways) - 1)]
+        for link in taken:
+            ours, theirs = link.sites
+            self.partners.setdefault(ours.order, set()).add(theirs.order)
+        if len(ways) == 1:
+            self.links += ways[0]
+        else:
+            self.choices.append(Choice(tuple(ways), target[0].depth))
+
+    def _ways(self, target: Bundle, source: Bundle) -> Iterator[tuple[Link, ...]]:
+        """The orders in which the rows may be laid over each other, the likeliest first."""
+        named = _lettered(target), _lettered(source)
+        ours = named[0] or target
+        orders = _orders(named[1] or source, keep_shapes=len(target) == len(source))
+        told = bool(named[0] and named[1])
+        sure = 0.95 if told or len(orders) == 1 else 1 / len(orders)
+        if len(target) > len(source):
+            turned = _orders(ours, keep_shapes=False)
+            sure = 0.9 if named[0] else 1 / len(turned)
+            for order in turned:
+                yield tuple(self._laid(order, named[1] or source, sure))
+            return
+        for order in orders:
+            yield tuple(self._laid(ours, order, sure))
+
+    def _laid(self, target: Bundle, source: Bundle, sure: float) -> Iterator[Link]:
+        """Rows over rows, each role by itself."""
+        roles = dict.fromkeys(role for site in target for role in site.pieces)
+        for role in roles:
+            ours = [(site, site.pieces[role]) for site in target if role in site.pieces]
+            theirs = [(site, site.pieces[role]) for site in source if role in site.pieces]
+            if not theirs:
+                continue
+            if len(ours) == len(theirs) == 1:
+                (site, piece), (other, whole) = ours[0], theirs[0]
+                yield Link(piece, whole, role, (site, other), _sure(site, other, sure))
+                continue
+            yield from self._overlaid(ours, theirs, role, sure)
+
+    def _overlaid(
+        self,
+        ours: Sequence[tuple[Site, Piece]],
+        theirs: Sequence[tuple[Site, Piece]],
+        role: str,
+        sure: float,
+    ) -> Iterator[Link]:
+        equal = sum(p.shape[0] for _, p in ours) == sum(p.shape[0] for _, p in theirs)
+        if not equal and len(ours) == len(theirs):
+            for (site, piece), (other, whole) in zip(ours, theirs, strict=True):
+                yield Link(piece, whole, role, (site, other), _sure(site, other, sure))
+            return
+        if not equal:
+            ours, theirs = _split_evenly(ours, len(theirs)), _split_evenly(theirs, len(ours))
+            for (site, piece), (other, whole) in zip(ours, theirs, strict=False):
+                yield Link(piece, whole, role, (site, other), 0.8 * _sure(site, other, sure))
+            return
+        for (site, piece), (other, whole) in _cut(ours, theirs):
+            yield Link(piece, whole, role, (site, other), _sure(site, other, sure))
+
+    def link_summed_biases(self) -> None:
+        """A recurrent layer adds the biases of its two products: one of both may hold the sum."""
+        chosen = [
+            link
+            for n, choice in enumerate(self.choices)
+            for link in choice.ways[min(self.ways.get(n, 0), len(choice.ways) - 1)]
+        ]
+        linked = [*self.links, *chosen]
+        pairs = {
+            (link.sites[0].order, link.sites[1].order): link.sites
+            for link in linked
+            if link.role == "weight" and link.sites[0].recurrent
+        }
+        used = {link.source.tensor for link in linked if link.role == "bias"}
+        inner = [link for link in linked if link.role == "bias" and not link.sites[0].recurrent]
+        for ours, theirs in pairs.values():
+            bias = theirs.pieces.get("bias")
+            if bias is None or "bias" in ours.pieces or bias.tensor in used:
+                continue
+            beside = min(
+                (link for link in inner if link.source.shape == bias.shape),
+                key=lambda link: abs(link.sites[1].order - theirs.order),
+                default=None,
+            )
+            if beside is not None:
+                self.links.append(replace(beside, source=bias, added=True))
+
+    def link_loose(self) -> None:
+        """Assign tables, tokens and embeddings by shape, name and place."""
+        ours = _loose(self.target)
+        theirs = _loose(self.source)
+        if not ours or not theirs:
+            return
+        last_t = max((s.depth for s in self.target.sites), default=1) or 1
+        last_s = max((s.depth for s in self.source.sites), default=1) or 1
+        scores = np.zeros((len(ours), len(theirs)))
+        for i, (site, _, piece) in enumerate(ours):
+            for j, (other, _, whole) in enumerate(theirs):
+                shape = _loose_shape(site, piece, other, whole)
+                if shape == 0:
+                    continue
+                near = 1 - abs(site.depth / last_t - other.depth / last_s)
+                order = 1 - abs(i / len(ours) - j / len(theirs))
+                name = likeness(piece.tensor, whole.tensor)
+                kind = site.kind == other.kind
+                scores[i, j] = shape + 0.4 * name + 0.4 * near + 0.1 * order + 0.1 * kind
+        self._take_loose(ours, theirs, scores)
+
+    def _take_loose(self, ours: Any, theirs: Any, scores: Any) -> None:
+        pairs = assigned(scores)
+        for i, j in pairs:
+            site, role, piece = ours[i]
+            other, _, whole = theirs[j]
+            rival = [n for n in range(len(ours)) if n != i and scores[n, j] >= scores[i, j] - 0.02]
+            sure = 0.9 if not rival else 1 / (1 + len(rival))
+            if likeness(piece.tensor, whole.tensor) > 0.6:
+                sure = max(sure, 0.95)
+            exact = _bare(piece.shape) == _bare(whole.shape)
+            self.partners.setdefault(site.order, set()).add(other.order)
+            link = Link(piece, whole, role, (site, other), sure if exact else 0.8 * sure)
+            self.links.append(link)
+        self._swappable(ours, theirs, pairs)
+
+    def _swappable(self, ours: Any, theirs: Any, pairs: Any) -> None:
+        """Tables of one shape at one depth could stand for each other: a choice."""
+
+        def key(pair: tuple[int, int]) -> Any:
+            site, _, piece = ours[pair[0]]
+            other, _, whole = theirs[pair[1]]
+            return (site.depth, _bare(piece.shape), other.depth, _bare(whole.shape))
+
+        for _, group in groupby(sorted(pairs, key=key), key=key):
+            members = list(group)
+            if not 1 < len(members) <= 3:
+                continue
+            ways = []
+            for order in permutations(range(len(members))):
+                ways.append(
+                    tuple(
+                        Link(
+                            ours[i][2],
+                            theirs[members[n][1]][2],
+                            ours[i][1],
+                            (ours[i][0], theirs[members[n][1]][0]),
+                            0.5,
+                        )
+                        for (i, _), n in zip(members, order, strict=True)
+                    )
+                )
+            taken = {ours[i][2] for i, _ in members}
+            self.links = [link for link in self.links if link.target not in taken]
+            self.choices.append(Choice(tuple(ways), ours[members[0][0]][0].depth))
+
+
+def _loose(trace: Trace) -> list[tuple[Site, str, Piece]]:
+    return [
+        (site, role, piece)
+        for site in trace.sites
+        if site.kind not in MAIN
+        for role, piece in site.pieces.items()
+    ]
+
+
+def _loose_shape(site: Site, piece: Piece, other: Site, whole: Piece) -> float:
+    """1 where equal, less where a table is longer or wider; 0 where the ranks differ."""
+    one, two = _bare(piece.shape), _bare(whole.shape)
+    if one == two:
+        return 1.0
+    if len(one) != len(two) or not one:
+        return 0.0
+    ratios = [min(a, b) / max(a, b, 1) for a, b in zip(one, two, strict=True)]
+    return 0.6 * float(np.prod(ratios) ** 0.25)
+
+
+def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _sure(site: Site, other: Site, sure: float) -> float:
+    """Confidence of a link between two sites: less where the shapes differ."""
+    if site.shape == other.shape and site.name == other.name:
+        return max(sure, 0.99)
+    return sure if _bare(site.shape) == _bare(other.shape) else 0.9 * sure
+
+
+def _chunks(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]] | None:
+    """The smallest parts of two bundles with as many rows on both sides, in order.
+
+    Equal products of one bundle stay together: which of them is which is a choice.
+    """
+    if len(target) == len(source):
+        ours, theirs = _by_shape(target), _by_shape(source)
+        if ours.keys() == theirs.keys() and all(len(ours[k]) == len(theirs[k]) for k in ours):
+            return [part for k in ours for part in _runs_of_order(ours[k], theirs[k])]
+    total = sum(s.shape[0] for s in target), sum(s.shape[0] for s in source)
+    if total[0] == total[1]:
+        return _walk(target, source)
+    if len(target) == len(source):
+        pairs = zip(_lettered(target) or target, _lettered(source) or source, strict=True)
+        return [((one,), (other,)) for one, other in pairs]
+    return [(target, source)] if 1 in (len(target), len(source)) else None
+
+
+def _by_shape(bundle: Bundle) -> dict[tuple[int, ...], list[Site]]:
+    found: dict[tuple[int, ...], list[Site]] = {}
+    for site in bundle:
+        found.setdefault(site.shape, []).append(site)
+    return found
+
+
+def _runs_of_order(target: Sequence[Site], source: Sequence[Site]) -> list[tuple[Bundle, Bundle]]:
+    """Four and fewer stay together; more (a decoder's products with the encoder's result, all of
+    one shape) are cut where another site runs in between."""
+    if factorial(len(target)) <= MOST_ORDERS:
+        return [(tuple(target), tuple(source))]
+    cuts_t, cuts_s = _adjacent(target), _adjacent(source)
+    if [len(c) for c in cuts_t] == [len(c) for c in cuts_s]:
+        return list(zip(cuts_t, cuts_s, strict=True))
+    return [((a,), (b,)) for a, b in zip(target, source, strict=True)]
+
+
+def _adjacent(sites: Sequence[Site]) -> list[Bundle]:
+    parts: list[list[Site]] = []
+    for site in sites:
+        if parts and site.order - parts[-1][-1].order == 1:
+            parts[-1].append(site)
+        else:
+            parts.append([site])
+    return [tuple(part) for part in parts]
+
+
+def _walk(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]]:
+    """Cut both wherever as many rows have gone by."""
+    parts = []
+    ours: list[Site] = []
+    theirs: list[Site] = []
+    rest = list(source)
+    difference = 0
+    for site in target:
+        ours.append(site)
+        difference += site.shape[0]
+        while difference > 0 and rest:
+            theirs.append(rest.pop(0))
+            difference -= theirs[-1].shape[0]
+        if difference == 0:
+            parts.append((tuple(ours), tuple(theirs)))
+            ours, theirs = [], []
+    if ours or theirs:
+        parts.append((tuple(ours), tuple(theirs)))
+    few = factorial(max(len(target), len(source))) <= MOST_ORDERS
+    return [(target, source)] if few else parts
+
+
+def _lettered(bundle: Bundle) -> Bundle | None:
+    """In the order q, k, v, or gate, up, where the names say so of all."""
+    said = [letter(site.name) for site in bundle]
+    if len(bundle) > 1 and all(said) and len(set(said)) == len(said):
+        return tuple(sorted(bundle, key=lambda site: LETTERS.index(letter(site.name))))
+    return None
+
+
+def _orders(bundle: Bundle, *, keep_shapes: bool) -> list[Bundle]:
+    """Orders of a bundle, as it is first; with `keep_shapes` equal ones change places only."""
+    if factorial(len(bundle)) > MOST_ORDERS:
+        return [bundle]
+    orders = [tuple(order) for order in permutations(bundle)]
+    if keep_shapes:
+        shapes = [site.shape for site in bundle]
+        orders = [order for order in orders if [site.shape for site in order] == shapes]
+    return orders
+
+
+def _split_evenly(pieces: Sequence[tuple[Site, Piece]], parts: int) -> list[tuple[Site, Piece]]:
+    """One fused piece as so many equal ones; several stay as they are."""
+    if len(pieces) != 1 or parts < 2:
+        return list(pieces)
+    site, piece = pieces[0]
+    rows = piece.shape[0] // parts
+    return [
+        (site, replace(piece, shape=(rows, *piece.shape[1:]), start=piece.start + n * rows))
+        for n in range(parts)
+    ]
+
+
+def _cut(
+    ours: Sequence[tuple[Site, Piece]], theirs: Sequence[tuple[Site, Piece]]
+) -> Iterator[tuple[tuple[Site, Piece], tuple[Site, Piece]]]:
+    """Both sides cut at the union of their boundaries."""
+    right = list(theirs)
+    used = 0
+    for site, piece in ours:
+        done = 0
+        while done < piece.shape[0]:
+            other, whole = right[0]
+            rows = min(piece.shape[0] - done, whole.shape[0] - used)
+            yield (site, _rows(piece, done, rows)), (other, _rows(whole, used, rows))
+            done, used = done + rows, used + rows
+            if used == whole.shape[0]:
+                right.pop(0)
+                used = 0
+
+
+def _rows(piece: Piece, first: int, rows: int) -> Piece:
+    if first == 0 and rows == piece.shape[0]:
+        return piece
+    return replace(piece, shape=(rows, *piece.shape[1:]), start=piece.start + first)

@@ -1,0 +1,506 @@
+"""Fourth stage: the plan that says where each number of the target comes from; no weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, final
+
+from torch import Tensor, nn
+
+from bequest.errors import MapError
+from bequest.mapping.load import Source, loaded, tensors_of
+from bequest.mapping.rules import Rule, rule_from_dict
+from bequest.mapping.sites import Piece, Shape
+from bequest.mapping.table import table
+from bequest.mapping.verify import largest_difference
+
+__all__ = ["Entry", "Move", "ParameterMap"]
+
+FORMAT = 1
+DOUBTED = 0.5  # the most that is left of the confidence of an entry that the engine would not make
+
+
+@final
+@dataclass(frozen=True)
+class Move:
+    """Some numbers of a source's tensor into a target's.
+
+    Parameters
+    ----------
+    source : str
+        The source's tensor.
+    taken, put : Piece
+        Which part of it, and where it goes.
+    rules : tuple of Rule
+        Applied in order, each along one axis.
+    added : bool
+        Added to what is there already.
+    """
+
+    source: str
+    taken: Piece
+    put: Piece
+    rules: tuple[Rule, ...] = ()
+    added: bool = False
+
+    @property
+    def filled(self) -> int:
+        """Numbers of the target that it gives."""
+        shares = [
+            rule.filled(self.put.shape[rule.axis]) / max(1, self.put.shape[rule.axis])
+            for rule in self.rules
+            if self.put.shape
+        ]
+        return round(math.prod(self.put.shape) * math.prod(shares))
+
+    @property
+    def exact(self) -> bool:
+        """Whether they are the source's numbers as they were."""
+        return all(rule.exact for rule in self.rules) and not self.added
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "source": self.source,
+            "taken": _piece_to_dict(self.taken),
+            "put": _piece_to_dict(self.put),
+            "rules": [rule.to_dict() for rule in self.rules],
+            "added": self.added,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_dict` described."""
+        return cls(
+            values["source"],
+            _piece_from_dict(values["source"], values["taken"]),
+            _piece_from_dict(values["target"], values["put"]),
+            tuple(map(rule_from_dict, values["rules"])),
+            bool(values["added"]),
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """Where the numbers of one tensor of the target come from.
+
+    Parameters
+    ----------
+    target : str
+        Name in the target's state dict.
+    shape : tuple of int
+    role : str
+        What the tensor is in its layer: weight, bias, mean, variance, constant.
+    axes : tuple of str
+        What each axis counts.
+    moves : tuple of Move
+        Empty: the target's own numbers stay.
+    rule : str
+        In words.
+    confidence : float
+        From 0 to 1; 1 for what needs none.
+    problem : str
+        Why it cannot be applied, as one line; empty where it can.
+    """
+
+    target: str
+    shape: Shape
+    role: str
+    axes: tuple[str, ...]
+    moves: tuple[Move, ...]
+    rule: str
+    confidence: float
+    problem: str = ""
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of the tensor."""
+        return math.prod(self.shape)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The source's tensors, each once."""
+        return tuple(dict.fromkeys(move.source for move in self.moves if move.source))
+
+    @property
+    def copied(self) -> int:
+        """Numbers that are the source's as they were, perhaps at another place."""
+        return sum(move.filled for move in self.moves if move.exact)
+
+    @property
+    def reshaped(self) -> int:
+        """Numbers computed from the source's."""
+        return sum(move.filled for move in self.moves if not move.exact and not move.added)
+
+    @property
+    def initialised(self) -> int:
+        """Numbers that stay as the target has them; a constant's are not counted."""
+        if self.role == "constant":
+            return 0
+        return self.numbers - self.copied - self.reshaped
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "target": self.target,
+            "shape": list(self.shape),
+            "role": self.role,
+            "axes": list(self.axes),
+            "moves": [move.to_dict() for move in self.moves],
+            "rule": self.rule,
+            "confidence": self.confidence,
+            "problem": self.problem,
+            "copied": self.copied,
+            "reshaped": self.reshaped,
+            "initialised": self.initialised,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_dict` described."""
+        target = values["target"]
+        return cls(
+            target,
+            tuple(values["shape"]),
+            values["role"],
+            tuple(values["axes"]),
+            tuple(Move.from_dict({**move, "target": target}) for move in values["moves"]),
+            values["rule"],
+            float(values["confidence"]),
+            values["problem"],
+        )
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class ParameterMap:
+    """Which numbers of a source go where in a target, by which rule, and how sure that is.
+
+    Made by `map_parameters`; prints as a table.
+
+    Parameters
+    ----------
+    entries : tuple of Entry
+        One for every tensor of the target, in its order.
+    unused : tuple of str
+        The source's tensors that go nowhere.
+    notes : tuple of str
+        How the two were traced, and what a person should know.
+    body : frozenset of str
+        The target's tensors but those of its head.
+    source, target : Source or module, optional
+        What the map was made between: needed to apply it, not stored.
+    opinion : tuple of Entry
+        What the engine itself says of the two; entries that differ are doubted.
+
+    Examples
+    --------
+    >>> import bequest as bq
+    >>> one, other = nn.Sequential(nn.Linear(4, 3)), nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    >>> plan = bq.map_parameters(one, other)
+    >>> plan.coverage, plan.entries[0].sources
+    (1.0, ('0.weight',))
+    """
+
+    entries: tuple[Entry, ...]
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    body: frozenset[str] = frozenset()
+    source: Source | None = field(default=None, compare=False)
+    target: nn.Module | None = field(default=None, compare=False)
+    opinion: tuple[Entry, ...] = field(default=(), compare=False)
+
+    def __str__(self) -> str:
+        return table(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"ParameterMap({len(self.entries)} tensors, {self.coverage:.1%} from the source, "
+            f"confidence {self.confidence:.2f})"
+        )
+
+    @property
+    def coverage(self) -> float:
+        """Share of the target's numbers that come from the source, 0 to 1."""
+        return _coverage(self.entries)
+
+    @property
+    def body_coverage(self) -> float:
+        """The same of the body: all but the head, 0 to 1."""
+        return _coverage([entry for entry in self.entries if entry.target in self.body])
+
+    @property
+    def confidence(self) -> float:
+        """That of the least sure entry that moves numbers, doubts counted; 0 where none does."""
+        doubted = {name for name, _ in self._doubted()}
+        found = [
+            min(DOUBTED, entry.confidence) if entry.target in doubted else entry.confidence
+            for entry in self.entries
+            if entry.moves or entry.target in doubted
+        ]
+        return min(found, default=0.0)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why it cannot be applied, a line each; empty where it can."""
+        return tuple(entry.problem for entry in self.entries if entry.problem)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Entries that the engine would make otherwise, a line each.
+
+        A map fresh from `map_parameters` has none; one that was edited, or read from a file and
+        held against two other networks, says here what speaks against it.
+        """
+        return tuple(line for _, line in self._doubted())
+
+    def _doubted(self) -> list[tuple[str, str]]:
+        if not self.opinion or self.opinion is self.entries:
+            return []
+        theirs = {entry.target: entry for entry in self.opinion}
+        ours = {entry.target: entry for entry in self.entries}
+        found = []
+        for name, entry in ours.items():
+            other = theirs.get(name)
+            if other is None:
+                found.append((name, f"the target has no tensor {name!r}."))
+            elif other.moves != entry.moves:
+                found.append(
+                    (name, f"{name} is {_said(entry)} here, and should be {_said(other)}.")
+                )
+        found += [(name, f"{name} is missing in the map.") for name in theirs if name not in ours]
+        return found
+
+    def to_json(self) -> str:
+        """The plan as text; the networks are not in it."""
+        values = {
+            "format": FORMAT,
+            "entries": [entry.to_dict() for entry in self.entries],
+            "unused": list(self.unused),
+            "notes": list(self.notes),
+            "body": sorted(self.body),
+            "coverage": self.coverage,
+            "confidence": self.confidence,
+        }
+        return json.dumps(values, indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The plan that `to_json` wrote; `bound` brings it together with two networks.
+
+        Raises
+        ------
+        MapError
+            The text is no map, or one of a newer version.
+        """
+        try:
+            values = json.loads(text)
+            if values["format"] != FORMAT:
+                raise MapError(
+                    f"the map has format {values['format']!r}, this version reads {FORMAT}."
+                )
+            return cls(
+                tuple(map(Entry.from_dict, values["entries"])),
+                tuple(values["unused"]),
+                tuple(values["notes"]),
+                frozenset(values["body"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            if isinstance(error, MapError):
+                raise
+            raise MapError(f"this is no parameter map: {error!r}.") from error
+
+    def diff(self, other: ParameterMap) -> str:
+        """What another map does otherwise, a line a tensor; empty where nothing.
+
+        Examples
+        --------
+        >>> import bequest as bq
+        >>> net = nn.Sequential(nn.Linear(4, 3))
+        >>> plan = bq.map_parameters(net, net)
+        >>> plan.diff(bq.map_parameters(net, net, skip="0.bias"))
+        '0.bias: copy of 0.bias → initialised (skipped)'
+        """
+        theirs = {entry.target: entry for entry in other.entries}
+        ours = {entry.target: entry for entry in self.entries}
+        lines = []
+        for name in dict.fromkeys([*ours, *theirs]):
+            if name not in theirs or name not in ours:
+                lines.append(f"{name}: only in the {'first' if name in ours else 'second'}")
+            elif ours[name].moves != theirs[name].moves or ours[name].rule != theirs[name].rule:
+                lines.append(f"{name}: {_said(ours[name])} → {_said(theirs[name])}")
+        return "\n".join(lines)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The target's tensors as the map makes them; neither network is touched.
+
+        Returns
+        -------
+        dict of str to Tensor
+            In the target's order and dtypes; names that share a tensor share it here.
+
+        Raises
+        ------
+        MapError
+            The map has problems, is not bound to its networks, or a number is not finite.
+        """
+        source, target = self._ready()
+        return tensors_of(self.entries, source, target)
+
+    def apply(self, *, doubtful: bool = False) -> nn.Module:
+        """A copy of the target with the numbers in place.
+
+        Parameters
+        ----------
+        doubtful : bool
+            Apply a map in spite of its `doubts`.
+
+        Returns
+        -------
+        torch.nn.Module
+            Of the target's class, dtype and device.
+
+        Raises
+        ------
+        MapError
+            As `state_dict`; or the map has doubts.
+        """
+        if self.doubts and not doubtful:
+            raise MapError(
+                f"this map is not what the two networks suggest: {self.doubts[0]} "
+                f"{_more(len(self.doubts) - 1)}To apply it as it is: apply(doubtful=True)."
+            )
+        source, target = self._ready()
+        return loaded(self.entries, source, target)
+
+    def verify(self, example: Any) -> float:
+        """Largest difference between the outputs of the source and of the loaded target.
+
+        Parameters
+        ----------
+        example : tensor, tuple or mapping
+            What both networks take.
+
+        Returns
+        -------
+        float
+            0 or above; about 1e-6 where the two are the same function in single precision.
+
+        Raises
+        ------
+        MapError
+            The source is a file, does not run on the example, or the outputs have no common shape.
+        """
+        source, _ = self._ready()
+        if source.module is None:
+            raise MapError("the source is a file: there is no network to compare outputs with.")
+        return largest_difference(source.module, self.apply(doubtful=True), example)
+
+    def check(self, example: Any = None, *, tolerance: float = 1e-4) -> tuple[str, ...]:
+        """Everything that speaks against the map, a line each.
+
+        Parameters
+        ----------
+        example : optional
+            Also compare the outputs on it: for maps between two implementations of one function.
+        tolerance : float
+            Largest difference of outputs that rounding explains.
+        """
+        lines = [*self.problems, *self.doubts]
+        if example is not None and not self.problems:
+            try:
+                found = self.verify(example)
+            except MapError as error:
+                return (*lines, str(error))
+            if not found <= tolerance:
+                lines.append(f"the outputs differ by {found:.3g} on the example.")
+        return tuple(lines)
+
+    def _ready(self) -> tuple[Source, nn.Module]:
+        if self.source is None or self.target is None:
+            raise MapError(
+                "this map was read from text and knows no networks: "
+                "bequest.map_parameters(source, target, plan=map) binds it to two."
+            )
+        if self.problems:
+            rest = _more(len(self.problems) - 1)
+            raise MapError(f"{self.problems[0]} {rest}".rstrip())
+        _check_names(self.entries, self.source, self.target)
+        return self.source, self.target
+
+
+def _check_names(entries: Sequence[Entry], source: Source, target: nn.Module) -> None:
+    """Every name of the map must be there, in the shape that the map counts on."""
+    theirs = {
+        name: tuple(t.shape)
+        for name, t in target.state_dict(keep_vars=True).items()
+        if isinstance(t, Tensor)
+    }
+    for entry in entries:
+        if theirs.get(entry.target) != entry.shape:
+            raise MapError(
+                f"the map fills {entry.target!r} {entry.shape}, the target has "
+                f"{theirs.get(entry.target, 'no such tensor')}."
+            )
+        for move in entry.moves:
+            if move.source and move.source not in source.shapes:
+                raise MapError(
+                    f"the map takes {entry.target!r} from {move.source!r}, which the source "
+                    "does not have."
+                )
+            move_fits(move, source.shapes.get(move.source, ()))
+    absent = set(theirs) - {entry.target for entry in entries}
+    if absent:
+        raise MapError(f"the map says nothing of {sorted(absent)[0]!r} {_more(len(absent) - 1)}")
+
+
+def move_fits(move: Move, there: Shape) -> None:
+    """Raise `MapError` unless the part that a move takes lies inside the source's tensor."""
+    if not move.source:
+        return
+    turned = (there[1], there[0], *there[2:]) if move.taken.transposed else there
+    whole = math.prod(there) == math.prod(move.taken.shape)
+    rows = (
+        turned[1:] == move.taken.shape[1:]
+        and bool(turned)
+        and move.taken.start >= 0
+        and move.taken.start + move.taken.shape[0] <= turned[0]
+    )
+    if not ((whole and turned == move.taken.shape) or rows or (whole and not move.taken.start)):
+        raise MapError(f"the map takes {move.taken.shape} from {move.source!r}, which is {there}.")
+
+
+def _coverage(entries: Sequence[Entry]) -> float:
+    counted = [entry for entry in entries if entry.role != "constant"]
+    total = sum(entry.numbers for entry in counted)
+    return sum(entry.copied + entry.reshaped for entry in counted) / total if total else 0.0
+
+
+def _said(entry: Entry) -> str:
+    return f"{entry.rule} of {', '.join(entry.sources)}" if entry.sources else entry.rule
+
+
+def _more(count: int) -> str:
+    return f"(and {count} more) " if count > 0 else ""
+
+
+def _piece_to_dict(piece: Piece) -> dict[str, Any]:
+    return {
+        "shape": list(piece.shape),
+        "start": piece.start,
+        "transposed": piece.transposed,
+    }
+
+
+def _piece_from_dict(tensor: str, values: Mapping[str, Any]) -> Piece:
+    shape = tuple(int(size) for size in values["shape"])
+    return Piece(tensor, shape, int(values["start"]), bool(values["transposed"]))
+
+
+def with_confidence(entry: Entry, confidence: float) -> Entry:
+    """The same entry, as sure as this."""
+    return replace(entry, confidence=confidence)

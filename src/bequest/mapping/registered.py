@@ -1,0 +1,134 @@
+"""Sites without a run: what the classes, names and shapes of the tensors say, in their order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from bequest.mapping.names import letter, natural, words
+from bequest.mapping.sites import Piece, Shape, Site
+
+__all__ = ["named_sites", "registered_sites"]
+
+ROLES = {
+    "weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance",
+    "gamma": "weight", "beta": "bias",
+}  # fmt: skip
+TURNED = ("Conv1D",)  # Hugging Face's linear layer that stores (in, out)
+RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?")
+
+
+def registered_sites(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[Site]:
+    """The sites of a network in the order in which its parts were registered."""
+    parts = dict(module.named_modules())
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return _sites(shapes, {name: type(part) for name, part in parts.items()}, list(shapes))
+
+
+def named_sites(shapes: Mapping[str, Shape]) -> list[Site]:
+    """The sites that a file's names and shapes suggest, in natural order of the names."""
+    return _sites(shapes, {}, sorted(shapes, key=natural))
+
+
+def _sites(
+    shapes: Mapping[str, Shape], classes: Mapping[str, type], order: Sequence[str]
+) -> list[Site]:
+    groups: dict[str, dict[str, str]] = {}
+    for name in order:
+        holder, _, last = name.rpartition(".")
+        match = RECURRENT.fullmatch(last) if last else None
+        if match:  # two products a layer and direction
+            kind, way, layer, reverse = match.groups()
+            key = f"{holder}.{way}{layer or ''}{reverse or ''}"
+            groups.setdefault(key, {})[kind] = name
+        elif last.startswith("in_proj_"):
+            groups.setdefault(f"{holder}.in_proj", {})[last.removeprefix("in_proj_")] = name
+        elif last in ROLES:
+            groups.setdefault(holder, {})[ROLES[last]] = name
+        else:
+            groups.setdefault(name, {})["weight"] = name
+    sites: list[Site] = []
+    for holder, roles in groups.items():
+        sites += _site(holder, roles, shapes, classes, len(sites))
+    return _depths(sites)
+
+
+def _site(
+    holder: str,
+    roles: Mapping[str, str],
+    shapes: Mapping[str, Shape],
+    classes: Mapping[str, type],
+    order: int,
+) -> list[Site]:
+    cls = classes.get(holder)
+    first = next((roles[r] for r in ("weight", "bias", "mean", "variance") if r in roles), "")
+    if not first:
+        return []
+    shape = shapes[first]
+    kind = _kind(holder, shape, roles, cls)
+    turned = (cls is not None and cls.__name__ in TURNED and len(shape) == 2) or (
+        cls is not None and cls.__name__.startswith("ConvTranspose")
+    )
+    pieces = {}
+    for role in ("weight", "bias", "mean", "variance"):
+        if role in roles:
+            size = shapes[roles[role]]
+            if role == "weight" and turned:
+                size = (size[1], size[0], *size[2:])
+            if kind == "norm" and len(size) != 1:
+                size = (max(size, default=1),)
+            pieces[role] = Piece(roles[role], size, transposed=bool(turned and role == "weight"))
+    recurrent = holder.rpartition(".")[2].startswith("hh")
+    whole = Site(kind, holder, pieces, 0, frozenset(), order, recurrent)
+    return _thirds(whole) if holder.endswith(".in_proj") and len(shape) == 2 else [whole]
+
+
+def _thirds(site: Site) -> list[Site]:
+    """torch's fused attention: three products."""
+    found = []
+    for n, name in enumerate("qkv"):
+        pieces = {}
+        for role, piece in site.pieces.items():
+            rows = piece.shape[0] // 3
+            pieces[role] = replace(piece, shape=(rows, *piece.shape[1:]), start=n * rows)
+        found.append(replace(site, name=f"{site.name}.{name}", pieces=pieces, order=site.order + n))
+    return found
+
+
+def _kind(holder: str, shape: Shape, roles: Mapping[str, str], cls: type | None) -> str:
+    said = words(holder)
+    if cls is not None and issubclass(cls, nn.Embedding | nn.EmbeddingBag):
+        return "embedding"
+    if "mean" in roles or (len(shape) == 1 and ("weight" in roles or "bias" in roles)):
+        return "norm"
+    if len(shape) == 2:
+        looked_up = {"embedding", "position", "type"} & said and "bias" not in roles
+        return "embedding" if cls is None and looked_up and "patch" not in said else "linear"
+    if len(shape) in (3, 4, 5) and shape[0] > 1:
+        return "conv"
+    if (len(shape) == 3 and shape[0] == 1) or max(shape, default=1) == 1:
+        return "table"
+    vector = sum(size > 1 for size in shape) == 1
+    return "norm" if vector and not {"class", "position"} & said else "table"
+
+
+def _depths(sites: Sequence[Site]) -> list[Site]:
+    """One after the other; products with names of one attention or gate stand side by side."""
+    found: list[Site] = []
+    depth = 0
+    for order, site in enumerate(sites):
+        before = found[-1] if found else None
+        beside = (
+            before is not None
+            and before.kind == site.kind == "linear"
+            and ((bool(letter(site.name)) and bool(letter(before.name))) or site.recurrent)
+            and (site.recurrent or before.shape[1:] == site.shape[1:])
+            and before.name.rpartition(".")[0] == site.name.rpartition(".")[0]
+        )
+        main = site.kind in ("linear", "conv", "norm", "embedding")
+        depth += main and not beside
+        found.append(replace(site, depth=depth, order=order))
+    return found

@@ -1,0 +1,217 @@
+"""Third stage: by which rules a link's numbers get the target's shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+from bequest.mapping.match import Link
+from bequest.mapping.names import words
+from bequest.mapping.rules import Rule
+from bequest.mapping.rules.channels import Channels
+from bequest.mapping.rules.kernel import Centre, Patch
+from bequest.mapping.rules.pick import Classes, Columns, Tokens
+from bequest.mapping.rules.positions import resized_positions
+from bequest.mapping.rules.width import Repeat, Select, Share
+from bequest.mapping.sites import WEIGHTS, Piece, Shape, Site
+
+__all__ = ["Known", "Resolved", "axes_of", "resolve"]
+
+Pair = tuple[Sequence[Hashable], Sequence[Hashable]]
+
+
+@final
+@dataclass(frozen=True)
+class Known:
+    """What is known of the two networks beyond their tensors.
+
+    Parameters
+    ----------
+    classes, columns : pair of sequences, optional
+        The source's and the target's labels, or names of input columns.
+    vocabulary : pair of mappings, optional
+        The source's and the target's tokens, each to its row.
+    image : bool
+        They see images: positions form a grid.
+    """
+
+    classes: Pair | None = None
+    columns: tuple[Sequence[str], Sequence[str]] | None = None
+    vocabulary: tuple[Mapping[str, int], Mapping[str, int]] | None = None
+    image: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Resolved:
+    """A link with its rules, or with the problem that forbids it."""
+
+    taken: Piece
+    put: Piece
+    rules: tuple[Rule, ...]
+    problem: str = ""
+
+
+def axes_of(site: Site, role: str, piece: Piece, *, head: bool, fed: bool) -> tuple[str, ...]:
+    """What each axis of a tensor counts.
+
+    Examples
+    --------
+    >>> site = Site("linear", "fc", {}, 1, frozenset(), 0)
+    >>> axes_of(site, "weight", Piece("fc.weight", (3, 4)), head=True, fed=False)
+    ('classes', 'inputs')
+    """
+    rank = len(piece.shape)
+    if site.kind in WEIGHTS:
+        first = "classes" if head else "output channels" if site.kind == "conv" else "outputs"
+        if role != "weight":
+            return (first,)
+        inputs = "inputs" if site.kind == "linear" else "input channels"
+        if fed:
+            inputs = "input columns" if site.kind == "linear" else "image channels"
+        return (first, inputs, *("kernel",) * (rank - 2))[:rank]
+    if site.kind == "norm":
+        return ("channels",) * rank
+    said = words(piece.tensor)
+    first = "positions" if "position" in said else "types" if "type" in said else "tokens"
+    if site.kind == "embedding":
+        return (first, "width")[:rank]
+    return (*("1",) * (rank - 2), "positions", "width")[-rank:] if rank > 1 else ("width",) * rank
+
+
+def resolve(link: Link, known: Known, *, head: bool, fed: bool) -> Resolved:
+    """The rules, axis by axis.
+
+    Parameters
+    ----------
+    link : Link
+    known : Known
+    head : bool
+        Both sites give the networks' outputs.
+    fed : bool
+        Both sites read the networks' inputs.
+    """
+    taken, put = _one_rank(link.source, link.target)
+    site = link.sites[0]
+    rules: list[Rule] = []
+    axes = axes_of(site, link.role, put, head=head, fed=fed)
+    named: list[Rule] = []
+    for axis, (wanted, there) in enumerate(zip(put.shape, taken.shape, strict=False)):
+        if site.kind in WEIGHTS and axis >= 2:
+            continue
+        meaning = axes[axis] if axis < len(axes) else ""
+        rule, problem = _rule(meaning, axis, there, wanted, link, known)
+        if problem:
+            return Resolved(taken, put, (), problem)
+        if isinstance(rule, Classes | Columns | Tokens):
+            named.append(rule)
+        elif rule is not None:
+            rules.append(rule)
+    if site.kind in WEIGHTS and taken.shape[2:] != put.shape[2:]:
+        rules.insert(0, _kernel(link, put, fed))
+    return Resolved(taken, put, (*rules, *named))
+
+
+def _rule(
+    meaning: str, axis: int, there: int, wanted: int, link: Link, known: Known
+) -> tuple[Rule | None, str]:
+    if meaning == "classes":
+        return _classes(there, wanted, link, known)
+    if meaning in ("tokens", "types") and known.vocabulary is not None:
+        return _tokens(there, wanted, link, known), ""
+    if meaning == "input columns" and known.columns is not None:
+        rule = Columns.between(*known.columns)
+        fits = len(known.columns[0]) == there and len(rule.rows) == wanted
+        return (None if rule.rows == tuple(range(there)) else rule) if fits else None, (
+            "" if fits else _unnamed(link, there, wanted, "input columns", "columns", known.columns)
+        )
+    if there == wanted:
+        return None, ""
+    if meaning == "input columns":
+        return None, _unnamed(link, there, wanted, "input columns", "columns", None)
+    if meaning == "tokens" and link.sites[0].kind == "embedding":
+        return None, _unnamed(link, there, wanted, "tokens", "vocabulary", None)
+    if meaning in ("positions", "types", "tokens"):
+        return resized_positions(axis, there, wanted, image=known.image), ""
+    if meaning == "image channels":
+        return Channels(axis, wanted), ""
+    grown = Share if meaning in ("inputs", "input channels") else Repeat
+    return (grown(axis, wanted) if wanted > there else Select(axis, wanted)), ""
+
+
+def _classes(there: int, wanted: int, link: Link, known: Known) -> tuple[Rule | None, str]:
+    if known.vocabulary is not None:
+        return _tokens(there, wanted, link, known), ""
+    if known.classes is not None:
+        rule = Classes.between(*known.classes)
+        if len(known.classes[0]) == there and len(rule.rows) == wanted:
+            return None if rule.rows == tuple(range(there)) else rule, ""
+        return None, _unnamed(link, there, wanted, "classes", "classes", known.classes)
+    if there == wanted:
+        return None, ""
+    return None, _unnamed(link, there, wanted, "classes", "classes", None)
+
+
+def _tokens(there: int, wanted: int, link: Link, known: Known) -> Rule | None:
+    source, target = known.vocabulary or ({}, {})
+    largest = max(source.values(), default=-1), max(target.values(), default=-1)
+    if largest[0] >= there or largest[1] >= wanted:
+        return None if there == wanted else Select(0, wanted)
+    rule = Tokens.between(source, target, wanted)
+    return None if there == wanted and rule.rows == tuple(range(there)) else rule
+
+
+def _unnamed(link: Link, there: int, wanted: int, what: str, argument: str, given: object) -> str:
+    ours, theirs = link.target, link.source
+    start = f"cannot copy {theirs.tensor!r} {theirs.shape} into {ours.tensor!r} {ours.shape}: "
+    out = f"map_parameters(..., skip={ours.tensor.rpartition('.')[0] or ours.tensor!r})"
+    out = f'map_parameters(..., skip="{ours.tensor.rpartition(".")[0] or ours.tensor}")'
+    if given is not None:
+        return (
+            f"{start}{there} {what} against {wanted}, and the names that were given are not as "
+            f"many. Give {argument}=(the source's, the target's), or leave it out: {out}."
+        )
+    singular = {"classes": "class", "input columns": "column", "tokens": "token"}[what]
+    both = f"Give both models {singular} names" if what == "classes" else f"Give {argument}=(...)"
+    return (
+        f"{start}{there} {what} against {wanted}, and no {singular} names to match them by. "
+        f"{both}, or leave it out: {out}."
+    )
+
+
+def _kernel(link: Link, put: Piece, fed: bool) -> Rule:
+    patches = any(
+        site.stride and site.stride == site.shape[2:] and max(site.stride) > 1
+        for site in link.sites
+    )
+    if fed and (patches or "patch" in words(link.sites[0].name)):
+        return Patch(2, put.shape[2:])
+    return Centre(2, put.shape[2:])
+
+
+def _one_rank(source: Piece, target: Piece) -> tuple[Piece, Piece]:
+    """Both pieces in one rank: a 1 × 1 kernel is a matrix, a table with leading ones is a table."""
+    if len(source.shape) == len(target.shape):
+        return source, target
+    ours, theirs = _bare(target.shape), _bare(source.shape)
+    if math.prod(target.shape) == math.prod(source.shape):
+        if len(source.shape) > len(target.shape):
+            return replace(source, shape=target.shape), target
+        return source, replace(target, shape=source.shape)
+    if len(ours) == len(theirs):
+        return replace(source, shape=theirs), replace(target, shape=ours)
+    if len(source.shape) > 2 and len(target.shape) == 2 and _flat(source.shape):
+        return replace(source, shape=source.shape[:2]), target
+    if len(target.shape) > 2 and len(source.shape) == 2 and _flat(target.shape):
+        return source, replace(target, shape=target.shape[:2])
+    return source, target
+
+
+def _flat(shape: Shape) -> bool:
+    return math.prod(shape[2:]) == 1
+
+
+def _bare(shape: Shape) -> Shape:
+    return tuple(size for size in shape if size != 1)

@@ -1,0 +1,44 @@
+"""The rules of a parameter map, one small class each, and the table that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bequest.errors import MapError
+from bequest.mapping.rules.channels import Channels
+from bequest.mapping.rules.kernel import Centre, Patch
+from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved, Zero
+from bequest.mapping.rules.pick import Classes, Columns, Tokens
+from bequest.mapping.rules.positions import Grid, Line
+from bequest.mapping.rules.rule import Rule
+from bequest.mapping.rules.width import Repeat, Select, Share
+
+__all__ = ["RULES", "Rule", "rule_from_dict"]
+
+RULES: dict[str, type[Rule]] = {
+    rule.name: rule
+    for rule in (
+        Blocks, Centre, Channels, Classes, Columns, Grid, Line, Patch, Pixels, Repeat, Rotary,
+        Select, Share, Tokens, Transposed, Weaved, Zero,
+    )
+}  # fmt: skip
+
+
+def rule_from_dict(values: Mapping[str, Any]) -> Rule:
+    """The rule that `Rule.to_dict` described.
+
+    Examples
+    --------
+    >>> rule_from_dict({"rule": "repeat", "axis": 0, "size": 4})
+    Repeat(axis=0, size=4)
+    """
+    settings = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in values.items()
+        if key != "rule"
+    }
+    try:
+        return RULES[values["rule"]](**settings)
+    except (KeyError, TypeError) as error:
+        raise MapError(f"a map names the unknown rule {dict(values)!r}.") from error

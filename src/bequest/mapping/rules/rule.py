@@ -1,0 +1,51 @@
+"""What a rule is: along one axis it brings a source's numbers into the target's shape."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+__all__ = ["Rule"]
+
+
+class Rule(ABC):
+    """Along one axis; subclasses are final frozen dataclasses of plain values.
+
+    Attributes
+    ----------
+    name : str
+        What maps and tables call it.
+    citation : str
+        Where it comes from: authors, title, venue, year; empty for what needs none.
+    exact : bool
+        The target's numbers are numbers of the source, only elsewhere: counted as copied.
+    """
+
+    name: ClassVar[str]
+    citation: ClassVar[str]
+    exact: ClassVar[bool]
+    axis: int
+
+    @abstractmethod
+    def apply(self, values: Tensor, current: Tensor) -> Tensor:
+        """The values along `axis` in the target's size.
+
+        Parameters
+        ----------
+        values : Tensor
+            The source's, in the canonical layout; other axes are the target's already or come
+            later.
+        current : Tensor
+            The target's own numbers, which a rule that does not know all rows leaves in place.
+        """
+
+    def filled(self, size: int) -> int:
+        """How many of the target's `size` places along the axis come from the source."""
+        return size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"rule": self.name, **asdict(self)}  # type: ignore[call-overload]

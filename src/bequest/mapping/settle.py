@@ -1,0 +1,310 @@
+"""What shapes and names leave open is settled by numbers: both networks run on one input.
+
+After each site of the target stands what should stand after its partner in the source, perhaps in
+another layout. So the first site where the two differ tells which open choice was wrong, and the
+choices are settled one after the other, in the order in which they run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from bequest.errors import MapError
+from bequest.mapping.load import Source, filled
+from bequest.mapping.match import Choice, Link, Matching
+from bequest.mapping.plan import Entry
+from bequest.mapping.sites import MAIN, Trace
+from bequest.mapping.trace import REFUSED, call, named_tensors, watched_tensors
+from bequest.mapping.variants import variants
+from bequest.mapping.watch import Watch, tensors_in
+
+__all__ = ["settle"]
+
+CLOSE = 2e-3  # relative difference of two summaries that rounding explains
+SAME = 1e-4  # largest difference of outputs of one function, times the outputs' scale
+MOST_RUNS = 400  # of the target
+
+MOST_NUMBERS = 10**9  # of the target, over all its runs
+
+Entries = Callable[[Sequence[Link]], tuple[Entry, ...]]
+
+
+def settle(
+    rematch: Callable[[Mapping[int, int]], Matching],
+    entries: Entries,
+    source: Source,
+    target: nn.Module,
+    theirs: Trace,
+    ours: Trace,
+    example: Any,
+) -> tuple[tuple[Link, ...], bool, tuple[str, ...]]:
+    """Choose among the ways that the matching leaves open.
+
+    Parameters
+    ----------
+    rematch : callable
+        The matching under given ways of its choices.
+    entries : callable
+        Links to the map's entries.
+    source, target
+        What is mapped, with their traces.
+    example : optional
+        What both run on; else the input that was made up.
+
+    Returns
+    -------
+    links : tuple of Link
+    settled : bool
+        Both networks give the same on the example: every link is confirmed.
+    notes : tuple of str
+        What was settled, and what stays open.
+    """
+    matching = rematch({})
+    first = _chosen(matching, {})
+    if source.module is None or not theirs.ran or not ours.ran:
+        return first, False, _open(matching)
+    given = example if example is not None else theirs.example
+    try:
+        run = _Runs(rematch, entries, source, target, theirs, ours, given)
+        found = run.search()
+    except (MapError, *REFUSED):
+        return first, False, _open(matching)
+    if found is None:
+        return first, False, _open(matching)
+    links, difference = found
+    return links, True, (f"Run on one input, both give the same (to {difference:.1e}).",)
+
+
+def _open(matching: Matching) -> tuple[str, ...]:
+    """The choices that could swap two layers, as notes."""
+    notes = []
+    for choice in matching.choices:
+        names = sorted({link.target.tensor for way in choice.ways for link in way})
+        sure = choice.ways[0][0].confidence if choice.ways[0] else 0.0
+        if sure < 0.9:
+            notes.append(
+                f"{', '.join(names[:4])}{' ...' if len(names) > 4 else ''} could be swapped: "
+                f"{len(choice.ways)} orders fit."
+            )
+    return tuple(notes[:10]) + ((f"{len(notes) - 10} more such.",) if len(notes) > 10 else ())
+
+
+def _chosen(matching: Matching, taken: Mapping[int, int]) -> tuple[Link, ...]:
+    links = list(matching.links)
+    for place, choice in enumerate(matching.choices):
+        links += choice.ways[min(taken.get(place, 0), len(choice.ways) - 1)]
+    return tuple(links)
+
+
+@final
+@dataclass
+class _State:
+    """What has been decided: a way per choice, and layouts of links by the target's tensor."""
+
+    ways: dict[int, int] = field(default_factory=dict)
+    layouts: dict[str, Any] = field(default_factory=dict)
+
+
+@final
+class _Runs:
+    """The source's results once, the target's for each trial."""
+
+    def __init__(
+        self,
+        rematch: Callable[[Mapping[int, int]], Matching],
+        entries: Entries,
+        source: Source,
+        target: nn.Module,
+        theirs: Trace,
+        ours: Trace,
+        example: Any,
+    ) -> None:
+        self.rematch, self.entries, self.source, self.target = rematch, entries, source, target
+        self.theirs, self.ours, self.example = theirs, ours, example
+        assert source.module is not None
+        self.expected, self.output = _watched(source.module, {}, example)
+        self.runs = 0
+        numbers = sum(math.prod(shape) for shape in ours.shapes.values())
+        self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, numbers)))
+        self._made: dict[Any, Tensor] = {}
+
+    def search(self) -> tuple[tuple[Link, ...], float] | None:
+        """Links under which both networks give the same; None where none were found."""
+        state = _State()
+        links = self._links(state)
+        depth, difference = self._try(links)
+        while difference is None:
+            better = self._better(state, depth)
+            if better is None:
+                return None
+            state, depth, difference = better
+        return self._links(state), difference
+
+    def _better(self, state: _State, depth: float) -> tuple[_State, float, float | None] | None:
+        """The first change of what stands before `depth` that lets the two agree further."""
+        for trial in self._trials(state, depth):
+            if self.runs > self.most:
+                return None
+            links = self._links(trial)
+            reached, difference = self._try(links)
+            if difference is not None or reached > depth:
+                return trial, reached, difference
+        return None
+
+    def _trials(self, state: _State, depth: float) -> Iterator[_State]:
+        """Changes of choices at or before the first difference, the nearest first."""
+        matching = self.rematch(state.ways)
+        near = sorted(
+            (n for n, choice in enumerate(matching.choices) if choice.depth <= depth),
+            key=lambda n: -matching.choices[n].depth,
+        )
+        for place in near[:4]:
+            yield from _changed(matching.choices, state, [place])
+        if len(near) > 1:
+            yield from _changed(matching.choices, state, near[:2])
+        if len(near) > 2:
+            yield from _changed(matching.choices, state, near[:3])
+        links = self._links(state)
+        for layouts in variants(links, self.theirs, self.ours, depth):
+            yield _State(dict(state.ways), {**state.layouts, **layouts})
+            for place in near[:1]:
+                for trial in _changed(matching.choices, state, [place]):
+                    yield _State(trial.ways, {**state.layouts, **layouts})
+
+    def _links(self, state: _State) -> tuple[Link, ...]:
+        links = _chosen(self.rematch(state.ways), state.ways)
+        if not state.layouts:
+            return links
+        return tuple(
+            replace(link, rules=state.layouts[_key(link)]) if _key(link) in state.layouts else link
+            for link in links
+        )
+
+    def _try(self, links: Sequence[Link]) -> tuple[float, float | None]:
+        """How deep the two agree, and by how much the outputs differ where they agree wholly."""
+        self.runs += 1
+        tensors = self._tensors(links)
+        actual, output = _watched(self.target, tensors, self.example)
+        depth = self._agreed(links, actual)
+        if depth is not None:
+            return depth, None
+        for left in self.output:
+            for right in output:
+                if left.shape == right.shape and left.numel():
+                    difference = float((left.double() - right.double()).abs().max())
+                    scale = max(1.0, float(left.abs().max()))
+                    if difference <= SAME * scale:
+                        return float("inf"), difference
+                    return self._last(), None
+        return self._last(), None
+
+    def _last(self) -> float:
+        return max((site.depth for site in self.ours.sites), default=0) + 1
+
+    def _tensors(self, links: Sequence[Link]) -> dict[str, Tensor]:
+        """The target's tensors under these links; those that were made before are kept."""
+        own = dict(named_tensors(self.target)[0])
+        result = {}
+        for entry in self.entries(links):
+            if entry.target not in own:
+                continue  # another name of a shared tensor
+            key = (entry.target, entry.moves)
+            if key not in self._made:
+                self._made[key] = filled(entry, self.source, own[entry.target].detach())
+            result[entry.target] = self._made[key]
+        return result
+
+    def _agreed(self, links: Sequence[Link], actual: Mapping[int, Tensor]) -> float | None:
+        """Depth of the first site whose result is not its partner's; None where there is none."""
+        partners: dict[int, int | None] = {}
+        for link in links:
+            ours, theirs = link.sites[0].order, link.sites[1].order
+            partners[ours] = theirs if partners.get(ours, theirs) == theirs else None
+        wrong = [
+            self.ours.sites[ours].depth
+            for ours, theirs in partners.items()
+            if theirs is not None
+            and self.ours.sites[ours].kind in MAIN
+            and ours in actual
+            and theirs in self.expected
+            and actual[ours].numel() == self.expected[theirs].numel()
+            and not _alike(actual[ours], self.expected[theirs])
+        ]
+        return min(wrong) if wrong else None
+
+
+def _key(link: Link) -> str:
+    return f"{link.target.tensor}:{link.target.start}:{link.target.shape}"
+
+
+def _changed(choices: Sequence[Choice], state: _State, places: Sequence[int]) -> Iterator[_State]:
+    """Every other combination of ways at these places; choices of one kind go together first."""
+    now = tuple(state.ways.get(place, 0) for place in places)
+    for ways in product(*(range(len(choices[place].ways)) for place in places)):
+        if ways == now:
+            continue
+        changed = dict(zip(places, ways, strict=True))
+        yield _State({**state.ways, **_alike_choices(choices, changed)}, dict(state.layouts))
+        yield _State({**state.ways, **changed}, dict(state.layouts))
+
+
+def _alike_choices(choices: Sequence[Choice], changed: Mapping[int, int]) -> dict[int, int]:
+    """The same change for the choices after it that look the same: the other blocks'."""
+    result = dict(changed)
+    for place, way in changed.items():
+        look = _look(choices[place])
+        for other in range(place + 1, len(choices)):
+            if _look(choices[other]) == look:
+                result[other] = way
+    return result
+
+
+def _look(choice: Choice) -> Any:
+    return tuple(
+        tuple((link.target.shape, link.source.shape) for link in way) for way in choice.ways
+    )
+
+
+def _watched(
+    module: nn.Module, tensors: Mapping[str, Tensor], example: Any
+) -> tuple[dict[int, Tensor], list[Tensor]]:
+    """What each site gives, and the output, of a run with these tensors in place of its own."""
+    own, _ = named_tensors(module)
+    held = {**own, **tensors}
+    watch = Watch(watched_tensors(module, own, held), keep=True)
+    training = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad(), watch:
+            watch.feed(example)
+            if tensors:
+                args, kwargs = ((), example) if isinstance(example, Mapping) else (example, {})
+                result = torch.func.functional_call(module, held, args, dict(kwargs))
+            else:
+                result = call(module, example)
+    finally:
+        for part, mode in training.items():
+            part.training = mode
+    outputs = [tensor for tensor in tensors_in(result) if tensor.is_floating_point()]
+    return watch.results, outputs
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether the two hold the same numbers, in any order."""
+    first, second = _summary(one), _summary(other)
+    scale = first.abs().clamp_min(second.abs()).clamp_min(1e-6)
+    return bool(((first - second).abs() <= CLOSE * scale.max()).all())
+
+
+def _summary(values: Tensor) -> Tensor:
+    flat = values.double().flatten()
+    return torch.stack(
+        [flat.mean(), (flat**2).mean().sqrt(), flat.abs().max(), flat.max(), flat.min()]
+    )

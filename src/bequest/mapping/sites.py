@@ -1,0 +1,145 @@
+"""What a trace finds: the uses of a network's tensors, in the order in which they run.
+
+A *site* is one use (a convolution, a normalisation, a lookup). Its *pieces* are the tensors, or the
+rows of a tensor, that it uses, seen in one canonical layout whatever the layout in memory: weights
+(out, in, *kernel), tables (rows, width), vectors (channels,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+from torch import Tensor
+
+__all__ = ["MAIN", "WEIGHTS", "Piece", "Shape", "Site", "Trace"]
+
+Shape = tuple[int, ...]
+WEIGHTS = frozenset({"linear", "conv"})  # a matrix, with a kernel or without
+MAIN = frozenset({"linear", "conv", "norm"})  # what makes the network's order; the rest is loose
+
+
+@final
+@dataclass(frozen=True)
+class Piece:
+    """A tensor, or some of its rows, in the canonical layout.
+
+    Parameters
+    ----------
+    tensor : str
+        Name in the state dict.
+    shape : tuple of int
+        Canonical shape of the piece.
+    start : int
+        First of its rows, along the canonical axis 0.
+    transposed : bool
+        Stored as (in, out, ...).
+    """
+
+    tensor: str
+    shape: Shape
+    start: int = 0
+    transposed: bool = False
+
+    def of(self, stored: Tensor) -> Tensor:
+        """The piece as a view of the stored tensor, in the canonical shape.
+
+        Examples
+        --------
+        >>> import torch
+        >>> Piece("w", (1, 3), start=1, transposed=True).of(torch.arange(6).reshape(3, 2))
+        tensor([[1, 3, 5]])
+        """
+        view = stored.transpose(0, 1) if self.transposed else stored
+        if view.shape == self.shape:
+            return view
+        if view.ndim and view.shape[1:] == self.shape[1:]:
+            return view[self.start : self.start + self.shape[0]]
+        return view.reshape(self.shape)
+
+
+@final
+@dataclass(frozen=True)
+class Site:
+    """One use of tensors.
+
+    Parameters
+    ----------
+    kind : str
+        linear, conv, norm, embedding, table (added or joined as it is) or other.
+    name : str
+        Path of the module, or of the tensor where no module holds it.
+    pieces : mapping of str to Piece
+        By role: weight, bias, mean, variance.
+    depth : int
+        Sites on the longest way from the input to here; uses at one depth are parallel.
+    reads : frozenset of int
+        Places of the sites whose results it reads.
+    order : int
+        Place in the order of execution, or of registration.
+    recurrent : bool
+        Reads what it, or a site after it, gave one step before.
+    fed : bool
+        Reads the network's input itself.
+    stride : tuple of int
+        Of a convolution that was seen running.
+    """
+
+    kind: str
+    name: str
+    pieces: Mapping[str, Piece]
+    depth: int
+    reads: frozenset[int]
+    order: int
+    recurrent: bool = False
+    fed: bool = False
+    stride: tuple[int, ...] = ()
+
+    @property
+    def main(self) -> Piece:
+        """The piece that gives the site its shape."""
+        return next(iter(self.pieces.values()))
+
+    @property
+    def shape(self) -> Shape:
+        """Of its main piece."""
+        return self.main.shape
+
+
+@final
+@dataclass(frozen=True)
+class Trace:
+    """A network's tensors, and the sites that use them.
+
+    Parameters
+    ----------
+    shapes : mapping of str to tuple of int
+        Every tensor of the state dict.
+    sites : tuple of Site
+        In order.
+    how : str
+        What it was traced by, as a sentence's end: "run on the example".
+    ran : bool
+        Depths and reads are those of a run; else of the order of registration.
+    same : mapping of str to str
+        Names that share a tensor, to the first of them.
+    constants : frozenset of str
+        Buffers of whole numbers or truth values, and those that no site uses.
+    last : frozenset of int
+        Places of the sites that the output comes from.
+    heads : tuple of int
+        Numbers of attention heads that the network's modules name.
+    example : tensor, tuple or mapping, optional
+        The input that was made up to run it.
+    """
+
+    shapes: Mapping[str, Shape]
+    sites: tuple[Site, ...]
+    how: str
+    ran: bool
+    same: Mapping[str, str] = field(default_factory=dict)
+    constants: frozenset[str] = frozenset()
+    last: frozenset[int] = frozenset()
+    heads: tuple[int, ...] = ()
+    example: Any = None

@@ -1,0 +1,60 @@
+"""A parameter map as a table for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bequest.mapping.plan import Entry, ParameterMap
+
+__all__ = ["table"]
+
+WIDEST = 44  # characters of a name; the end of a longer one is what tells it apart
+
+
+def table(plan: ParameterMap) -> str:
+    """One line a tensor, and a summary."""
+    rows = [("target", "shape", "rule", "source", "sure")]
+    rows += [_row(entry) for entry in plan.entries]
+    widths = [max(len(row[n]) for row in rows) for n in range(5)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join([*lines, "", *summary(plan)])
+
+
+def summary(plan: ParameterMap) -> list[str]:
+    """What it comes to, and what a person should know before applying it."""
+    counted = [entry for entry in plan.entries if entry.role != "constant"]
+    copied = sum(entry.copied for entry in counted)
+    reshaped = sum(entry.reshaped for entry in counted)
+    initialised = sum(entry.initialised for entry in counted)
+    lines = [
+        f"{plan.coverage:.1%} of {copied + reshaped + initialised:,} numbers come from the source: "
+        f"{copied:,} copied, {reshaped:,} reshaped; {initialised:,} initialised."
+    ]
+    if plan.unused:
+        names = ", ".join(plan.unused[:3]) + (", ..." if len(plan.unused) > 3 else "")
+        count = len(plan.unused)
+        lines.append(f"{count} of the source's tensors {_goes(count)} nowhere: {names}")
+    lines += plan.notes
+    lines += [f"refused: {problem}" for problem in plan.problems]
+    lines += [f"doubt: {doubt}" for doubt in plan.doubts[:5]]
+    return lines
+
+
+def _goes(count: int) -> str:
+    return "goes" if count == 1 else "go"
+
+
+def _row(entry: Entry) -> tuple[str, str, str, str, str]:
+    shape = "×".join(map(str, entry.shape)) or "1"
+    sure = f"{entry.confidence:.2f}" if entry.moves else ""
+    rule = "refused" if entry.problem else entry.rule
+    return _short(entry.target), shape, rule, _short(", ".join(entry.sources)), sure
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= WIDEST else "…" + text[1 - WIDEST :]

@@ -1,0 +1,289 @@
+"""First stage: a network's sites, from a run on an example or from the order of registration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from bequest.errors import MapError
+from bequest.mapping.made_up import made_up
+from bequest.mapping.registered import registered_sites
+from bequest.mapping.sites import Shape, Site, Trace
+from bequest.mapping.watch import Watch
+
+__all__ = ["call", "named_tensors", "trace", "trace_both", "watched_tensors"]
+
+MADE_UP = "run on a made-up input"
+STATISTICS = ("running_mean", "running_var")
+REFUSED = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError)
+
+
+def trace(module: nn.Module, example: Any = None) -> Trace:
+    """Find the sites of a network.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Is left as it is.
+    example : tensor, tuple, mapping, optional
+        What ``module(example)``, ``module(*example)`` or ``module(**example)`` takes. Where left
+        out, an input is made up from the first layer, and where the network does not run on that,
+        the order of registration counts.
+
+    Raises
+    ------
+    MapError
+        The network does not run on the example, or has parameters that are not made yet.
+
+    Examples
+    --------
+    >>> [site.kind for site in trace(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))).sites]
+    ['linear', 'norm']
+    """
+    tensors, same = named_tensors(module)
+    if example is not None:
+        found = _run(module, tensors, example)
+        if isinstance(found, str):
+            raise MapError(f"{type(module).__name__} does not run on the example: {found}")
+        return _traced(module, tensors, same, found, "run on the example")
+    runs = list(_guessed(module, tensors, made_up(module)))
+    if not runs:
+        found = registered_sites(module, tensors)
+        return _described(module, tensors, same, found, "in the order of registration", ran=False)
+    guess, found = max(runs, key=lambda run: _used(run[1]))
+    return replace(_traced(module, tensors, same, found, MADE_UP), example=guess)
+
+
+def trace_both(source: nn.Module, target: nn.Module, example: Any = None) -> tuple[Trace, Trace]:
+    """Both networks, where no example is given on one made-up input that both take.
+
+    Returns
+    -------
+    source, target : Trace
+    """
+    if example is not None:
+        return trace(source, example), trace(target, example)
+    ours, theirs = named_tensors(target), named_tensors(source)
+    guesses = [guess for pair in zip_longest(made_up(target), made_up(source)) for guess in pair]
+    best: tuple[int, Any, Any, Any] | None = None
+    for guess, found in _guessed(target, ours[0], guesses):
+        for _, other in _guessed(source, theirs[0], [guess]):
+            used = _used(found) + _used(other)
+            if best is None or used > best[0]:
+                best = used, guess, other, found
+    if best is None:
+        return trace(source), trace(target)
+    _, guess, other, found = best
+    return (
+        replace(_traced(source, *theirs, other, MADE_UP), example=guess),
+        replace(_traced(target, *ours, found, MADE_UP), example=guess),
+    )
+
+
+def _guessed(
+    module: nn.Module, tensors: Mapping[str, Tensor], guesses: Iterable[Any]
+) -> Iterator[tuple[Any, Any]]:
+    """The inputs that a network runs on, with what was seen; ends once all tensors were used."""
+    for guess in guesses:
+        if guess is None:
+            continue
+        found = _run(module, tensors, guess)
+        if isinstance(found, str):
+            continue
+        yield guess, found
+        if _used(found) >= len(watched_tensors(module, tensors)):
+            return
+
+
+def _used(found: tuple[Watch, frozenset[int]]) -> int:
+    return len({p.tensor for site in found[0].sites for p in site.pieces.values()})
+
+
+def named_tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of the state dict, each once, and the other names of those that are shared."""
+    tensors: dict[str, Tensor] = {}
+    same: dict[str, str] = {}
+    seen: dict[int, str] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+            raise MapError(
+                f"{name} of {type(module).__name__} has no shape yet (a lazy module): run the "
+                "network once on a batch, then map it."
+            )
+        if not isinstance(tensor, Tensor):
+            continue
+        if id(tensor) in seen:
+            same[name] = seen[id(tensor)]
+        else:
+            seen[id(tensor)] = name
+            tensors[name] = tensor
+    return tensors, same
+
+
+def call(module: nn.Module, example: Any) -> Any:
+    """Run a module on an example of any of the three forms."""
+    if isinstance(example, Mapping):
+        return module(**example)
+    return module(*example) if isinstance(example, tuple | list) else module(example)
+
+
+def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Any:
+    """Watch a run without numbers, else a real one; a line of text where neither works."""
+    try:
+        return _on_meta(module, tensors, example)
+    except (*REFUSED, NotImplementedError, AssertionError):
+        pass
+    watched = watched_tensors(module, tensors)
+    training = {part: part.training for part in module.modules()}
+    kept = {name: t.detach().clone() for name, t in module.named_buffers()}
+    module.eval()
+    try:
+        with torch.no_grad(), Watch(watched) as watch:
+            watch.feed(example)
+            output = call(module, example)
+        return watch, watch.frontier(output)
+    except REFUSED as error:
+        return str(error).partition("\n")[0]
+    finally:
+        for part, mode in training.items():
+            part.training = mode
+        with torch.no_grad():
+            for name, buffer in module.named_buffers():
+                if name in kept and kept[name].shape == buffer.shape:
+                    buffer.copy_(kept[name])
+
+
+def watched_tensors(
+    module: nn.Module, tensors: Mapping[str, Tensor], held: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """What is learned: parameters and running statistics; constants come from the code.
+
+    `held` are the tensors that stand in their places in the run that is watched.
+    """
+    parameters = {id(p) for p in module.parameters()}
+    return {
+        name: (held or tensors)[name]
+        for name, tensor in tensors.items()
+        if id(tensor) in parameters or _learned(name, tensor)
+    }
+
+
+def _learned(name: str, buffer: Tensor) -> bool:
+    """Running statistics, and other buffers of finite real numbers that are not all the same."""
+    if name.rpartition(".")[2] in STATISTICS:
+        return True
+    if not buffer.is_floating_point() or buffer.is_meta or buffer.numel() < 2:
+        return False
+    low, high = torch.aminmax(buffer)
+    return bool(torch.isfinite(low) and torch.isfinite(high) and low != high)
+
+
+def _on_meta(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Any:
+    """Shapes tell who reads what: nothing is computed, nothing of the module is touched."""
+    meta = {
+        name: torch.empty_like(tensor, device="meta")
+        for name, tensor in (*module.named_parameters(), *module.named_buffers())
+    }
+    given = _to_meta(example)
+    training = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        watched = watched_tensors(module, tensors, meta)
+        with torch.no_grad(), torch.device("meta"), Watch(watched) as watch:
+            watch.feed(given)
+            args, kwargs = ((), given) if isinstance(given, Mapping) else (given, {})
+            output = torch.func.functional_call(module, meta, args, dict(kwargs))
+        return watch, watch.frontier(output)
+    finally:
+        for part, mode in training.items():
+            part.training = mode
+
+
+def _to_meta(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.to("meta")
+    if isinstance(value, Mapping):
+        return {key: _to_meta(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(_to_meta(part) for part in value)
+    return value
+
+
+def _traced(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    same: Mapping[str, str],
+    found: tuple[Watch, frozenset[int]],
+    how: str,
+) -> Trace:
+    watch, last = found
+    return _described(module, tensors, same, watch.sites, how, ran=True, last=last)
+
+
+def _described(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    same: Mapping[str, str],
+    sites: list[Site],
+    how: str,
+    *,
+    ran: bool,
+    last: frozenset[int] = frozenset(),
+) -> Trace:
+    shapes: dict[str, Shape] = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    used = {piece.tensor for site in sites for piece in site.pieces.values()}
+    parameters = {id(p) for p in module.parameters()}
+    constants = frozenset(
+        name
+        for name, tensor in tensors.items()
+        if id(tensor) not in parameters and (name not in used or not tensor.dtype.is_floating_point)
+    )
+    settled = _recurrent_depths(sites)
+    return Trace(shapes, settled, how, ran, dict(same), constants, last, _heads(module))
+
+
+def _recurrent_depths(sites: list[Site]) -> tuple[Site, ...]:
+    """A product with the state stands where the product with the input beside it does."""
+    found = list(sites)
+    for place, site in enumerate(sites):
+        if not site.recurrent:
+            continue
+        near = [n for n in (place - 1, place + 1, place - 2, place + 2) if 0 <= n < len(sites)]
+        beside = next(
+            (
+                sites[n]
+                for n in near
+                if not sites[n].recurrent
+                and sites[n].kind == site.kind
+                and sites[n].shape[0] == site.shape[0]
+            ),
+            site,
+        )
+        found[place] = replace(site, depth=beside.depth, reads=frozenset())
+    return tuple(found)
+
+
+def _heads(module: nn.Module) -> tuple[int, ...]:
+    """Numbers of attention heads, as modules call them."""
+    found = {
+        value
+        for part in module.modules()
+        for key, value in vars(part).items()
+        if "head" in key
+        and not {"dim", "size", "width"} & set(key.split("_"))
+        and isinstance(value, int)
+        and not isinstance(value, bool)
+        and value > 1
+    }
+    config = getattr(module, "config", None)
+    for key in ("num_attention_heads", "num_heads", "n_head", "num_key_value_heads"):
+        value = getattr(config, key, None)
+        if isinstance(value, int) and value > 1:
+            found.add(value)
+    return tuple(sorted(found))

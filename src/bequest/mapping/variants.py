@@ -1,0 +1,142 @@
+"""Layouts inside a tensor that no shape tells: tried where both networks run and still differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+from typing import Any
+
+from bequest.mapping.match import Link
+from bequest.mapping.rules import Rule
+from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved
+from bequest.mapping.sites import Trace
+
+__all__ = ["variants"]
+
+HEADS = (2, 4, 8, 12, 16)  # where no module names theirs
+BEFORE = 3  # levels before the first difference that may be its cause
+
+
+def variants(
+    links: Sequence[Link], theirs: Trace, ours: Trace, depth: float
+) -> Iterator[dict[str, tuple[Rule, ...]]]:
+    """Rules for links at or shortly before `depth`, the nearest level first."""
+    depths = sorted(
+        {link.sites[0].depth for link in links if link.sites[0].depth <= depth}, reverse=True
+    )
+    heads = sorted({*theirs.heads, *ours.heads}) or list(HEADS)
+    for level in depths[:BEFORE]:
+        here = [
+            link
+            for link in links
+            if link.sites[0].depth == level and link.sites[0].kind in ("linear", "conv")
+        ]
+        weights = [link for link in here if link.role == "weight"]
+        yield from _pixels(weights)
+        yield from _woven(here, heads, links)
+        yield from _rotary(here, heads, links)
+        yield from _gates(here)
+        yield from _turned(weights)
+
+
+def _key(link: Link) -> str:
+    return f"{link.target.tensor}:{link.target.start}:{link.target.shape}"
+
+
+def _everywhere(chosen: Sequence[Link], links: Sequence[Link]) -> list[Link]:
+    """The links of other blocks that look like the chosen ones and stand among the like."""
+    beside: dict[int, list[Link]] = {}
+    for link in links:
+        beside.setdefault(link.sites[0].depth, []).append(link)
+
+    def look(link: Link) -> Any:
+        level = beside[link.sites[0].depth]
+        shapes = tuple((other.role, other.target.shape, other.target.start) for other in level)
+        return shapes, level.index(link)
+
+    looks = {look(link) for link in chosen}
+    return [link for link in links if look(link) in looks]
+
+
+def _pixels(weights: Sequence[Link]) -> Iterator[dict[str, tuple[Rule, ...]]]:
+    for link in weights:
+        ours, theirs = link.target.shape, link.source.shape
+        if not (link.sites[0].fed or link.sites[1].fed):
+            continue
+        if len(theirs) == 4 and len(ours) == 2 and theirs[1] > 1:
+            yield {_key(link): (Pixels(1, theirs[1], back=True),)}
+        elif len(ours) == 4 and len(theirs) == 2 and ours[1] > 1:
+            yield {_key(link): (Pixels(1, ours[1], back=False),)}
+        elif len(ours) == len(theirs) == 2 and ours == theirs:
+            for channels in (3, 1, 2, 4):
+                if ours[1] % channels == 0 and ours[1] > channels > 1:
+                    yield {_key(link): (Pixels(1, channels, back=True),)}
+                    yield {_key(link): (Pixels(1, channels, back=False),)}
+
+
+def _woven(
+    here: Sequence[Link], heads: Sequence[int], links: Sequence[Link]
+) -> Iterator[dict[str, tuple[Rule, ...]]]:
+    fused = [link for link in here if link.target.shape == link.source.shape]
+    for parts in (3, 2):
+        for count in heads:
+            fit = [link for link in fused if link.target.shape[0] % (parts * count) == 0]
+            for back in (False, True) if fit else ():
+                for chosen in (_everywhere(fit, links), fit):
+                    yield {_key(link): (Weaved(0, count, parts, back),) for link in chosen}
+
+
+def _rotary(
+    here: Sequence[Link], heads: Sequence[int], links: Sequence[Link]
+) -> Iterator[dict[str, tuple[Rule, ...]]]:
+    """q and k together, for each of the numbers of heads that they may have."""
+    bundles: dict[tuple[int, int], list[Link]] = {}
+    for link in here:
+        place = (link.sites[0].order, link.target.start)
+        bundles.setdefault(place, []).append(link)
+    groups = list(bundles.values())
+    for back in (False, True):
+        for left in groups:
+            for right in groups:
+                if left is right:
+                    continue
+                for some in heads:
+                    for few in heads:
+                        if few > some or not (_even(left, some) and _even(right, few)):
+                            continue
+                        chosen: dict[str, tuple[Rule, ...]] = {
+                            _key(link): (Rotary(0, some, back),)
+                            for link in _everywhere(left, links)
+                        }
+                        chosen |= {
+                            _key(link): (Rotary(0, few, back),)
+                            for link in _everywhere(right, links)
+                        }
+                        yield chosen
+
+
+def _even(group: Sequence[Link], heads: int) -> bool:
+    return all(link.target.shape[0] % (2 * heads) == 0 for link in group)
+
+
+def _gates(here: Sequence[Link]) -> Iterator[dict[str, tuple[Rule, ...]]]:
+    """A recurrent layer's gates in another order, in both products and their biases."""
+    recurrent = any(link.sites[0].recurrent for link in here)
+    for count in (4, 3, 2):
+        same = [
+            link
+            for link in here
+            if link.target.shape == link.source.shape and link.target.shape[0] % count == 0
+        ]
+        if not same or (count != 2 and not recurrent):
+            continue
+        for order in permutations(range(count)):
+            if order != tuple(range(count)):
+                yield {_key(link): (Blocks(0, order),) for link in same}
+
+
+def _turned(weights: Sequence[Link]) -> Iterator[dict[str, tuple[Any, ...]]]:
+    for link in weights:
+        shape = link.target.shape
+        if len(shape) == 2 and shape[0] == shape[1] and shape == link.source.shape:
+            yield {_key(link): (Transposed(),)}
