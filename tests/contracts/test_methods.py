@@ -14,6 +14,7 @@ from bequest.methods import METHODS
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.from_scratch import FromScratch
 from bequest.methods.lora import LoRA
+from bequest.methods.parameters import Parameters
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
 from bequest.methods.stack import Stack
@@ -105,6 +106,26 @@ SAMPLES = {
         MethodCase(Probe(), network(images("xyz"), "resnet"), images(), STRANGER),
         MethodCase(Probe(), pretrained("gpt2", "SEQUENCE_CLASSIFICATION"), texts(), STRANGER),
         MethodCase(Probe(), network(table("classification"), "mlp"), table("regression"), STRANGER),
+    ],
+    "parameters": [
+        MethodCase(
+            Parameters(width=64, steps=3),
+            network(images("abcd"), "resnet"),
+            images("bda"),
+            STRANGER,
+        ),
+        MethodCase(
+            Parameters(width=8, layers=3, steps=3),
+            network(table("regression"), "mlp"),
+            table("regression"),
+            STRANGER,
+        ),
+        MethodCase(
+            Parameters(width=16, steps=3, coverage=0.4),
+            network(images("abcd"), "resnet"),
+            images("bda", 16),
+            STRANGER,
+        ),
     ],
     "fine-tune": [
         MethodCase(

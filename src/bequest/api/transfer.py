@@ -199,6 +199,7 @@ def _against_scratch(
         "labels_saved": curve,
         "test": _on_test(task, moved, plain, seed),
         "moved": moved.card.moved,
+        "parameter_map": moved.card.parameter_map,
         "notes": (*found.notes, *note),
     }
     return _Judged(remember(moved if handed == "transfer" else plain, task), said)

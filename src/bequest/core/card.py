@@ -32,6 +32,8 @@ class Card:
         What came from the parents: ``{"part", "numbers", "rule"}`` per layer or output.
     method, settings
         The transfer method that made it, and its settings.
+    parameter_map : mapping
+        Where parameters were mapped into another network: the map, as plain values.
     """
 
     name: str = ""
@@ -42,6 +44,7 @@ class Card:
     moved: tuple[Mapping[str, Any], ...] = ()
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    parameter_map: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

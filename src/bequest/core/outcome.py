@@ -220,6 +220,8 @@ class Outcome:
     labels_saved, test : optional
     moved : tuple of mapping
         What of the source stands in the transfer model.
+    parameter_map : mapping
+        Where parameters were mapped into another network: the map, as plain values.
     notes : tuple of str
         Near-duplicate rows, time that ran out, and whatever else a reader must know.
     """
@@ -240,6 +242,7 @@ class Outcome:
     labels_saved: LabelsSaved | None = None
     test: TestResult | None = None
     moved: tuple[Mapping[str, Any], ...] = ()
+    parameter_map: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

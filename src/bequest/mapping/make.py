@@ -85,12 +85,16 @@ def map_parameters(
     >>> small = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     >>> wide = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
     >>> print(map_parameters(small, wide))
-    target    shape  rule                 source    sure
-    ────────  ─────  ───────────────────  ────────  ────
-    0.weight  16×4   repeat               0.weight  0.85
-    0.bias    16     repeat               0.bias    0.85
-    2.weight  3×16   copy, repeat, shared  2.weight  0.85
-    2.bias    3      copy                 2.bias    0.85
+    target    shape  rule            source    sure
+    ────────  ─────  ──────────────  ────────  ────
+    0.weight  16×4   repeat          0.weight  1.00
+    0.bias    16     repeat          0.bias    1.00
+    2.weight  3×16   repeat, shared  2.weight  1.00
+    2.bias    3      copy            2.bias    1.00
+    <BLANKLINE>
+    100.0% of 131 numbers come from the source: 83 copied, 48 reshaped; 0 initialised.
+    Both networks were run on a made-up input.
+    Run on one input, both give the same (to ...).
     """
     giver, taker = _network(source), _network(target)
     if not isinstance(taker, nn.Module):
@@ -138,7 +142,7 @@ def _classes(source: Any, target: Any) -> tuple[Sequence[Any], Sequence[Any]] | 
 
 
 def _named(source: Source) -> Trace:
-    return Trace(source.shapes, tuple(named_sites(source.shapes)), "by names and shapes", False)
+    return Trace(source.shapes, tuple(named_sites(source.shapes)), "read by names and shapes", False)
 
 
 def _skipped(skip: str | Sequence[str], target: Trace) -> frozenset[str]:
@@ -197,7 +201,9 @@ class _Builder:
             for piece in site.pieces.values()
         }
         body = frozenset(entry.target for entry in entries if entry.target not in heads)
-        how = f"The target was traced {_how(self.ours)}, the source {_how(self.theirs)}."
+        how = f"The target was {self.ours.how}, the source {self.theirs.how}."
+        if self.ours.how == self.theirs.how:
+            how = f"Both networks were {self.ours.how}."
         return ParameterMap(entries, unused, (how, *notes), body, self.source, target, entries)
 
     def entries(self, links: Sequence[Link]) -> tuple[Entry, ...]:
@@ -296,10 +302,6 @@ class _Builder:
                     move = Move(theirs, Piece(theirs, shape), Piece(name, shape))
                     return Entry(name, shape, "constant", (), (move,), "copy", sure)
         return Entry(name, shape, "constant", (), (), "kept, a constant", 1.0)
-
-
-def _how(trace: Trace) -> str:
-    return trace.how
 
 
 def _heads(trace: Trace) -> frozenset[int]:

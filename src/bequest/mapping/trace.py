@@ -55,7 +55,7 @@ def trace(module: nn.Module, example: Any = None) -> Trace:
     runs = list(_guessed(module, tensors, made_up(module)))
     if not runs:
         found = registered_sites(module, tensors)
-        return _described(module, tensors, same, found, "in the order of registration", ran=False)
+        return _described(module, tensors, same, found, "read in the order of registration", ran=False)
     guess, found = max(runs, key=lambda run: _used(run[1]))
     return replace(_traced(module, tensors, same, found, MADE_UP), example=guess)
 

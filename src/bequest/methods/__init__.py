@@ -12,6 +12,7 @@ METHODS: Registry[type[TransferMethod]] = Registry(
         "stack": "bequest.methods.stack:Stack",
         "probe": "bequest.methods.probe:Probe",
         "fine-tune": "bequest.methods.fine_tune:FineTune",
+        "parameters": "bequest.methods.parameters:Parameters",
         "lora": "bequest.methods.lora:LoRA",
     },
     group="bequest.methods",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import product, zip_longest
-from typing import Any, ClassVar, Literal, Self, final, get_args
+from typing import ClassVar, Literal, Self, final, get_args
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from bequest.frameworks.sklearn_model import SklearnModel
 from bequest.frameworks.text_encoder import TextEncoder
 from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.made import check_setting, made
+from bequest.methods.network import network_config
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.estimators import boosting_estimator, linear_estimator, text_estimator
 from bequest.training.fit import steps_for, target_scale
@@ -127,7 +128,7 @@ class FromScratch(TransferMethod):
 
     def _network(self, net: Net, task: Task, rng: np.random.Generator) -> TorchModel:
         encoder = fit_encoder(task.inputs)
-        config = self._config(net, task, encoder)
+        config = network_config(net, task, encoder, width=self.width)
         rows = len(task)
         loop = Loop(steps=self.steps or steps_for(rows, 32), lr=self.lr)
         with seeded(rng) as generator:
@@ -142,25 +143,6 @@ class FromScratch(TransferMethod):
             structure={"net": net, "config": config},
             target_scale=target_scale(task),
         )
-
-    def _config(self, net: Net, task: Task, encoder: Any) -> dict[str, Any]:
-        outputs = len(task.classes) or 1
-        if net == "resnet":
-            channels, height, width = task.spec.shape or (0, 0, 0)
-            stem = 2 if min(height, width) >= 24 else 1
-            stages = _stages(min(height, width) // stem, self.width)
-            return {"channels": channels, "outputs": outputs, "widths": stages, "stem": stem}
-        widths = [4 * self.width, 4 * self.width]
-        if isinstance(encoder, TableEncoder):
-            numbers, levels = encoder.n_numbers, list(encoder.cardinalities)
-            return {
-                "numbers": numbers,
-                "outputs": outputs,
-                "categories": levels,
-                "widths": widths,
-                "embedding": 8,
-            }
-        return {"numbers": len(encoder.mean), "outputs": outputs, "widths": widths}
 
     def _estimator(self, net: Net, task: Task, rng: np.random.Generator) -> SklearnModel:
         if task.modality == "text":
@@ -206,9 +188,3 @@ class FromScratch(TransferMethod):
             families = [arms[:1] if arms[0].net == "linear" else arms for arms in families]
         turns = zip_longest(*families)
         return tuple(arm for turn in turns for arm in turn if arm is not None)
-
-
-def _stages(side: int, last: int) -> list[int]:
-    """Channels of each stage: as many stages as bring the side down to 8 pixels or fewer."""
-    count = 1 + max(0, math.ceil(math.log2(side / 8)))
-    return [max(16, last // 2**behind) for behind in reversed(range(count))]

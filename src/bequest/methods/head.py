@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from bequest.core import Task
 from bequest.frameworks.torch_model import TorchModel
-from bequest.methods.made import matched
+from bequest.mapping.rules.pick import Classes
 from bequest.training.estimators import linear_estimator
 from bequest.training.fit import target_scale
 
-__all__ = ["new_head", "probe_head"]
+__all__ = ["new_head", "probe_head", "rescaled_head"]
 
 
 def new_head(module: nn.Module, source: TorchModel, task: Task) -> str:
@@ -58,20 +58,35 @@ def new_head(module: nn.Module, source: TorchModel, task: Task) -> str:
     if task.kind == "regression" and not source.classes and len(old) == 1:
         return _rescaled(layer, old, old_bias, source.target_scale, target_scale(task))
     known = source.classes if len(source.classes) == len(old) else ()
-    places = [matched(label, known) for label in task.classes] or [None]
+    rule = Classes(0, Classes.between(known, task.classes).rows or (-1,))
     bound = 1.0 / math.sqrt(old.shape[1])
-    weight = torch.empty(len(places), old.shape[1]).uniform_(-bound, bound)
-    bias = torch.zeros(len(places))
-    for row, place in enumerate(places):
-        if place is not None:
-            weight[row], bias[row] = old[place], old_bias[place]
-    _set(layer, weight, bias)
-    shared = sum(place is not None for place in places)
+    fresh = torch.empty(len(rule.rows), old.shape[1]).uniform_(-bound, bound)
+    shared = rule.filled(len(rule.rows))
+    bias = rule.apply(old_bias, torch.zeros(len(rule.rows)))
+    _set(layer, rule.apply(old, fresh) if shared else fresh, bias)
     if not shared:
         return "new"
-    if shared == len(places) == len(old):
+    if shared == len(rule.rows) == len(old):
         return "copied, then tuned"
     return f"rows of {shared} shared class{'es' if shared > 1 else ''}"
+
+
+def rescaled_head(
+    module: nn.Module, head: str, old: tuple[float, float], new: tuple[float, float]
+) -> None:
+    """Bring a regression's last layer from one (mean, scale) of its values to another, in place.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Linear(1, 1))
+    >>> before = net(torch.ones(1, 1)) * 3 + 1
+    >>> rescaled_head(net, "0", (1.0, 3.0), (5.0, 2.0))
+    >>> torch.allclose(net(torch.ones(1, 1)) * 2 + 5, before)
+    True
+    """
+    layer = module.get_submodule(head)
+    weight = module.get_parameter(f"{head}.weight").detach()
+    _rescaled(layer, weight, _bias(layer, weight), old, new)
 
 
 def probe_head(module: nn.Module, source: TorchModel, task: Task) -> str:

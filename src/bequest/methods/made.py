@@ -46,6 +46,7 @@ def made(
     source: Model | None,
     task: Task,
     moved: Sequence[Mapping[str, Any]] = (),
+    parameter_map: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model under a card that says how it was made, from what, on what."""
     card = Card(
@@ -56,5 +57,6 @@ def made(
         method=method.name,
         settings=method.settings(),
         licence=source.card.licence if source is not None else "",
+        parameter_map=parameter_map or {},
     )
     return model.with_card(card)
