@@ -82,6 +82,8 @@ def align(target: Sequence[Level], source: Sequence[Level]) -> list[tuple[int, i
 
     Dynamic programming over the two orders; inside a pair of levels, the bundles are assigned.
     """
+    if not target or not source:
+        return []
     scores = _scores(target, source)
     best = np.zeros((len(target) + 1, len(source) + 1))
     for i in range(len(target)):  # a row at a time: skipping along the source is a running maximum
@@ -107,7 +109,7 @@ def _scores(target: Sequence[Level], source: Sequence[Level]) -> NDArray[Any]:
     table = np.array(
         [[_level_fit(one, other) for other in first_s] for one in first_t], dtype=float
     ).reshape(len(first_t), len(first_s))
-    scores = table[np.ix_(keys_t, keys_s)] if len(keys_t) and len(keys_s) else np.zeros((0, 0))
+    scores = table[np.ix_(keys_t, keys_s)]
     place_t = np.linspace(0, 1, max(1, len(target)))[:, None]
     place_s = np.linspace(0, 1, max(1, len(source)))[None, :]
     near = 0.05 * (1 - np.abs(place_t - place_s))
