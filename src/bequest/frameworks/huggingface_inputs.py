@@ -164,7 +164,8 @@ class Pixels:
             return cls._read(values, channels)
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise ModelError(
-                f"{where}/preprocessor_config.json does not say how images are prepared: {error!r}."
+                f"{where}/preprocessor_config.json does not say how images are prepared: "
+                f"{repr(error)[:200]}."
             ) from error
 
     @classmethod

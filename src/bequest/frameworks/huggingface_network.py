@@ -58,7 +58,8 @@ class HuggingFaceNetwork(ForeignNetwork):
         self.modality = modality
         self.config = dict(config)
         self.pooling = pooling
-        self.padding = int(config.get("pad_token_id") or 0)
+        padding = config.get("pad_token_id")
+        self.padding = padding if isinstance(padding, int) and padding >= 0 else 0
         # transformers' decoders have a head without a bias, which tuning then adds
         self.bare = pooling == "last" and network.get_submodule("score").bias is None
         if width is not None:
