@@ -72,7 +72,7 @@ def test_what_is_no_list_of_texts_is_refused_in_one_line(given, said):
 
 
 def test_numbers_in_a_series_stay_what_they_were():
-    with pytest.raises(DataError, match="shape"):
+    with pytest.raises(DataError, match="not a DataFrame"):
         as_inputs(pd.Series([1.0, 2.0]))
     assert as_inputs([[1, 2], [3, 4]]).shape == (2, 2)
 

@@ -143,9 +143,8 @@ def as_inputs(samples: Any) -> Inputs:
         return lazily
     if isinstance(samples, Mapping):
         return Table(samples)
-    if _is_column(samples):
-        column = plain_array(samples)
-        return as_inputs(column if column.dtype.kind != "O" else column.tolist())
+    if _is_column(samples) and _are_texts(column := plain_array(samples)):
+        return Texts(column.tolist())
     if hasattr(samples, "__dataframe__") or hasattr(samples, "__arrow_c_stream__"):
         return Table(frame_columns(samples))
     if hasattr(samples, "collect_schema"):
@@ -164,7 +163,8 @@ def as_inputs(samples: Any) -> Inputs:
 def _are_texts(samples: Any) -> bool:
     """Whether these are N texts: a string among them suffices, the others are then looked at."""
     if isinstance(samples, str | bytes):
-        raise DataError(f"one {type(samples).__name__} is no list of texts: put it into a list.")
+        kind = type(samples).__name__
+        raise DataError(f"the inputs are not numbers; one {kind} is a text: put it into a list.")
     if isinstance(samples, np.ndarray):
         one_row = samples.ndim == 1
         return one_row and (
@@ -179,9 +179,9 @@ def _any(samples: Any) -> bool:
 
 def _is_column(samples: Any) -> bool:
     """Whether it is one column of a DataFrame, not a frame."""
-    arrow = hasattr(samples, "__arrow_c_stream__") or hasattr(samples, "__arrow_c_array__")
-    frame = any(hasattr(samples, name) for name in ("__dataframe__", "columns", "schema"))
-    return arrow and not frame
+    if not (hasattr(samples, "__arrow_c_stream__") or hasattr(samples, "__arrow_c_array__")):
+        return False
+    return not any(hasattr(samples, name) for name in ("__dataframe__", "columns", "schema"))
 
 
 def _float_array(samples: Any) -> NDArray[np.float32]:

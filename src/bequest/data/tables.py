@@ -26,7 +26,7 @@ from bequest.errors import DataError
 
 __all__ = ["SUFFIXES", "read_columns", "read_table", "task_from_table"]
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".feather", ".arrow")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".arrow", ".jsonl")
 Columns = dict[str, Any]
 Loose = Callable[[str], bool]
 
