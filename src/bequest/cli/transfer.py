@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import Parameter
 
@@ -17,6 +18,12 @@ from bequest.cli._say import line, print_json
 from bequest.cli._settings import check_options
 from bequest.cli._sources import SourceOptions, check_sources, read_sources
 from bequest.cli._task import DATA, TaskOptions, read_task
+from bequest.core import Model
+from bequest.errors import NotApplicable
+from bequest.methods import METHODS
+
+if TYPE_CHECKING:
+    from bequest.methods.parameters import Parameters
 
 __all__ = ["app"]
 
@@ -64,6 +71,9 @@ def transfer(
     with new_folder(out, ours=is_result) as folder, progress("reading the data") as tell:
         read = read_task(data, task)
         models = read_sources(sources)
+        if "parameters" in methods and not common.json:
+            named = models if isinstance(models, list) else [m for _, m in models.models()]
+            _print_maps([model for model in named if isinstance(model, Model)], read)
         result = bq.transfer(
             read,
             models,
@@ -80,3 +90,18 @@ def transfer(
     print_result(result)
     line()
     line(f"Written: {out / 'model'}, {out / 'outcome.json'}, {out / 'report.html'}")
+
+
+def _print_maps(models: Sequence[Model], task: bq.Task) -> None:
+    """What of each source would go where, before anything trains."""
+    method = cast("Parameters", METHODS["parameters"]())
+    for model in models:
+        try:
+            plan = method.map(model, task)
+        except NotApplicable as refused:
+            line(f"The parameters of {model.name} are not mapped: {refused}")
+            continue
+        line(f"The parameters of {model.name}, mapped:")
+        line(plan)
+        refusal = method.applies(model, task)
+        line(f"Refused: {refusal}" if refusal else "")

@@ -110,23 +110,44 @@ class Parameters(TransferMethod):
 
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """The source must be a network of the inputs' kind, and the map fill enough of the body."""
-        if source is None:
-            return NotApplicable("this method needs a source.")
-        if not isinstance(source, TorchModel):
-            return NotApplicable("a parameter map needs a torch network; this source is none.")
-        refused = self._unread(source, task)
-        if refused is not None:
-            return refused
         try:
             plan = self.map(source, task)
-        except MapError as error:
-            return NotApplicable(str(error))
+        except NotApplicable as refused:
+            return refused
         if plan.body_coverage < self.coverage:
             return NotApplicable(
                 f"the map fills {plan.body_coverage:.0%} of the body's numbers, "
                 f"at least {self.coverage:.0%} are asked for."
             )
         return None
+
+    def map(self, source: Model | None, task: Task) -> ParameterMap:
+        """The map into a fresh target; the same for the same source, task and settings.
+
+        Raises
+        ------
+        NotApplicable
+            The source is no torch network, reads other inputs, or cannot be traced.
+        """
+        torch_source = self._readable(source, task)
+        encoder = self._encoder(torch_source, task)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = build(*self._structure(torch_source, task, encoder))
+        try:
+            return self._planned(torch_source, task, module, encoder)
+        except MapError as error:
+            raise NotApplicable(str(error)) from error
+
+    def _readable(self, source: Model | None, task: Task) -> TorchModel:
+        if source is None:
+            raise NotApplicable("this method needs a source.")
+        if not isinstance(source, TorchModel):
+            raise NotApplicable("a parameter map needs a torch network; this source is none.")
+        refused = self._unread(source, task)
+        if refused is not None:
+            raise refused
+        return source
 
     def _unread(self, source: TorchModel, task: Task) -> NotApplicable | None:
         if task.modality not in ("image", "table", "vector"):
@@ -139,20 +160,6 @@ class Parameters(TransferMethod):
             return NotApplicable(f"{self.augment} is for images, not {task.modality} inputs.")
         images = source.spec.modality == task.modality == "image"
         return None if images else source.applies(task)
-
-    def map(self, source: TorchModel, task: Task) -> ParameterMap:
-        """The map into a fresh target; the same for the same source, task and settings.
-
-        Raises
-        ------
-        MapError
-            The source cannot be traced.
-        """
-        encoder = self._encoder(source, task)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            module = build(*self._structure(source, task, encoder))
-        return self._planned(source, task, module, encoder)
 
     def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
         """Map, load, train."""
