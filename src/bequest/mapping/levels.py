@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from bequest.mapping.names import likeness, words
 from bequest.mapping.sites import MAIN, WEIGHTS, Shape, Site, Trace
 
-__all__ = ["Bundle", "Level", "align", "assigned", "bundles", "fit", "levels", "runs"]
+__all__ = ["Bundle", "Level", "align", "assigned", "bundles", "fit", "levels"]
 
 Bundle = tuple[Site, ...]  # parallel sites that read the same: an attention's q, k and v
 Level = tuple[Site, ...]
@@ -138,75 +138,3 @@ def _level_fit(target: Level, source: Level) -> float:
     scores = np.array([[fit(one, other) for other in theirs] for one in ours])
     total = sum(scores[i, j] for i, j in assigned(scores))
     return float(total / max(len(ours), len(theirs)))
-
-
-def runs(order: Sequence[Level], named: Callable[[Level], Any]) -> list[tuple[int, int, int]]:
-    """Repeated blocks: (first level, levels in a block, blocks), the longest first taken.
-
-    Parameters
-    ----------
-    order : sequence of Level
-    named : callable
-        What the name of a level says of the block that it is in; where a repetition could start at
-        several levels, the start whose blocks are called alike inside counts.
-    """
-    keys = _shape_keys(order)
-    found: list[tuple[int, int, int]] = []
-    start = 0
-    while start < len(keys):
-        best = _repeats(keys, start)
-        if best is None:
-            start += 1
-            continue
-        period, count = best
-        found.append(_turned(keys, order, named, start, period, count))
-        start = found[-1][0] + found[-1][1] * found[-1][2]
-    return found
-
-
-def _shape_keys(order: Sequence[Level]) -> list[int]:
-    seen: dict[Any, int] = {}
-    return [
-        seen.setdefault(tuple((site.kind, site.shape) for site in level), len(seen))
-        for level in order
-    ]
-
-
-def _repeats(keys: Sequence[int], start: int) -> tuple[int, int] | None:
-    """The period that covers most levels from `start` on, with how often it stands there."""
-    best: tuple[int, int] | None = None
-    for period in range(1, (len(keys) - start) // 2 + 1):
-        if keys[start] != keys[start + period]:
-            continue
-        block = keys[start : start + period]
-        count = 1
-        while keys[start + count * period : start + (count + 1) * period] == block:
-            count += 1
-        if count > 1 and (best is None or count * period > best[0] * best[1]):
-            best = (period, count)
-    return best
-
-
-def _turned(
-    keys: Sequence[int],
-    order: Sequence[Level],
-    named: Callable[[Level], Any],
-    start: int,
-    period: int,
-    count: int,
-) -> tuple[int, int, int]:
-    """The rotation of a repetition whose blocks are called alike inside."""
-    best, chosen = -1, (start, period, count)
-    for shift in range(period):
-        first = start + shift
-        block = list(keys[first : first + period])
-        times = 0
-        while list(keys[first + times * period : first + (times + 1) * period]) == block:
-            times += 1
-        alike = 0
-        for n in range(times):
-            names = [named(level) for level in order[first + n * period :][:period]]
-            alike += period * (len(set(names)) == 1)
-        if times > 1 and alike > best:
-            best, chosen = alike, (first, period, times)
-    return chosen

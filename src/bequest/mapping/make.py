@@ -12,8 +12,9 @@ from torch import nn
 from bequest.core import Model
 from bequest.errors import MapError
 from bequest.frameworks.torch_model import TorchModel
+from bequest.mapping.blocks import Depth
 from bequest.mapping.load import Source, source_of
-from bequest.mapping.match import Depth, Link, Matching, match
+from bequest.mapping.match import Link, Matching, match
 from bequest.mapping.plan import Entry, Move, ParameterMap
 from bequest.mapping.registered import named_sites
 from bequest.mapping.resolve import Known, axes_of, resolve
@@ -142,7 +143,9 @@ def _classes(source: Any, target: Any) -> tuple[Sequence[Any], Sequence[Any]] | 
 
 
 def _named(source: Source) -> Trace:
-    return Trace(source.shapes, tuple(named_sites(source.shapes)), "read by names and shapes", False)
+    return Trace(
+        source.shapes, tuple(named_sites(source.shapes)), "read by names and shapes", False
+    )
 
 
 def _skipped(skip: str | Sequence[str], target: Trace) -> frozenset[str]:

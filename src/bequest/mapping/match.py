@@ -7,23 +7,22 @@ stands in no order (tables, tokens, embeddings) is assigned by shape, name and p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, permutations
 from math import factorial
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 
-from bequest.mapping.levels import Bundle, Level, align, assigned, bundles, fit, levels, runs
+from bequest.mapping.blocks import Depth, by_blocks
+from bequest.mapping.levels import Bundle, Level, align, assigned, bundles, fit, levels
 from bequest.mapping.names import letter, likeness
 from bequest.mapping.rules import Rule
 from bequest.mapping.sites import MAIN, Piece, Site, Trace
 
-__all__ = ["Choice", "Depth", "Link", "Matching", "match"]
+__all__ = ["Choice", "Link", "Matching", "match"]
 
-Depth = Literal["even", "first", "last"]
 LETTERS = ("query", "key", "value", "gate", "up")
 MOST_ORDERS = 24  # orders of one bundle that are told apart: those of four equal products
 
@@ -117,72 +116,8 @@ def _level_pairs(target: Trace, source: Trace, depth: Depth) -> list[tuple[Level
     ours, theirs = levels(target), levels(source)
     pairs = align(ours, theirs)
     if len(pairs) < len(ours) or len(pairs) < len(theirs):
-        pairs = _by_blocks(ours, theirs, depth) or pairs
+        pairs = by_blocks(ours, theirs, depth) or pairs
     return [(ours[i], theirs[j]) for i, j in pairs]
-
-
-def _by_blocks(
-    ours: Sequence[Level], theirs: Sequence[Level], depth: Depth
-) -> list[tuple[int, int]]:
-    """Align one block of each repetition, then spread the source's blocks over the target's."""
-    runs_t, runs_s = runs(ours, _numbered), runs(theirs, _numbered)
-    if not runs_t and not runs_s:
-        return []
-    kept_t, kept_s = _once(len(ours), runs_t), _once(len(theirs), runs_s)
-    aligned = align([ours[n] for n in kept_t], [theirs[n] for n in kept_s])
-    partner = {kept_t[i]: kept_s[j] for i, j in aligned}
-    pairs = []
-    for level, (first, period, count) in _levels_of(len(ours), runs_t):
-        representative = first + (level - first) % period if count else level
-        other = partner.get(representative)
-        if other is None:
-            continue
-        run = next((r for r in runs_s if r[0] <= other < r[0] + r[1]), (other, 1, 1))
-        block = (level - first) // period if count else 0
-        chosen = _block(block, max(1, count), run[2], depth)
-        if chosen is not None:
-            pairs.append((level, other + chosen * run[1]))
-    return pairs
-
-
-def _numbered(level: Level) -> tuple[str, ...]:
-    return tuple(re.findall(r"\d+", level[0].name)[:1])
-
-
-def _once(count: int, runs_: Sequence[tuple[int, int, int]]) -> list[int]:
-    """All levels but the second and later blocks of each repetition."""
-    dropped = {
-        n for first, period, times in runs_ for n in range(first + period, first + period * times)
-    }
-    return [n for n in range(count) if n not in dropped]
-
-
-def _levels_of(
-    count: int, runs_: Sequence[tuple[int, int, int]]
-) -> Iterator[tuple[int, tuple[int, int, int]]]:
-    for level in range(count):
-        yield (
-            level,
-            next((r for r in runs_ if r[0] <= level < r[0] + r[1] * r[2]), (level, 1, 0)),
-        )
-
-
-def _block(place: int, wanted: int, there: int, depth: Depth) -> int | None:
-    """Which of the source's blocks the target's block at `place` gets.
-
-    Even: Gong et al., Efficient training of BERT by progressively stacking, ICML 2019, repeats
-    them; shrinking takes every second one, as Sanh et al. do for DistilBERT, 2019.
-    """
-    if depth == "first":
-        return place if place < there else None
-    if depth == "last":
-        moved = place + there - wanted
-        return moved if 0 <= moved < there else None
-    if wanted == 1:
-        return 0
-    if wanted >= there:
-        return place * there // wanted
-    return round(place * (there - 1) / (wanted - 1))
 
 
 @final
