@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.errors import MapError
+from bequest.mapping.generic import generic, generic_inputs
 from bequest.mapping.load import Source, filled
 from bequest.mapping.match import Choice, Link, Matching
 from bequest.mapping.plan import Entry
@@ -28,7 +29,7 @@ from bequest.mapping.watch import Watch, tensors_in
 __all__ = ["settle"]
 
 CLOSE = 2e-3  # relative difference of two summaries that rounding explains
-SAME = 1e-4  # largest difference of outputs of one function, times the outputs' scale
+SAME = 1e-4  # largest difference of outputs of one function, times the outputs' spread
 MOST_RUNS = 400  # of the target
 
 MOST_NUMBERS = 10**9  # of the target, over all its runs
@@ -126,13 +127,20 @@ class _Runs:
         ours: Trace,
         example: Any,
     ) -> None:
-        self.rematch, self.entries, self.source, self.target = rematch, entries, source, target
-        self.theirs, self.ours, self.example = theirs, ours, example
+        self.rematch, self.entries, self.target = rematch, entries, target
+        self.theirs, self.ours = theirs, ours
         assert source.module is not None
-        self.expected, self.output = _watched(source.module, {}, example)
+        self.example = generic_inputs(example)
+        own, same = named_tensors(source.module)
+        numbers = generic(own, watched_tensors(source.module, own))
+        self.expected, self.output = _watched(source.module, numbers, self.example)
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.output):
+            numbers, self.example = own, example
+            self.expected, self.output = _watched(source.module, {}, example)
+        self.source = replace(source, read=lambda name: numbers[same.get(name, name)].detach())
         self.runs = 0
-        numbers = sum(math.prod(shape) for shape in ours.shapes.values())
-        self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, numbers)))
+        size = sum(math.prod(shape) for shape in ours.shapes.values())
+        self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, size)))
         self._made: dict[Any, Tensor] = {}
 
     def search(self) -> tuple[tuple[Link, ...], float] | None:
@@ -195,15 +203,8 @@ class _Runs:
         depth = self._agreed(links, actual)
         if depth is not None:
             return depth, None
-        for left in self.output:
-            for right in output:
-                if left.shape == right.shape and left.numel():
-                    difference = float((left.double() - right.double()).abs().max())
-                    scale = max(1.0, float(left.abs().max()))
-                    if difference <= SAME * scale:
-                        return float("inf"), difference
-                    return self._last(), None
-        return self._last(), None
+        difference = _difference(self.output, output)
+        return (self._last(), None) if difference is None else (float("inf"), difference)
 
     def _last(self) -> float:
         return max((site.depth for site in self.ours.sites), default=0) + 1
@@ -294,6 +295,38 @@ def _watched(
             part.training = mode
     outputs = [tensor for tensor in tensors_in(result) if tensor.is_floating_point()]
     return watch.results, outputs
+
+
+def _difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float | None:
+    """Largest difference of two networks' results; None where one is not the other's.
+
+    Where one gives more than the other (a library adds what it has in memory), all that the other
+    gives must be found among it, in order.
+    """
+    few, many = sorted((list(expected), list(actual)), key=len)
+    worst = None
+    for tensor in few:
+        found = None
+        while many and found is None:
+            found = _close(many.pop(0), tensor)
+            if found is None and len(expected) == len(actual):
+                return None
+        if found is None:
+            return None
+        worst = max(found, worst or 0.0)
+    return worst
+
+
+def _close(one: Tensor, other: Tensor) -> float | None:
+    if one.shape != other.shape:
+        return None
+    if not one.numel():
+        return 0.0
+    difference = float((one.double() - other.double()).abs().max())
+    low, high = torch.aminmax(one.double())
+    size = max(abs(float(low)), abs(float(high)))
+    spread = max(float(high - low), 0.01 * size) if one.numel() > 1 else size
+    return difference if difference <= SAME * spread else None
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:

@@ -21,7 +21,10 @@ __all__ = ["call", "named_tensors", "trace", "trace_both", "watched_tensors"]
 
 MADE_UP = "run on a made-up input"
 STATISTICS = ("running_mean", "running_var")
-REFUSED = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError)
+REFUSED = (
+    RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError,
+    ArithmeticError,
+)  # fmt: skip
 
 
 def trace(module: nn.Module, example: Any = None) -> Trace:
@@ -55,7 +58,9 @@ def trace(module: nn.Module, example: Any = None) -> Trace:
     runs = list(_guessed(module, tensors, made_up(module)))
     if not runs:
         found = registered_sites(module, tensors)
-        return _described(module, tensors, same, found, "read in the order of registration", ran=False)
+        return _described(
+            module, tensors, same, found, "read in the order of registration", ran=False
+        )
     guess, found = max(runs, key=lambda run: _used(run[1]))
     return replace(_traced(module, tensors, same, found, MADE_UP), example=guess)
 
@@ -137,7 +142,7 @@ def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Any:
     """Watch a run without numbers, else a real one; a line of text where neither works."""
     try:
         return _on_meta(module, tensors, example)
-    except (*REFUSED, NotImplementedError, AssertionError):
+    except REFUSED:
         pass
     watched = watched_tensors(module, tensors)
     training = {part: part.training for part in module.modules()}

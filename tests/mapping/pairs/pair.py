@@ -52,7 +52,7 @@ def scrambled(module: nn.Module, seed: int) -> nn.Module:
 
 def _numbers(tensor: Tensor) -> Tensor:
     flat = tensor.reshape(-1)
-    if tensor.ndim == 1 or flat.numel() == tensor.shape[-1]:
+    if tensor.ndim < 2 or flat.numel() == tensor.shape[-1]:
         is_factor = bool((flat == flat[0]).all()) and flat[0] != 0
         return torch.rand_like(tensor) + 0.5 if is_factor else 0.3 * torch.randn_like(tensor)
     return torch.randn_like(tensor) * (1.5 / tensor[0].numel()) ** 0.5
