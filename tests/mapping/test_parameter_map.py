@@ -15,6 +15,7 @@ import bequest as bq
 from bequest.errors import MapError, ModelError, UnsafeModel
 from bequest.frameworks.weights import write_weights
 from bequest.mapping import ParameterMap
+from bequest.nets.resnet import ResNet
 
 
 def mlp(*widths: int, seed: int = 0) -> nn.Sequential:
@@ -419,3 +420,14 @@ def test_the_map_of_a_bequest_model_folder(tmp_path):
     bq.train(task, net="mlp").save(tmp_path / "a")
     plan = bq.map_parameters(tmp_path / "a", bq.train(task, net="mlp", seed=1))
     assert plan.coverage == 1.0
+
+
+def test_a_deeper_residual_network_repeats_whole_blocks():
+    source, target = ResNet(1, 3), ResNet(1, 3, blocks=2)
+    plan = bq.map_parameters(source, target)
+    origins = {e.target: e.sources[0] for e in plan.entries if ".conv" in e.target}
+    assert {name.split(".")[1]: origin.split(".")[1] for name, origin in origins.items()} == {
+        "0": "0", "1": "0", "2": "1", "3": "1",
+    }  # fmt: skip
+    assert all(name.split(".")[2] == origin.split(".")[2] for name, origin in origins.items())
+    assert plan.body_coverage == 1.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
-from bequest.mapping.levels import Level, align
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.mapping.levels import Level, align, best_path, likenesses
 
 __all__ = ["Depth", "by_blocks"]
 
@@ -33,51 +36,76 @@ def by_blocks(
     """
     found: list[list[tuple[int, int]]] = []
     for numbers in NUMBERS:
-        ours, theirs = _named_runs(target, numbers), _named_runs(source, numbers)
-        pairs = _spread(target, source, ours, theirs, depth)
+        blocks = _named_blocks(target, numbers), _named_blocks(source, numbers)
+        runs = _named_runs(target, blocks[0]), _named_runs(source, blocks[1])
+        pairs = _spread(target, source, blocks, runs, depth)
         if pairs and depth == "even":
-            pairs = _filled(target, source, pairs, numbers)
+            pairs = _filled(target, source, pairs, blocks[0])
         found.append(pairs)
-    found.append(_spread(target, source, _shape_runs(target), _shape_runs(source), depth))
+    runs = _shape_runs(target), _shape_runs(source)
+    singles = [[n] for n in range(len(target))], [[n] for n in range(len(source))]
+    found.append(_spread(target, source, singles, runs, depth))
     return max(found, key=len)
 
 
 def _spread(
     target: Sequence[Level],
     source: Sequence[Level],
-    ours: Sequence[Run],
-    theirs: Sequence[Run],
+    blocks: tuple[list[list[int]], list[list[int]]],
+    runs: tuple[list[Run], list[Run]],
     depth: Depth,
 ) -> list[tuple[int, int]]:
-    if not ours and not theirs:
+    if not runs[0] and not runs[1]:
         return []
-    kept_t, kept_s = _once(len(target), ours), _once(len(source), theirs)
-    aligned = align([target[n] for n in kept_t], [source[n] for n in kept_s])
-    partner = {kept_t[i]: kept_s[j] for i, j in aligned}
+    kept = _once(blocks[0], runs[0]), _once(blocks[1], runs[1])
+    partner = dict(_block_pairs(likenesses(target, source), *kept))
     pairs = []
     for level in range(len(target)):
-        first, period, count = _run_of(level, ours)
+        first, period, count = _run_of(level, runs[0])
         other = partner.get(first + (level - first) % period)
         if other is None:
             continue
-        start, length, there = _run_of(other, theirs)
+        start, length, there = _run_of(other, runs[1])
         chosen = _block((level - first) // period, count, there, depth)
         if chosen is not None:
             pairs.append((level, start + (other - start) % length + chosen * length))
     return pairs
 
 
+def _block_pairs(
+    scores: NDArray[Any], ours: list[list[int]], theirs: list[list[int]]
+) -> Iterator[tuple[int, int]]:
+    """Whole blocks aligned in order, then the levels inside each pair of them."""
+    inner = [[best_path(scores[np.ix_(a, b)]) for b in theirs] for a in ours]
+    whole = np.array(
+        [
+            [
+                sum(scores[a[i], b[j]] for i, j in path)
+                for b, path in zip(theirs, paths, strict=True)
+            ]
+            for a, paths in zip(ours, inner, strict=True)
+        ]
+    )
+    for i, j in best_path(whole):
+        for n, m in inner[i][j]:
+            yield ours[i][n], theirs[j][m]
+
+
 def _filled(
-    target: Sequence[Level], source: Sequence[Level], pairs: list[tuple[int, int]], numbers: int
+    target: Sequence[Level],
+    source: Sequence[Level],
+    pairs: list[tuple[int, int]],
+    blocks: list[list[int]],
 ) -> list[tuple[int, int]]:
     """A block that has no like in the source takes what fits of the block before it."""
     partner = dict(pairs)
     before: list[int] = []
-    for block in _named_blocks(target, numbers):
+    for block in blocks:
         there = sorted({partner[n] for n in block if n in partner})
-        if not there and before:
+        if len(block) > 1 and not there and before:
             aligned = align([target[n] for n in block], [source[n] for n in before])
             partner |= {block[i]: before[j] for i, j in aligned}
+            there = before
         before = there or before
     return sorted(partner.items())
 
@@ -88,12 +116,12 @@ def _run_of(level: int, runs: Sequence[Run]) -> Run:
     return next(inside, (level, 1, 1))
 
 
-def _once(count: int, runs: Sequence[Run]) -> list[int]:
-    """All levels but the second and later blocks of each repetition."""
+def _once(blocks: list[list[int]], runs: Sequence[Run]) -> list[list[int]]:
+    """All blocks but the second and later ones of each repetition."""
     dropped = {
         n for first, period, times in runs for n in range(first + period, first + period * times)
     }
-    return [n for n in range(count) if n not in dropped]
+    return [block for block in blocks if block[0] not in dropped]
 
 
 def _block(place: int, wanted: int, there: int, depth: Depth) -> int | None:
@@ -115,20 +143,19 @@ def _block(place: int, wanted: int, there: int, depth: Depth) -> int | None:
 
 
 def _named_blocks(order: Sequence[Level], numbers: int) -> list[list[int]]:
-    """Neighbouring levels with the same first numbers in the names of their layers."""
+    """Neighbouring levels with the same first numbers in their names; alone where there is none."""
 
-    def named(place: int) -> tuple[str, ...]:
-        return tuple(re.findall(r"\d+", order[place][0].name)[:numbers])
+    def named(place: int) -> Any:
+        return tuple(re.findall(r"\d+", order[place][0].name)[:numbers]) or place
 
-    groups = groupby(range(len(order)), key=named)
-    return [list(group) for key, group in groups if key]
+    return [list(group) for _, group in groupby(range(len(order)), key=named)]
 
 
-def _named_runs(order: Sequence[Level], numbers: int) -> list[Run]:
+def _named_runs(order: Sequence[Level], blocks: list[list[int]]) -> list[Run]:
     """Neighbouring blocks of equal shapes."""
     keys = _shape_keys(order)
     runs: list[Run] = []
-    for block in _named_blocks(order, numbers):
+    for block in blocks:
         first, period, count = runs[-1] if runs else (0, 0, 0)
         follows = first + period * count == block[0] and period == len(block)
         if follows and [keys[first + n] for n in range(period)] == [keys[n] for n in block]:
