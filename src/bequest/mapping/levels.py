@@ -42,7 +42,7 @@ def bundles(level: Level) -> list[Bundle]:
     """The sites of a level that read the same and take inputs of one shape."""
     found: dict[tuple[Any, ...], list[Site]] = {}
     for site in level:
-        key = (site.kind, site.reads, site.recurrent, site.shape[1:], site.eats)
+        key = (site.kind, site.reads, site.recurrent, site.shape[1:])
         found.setdefault(key, []).append(site)
     return [tuple(sites) for sites in found.values()]
 
@@ -56,7 +56,11 @@ def fit(target: Bundle, source: Bundle) -> float:
     roles = set(one.pieces) ^ set(other.pieces)
     alike = 0.75 * _shapes(_whole(target), _whole(source)) - 0.1 * ("mean" in roles)
     name = max(likeness(a.name, b.name) for a in target for b in source)
-    return max(0.0, alike - 0.02 * len(roles)) + 0.25 * name + 0.3 * tasted(one, other)
+    return max(0.0, alike - 0.02 * len(roles)) + 0.25 * name + 0.3 * _taste(target, source)
+
+
+def _taste(target: Bundle, source: Bundle) -> int:
+    return tasted(target[0], source[0]) if len({s.eats for s in (*target, *source)}) < 3 else 0
 
 
 def tasted(one: Site, other: Site) -> int:

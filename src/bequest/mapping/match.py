@@ -16,7 +16,16 @@ from typing import Any, final
 import numpy as np
 
 from bequest.mapping.blocks import Depth, by_blocks
-from bequest.mapping.levels import Bundle, Level, align, assigned, bundles, fit, levels
+from bequest.mapping.levels import (
+    Bundle,
+    Level,
+    align,
+    assigned,
+    bundles,
+    fit,
+    levels,
+    tasted,
+)
 from bequest.mapping.names import letter, likeness
 from bequest.mapping.rules import Rule
 from bequest.mapping.sites import MAIN, Piece, Site, Trace
@@ -105,9 +114,9 @@ def match(
     ['1.weight', '1.bias']
     """
     found = _Found(source, target, ways or {})
+    found.link_loose()
     for ours, theirs in _level_pairs(target, source, depth):
         found.link_levels(ours, theirs)
-    found.link_loose()
     found.link_summed_biases()
     return Matching(tuple(found.links), tuple(found.choices))
 
@@ -219,12 +228,7 @@ class _Found:
 
     def link_summed_biases(self) -> None:
         """A recurrent layer adds the biases of its two products: one of both may hold the sum."""
-        chosen = [
-            link
-            for n, choice in enumerate(self.choices)
-            for link in choice.ways[min(self.ways.get(n, 0), len(choice.ways) - 1)]
-        ]
-        linked = [*self.links, *chosen]
+        linked = _chosen_links(self.links, self.choices, self.ways)
         pairs = {
             (link.sites[0].order, link.sites[1].order): link.sites
             for link in linked
@@ -263,6 +267,7 @@ class _Found:
                 name = likeness(piece.tensor, whole.tensor)
                 kind = site.kind == other.kind
                 scores[i, j] = shape + 0.4 * name + 0.4 * near + 0.1 * order + 0.1 * kind
+                scores[i, j] = max(0.01, scores[i, j] + tasted(site, other))
         self._take_loose(ours, theirs, scores)
 
     def _take_loose(self, ours: Any, theirs: Any, scores: Any) -> None:
@@ -275,10 +280,12 @@ class _Found:
             if likeness(piece.tensor, whole.tensor) > 0.6:
                 sure = max(sure, 0.95)
             exact = _bare(piece.shape) == _bare(whole.shape)
-            self.partners.setdefault(site.order, set()).add(other.order)
             link = Link(piece, whole, role, (site, other), sure if exact else 0.8 * sure)
             self.links.append(link)
         self._swappable(ours, theirs, pairs)
+        for link in _chosen_links(self.links, self.choices, self.ways):
+            mine, other = link.sites
+            self.partners.setdefault(mine.order, set()).add(other.order)
 
     def _swappable(self, ours: Any, theirs: Any, pairs: Any) -> None:
         """Tables of one shape at one depth could stand for each other: a choice."""
@@ -286,7 +293,7 @@ class _Found:
         def key(pair: tuple[int, int]) -> Any:
             site, _, piece = ours[pair[0]]
             other, _, whole = theirs[pair[1]]
-            return (site.depth, _bare(piece.shape), other.depth, _bare(whole.shape))
+            return (site.depth, _bare(piece.shape), other.depth, _bare(whole.shape), site.eats)
 
         for _, group in groupby(sorted(pairs, key=key), key=key):
             members = list(group)
@@ -309,6 +316,15 @@ class _Found:
             taken = {ours[i][2] for i, _ in members}
             self.links = [link for link in self.links if link.target not in taken]
             self.choices.append(Choice(tuple(ways), ours[members[0][0]][0].depth))
+
+
+def _chosen_links(
+    links: Sequence[Link], choices: Sequence[Choice], ways: Mapping[int, int]
+) -> list[Link]:
+    taken = [
+        choice.ways[min(ways.get(n, 0), len(choice.ways) - 1)] for n, choice in enumerate(choices)
+    ]
+    return [*links, *(link for way in taken for link in way)]
 
 
 def _loose(trace: Trace) -> list[tuple[Site, str, Piece]]:

@@ -22,9 +22,14 @@ from bequest.mapping.load import Source, filled
 from bequest.mapping.match import Choice, Link, Matching
 from bequest.mapping.plan import Entry
 from bequest.mapping.sites import MAIN, Trace
-from bequest.mapping.trace import REFUSED, call, named_tensors, watched_tensors
+from bequest.mapping.trace import (
+    REFUSED,
+    named_tensors,
+    summary,
+    watched_run,
+    watched_tensors,
+)
 from bequest.mapping.variants import variants
-from bequest.mapping.watch import Watch, tensors_in
 
 __all__ = ["settle"]
 
@@ -133,10 +138,11 @@ class _Runs:
         self.example = generic_inputs(example)
         own, same = named_tensors(source.module)
         numbers = generic(own, watched_tensors(source.module, own))
-        self.expected, self.output = _watched(source.module, numbers, self.example)
+        watch, self.output = watched_run(source.module, numbers, self.example)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.output):
             numbers, self.example = own, example
-            self.expected, self.output = _watched(source.module, {}, example)
+            watch, self.output = watched_run(source.module, {}, example)
+        self.expected = watch.results
         self.source = replace(source, read=lambda name: numbers[same.get(name, name)].detach())
         self.runs = 0
         size = sum(math.prod(shape) for shape in ours.shapes.values())
@@ -199,8 +205,8 @@ class _Runs:
         """How deep the two agree, and by how much the outputs differ where they agree wholly."""
         self.runs += 1
         tensors = self._tensors(links)
-        actual, output = _watched(self.target, tensors, self.example)
-        depth = self._agreed(links, actual)
+        watch, output = watched_run(self.target, tensors, self.example)
+        depth = self._agreed(links, watch.results)
         if depth is not None:
             return depth, None
         difference = _difference(self.output, output)
@@ -273,30 +279,6 @@ def _look(choice: Choice) -> Any:
     )
 
 
-def _watched(
-    module: nn.Module, tensors: Mapping[str, Tensor], example: Any
-) -> tuple[dict[int, Tensor], list[Tensor]]:
-    """What each site gives, and the output, of a run with these tensors in place of its own."""
-    own, _ = named_tensors(module)
-    held = {**own, **tensors}
-    watch = Watch(watched_tensors(module, own, held), keep=True)
-    training = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        with torch.no_grad(), watch:
-            watch.feed(example)
-            if tensors:
-                args, kwargs = ((), example) if isinstance(example, Mapping) else (example, {})
-                result = torch.func.functional_call(module, held, args, dict(kwargs))
-            else:
-                result = call(module, example)
-    finally:
-        for part, mode in training.items():
-            part.training = mode
-    outputs = [tensor for tensor in tensors_in(result) if tensor.is_floating_point()]
-    return watch.results, outputs
-
-
 def _difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float | None:
     """Largest difference of two networks' results; None where one is not the other's.
 
@@ -331,13 +313,6 @@ def _close(one: Tensor, other: Tensor) -> float | None:
 
 def _alike(one: Tensor, other: Tensor) -> bool:
     """Whether the two hold the same numbers, in any order."""
-    first, second = _summary(one), _summary(other)
+    first, second = summary(one), summary(other)
     scale = first.abs().clamp_min(second.abs()).clamp_min(1e-6)
     return bool(((first - second).abs() <= CLOSE * scale.max()).all())
-
-
-def _summary(values: Tensor) -> Tensor:
-    flat = values.double().flatten()
-    return torch.stack(
-        [flat.mean(), (flat**2).mean().sqrt(), flat.abs().max(), flat.max(), flat.min()]
-    )

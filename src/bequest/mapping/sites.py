@@ -84,6 +84,9 @@ class Site:
         Reads the network's input itself.
     stride : tuple of int
         Of a convolution that was seen running.
+    eats : tuple of float
+        Of a site that reads nothing but the network's input: mean, size and extremes of what it
+        got, whatever the order of the numbers; empty where unknown.
     """
 
     kind: str
@@ -95,6 +98,7 @@ class Site:
     recurrent: bool = False
     fed: bool = False
     stride: tuple[int, ...] = ()
+    eats: tuple[float, ...] = ()
 
     @property
     def main(self) -> Piece:

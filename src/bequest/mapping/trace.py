@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from bequest.errors import MapError
+from bequest.mapping.generic import generic_inputs
 from bequest.mapping.made_up import made_up
 from bequest.mapping.registered import registered_sites
 from bequest.mapping.sites import Shape, Site, Trace
-from bequest.mapping.watch import Watch
+from bequest.mapping.watch import Watch, tensors_in
 
-__all__ = ["call", "named_tensors", "trace", "trace_both", "watched_tensors"]
+__all__ = [
+    "call", "named_tensors", "summary", "trace", "trace_both", "watched_run", "watched_tensors",
+]  # fmt: skip
 
 MADE_UP = "run on a made-up input"
 STATISTICS = ("running_mean", "running_var")
@@ -73,7 +76,7 @@ def trace_both(source: nn.Module, target: nn.Module, example: Any = None) -> tup
     source, target : Trace
     """
     if example is not None:
-        return trace(source, example), trace(target, example)
+        return _tasted(source, target, trace(source, example), trace(target, example), example)
     ours, theirs = named_tensors(target), named_tensors(source)
     guesses = [guess for pair in zip_longest(made_up(target), made_up(source)) for guess in pair]
     best: tuple[int, Any, Any, Any] | None = None
@@ -85,9 +88,67 @@ def trace_both(source: nn.Module, target: nn.Module, example: Any = None) -> tup
     if best is None:
         return trace(source), trace(target)
     _, guess, other, found = best
-    return (
+    return _tasted(
+        source,
+        target,
         replace(_traced(source, *theirs, other, MADE_UP), example=guess),
         replace(_traced(target, *ours, found, MADE_UP), example=guess),
+        guess,
+    )
+
+
+def _tasted(
+    source: nn.Module, target: nn.Module, theirs: Trace, ours: Trace, example: Any
+) -> tuple[Trace, Trace]:
+    """Both traces, with what the first sites eat, where there are several to tell apart."""
+    given = generic_inputs(example)
+    try:
+        return _eating(source, theirs, given), _eating(target, ours, given)
+    except REFUSED:
+        return theirs, ours
+
+
+def _eating(module: nn.Module, trace: Trace, example: Any) -> Trace:
+    if sum(not site.reads and site.fed for site in trace.sites) < 2:
+        return trace
+    eaten = watched_run(module, {}, example)[0].eaten
+    sites = tuple(
+        replace(site, eats=tuple(summary(eaten[place]).tolist())) if place in eaten else site
+        for place, site in enumerate(trace.sites)
+    )
+    return replace(trace, sites=sites)
+
+
+def watched_run(
+    module: nn.Module, tensors: Mapping[str, Tensor], example: Any
+) -> tuple[Watch, list[Tensor]]:
+    """What each site gives and the output, of a run with these tensors in place of its own."""
+    own, _ = named_tensors(module)
+    held = {**own, **tensors}
+    watch = Watch(watched_tensors(module, own, held), keep=True)
+    training = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad(), watch:
+            watch.feed(example)
+            if tensors:
+                args, kwargs = ((), example) if isinstance(example, Mapping) else (example, {})
+                result = torch.func.functional_call(module, held, args, dict(kwargs))
+            else:
+                result = call(module, example)
+    finally:
+        for part, mode in training.items():
+            part.training = mode
+    return watch, [tensor for tensor in tensors_in(result) if tensor.is_floating_point()]
+
+
+def summary(values: Tensor) -> Tensor:
+    """Mean, size and extremes: the same for the same numbers in any order."""
+    flat = values.double().flatten()
+    if not flat.numel():
+        return torch.zeros(5, dtype=torch.float64)
+    return torch.stack(
+        [flat.mean(), (flat**2).mean().sqrt(), flat.abs().max(), flat.max(), flat.min()]
     )
 
 

@@ -71,13 +71,15 @@ class Watch(TorchFunctionMode):
     tensors : mapping of str to torch.Tensor
         The network's parameters and buffers by name; of those that are shared, one name.
     keep : bool
-        Also keep what each site gave, in `results`.
+        Also keep what each site gave, in `results`, and what those got that read the network's
+        input alone, in `eaten`.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], *, keep: bool = False) -> None:
         super().__init__()
         self.sites: list[Site] = []
         self.results: dict[int, Tensor] = {}
+        self.eaten: dict[int, Tensor] = {}
         self._keep = keep
         self._known: dict[tuple[str, ...], int] = {}
         self._pieces = WeakTensorKeyDictionary()  # tensors of the network and views of them
@@ -148,7 +150,10 @@ class Watch(TorchFunctionMode):
         if constant and name not in RECURRENT | CELLS and not self._first_use(name):
             self._derive(name, used, args, kwargs, out)
             return
+        before = len(self.sites)
         frontier = self._site(name, used, value, args, kwargs, out)
+        if self._keep and others and not value.frontier and len(self.sites) == before + 1:
+            self.eaten[before] = others[0].detach().clone()
         single = len(frontier) == 1 and frontier != value.frontier
         alone = next(iter(frontier)) if single else None
         for tensor in tensors_in(out):
@@ -293,6 +298,8 @@ class Watch(TorchFunctionMode):
         roles: dict[str, Piece] = {}
         if len(pieces) == 1:
             piece = pieces[0]
+            if len(piece.shape) == 1:  # a product with a vector gives one number
+                piece, turn = replace(piece, shape=(1, *piece.shape)), False
             if turn:
                 shape = (piece.shape[1], piece.shape[0], *piece.shape[2:])
                 piece = replace(piece, transposed=not piece.transposed, shape=shape)
