@@ -1,6 +1,7 @@
 """Models shared through a folder: content-addressed files and a registry of record."""
 
 from bequest.hub.entry import Entry, StoredFile
+from bequest.hub.graph import Iri
 from bequest.hub.hub import Hub
 from bequest.hub.licences import LICENCES, checked_licence
 from bequest.hub.names import checked_name, split_reference
@@ -9,6 +10,7 @@ __all__ = [
     "LICENCES",
     "Entry",
     "Hub",
+    "Iri",
     "StoredFile",
     "checked_licence",
     "checked_name",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from bequest.core import Card, Model, Outcome, Task
 from bequest.core.given import checked_path, checked_task
@@ -24,6 +25,7 @@ from bequest.hub.bases import find_base
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
 from bequest.hub.foreign import ForeignFolder, read_folder
+from bequest.hub.graph import Graph
 from bequest.hub.licences import checked_licence
 from bequest.hub.names import checked_name
 from bequest.hub.objects import Objects
@@ -46,6 +48,9 @@ class Hub:
         ``~`` is expanded. It is made by the first publication; until then nothing is written.
     wait : float
         Seconds to wait for another process that is writing.
+    graph : str, optional
+        Address of a SPARQL 1.1 server that keeps the knowledge graph, such as
+        ``http://127.0.0.1:7878``; where left out, the hub keeps it in its own folder.
 
     Raises
     ------
@@ -68,7 +73,7 @@ class Hub:
     bequest.errors.HubError: there is no hub at ...: the first publish makes one.
     """
 
-    def __init__(self, folder: str | Path, *, wait: float = 30.0) -> None:
+    def __init__(self, folder: str | Path, *, wait: float = 30.0, graph: str | None = None) -> None:
         if "://" in str(folder):
             raise HubError(f"{folder} is an address; a hub is a folder so far.")
         self.folder = checked_path(folder, "a hub", HubError).expanduser()
@@ -76,6 +81,7 @@ class Hub:
             raise HubError(f"{self.folder} is a file; a hub is a folder.")
         self._objects = Objects(self.folder / "objects")
         self._records = Records(self.folder / "registry.sqlite", wait)
+        self._graph = Graph(self.folder, self._records, graph)
 
     def __repr__(self) -> str:
         return f"Hub({str(self.folder)!r})"
@@ -139,7 +145,9 @@ class Hub:
                 given.with_card(card).save(staged)
             else:
                 given.copy(staged, card)
-            return self._enter(staged, name, card, expect)
+            entry = self._enter(staged, name, card, expect)
+        self._graph.published()
+        return entry
 
     def pull(
         self,
@@ -291,12 +299,60 @@ class Hub:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._records.create()
             with self._records.writing() as db:
-                return rows.add_outcome(db, outcome)
+                digest = rows.add_outcome(db, outcome)
+        self._graph.published()
+        return digest
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """Everything recorded, the oldest first."""
         with told(self.folder), self._records.reading() as db:
             return tuple(rows.all_outcomes(db))
+
+    def query(
+        self, sparql: str, *, bindings: Mapping[str, Any] | None = None, timeout: float = 5.0
+    ) -> builtins.list[dict[str, Any]]:
+        """Ask the knowledge graph, in a process that is ended when it takes too long.
+
+        Parameters
+        ----------
+        sparql : str
+            SELECT, ASK, CONSTRUCT or DESCRIBE; the prefixes of
+            `bequest.hub.graph.vocabulary.PREFIXES` are known. It can neither change the graph nor
+            call another server.
+        bindings : mapping, optional
+            Values of variables: texts, numbers, or `bequest.hub.Iri` for a node. They are bound as
+            terms, so that no text of anybody becomes a part of the query.
+        timeout : float
+            Seconds for the query, up to 3600.
+
+        Returns
+        -------
+        list of dict
+            One per solution, by variable: nodes as `Iri`, literals as plain values, None where a
+            variable has none. ``[{"answer": True}]`` for ASK.
+
+        Raises
+        ------
+        HubError
+            It is no SPARQL, calls another server, or takes too much time or memory.
+        """
+        return self._graph.query(sparql, bindings, timeout)
+
+    def export(self, format: str, path: str | Path | None = None) -> str:
+        """The knowledge graph as text, also written to `path` where one is given.
+
+        Parameters
+        ----------
+        format : {"ttl", "jsonld", "nt"}
+            Turtle, JSON-LD or N-Triples.
+        path : path, optional
+            A file; it appears whole, in the place of what was there.
+        """
+        return self._graph.export(format, path)
+
+    def rebuild_graph(self) -> int:
+        """Build the knowledge graph anew from the registry; gives the number of its triples."""
+        return self._graph.rebuild()
 
     def _foreign(self, model: str | Path, modules: Sequence[type]) -> ForeignFolder | Model:
         place = checked_path(model, "a model folder", HubError).resolve()

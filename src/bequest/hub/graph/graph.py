@@ -1,0 +1,157 @@
+"""The graph of a hub, embedded or on a server: asked, exported, rebuilt."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+from pyoxigraph import DefaultGraph, RdfFormat, Store, parse, serialize
+
+from bequest.core.given import checked_path
+from bequest.errors import Damaged, HubError
+from bequest.frameworks.leftovers import beside
+from bequest.hub.faults import told
+from bequest.hub.graph.asking import Asker
+from bequest.hub.graph.index import Index
+from bequest.hub.graph.server import Server
+from bequest.hub.graph.terms import checked_query
+from bequest.hub.graph.vocabulary import PREFIXES
+from bequest.hub.registry import Records
+
+__all__ = ["FORMATS", "Graph"]
+
+logger = logging.getLogger(__name__)
+
+FORMATS = {"ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD, "nt": RdfFormat.N_TRIPLES}
+_DEFAULT = DefaultGraph()
+_LONGEST = 3600.0  # seconds
+
+
+@final
+class Graph:
+    """The knowledge in a registry as RDF; every question first takes in what is new there.
+
+    Parameters
+    ----------
+    folder : Path
+        The hub.
+    records : Records
+        Its registry.
+    address : str, optional
+        Base address of a SPARQL 1.1 server (``/query`` and ``/update``) that takes the place of
+        the embedded store.
+    """
+
+    def __init__(self, folder: Path, records: Records, address: str | None = None) -> None:
+        self.folder = folder
+        self._records = records
+        self._server = None if address is None else Server(address)
+        self._index = Index(folder / "graph", records.wait)
+        self._asker = Asker()
+
+    def query(
+        self, sparql: str, bindings: Mapping[str, Any] | None = None, timeout: float = 5.0
+    ) -> list[dict[str, Any]]:
+        """As `bequest.hub.Hub.query`."""
+        checked_query(sparql)
+        seconds = _seconds(timeout)
+        if self._server is not None:
+            self._follow(self._server)
+            return self._server.query(sparql, bindings or {}, seconds)
+        try:
+            return self._asker.ask(self._view(), sparql, bindings or {}, seconds)
+        except Damaged as error:
+            logger.warning("%s It is rebuilt from the registry.", error)
+            self.rebuild()
+            return self._asker.ask(self._view(), sparql, bindings or {}, seconds)
+
+    def export(self, form: str, path: str | Path | None = None) -> str:
+        """As `bequest.hub.Hub.export`."""
+        if form not in FORMATS:
+            raise HubError(f"{str(form)[:60]!a} is no format of the graph: {', '.join(FORMATS)}.")
+        text = self._written(FORMATS[form])
+        if path is not None:
+            place = checked_path(path, "the file to write", HubError)
+            with told(place.parent):
+                spare = beside(place)
+                spare.write_bytes(text)
+                os.replace(spare, place)
+        return text.decode()
+
+    def rebuild(self) -> int:
+        """Build it anew from the registry; gives the number of its triples."""
+        if self._server is not None:
+            with told(self.folder), self._records.reading() as db:
+                return self._server.rebuild(db)
+        with told(self.folder), self._records.reading() as db:
+            view = self._place().rebuild(db)
+            return _size(view)
+
+    def published(self) -> None:
+        """Tell a server what is new; a fault is logged, since the registry has it anyway.
+
+        The embedded graph takes it in when it is asked next.
+        """
+        if self._server is None:
+            return
+        try:
+            self._follow(self._server)
+        except HubError as error:
+            logger.warning("the graph's server was not told: %s", error)
+
+    def _follow(self, server: Server) -> None:
+        with told(self.folder), self._records.reading() as db:
+            server.follow(db)
+
+    def _view(self) -> Path:
+        with told(self.folder), self._records.reading() as db:
+            return self._index.current(db) or self._place().view(db)
+
+    def _place(self) -> Index:
+        """Where the graph can be written: the hub, or a folder of our own where that is barred."""
+        root = self._index.root
+        barred = not os.access(root if root.exists() else self.folder, os.W_OK)
+        if barred and root.parent == self.folder:
+            place = Path(tempfile.mkdtemp(prefix="bequest-graph-"))
+            weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
+            self._index = Index(place / "graph", self._records.wait)
+        return self._index
+
+    def _written(self, form: RdfFormat) -> bytes:
+        if self._server is not None:
+            self._follow(self._server)
+            triples = parse(input=self._server.everything(), format=RdfFormat.N_TRIPLES)
+            return serialize(triples, format=form, prefixes=_prefixes(form)) or b""
+        try:
+            return _dumped(self._view(), form)
+        except (OSError, SyntaxError) as error:
+            logger.warning("the graph cannot be read: it is rebuilt (%s).", error)
+            self.rebuild()
+            return _dumped(self._view(), form)
+
+
+def _dumped(view: Path, form: RdfFormat) -> bytes:
+    store = Store.read_only(str(view))
+    return store.dump(format=form, from_graph=_DEFAULT, prefixes=_prefixes(form)) or b""
+
+
+def _prefixes(form: RdfFormat) -> dict[str, str] | None:
+    return None if form == RdfFormat.N_TRIPLES else PREFIXES
+
+
+def _size(view: Path) -> int:
+    return sum(1 for _ in Store.read_only(str(view)).quads_for_pattern(None, None, None, _DEFAULT))
+
+
+def _seconds(timeout: float) -> float:
+    fits = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not (fits and math.isfinite(timeout) and 0 < timeout <= _LONGEST):
+        raise HubError(f"a timeout is in seconds, above 0 and up to {_LONGEST:g}; not {timeout!r}.")
+    return float(timeout)

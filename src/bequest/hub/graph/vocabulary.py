@@ -1,0 +1,184 @@
+"""Every IRI of the graph. Terms of others where there are any, ours for the rest.
+
+PROV-O says what came from what, ML-Schema and FAIR4ML what models and runs are, schema.org (on
+which Croissant stands) what data sets are, DCTERMS what a licence is. Ours are gain, its interval,
+verdict and coverage only.
+
+References: PROV-O (W3C, 2013); ML-Schema (W3C community group, 2016); FAIR4ML 0.1 (RDA, 2024);
+Croissant (MLCommons, 2024).
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+from urllib.parse import quote
+
+__all__ = [
+    "ACHIEVES",
+    "ACTIVITY",
+    "ALGORITHM",
+    "CONTENT",
+    "COVERAGE",
+    "DATASET",
+    "DATA_OF",
+    "DERIVED",
+    "DESCRIPTION",
+    "EVALUATION",
+    "FINE_TUNED",
+    "GAIN",
+    "GENERATED_BY",
+    "GRAPH",
+    "HAS_VALUE",
+    "HIGH",
+    "HUB",
+    "IDENTIFIER",
+    "ISSUED",
+    "LEVEL",
+    "LICENCE",
+    "LICENSE_DOCUMENT",
+    "LOW",
+    "MEASURE",
+    "ML_MODEL",
+    "ML_TASK",
+    "MODEL",
+    "NAME",
+    "POSITION",
+    "PREFIXES",
+    "QUALITY",
+    "REALIZES",
+    "RUN",
+    "SHA256",
+    "SPECIALIZATION",
+    "SPECIFIED_BY",
+    "STATE",
+    "TASK",
+    "TITLE",
+    "TRAINED_ON",
+    "TYPE",
+    "USED",
+    "VERDICT",
+    "VERSION",
+    "VERSION_OF",
+    "Iri",
+    "data",
+    "licence",
+    "node",
+]
+
+
+@final
+class Iri(str):
+    """An IRI among texts: what a query answers for a node, and how a node is bound.
+
+    Examples
+    --------
+    >>> Iri("urn:bequest:model:wards/ward7@1") == "urn:bequest:model:wards/ward7@1"
+    True
+    """
+
+    __slots__ = ()
+
+
+PREFIXES = {
+    "bq": "urn:bequest:terms:",
+    "dcterms": "http://purl.org/dc/terms/",
+    "fair4ml": "https://w3id.org/fair4ml#",
+    "mls": "http://www.w3.org/ns/mls#",
+    "prov": "http://www.w3.org/ns/prov#",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+    "schema": "http://schema.org/",
+    "spdx": "http://spdx.org/licenses/",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+}
+
+
+def _term(name: str) -> Iri:
+    prefix, _, local = name.partition(":")
+    return Iri(PREFIXES[prefix] + local)
+
+
+TYPE = _term("rdf:type")
+
+ML_MODEL = _term("fair4ml:MLModel")
+MODEL = _term("mls:Model")
+TRAINED_ON = _term("fair4ml:trainedOn")
+FINE_TUNED = _term("fair4ml:fineTunedFrom")
+ML_TASK = _term("fair4ml:mlTask")  # model -> the task that it was trained for
+
+DERIVED = _term("prov:wasDerivedFrom")
+GENERATED_BY = _term("prov:wasGeneratedBy")
+SPECIALIZATION = _term("prov:specializationOf")  # entry -> its content, shared by its copies
+ACTIVITY = _term("prov:Activity")
+USED = _term("prov:used")
+
+RUN = _term("mls:Run")
+ALGORITHM = _term("mls:Algorithm")
+REALIZES = _term("mls:realizes")  # run -> method
+ACHIEVES = _term("mls:achieves")  # run -> task
+TASK = _term("mls:Task")
+DATA_OF = _term("mls:definedOn")  # task -> data set
+EVALUATION = _term("mls:ModelEvaluation")
+MEASURE = _term("mls:EvaluationMeasure")
+SPECIFIED_BY = _term("mls:specifiedBy")  # evaluation -> metric
+HAS_VALUE = _term("mls:hasValue")
+QUALITY = _term("mls:hasQuality")  # model -> evaluation
+
+DATASET = _term("schema:Dataset")
+NAME = _term("schema:name")
+SHA256 = _term("schema:sha256")
+VERSION = _term("schema:version")
+
+LICENCE = _term("dcterms:license")
+LICENSE_DOCUMENT = _term("dcterms:LicenseDocument")
+IDENTIFIER = _term("dcterms:identifier")
+TITLE = _term("dcterms:title")
+DESCRIPTION = _term("dcterms:description")  # of an activity: its settings, as JSON
+ISSUED = _term("dcterms:issued")
+VERSION_OF = _term("dcterms:isVersionOf")
+
+GAIN = _term("bq:gain")  # metric with transfer minus from scratch
+LOW = _term("bq:low")  # ends of the interval of the gain ...
+HIGH = _term("bq:high")
+LEVEL = _term("bq:confidence")  # ... and its coverage, 0 to 1
+VERDICT = _term("bq:verdict")  # helps, hurts, undecided
+COVERAGE = _term("bq:coverage")  # share of the numbers that a parameter map filled
+
+# Not part of the knowledge: what of the registry is in the graph already.
+POSITION = _term("bq:position")
+GRAPH = Iri("urn:bequest:graph")
+STATE = Iri("urn:bequest:state")
+HUB = Iri("urn:bequest:hub")  # the named graph on a server that others use as well
+
+CONTENT = "content"
+
+
+def node(kind: str, *names: Any) -> Iri:
+    """The node of a kind with this name; no text of anybody leaves its place in the IRI.
+
+    Parameters
+    ----------
+    kind : str
+        model, task, data, method, metric, outcome, making, content.
+    *names
+        One or more; each is percent-encoded.
+
+    Examples
+    --------
+    >>> node("model", "wards/ward7@1"), node("model", "two words> <x")
+    ('urn:bequest:model:wards/ward7@1', 'urn:bequest:model:two%20words%3E%20%3Cx')
+    """
+    quoted = (quote(str(name), safe="/@-._~", errors="replace") for name in names)
+    return Iri(":".join((f"urn:bequest:{kind}", *quoted)))
+
+
+def data(task: Iri) -> Iri:
+    """The data set of a task's node."""
+    return Iri(task.replace("urn:bequest:task:", "urn:bequest:data:", 1))
+
+
+def licence(identifier: str) -> Iri:
+    """The licence of an SPDX identifier, under SPDX's own IRI where it has one."""
+    if identifier.startswith("LicenseRef-"):
+        return node("licence", identifier)
+    return Iri(PREFIXES["spdx"] + quote(identifier, safe="-._~"))
