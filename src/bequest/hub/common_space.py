@@ -1,0 +1,126 @@
+"""Every row as a point of one fixed space, whatever the task: the same for everybody.
+
+N samples, D features, C channels, H and W pixels, L = 64 dimensions. What becomes of a row depends
+on that row alone: no mean and no quantile of the data enters, so that one row moves a sum of rows
+by no more than its own length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from bequest.core.inputs import Inputs
+from bequest.core.table import Table, missing_cells
+from bequest.core.texts import Texts
+
+__all__ = ["DIMENSIONS", "VERSION", "direction", "in_common_space"]
+
+Array = NDArray[Any]
+VERSION = 1  # of what is done here: sketches of two versions are not compared
+DIMENSIONS = 64
+_GRID = 8  # an image becomes 8 × 8 means a channel
+_WORDS = 2**12  # buckets of words and pairs of words
+_SECONDS_PER_YEAR = 31_556_952.0
+
+
+@lru_cache(maxsize=2**16)
+def direction(name: str) -> Array:
+    """The fixed random direction of a name, shape (L,), of mean length 1.
+
+    Examples
+    --------
+    >>> bool((direction("age") == direction("age")).all()), direction("age").shape
+    (True, (64,))
+    """
+    seed = int.from_bytes(hashlib.sha256(f"bequest {VERSION} {name}".encode()).digest()[:16])
+    drawn = np.random.Generator(np.random.PCG64(seed)).normal(size=DIMENSIONS)
+    drawn /= np.sqrt(DIMENSIONS)
+    drawn.flags.writeable = False
+    return drawn
+
+
+def in_common_space(inputs: Inputs) -> Array:
+    """Put samples of any modality into the common space.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        N vectors, rows of a table, images or texts.
+
+    Returns
+    -------
+    array, shape (N, L)
+        A number enters as ``asinh(x)`` along the direction of its column's name (of its place,
+        for vectors), a category along that of name and value; an image as 8 × 8 means after
+        division by its own largest number; a text as its hashed words and pairs of words.
+
+    Examples
+    --------
+    >>> in_common_space(Table({"age": [61.0, None], "ward": ["a", "b"]})).shape
+    (2, 64)
+    """
+    if isinstance(inputs, Table):
+        return _of_table(inputs)
+    if isinstance(inputs, Texts):
+        return _of_texts(inputs)
+    rows = inputs.read_rows(np.arange(len(inputs))) if hasattr(inputs, "read_rows") else inputs
+    array = np.asarray(rows, dtype=float)
+    if array.ndim == 4:
+        return _of_images(array)
+    names = [f"place {place}" for place in range(array.shape[1])]
+    return np.asarray(np.arcsinh(array) @ _directions(names))
+
+
+def _directions(names: list[str]) -> Array:
+    return np.stack([direction(name) for name in names]) / np.sqrt(len(names))
+
+
+def _of_table(table: Table) -> Array:
+    points = np.zeros((len(table), DIMENSIONS))
+    for name, values in table.columns.items():
+        missing = missing_cells(values)
+        points[missing] += direction(f"{name} is missing")
+        points[~missing] += _of_column(name, values[~missing])
+    return np.asarray(points / np.sqrt(max(len(table.columns), 1)))
+
+
+def _of_column(name: str, known: Array) -> Array:
+    if known.dtype.kind == "O":
+        drawn = [direction(f"{name} = {value}") for value in known]
+        return np.reshape(drawn, (len(drawn), DIMENSIONS))
+    if known.dtype.kind == "M":
+        seconds = known.astype("datetime64[s]").astype(np.int64)
+        known = seconds / _SECONDS_PER_YEAR
+    return np.asarray(np.outer(np.arcsinh(known), direction(name)))
+
+
+def _of_images(images: Array) -> Array:
+    largest = np.abs(images).max(axis=(1, 2, 3), keepdims=True)
+    scaled = images / np.where(largest > 0, largest, 1.0)
+    small = _block_means(_block_means(scaled, 2), 3)
+    names = [f"pixel {place}" for place in np.ndindex(*small.shape[1:])]
+    return np.asarray(small.reshape(len(small), -1) @ _directions(names) * 4)
+
+
+def _block_means(images: Array, axis: int) -> Array:
+    """Eight means along an axis; where it is shorter, pixels are repeated."""
+    length = images.shape[axis]
+    if length < _GRID:
+        return np.take(images, np.arange(_GRID) * length // _GRID, axis=axis)
+    starts = np.arange(_GRID) * length // _GRID
+    widths = np.diff(np.append(starts, length))
+    shape = [1] * images.ndim
+    shape[axis] = _GRID
+    return np.asarray(np.add.reduceat(images, starts, axis=axis) / widths.reshape(shape))
+
+
+def _of_texts(texts: Texts) -> Array:
+    words = HashingVectorizer(n_features=_WORDS, ngram_range=(1, 2), alternate_sign=False)
+    names = [f"word {bucket}" for bucket in range(_WORDS)]
+    return np.asarray(words.transform(texts.tolist()) @ np.stack(list(map(direction, names))) * 2)
