@@ -156,7 +156,8 @@ def filled(entry: Entry, source: Source, own: Tensor) -> Tensor:
 def _put(move: Move, source: Source, result: Tensor, name: str) -> None:
     current = move.put.of(result)
     if not move.source:
-        current.zero_()
+        for rule in move.rules:
+            current.copy_(rule.apply(current, current))
         return
     values = move.taken.of(source.read(move.source))
     if values.is_complex() and not current.is_complex():
