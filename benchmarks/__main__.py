@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-NAMES = ("logme", "training_loop", "gain_coverage", "transfer", "regularisers")
+NAMES = ("logme", "training_loop", "gain_coverage", "transfer", "ranking_null", "regularisers")
 
 
 def machine() -> dict:
