@@ -18,6 +18,7 @@ from bequest.mapping.rules.kernel import Centre, Patch
 from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved, Zero
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import Grid, Line, resized_positions
+from bequest.mapping.rules.still import Eye, One
 from bequest.mapping.rules.width import Repeat, Select, Share
 
 SAMPLES: dict[str, Rule] = {
@@ -26,6 +27,8 @@ SAMPLES: dict[str, Rule] = {
     "input channels": Channels(1, 5),
     "classes by label": Classes(0, (1, -1)),
     "columns by name": Columns(1, (1, -1)),
+    "identity, absent in the source": Eye(),
+    "one, absent in the source": One(),
     "positions, a grid": Grid(0, 17, 1),
     "positions, a line": Line(0, 9),
     "patch, pseudo-inverse": Patch(2, (4, 4)),

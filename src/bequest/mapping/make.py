@@ -256,6 +256,12 @@ class _Builder:
                 continue  # a tensor that is used twice: the first use counts
             head = link.sites[0].order in self._heads[0] and link.sites[1].order in self._heads[1]
             fed = link.sites[0].order in self._fed[0] or link.sites[1].order in self._fed[1]
+            if link.still is not None:
+                nothing = Piece("", link.target.shape)
+                moves[place] = Move("", nothing, link.target, (link.still,), link.added)
+                words |= {link.still.name: None}
+                sure = min(sure, link.confidence)
+                continue
             found = resolve(link, self.known, head=head, fed=fed)
             problem = problem or found.problem
             rules = (*link.rules, *found.rules)

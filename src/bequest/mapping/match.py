@@ -29,6 +29,7 @@ from bequest.mapping.levels import (
 from bequest.mapping.names import letter, likeness
 from bequest.mapping.rules import Rule
 from bequest.mapping.sites import MAIN, Piece, Site, Trace
+from bequest.mapping.still import stilled
 
 __all__ = ["Choice", "Link", "Matching", "match"]
 
@@ -55,6 +56,10 @@ class Link:
         Is added to what another link brings: two biases that become one.
     rules : tuple of Rule
         Layouts that were found out by running both networks.
+    extra : bool
+        In a block that the source does not have: there, other sites see what these have seen.
+    still : Rule, optional
+        In place of the source's numbers: under it that block changes nothing.
     """
 
     target: Piece
@@ -64,6 +69,8 @@ class Link:
     confidence: float = 1.0
     added: bool = False
     rules: tuple[Rule, ...] = ()
+    extra: bool = False
+    still: Rule | None = None
 
 
 @final
@@ -115,18 +122,24 @@ def match(
     """
     found = _Found(source, target, ways or {})
     found.link_loose()
-    for ours, theirs in _level_pairs(target, source, depth):
-        found.link_levels(ours, theirs)
+    ours, theirs = levels(target), levels(source)
+    pairs = _level_pairs(ours, theirs, depth)
+    for i, j in pairs:
+        found.link_levels(ours[i], theirs[j])
     found.link_summed_biases()
+    extra = stilled(target, ours, pairs)
+    if extra:
+        found.mark(extra)
     return Matching(tuple(found.links), tuple(found.choices))
 
 
-def _level_pairs(target: Trace, source: Trace, depth: Depth) -> list[tuple[Level, Level]]:
-    ours, theirs = levels(target), levels(source)
+def _level_pairs(
+    ours: Sequence[Level], theirs: Sequence[Level], depth: Depth
+) -> list[tuple[int, int]]:
     pairs = align(ours, theirs)
     if len(pairs) < len(ours) or len(pairs) < len(theirs):
         pairs = by_blocks(ours, theirs, depth) or pairs
-    return [(ours[i], theirs[j]) for i, j in pairs]
+    return pairs
 
 
 @final
@@ -247,6 +260,21 @@ class _Found:
             )
             if beside is not None:
                 self.links.append(replace(beside, source=bias, added=True))
+
+    def mark(self, extra: Mapping[int, Mapping[str, Rule]]) -> None:
+        """Mark the links into blocks that the source does not have."""
+
+        def marked(link: Link) -> Link:
+            rules = extra.get(link.sites[0].order)
+            if rules is None:
+                return link
+            return replace(link, extra=True, still=rules.get(link.role))
+
+        self.links = [marked(link) for link in self.links]
+        self.choices = [
+            replace(choice, ways=tuple(tuple(map(marked, way)) for way in choice.ways))
+            for choice in self.choices
+        ]
 
     def link_loose(self) -> None:
         """Assign tables, tokens and embeddings by shape, name and place."""

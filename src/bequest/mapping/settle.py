@@ -232,6 +232,8 @@ class _Runs:
         """Depth of the first site whose result is not its partner's; None where there is none."""
         partners: dict[int, int | None] = {}
         for link in links:
+            if link.extra:
+                continue
             ours, theirs = link.sites[0].order, link.sites[1].order
             partners[ours] = theirs if partners.get(ours, theirs) == theirs else None
         wrong = [

@@ -12,6 +12,7 @@ from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Wea
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import Grid, Line
 from bequest.mapping.rules.rule import Rule
+from bequest.mapping.rules.still import Eye, One
 from bequest.mapping.rules.width import Repeat, Select, Share
 
 __all__ = ["RULES", "Rule", "rule_from_dict"]
@@ -19,8 +20,8 @@ __all__ = ["RULES", "Rule", "rule_from_dict"]
 RULES: dict[str, type[Rule]] = {
     rule.name: rule
     for rule in (
-        Blocks, Centre, Channels, Classes, Columns, Grid, Line, Patch, Pixels, Repeat, Rotary,
-        Select, Share, Tokens, Transposed, Weaved, Zero,
+        Blocks, Centre, Channels, Classes, Columns, Eye, Grid, Line, One, Patch, Pixels, Repeat,
+        Rotary, Select, Share, Tokens, Transposed, Weaved, Zero,
     )
 }  # fmt: skip
 
