@@ -6,17 +6,15 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from bequest.errors import MapError
 from bequest.frameworks.weights import TensorFile
+from bequest.mapping.entry import Entry, Move
 from bequest.mapping.sites import Shape
-
-if TYPE_CHECKING:
-    from bequest.mapping.plan import Entry, Move
 
 __all__ = ["Source", "loaded", "tensors_of"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bequest.mapping.plan import Entry, ParameterMap
+    from bequest.mapping.entry import Entry
+    from bequest.mapping.plan import ParameterMap
 
 __all__ = ["table"]
 

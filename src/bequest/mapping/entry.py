@@ -1,0 +1,195 @@
+"""What a map says of one tensor of the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+from bequest.errors import MapError
+from bequest.mapping.rules import Rule, rule_from_dict
+from bequest.mapping.sites import Piece, Shape
+
+__all__ = ["Entry", "Move", "move_fits"]
+
+
+@final
+@dataclass(frozen=True)
+class Move:
+    """Some numbers of a source's tensor into a target's.
+
+    Parameters
+    ----------
+    source : str
+        The source's tensor.
+    taken, put : Piece
+        Which part of it, and where it goes.
+    rules : tuple of Rule
+        Applied in order, each along one axis.
+    added : bool
+        Added to what is there already.
+    """
+
+    source: str
+    taken: Piece
+    put: Piece
+    rules: tuple[Rule, ...] = ()
+    added: bool = False
+
+    @property
+    def filled(self) -> int:
+        """Numbers of the target that it gives."""
+        shares = [
+            rule.filled(self.put.shape[rule.axis]) / max(1, self.put.shape[rule.axis])
+            for rule in self.rules
+            if self.put.shape
+        ]
+        return round(math.prod(self.put.shape) * math.prod(shares))
+
+    @property
+    def exact(self) -> bool:
+        """Whether they are the source's numbers as they were."""
+        return all(rule.exact for rule in self.rules) and not self.added
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "source": self.source,
+            "taken": _piece_to_dict(self.taken),
+            "put": _piece_to_dict(self.put),
+            "rules": [rule.to_dict() for rule in self.rules],
+            "added": self.added,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_dict` described."""
+        return cls(
+            values["source"],
+            _piece_from_dict(values["source"], values["taken"]),
+            _piece_from_dict(values["target"], values["put"]),
+            tuple(map(rule_from_dict, values["rules"])),
+            bool(values["added"]),
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """Where the numbers of one tensor of the target come from.
+
+    Parameters
+    ----------
+    target : str
+        Name in the target's state dict.
+    shape : tuple of int
+    role : str
+        What the tensor is in its layer: weight, bias, mean, variance, constant.
+    axes : tuple of str
+        What each axis counts.
+    moves : tuple of Move
+        Empty: the target's own numbers stay.
+    rule : str
+        In words.
+    confidence : float
+        From 0 to 1; 1 for what needs none.
+    problem : str
+        Why it cannot be applied, as one line; empty where it can.
+    """
+
+    target: str
+    shape: Shape
+    role: str
+    axes: tuple[str, ...]
+    moves: tuple[Move, ...]
+    rule: str
+    confidence: float
+    problem: str = ""
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of the tensor."""
+        return math.prod(self.shape)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The source's tensors, each once."""
+        return tuple(dict.fromkeys(move.source for move in self.moves if move.source))
+
+    @property
+    def copied(self) -> int:
+        """Numbers that are the source's as they were, perhaps at another place."""
+        return sum(move.filled for move in self.moves if move.exact)
+
+    @property
+    def reshaped(self) -> int:
+        """Numbers computed from the source's."""
+        return sum(move.filled for move in self.moves if not move.exact and not move.added)
+
+    @property
+    def initialised(self) -> int:
+        """Numbers that stay as the target has them; a constant's are not counted."""
+        if self.role == "constant":
+            return 0
+        return self.numbers - self.copied - self.reshaped
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "target": self.target,
+            "shape": list(self.shape),
+            "role": self.role,
+            "axes": list(self.axes),
+            "moves": [move.to_dict() for move in self.moves],
+            "rule": self.rule,
+            "confidence": self.confidence,
+            "problem": self.problem,
+            "copied": self.copied,
+            "reshaped": self.reshaped,
+            "initialised": self.initialised,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_dict` described."""
+        target = values["target"]
+        return cls(
+            target,
+            tuple(values["shape"]),
+            values["role"],
+            tuple(values["axes"]),
+            tuple(Move.from_dict({**move, "target": target}) for move in values["moves"]),
+            values["rule"],
+            float(values["confidence"]),
+            values["problem"],
+        )
+
+
+def move_fits(move: Move, there: Shape) -> None:
+    """Raise `MapError` unless the part that a move takes lies inside the source's tensor."""
+    if not move.source:
+        return
+    turned = (there[1], there[0], *there[2:]) if move.taken.transposed else there
+    whole = math.prod(there) == math.prod(move.taken.shape)
+    rows = (
+        turned[1:] == move.taken.shape[1:]
+        and bool(turned)
+        and move.taken.start >= 0
+        and move.taken.start + move.taken.shape[0] <= turned[0]
+    )
+    if not ((whole and turned == move.taken.shape) or rows or (whole and not move.taken.start)):
+        raise MapError(f"the map takes {move.taken.shape} from {move.source!r}, which is {there}.")
+
+
+def _piece_to_dict(piece: Piece) -> dict[str, Any]:
+    return {
+        "shape": list(piece.shape),
+        "start": piece.start,
+        "transposed": piece.transposed,
+    }
+
+
+def _piece_from_dict(tensor: str, values: Mapping[str, Any]) -> Piece:
+    shape = tuple(int(size) for size in values["shape"])
+    return Piece(tensor, shape, int(values["start"]), bool(values["transposed"]))
