@@ -71,9 +71,11 @@ def relate(child: Weights, parent: Weights) -> Relation:
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> parent, other = ({"w": rng.normal(size=(40, 40))} for _ in range(2))
+    >>> head = {"head": rng.normal(size=(3, 40))}
+    >>> parent, other = ({"w": rng.normal(size=(40, 40))} | head for _ in range(2))
     >>> change = rng.normal(size=(40, 2)) @ rng.normal(size=(2, 40))
-    >>> relate({"w": parent["w"] + 0.1 * change}, parent).kind, relate(other, parent).kind
+    >>> child = {"w": parent["w"] + 0.1 * change} | head
+    >>> relate(child, parent).kind, relate(other, parent).kind
     ('lora', 'unrelated')
     """
     same, wider, narrower = _shapes(child, parent)
@@ -169,8 +171,10 @@ def _of_one_shape(ours: Weights, theirs: Weights, *, more: int, fewer: int) -> R
     changed = [name for name in ours if not np.array_equal(ours[name], theirs[name])]
     if not changed and not more and not fewer:
         return Relation("identical", f"all {len(ours)} tensors are equal.")
-    found = agreement(ours, theirs)
-    kept = [n for n in ours if n not in changed and _tells(ours[n])]
+    # Its outputs are the task's, in the task's order: two heads may agree with nothing in common.
+    body = {name: ours[name] for name in ours if name != _head(ours)}
+    found = agreement(body, theirs)
+    kept = [n for n in body if n not in changed and _tells(ours[n])]
     alike = found.surprise >= _SURPRISE and found.correlation >= _ALIKE
     if not kept and not alike:
         return _no_agreement(found)
@@ -203,6 +207,11 @@ def _said(found: Agreement) -> str:
     return f"correlation {found.correlation:.3f} over {found.tensors} weights, {sigmas}"
 
 
+def _head(weights: Weights) -> str:
+    """The last weight."""
+    return next((name for name in reversed(list(weights)) if np.ndim(weights[name]) >= 2), "")
+
+
 def _tells(values: Array) -> bool:
     """Whether equality of such a tensor is no accident."""
     return np.ndim(values) >= 2 and np.size(values) >= 64 and np.unique(values).size > 16
@@ -227,8 +236,7 @@ def _difference(ours: Weights, theirs: Weights) -> float:
 
 def _low_rank(ours: Weights, theirs: Weights, changed: Sequence[str]) -> int | None:
     """The largest rank of a change, where every changed matrix but the head's is far below full."""
-    matrices = [name for name in ours if np.ndim(ours[name]) >= 2]
-    head = matrices[-1] if len(matrices) > 1 else ""
+    head = _head(ours)
     stem = head.rpartition(".")[0]
     highest = 0
     for name in changed:

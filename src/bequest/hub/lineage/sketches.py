@@ -1,0 +1,161 @@
+"""Short sketches of weights, so that a parent is found among thousands without loading them.
+
+A sketch keeps the inner product of two weights: each number is added, with a random sign, to one
+of 256 sums, which number goes where being the same for all weights of one shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.hub.lineage.correlate import centred
+
+__all__ = ["SUMS", "SketchIndex", "weight_sketch"]
+
+Array = NDArray[Any]
+SUMS = 256  # two unrelated weights of one shape have a cosine of 0 ± 1/16
+_SCHEMA = """CREATE TABLE IF NOT EXISTS sketches (
+    shape TEXT NOT NULL, place INTEGER NOT NULL, model TEXT NOT NULL, sums BLOB NOT NULL,
+    PRIMARY KEY (shape, place, model)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS models (model TEXT PRIMARY KEY) WITHOUT ROWID;"""
+
+
+def weight_sketch(values: Array) -> Array | None:
+    """The sketch of one weight, float16 of shape (256,) and length 1; None where it is too small.
+
+    Parameters
+    ----------
+    values : array
+        With two sides of at least 8.
+
+    References
+    ----------
+    Charikar, Chen and Farach-Colton, "Finding frequent items in data streams", ICALP 2002.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> weight = rng.normal(size=(40, 40))
+    >>> near = weight_sketch(weight + 0.1 * rng.normal(size=(40, 40)))
+    >>> round(float(near.astype(float) @ weight_sketch(weight)), 1)
+    1.0
+    """
+    cube = centred(values)
+    if cube is None:
+        return None
+    bins, signs = _places(cube.shape)
+    sums = np.bincount(bins, weights=signs * cube.ravel(), minlength=SUMS)
+    length = float(np.linalg.norm(sums))
+    return np.asarray(sums / length, dtype=np.float16) if length > 0 else None
+
+
+@lru_cache(maxsize=64)
+def _places(shape: tuple[int, ...]) -> tuple[Array, Array]:
+    seed = int.from_bytes(hashlib.sha256(f"bequest sketch {shape}".encode()).digest()[:16])
+    rng = np.random.Generator(np.random.PCG64(seed))
+    count = int(np.prod(shape))
+    return rng.integers(SUMS, size=count), rng.choice([-1.0, 1.0], size=count)
+
+
+@final
+class SketchIndex:
+    """A file of sketches, by the shape of the weight; derived from the models, and rebuilt at will.
+
+    Parameters
+    ----------
+    path : Path
+        An SQLite file, made when it is first written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> index = SketchIndex(Path(tempfile.mkdtemp()) / "lineage.sqlite")
+    >>> rng = np.random.default_rng(0)
+    >>> parent = {"w": rng.normal(size=(40, 40))}
+    >>> with index.writing() as db:
+    ...     index.add(db, "parent", parent)
+    ...     index.add(db, "other", {"w": rng.normal(size=(40, 40))})
+    >>> index.nearest({"w": parent["w"] + 0.1})[0][0]
+    'parent'
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; what is lost with the power is built again."""
+        with closing(sqlite3.connect(self.path, timeout=30.0)) as db:
+            db.executescript(_SCHEMA)
+            with db:
+                yield db
+
+    def add(self, db: sqlite3.Connection, model: str, weights: Mapping[str, Array]) -> None:
+        """Keep the sketches of a model under a key of the caller's."""
+        rows = [(*where, model, sums.tobytes()) for where, sums in _sketches(weights)]
+        db.executemany("INSERT OR REPLACE INTO sketches VALUES (?, ?, ?, ?)", rows)
+        db.execute("INSERT OR REPLACE INTO models VALUES (?)", (model,))
+
+    def known(self) -> frozenset[str]:
+        """Every model that was looked at, those without any weight to sketch too."""
+        if not self.path.exists():
+            return frozenset()
+        with self.writing() as db:
+            return frozenset(row[0] for row in db.execute("SELECT model FROM models"))
+
+    def forget(self, db: sqlite3.Connection, models: Iterable[str]) -> None:
+        """Drop models from the index."""
+        gone = [(model,) for model in models]
+        db.executemany("DELETE FROM sketches WHERE model = ?", gone)
+        db.executemany("DELETE FROM models WHERE model = ?", gone)
+
+    def nearest(self, weights: Mapping[str, Array], k: int = 10) -> list[tuple[str, float]]:
+        """The models whose weights look most like these.
+
+        Parameters
+        ----------
+        weights : mapping of str to array
+        k : int
+
+        Returns
+        -------
+        list of (str, float)
+            The key, and the mean cosine over the weights that both have, in the same place of the
+            same shape, times the root of their number: the surest first. Candidates, no proof.
+        """
+        totals: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        with self.writing() as db:
+            for where, sums in _sketches(weights):
+                rows = db.execute(
+                    "SELECT model, sums FROM sketches WHERE shape = ? AND place = ?", where
+                ).fetchall()
+                table = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float16)
+                cosines = table.reshape(-1, SUMS).astype(np.float32) @ sums.astype(np.float32)
+                for (model, _), cosine in zip(rows, cosines.tolist(), strict=True):
+                    totals[model] = totals.get(model, 0.0) + cosine
+                    counts[model] = counts.get(model, 0) + 1
+        scores = {model: total / counts[model] ** 0.5 for model, total in totals.items()}
+        return sorted(scores.items(), key=lambda pair: -pair[1])[:k]
+
+
+def _sketches(weights: Mapping[str, Array]) -> Iterator[tuple[tuple[str, int], Array]]:
+    """Every sketch, under its shape and its place among the weights of that shape."""
+    seen: dict[str, int] = {}
+    for values in weights.values():
+        sums = weight_sketch(np.asarray(values))
+        shape = json.dumps(list(np.shape(values)))
+        place = seen.get(shape, 0)
+        seen[shape] = place + 1
+        if sums is not None:
+            yield (shape, place), sums
