@@ -18,14 +18,17 @@ from bequest.mapping.rules.kernel import Centre, Patch
 from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved, Zero
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import Grid, Line, resized_positions
+from bequest.mapping.rules.shift import Shifted
 from bequest.mapping.rules.still import Eye, One
 from bequest.mapping.rules.width import Repeat, Select, Share
+from bequest.mapping.rules.woven import Woven
 
 SAMPLES: dict[str, Rule] = {
     "blocks reordered": Blocks(0, (2, 0, 1)),
     "kernel centred": Centre(2, (5, 5)),
     "input channels": Channels(1, 5),
     "classes by label": Classes(0, (1, -1)),
+    "constant added": Shifted(0, 1),
     "columns by name": Columns(1, (1, -1)),
     "identity, absent in the source": Eye(),
     "one, absent in the source": One(),
@@ -40,6 +43,7 @@ SAMPLES: dict[str, Rule] = {
     "vocabulary by token": Tokens(0, (0, -1)),
     "transpose": Transposed(),
     "heads interleaved": Weaved(0, 2, 3, back=True),
+    "heads woven": Woven(0, 2, 1, 1, 3, back=False),
     "zero, absent in the source": Zero(),
 }
 sizes = st.integers(1, 12)
@@ -99,6 +103,18 @@ def test_a_patch_for_larger_images_answers_as_before(pair):
             (larger * other).sum((1, 2, 3)), (patch * kernel).sum((1, 2, 3)), atol=1e-4, rtol=1e-4
         )
     assert other.shape == (3, 2, new, new)
+
+
+def test_woven_parts_taken_out_and_laid_back_are_what_was_there():
+    fused = torch.randn(24, 5)
+    parts = ((0, 2), (2, 1), (3, 1))  # first row of a group and rows, of four in each of six groups
+    result = torch.zeros(24, 5)
+    for first, rows in parts:
+        part = Woven(0, 6, first, rows, 4, back=False).apply(fused, torch.zeros(6 * rows, 5))
+        assert part.shape == (6 * rows, 5)
+        result = Woven(0, 6, first, rows, 4, back=True).apply(part, result)
+    assert torch.equal(result, fused)
+    assert sum(Woven(0, 6, *part, 4, back=True).filled(24) for part in parts) == 24
 
 
 def test_positions_of_the_same_number_stay():

@@ -54,7 +54,7 @@ def fit(target: Bundle, source: Bundle) -> float:
     if not same or one.recurrent != other.recurrent:
         return 0.0
     roles = set(one.pieces) ^ set(other.pieces)
-    alike = 0.75 * _shapes(_whole(target), _whole(source)) - 0.1 * ("mean" in roles)
+    alike = 0.75 * _shapes(fused_shape(target), fused_shape(source)) - 0.1 * ("mean" in roles)
     name = max(likeness(a.name, b.name) for a in target for b in source)
     return max(0.0, alike - 0.02 * len(roles)) + 0.25 * name + 0.3 * _taste(target, source)
 
@@ -72,7 +72,7 @@ def tasted(one: Site, other: Site) -> int:
     return 1 if near else -1
 
 
-def _whole(bundle: Bundle) -> Shape:
+def fused_shape(bundle: Bundle) -> Shape:
     """The shape that the bundle would have, fused."""
     return (sum(site.shape[0] for site in bundle), *bundle[0].shape[1:])
 

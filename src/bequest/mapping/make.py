@@ -13,12 +13,14 @@ from bequest.core import Model
 from bequest.errors import MapError
 from bequest.frameworks.torch_model import TorchModel
 from bequest.mapping.blocks import Depth
+from bequest.mapping.entry import Entry, Move
 from bequest.mapping.load import Source, source_of
 from bequest.mapping.match import Link, Matching, match
-from bequest.mapping.plan import Entry, Move, ParameterMap
+from bequest.mapping.plan import ParameterMap
 from bequest.mapping.registered import named_sites
 from bequest.mapping.resolve import Known, axes_of, resolve
 from bequest.mapping.rules.layout import Zero
+from bequest.mapping.rules.woven import Woven
 from bequest.mapping.settle import settle
 from bequest.mapping.sites import MAIN, Piece, Site, Trace
 from bequest.mapping.trace import trace, trace_both
@@ -251,7 +253,8 @@ class _Builder:
         problem = ""
         sure = 1.0
         for link in links:
-            place = (link.target.start, link.target.shape, link.added)
+            woven = tuple(r for r in link.rules if isinstance(r, Woven) and r.back)
+            place = (link.target.start, link.target.shape, link.added, woven)
             if place in moves:
                 continue  # a tensor that is used twice: the first use counts
             head = link.sites[0].order in self._heads[0] and link.sites[1].order in self._heads[1]

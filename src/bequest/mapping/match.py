@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, permutations
+from itertools import groupby, permutations, takewhile
 from math import factorial
 from typing import Any, final
 
@@ -23,6 +23,7 @@ from bequest.mapping.levels import (
     assigned,
     bundles,
     fit,
+    fused_shape,
     levels,
     tasted,
 )
@@ -127,6 +128,7 @@ def match(
     for i, j in pairs:
         found.link_levels(ours[i], theirs[j])
     found.link_summed_biases()
+    found.link_shifts()
     extra = stilled(target, ours, pairs)
     if extra:
         found.mark(extra)
@@ -169,7 +171,7 @@ class _Found:
         actual = set(source[0].reads) & {n for found in self.partners.values() for n in found}
         union = expected | actual
         read = len(expected & actual) / len(union) if union else 1.0
-        return alike + 0.5 * read
+        return alike + 0.5 * read + 0.6 * (fused_shape(target) == fused_shape(source))
 
     def _link_bundle(self, target: Bundle, source: Bundle) -> None:
         chunks = _chunks(target, source)
@@ -194,6 +196,8 @@ class _Found:
         named = _lettered(target), _lettered(source)
         ours = named[0] or target
         orders = _orders(named[1] or source, keep_shapes=len(target) == len(source))
+        if len(target) == len(source) and all(site.recurrent for site in (*target, *source)):
+            orders.sort(key=lambda order: not self._together(ours, order))
         told = bool(named[0] and named[1])
         sure = 0.95 if told or len(orders) == 1 else 1 / len(orders)
         if len(target) > len(source):
@@ -204,6 +208,14 @@ class _Found:
             return
         for order in orders:
             yield tuple(self._laid(ours, order, sure))
+
+    def _together(self, target: Bundle, source: Bundle) -> bool:
+        """Products with the state, each beside the partner of the product beside it."""
+        pairs = zip(target, source, strict=True)
+        return all(
+            _beside(other, self.source) in self.partners.get(_beside(site, self.target), ())
+            for site, other in pairs
+        )
 
     def _laid(self, target: Bundle, source: Bundle, sure: float) -> Iterator[Link]:
         """Rows over rows, each role by itself."""
@@ -260,6 +272,20 @@ class _Found:
             )
             if beside is not None:
                 self.links.append(replace(beside, source=bias, added=True))
+
+    def link_shifts(self) -> None:
+        """A vector that is added to a sum is the bias of one of its terms."""
+        linked = _chosen_links(self.links, self.choices, self.ways)
+        ours = _free_biases(self.target, {link.target for link in linked})
+        theirs = _free_biases(self.source, {link.source for link in linked})
+        for size in dict.fromkeys(piece.shape for _, piece in ours):
+            mine = [(site, piece) for site, piece in ours if piece.shape == size]
+            others = [(site, piece) for site, piece in theirs if piece.shape == size]
+            if len(mine) != len(others):
+                continue
+            for (site, piece), (other, whole) in zip(mine, others, strict=True):
+                if "table" in (site.kind, other.kind):
+                    self.links.append(Link(piece, whole, "bias", (site, other), 0.6))
 
     def mark(self, extra: Mapping[int, Mapping[str, Rule]]) -> None:
         """Mark the links into blocks that the source does not have."""
@@ -346,6 +372,19 @@ class _Found:
             self.choices.append(Choice(tuple(ways), ours[members[0][0]][0].depth))
 
 
+def _beside(site: Site, trace: Trace) -> int:
+    """The product with the input that stands beside one with the state, and is named like it."""
+    near = [n for n in (site.order - 1, site.order + 1) if 0 <= n < len(trace.sites)]
+    fit = [n for n in near if not trace.sites[n].recurrent and trace.sites[n].kind == site.kind]
+    return max(fit, key=lambda n: _same_letters(trace.sites[n].name, site.name), default=-1)
+
+
+def _same_letters(one: str, other: str) -> int:
+    forward = sum(1 for _ in takewhile(lambda p: p[0] == p[1], zip(one, other, strict=False)))
+    backward = takewhile(lambda p: p[0] == p[1], zip(one[::-1], other[::-1], strict=False))
+    return forward + sum(1 for _ in backward)
+
+
 def _chosen_links(
     links: Sequence[Link], choices: Sequence[Choice], ways: Mapping[int, int]
 ) -> list[Link]:
@@ -353,6 +392,13 @@ def _chosen_links(
         choice.ways[min(ways.get(n, 0), len(choice.ways) - 1)] for n, choice in enumerate(choices)
     ]
     return [*links, *(link for way in taken for link in way)]
+
+
+def _free_biases(trace: Trace, linked: set[Piece]) -> list[tuple[Site, Piece]]:
+    sites = sorted(trace.sites, key=lambda site: (site.depth, site.order))
+    found = [(site, site.pieces["bias"]) for site in sites if "bias" in site.pieces]
+    tensors = {piece.tensor for piece in linked}
+    return [(site, p) for site, p in found if len(p.shape) == 1 and p.tensor not in tensors]
 
 
 def _loose(trace: Trace) -> list[tuple[Site, str, Piece]]:

@@ -11,16 +11,17 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from time import monotonic
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from bequest.errors import MapError
+from bequest.mapping.entry import Entry
 from bequest.mapping.generic import generic, generic_inputs
 from bequest.mapping.load import Source, filled
 from bequest.mapping.match import Choice, Link, Matching
-from bequest.mapping.plan import Entry
 from bequest.mapping.sites import MAIN, Trace
 from bequest.mapping.trace import (
     REFUSED,
@@ -29,7 +30,7 @@ from bequest.mapping.trace import (
     watched_run,
     watched_tensors,
 )
-from bequest.mapping.variants import variants
+from bequest.mapping.variants import laid_out, variants
 
 __all__ = ["settle"]
 
@@ -38,6 +39,8 @@ SAME = 1e-4  # largest difference of outputs of one function, times the outputs'
 MOST_RUNS = 400  # of the target
 
 MOST_NUMBERS = 10**9  # of the target, over all its runs
+MOST_SECONDS = 8.0
+MOST_ORDERS = 24  # of all choices, told apart by the output alone
 
 Entries = Callable[[Sequence[Link]], tuple[Entry, ...]]
 
@@ -145,6 +148,7 @@ class _Runs:
         self.expected = watch.results
         self.source = replace(source, read=lambda name: numbers[same.get(name, name)].detach())
         self.runs = 0
+        self.started = monotonic()
         size = sum(math.prod(shape) for shape in ours.shapes.values())
         self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, size)))
         self._made: dict[Any, Tensor] = {}
@@ -154,6 +158,9 @@ class _Runs:
         state = _State()
         links = self._links(state)
         depth, difference = self._try(links)
+        found = self._by_output() if difference is None else None
+        if found is not None:
+            return found
         while difference is None:
             better = self._better(state, depth)
             if better is None:
@@ -161,10 +168,34 @@ class _Runs:
             state, depth, difference = better
         return self._links(state), difference
 
+    def _by_output(self) -> tuple[tuple[Link, ...], float] | None:
+        """Choices by the output alone: what is between may be computed in another order.
+
+        Choices that look the same, those of a repeated block, are taken alike.
+        """
+        choices = self.rematch({}).choices
+        groups: dict[Any, list[int]] = {}
+        for place, choice in enumerate(choices):
+            groups.setdefault(_look(choice), []).append(place)
+        sizes = [len(choices[group[0]].ways) for group in groups.values()]
+        if math.prod(sizes) > min(MOST_ORDERS, self.most):
+            return None
+        for ways in product(*map(range, sizes)):
+            chosen = zip(groups.values(), ways, strict=True)
+            taken = {place: way for group, way in chosen for place in group}
+            links = self._links(_State(taken))
+            difference = _difference(self.output, self._run(links)[1])
+            if difference is not None:
+                return links, difference
+        return None
+
+    def _late(self) -> bool:
+        return self.runs > self.most or monotonic() - self.started > MOST_SECONDS
+
     def _better(self, state: _State, depth: float) -> tuple[_State, float, float | None] | None:
         """The first change of what stands before `depth` that lets the two agree further."""
         for trial in self._trials(state, depth):
-            if self.runs > self.most:
+            if self._late():
                 return None
             links = self._links(trial)
             reached, difference = self._try(links)
@@ -181,36 +212,47 @@ class _Runs:
         )
         for place in near[:4]:
             yield from _changed(matching.choices, state, [place])
+        layouts = [
+            {**state.layouts, **found}
+            for found in variants(self._links(state), self.theirs, self.ours, depth)
+        ]
+        yield from (_State(dict(state.ways), found) for found in layouts)
         if len(near) > 1:
             yield from _changed(matching.choices, state, near[:2])
-        if len(near) > 2:
+        few = math.prod(len(matching.choices[place].ways) for place in near[:3]) <= 16
+        if len(near) > 2 and few:
             yield from _changed(matching.choices, state, near[:3])
-        links = self._links(state)
-        for layouts in variants(links, self.theirs, self.ours, depth):
-            yield _State(dict(state.ways), {**state.layouts, **layouts})
-            for place in near[:1]:
+        for found in layouts:
+            for place in near[:2]:
                 for trial in _changed(matching.choices, state, [place]):
-                    yield _State(trial.ways, {**state.layouts, **layouts})
+                    yield _State(trial.ways, found)
+        if len(near) > 2 and not few:
+            yield from _changed(matching.choices, state, near[:3])
 
     def _links(self, state: _State) -> tuple[Link, ...]:
         links = _chosen(self.rematch(state.ways), state.ways)
         if not state.layouts:
             return links
         return tuple(
-            replace(link, rules=state.layouts[_key(link)]) if _key(link) in state.layouts else link
+            laid_out(link, state.layouts[_key(link)], self.theirs, self.ours)
+            if _key(link) in state.layouts
+            else link
             for link in links
         )
 
     def _try(self, links: Sequence[Link]) -> tuple[float, float | None]:
         """How deep the two agree, and by how much the outputs differ where they agree wholly."""
-        self.runs += 1
-        tensors = self._tensors(links)
-        watch, output = watched_run(self.target, tensors, self.example)
-        depth = self._agreed(links, watch.results)
+        results, output = self._run(links)
+        depth = self._agreed(links, results)
         if depth is not None:
             return depth, None
         difference = _difference(self.output, output)
         return (self._last(), None) if difference is None else (float("inf"), difference)
+
+    def _run(self, links: Sequence[Link]) -> tuple[Mapping[int, Tensor], list[Tensor]]:
+        self.runs += 1
+        watch, output = watched_run(self.target, self._tensors(links), self.example)
+        return watch.results, output
 
     def _last(self) -> float:
         return max((site.depth for site in self.ours.sites), default=0) + 1

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
 from bequest.mapping.match import Link
 from bequest.mapping.rules import Rule
 from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved
-from bequest.mapping.sites import Trace
+from bequest.mapping.rules.shift import Shifted
+from bequest.mapping.rules.woven import Woven
+from bequest.mapping.sites import Piece, Trace
 
-__all__ = ["variants"]
+__all__ = ["laid_out", "variants"]
 
 HEADS = (2, 4, 8, 12, 16)  # where no module names theirs
 BEFORE = 3  # levels before the first difference that may be its cause
@@ -32,8 +35,10 @@ def variants(
             if link.sites[0].depth == level and link.sites[0].kind in ("linear", "conv")
         ]
         weights = [link for link in here if link.role == "weight"]
+        yield from _shifted(links, level)
         yield from _pixels(weights)
         yield from _woven(here, heads, links)
+        yield from _interleaved(here, heads, links, theirs, ours)
         yield from _rotary(here, heads, links)
         yield from _gates(here)
         yield from _turned(weights)
@@ -74,6 +79,14 @@ def _pixels(weights: Sequence[Link]) -> Iterator[dict[str, tuple[Rule, ...]]]:
                     yield {_key(link): (Pixels(1, channels, back=False),)}
 
 
+def _shifted(links: Sequence[Link], level: int) -> Iterator[dict[str, tuple[Rule, ...]]]:
+    """All factors of norms, kept less one on one side."""
+    norms = [link for link in links if link.sites[0].kind == "norm" and link.role == "weight"]
+    if any(link.sites[0].depth == level for link in norms):
+        for by in (1, -1):
+            yield {_key(link): (Shifted(0, by),) for link in norms}
+
+
 def _woven(
     here: Sequence[Link], heads: Sequence[int], links: Sequence[Link]
 ) -> Iterator[dict[str, tuple[Rule, ...]]]:
@@ -84,6 +97,58 @@ def _woven(
             for back in (False, True) if fit else ():
                 for chosen in (_everywhere(fit, links), fit):
                     yield {_key(link): (Weaved(0, count, parts, back),) for link in chosen}
+
+
+def laid_out(link: Link, rules: tuple[Rule, ...], theirs: Trace, ours: Trace) -> Link:
+    """A link with its layout; one that is woven takes from, or goes into, the whole tensor."""
+    if not rules or not isinstance(rules[0], Woven):
+        return replace(link, rules=rules)
+    woven = rules[0]
+    part = link.target if woven.back else link.source
+    whole = _whole(part, ours if woven.back else theirs)
+    found = replace(
+        woven,
+        first=part.start // woven.groups,
+        rows=part.shape[0] // woven.groups,
+        of=whole.shape[0] // woven.groups,
+    )
+    if woven.back:
+        return replace(link, target=whole, rules=(found,))
+    return replace(link, source=whole, rules=(found,))
+
+
+def _whole(piece: Piece, trace: Trace) -> Piece:
+    shape = trace.shapes[piece.tensor]
+    rows = shape[1] if piece.transposed else shape[0]
+    return replace(piece, shape=(rows, *piece.shape[1:]), start=0)
+
+
+def _interleaved(
+    here: Sequence[Link], heads: Sequence[int], links: Sequence[Link], theirs: Trace, ours: Trace
+) -> Iterator[dict[str, tuple[Rule, ...]]]:
+    """One fused product against several: its rows may stand head by head."""
+    for back in (False, True):
+        fused = [link for link in here if _is_part(link, theirs, ours, back=back)]
+        for groups in heads:
+            pieces = [link.target if back else link.source for link in fused]
+            if not pieces or any(p.start % groups or p.shape[0] % groups for p in pieces):
+                continue
+            for chosen in (_everywhere(fused, links), fused):
+                woven = Woven(0, groups, 0, 0, 0, back)
+                yield {
+                    _key(link): (woven,)
+                    for link in chosen
+                    if _is_part(link, theirs, ours, back=back)
+                }
+
+
+def _is_part(link: Link, theirs: Trace, ours: Trace, *, back: bool) -> bool:
+    """Rows of a fused tensor on one side, a whole tensor on the other."""
+    part, other = (link.target, link.source) if back else (link.source, link.target)
+    first, second = (ours, theirs) if back else (theirs, ours)
+    if not part.shape or len(part.shape) > 2 or not first.shapes[part.tensor]:
+        return False
+    return part.shape != _whole(part, first).shape and other.shape == _whole(other, second).shape
 
 
 def _rotary(

@@ -12,8 +12,10 @@ from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Wea
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import Grid, Line
 from bequest.mapping.rules.rule import Rule
+from bequest.mapping.rules.shift import Shifted
 from bequest.mapping.rules.still import Eye, One
 from bequest.mapping.rules.width import Repeat, Select, Share
+from bequest.mapping.rules.woven import Woven
 
 __all__ = ["RULES", "Rule", "rule_from_dict"]
 
@@ -21,7 +23,7 @@ RULES: dict[str, type[Rule]] = {
     rule.name: rule
     for rule in (
         Blocks, Centre, Channels, Classes, Columns, Eye, Grid, Line, One, Patch, Pixels, Repeat,
-        Rotary, Select, Share, Tokens, Transposed, Weaved, Zero,
+        Rotary, Select, Share, Shifted, Tokens, Transposed, Weaved, Woven, Zero,
     )
 }  # fmt: skip
 
