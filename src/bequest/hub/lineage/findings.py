@@ -1,0 +1,100 @@
+"""What is wrong in a hub: files, rows and claims of descent that do not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from bequest.errors import Damaged, HubError
+from bequest.hub.entry import Entry
+from bequest.hub.lineage.tree import Shelf, trace
+from bequest.hub.objects import Objects
+from bequest.hub.streams import hash_file
+
+__all__ = ["Finding", "findings"]
+
+
+@final
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not hold, or cannot be told.
+
+    Parameters
+    ----------
+    subject : str
+        ``name@version``, or ``registry``.
+    about : str
+        ``file``, ``row`` or ``lineage``.
+    wrong : bool
+        False where it could not be told, as of a parent that is not in the hub.
+    message : str
+        One line.
+    """
+
+    subject: str
+    about: str
+    wrong: bool
+    message: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.subject}: {self.about} {'WRONG' if self.wrong else 'not told'}: {self.message}"
+        )
+
+
+def findings(
+    shelf: Shelf,
+    objects: Objects,
+    entries: Iterable[Entry | Damaged],
+    modules: Sequence[type] = (),
+) -> Iterator[Finding]:
+    """Check every file's hash, every row's seal and every claimed parent.
+
+    Parameters
+    ----------
+    shelf : Shelf
+        A hub.
+    objects : Objects
+        Its files.
+    entries : iterable of Entry or Damaged
+        Rows of its registry.
+    modules : sequence of classes
+        As in `bequest.load`.
+
+    Yields
+    ------
+    Finding
+        Only what is wrong or cannot be told.
+    """
+    sound: dict[str, str] = {}
+    for entry in entries:
+        if isinstance(entry, Damaged):
+            yield Finding("registry", "row", True, str(entry))
+            continue
+        broken = False
+        for path, file in entry.files.items():
+            if file.digest not in sound:
+                sound[file.digest] = _fault(objects, file.digest)
+            if sound[file.digest]:
+                broken = True
+                yield Finding(str(entry), "file", True, f"{path}: {sound[file.digest]}")
+        if not broken:
+            yield from _of_lineage(shelf, entry, modules)
+
+
+def _of_lineage(shelf: Shelf, entry: Entry, modules: Sequence[type]) -> Iterator[Finding]:
+    for edge in trace(shelf, entry, modules=modules, deep=False).edges:
+        if not edge.verified:
+            yield Finding(str(entry), "lineage", edge.verified is False, str(edge))
+
+
+def _fault(objects: Objects, digest: str) -> str:
+    """Why an object is not what its name says; empty where it is."""
+    try:
+        found, size = hash_file(objects.path(digest))
+    except FileNotFoundError:
+        return f"the hub lacks its object {digest[:12]}."
+    except (HubError, OSError) as error:
+        return f"its object {digest[:12]} cannot be read: {error}"
+    return "" if found == digest else f"its {size} bytes were altered: sha256 {found[:12]}."

@@ -1,0 +1,296 @@
+"""Where a model comes from: each claimed parent beside what the weights say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core import Model
+from bequest.errors import BequestError, HubError
+from bequest.hub.entry import Entry
+from bequest.hub.lineage.relate import Relation, merge_of, relate
+from bequest.hub.lineage.sketches import SketchIndex
+from bequest.hub.names import split_reference
+
+__all__ = ["Edge", "Lineage", "Shelf", "refresh", "trace"]
+
+Array = NDArray[Any]
+Weights = Mapping[str, Array]
+_DEEPEST = 64  # generations
+_CANDIDATES = 5  # models whose weights are read in a search
+# What these hand over is what a model answers, not its numbers.
+_UNSEEN = frozenset({"distil", "distill", "distillation", "distilled"})
+
+
+class Shelf(Protocol):
+    """What of a hub is asked here."""
+
+    def show(self, name: str, version: int | None = None) -> Entry:
+        """An entry, or `EntryNotFound`."""
+
+    def pull(self, name: str, version: int | None = None, *, modules: Sequence[type] = ()) -> Model:
+        """Its model."""
+
+
+@final
+@dataclass(frozen=True)
+class Edge:
+    """One model, one that it may come from, and what speaks for it.
+
+    Parameters
+    ----------
+    parent, child : str
+        ``name@version``; a parent that is not in the hub as it was written.
+    relation : str
+        What the weights show, as `Relation.kind`.
+    declared : str
+        How the card says that it was made: a method, or ``derived``; empty where the parent is
+        not claimed but was found.
+    verified : bool or None
+        Whether the weights show that one was made from the other; False where they show that it
+        was not; None where they cannot tell.
+    evidence : str
+        The numbers, as a sentence.
+    direction : str
+        ``told``, ``reversed`` or ``not told``: whether the weights say which one came first.
+    """
+
+    parent: str
+    child: str
+    relation: str
+    declared: str
+    verified: bool | None
+    evidence: str
+    direction: str = "not told"
+
+    def __str__(self) -> str:
+        verdict = {True: "verified", False: "FALSE CLAIM", None: "not verified"}[self.verified]
+        claim = f"declared {self.declared}" if self.declared else "not declared"
+        if not self.declared:
+            verdict = "found in the weights"
+        way = f"direction {self.direction}" if self.verified else ""
+        said = ", ".join(part for part in (claim, verdict, self.relation, way) if part)
+        return f"{self.parent}  [{said}] {self.evidence}"
+
+
+@final
+@dataclass(frozen=True)
+class Lineage:
+    """A model's ancestors; it prints as a tree.
+
+    Parameters
+    ----------
+    name : str
+        ``name@version``.
+    edges : tuple of Edge
+        From the model to its parents, from these to theirs, and so on; each once.
+
+    Examples
+    --------
+    >>> edge = Edge("base@1", "ward@1", "lora", "lora", True, "rank 2.")
+    >>> print(Lineage("ward@1", (edge,)))
+    ward@1
+    └─ base@1  [declared lora, verified, lora, direction not told] rank 2.
+    """
+
+    name: str
+    edges: tuple[Edge, ...]
+
+    @property
+    def false_claims(self) -> tuple[Edge, ...]:
+        """Claimed parents that the weights speak against."""
+        return tuple(edge for edge in self.edges if edge.verified is False)
+
+    def __str__(self) -> str:
+        return "\n".join([self.name, *self._below(self.name, "", frozenset({self.name}))])
+
+    def _below(self, child: str, indent: str, above: frozenset[str]) -> Iterable[str]:
+        edges = [edge for edge in self.edges if edge.child == child]
+        for edge in edges:
+            last = edge is edges[-1]
+            yield f"{indent}{'└' if last else '├'}─ {edge}"
+            if edge.parent not in above:
+                inner = indent + ("   " if last else "│  ")
+                yield from self._below(edge.parent, inner, above | {edge.parent})
+
+
+def trace(
+    shelf: Shelf,
+    entry: Entry,
+    *,
+    modules: Sequence[type] = (),
+    deep: bool = True,
+    index: SketchIndex | None = None,
+    named: Mapping[str, Entry] | None = None,
+) -> Lineage:
+    """Hold every claimed parent of an entry against the weights, and those of its parents.
+
+    Parameters
+    ----------
+    shelf : Shelf
+        A hub.
+    entry : Entry
+    modules : sequence of classes
+        As in `bequest.load`.
+    deep : bool
+        Whether to go on to the parents' parents.
+    index : SketchIndex, optional
+        Where to look for parents of the entry that it does not claim.
+    named : mapping of str to Entry, optional
+        The entries in the index, by digest.
+
+    Returns
+    -------
+    Lineage
+    """
+    reader = _Reader(shelf, modules)
+    edges: list[Edge] = []
+    todo, seen = [entry], {str(entry)}
+    for _ in range(_DEEPEST):
+        parents: list[Entry] = []
+        for child in todo:
+            parents += _claimed(reader, child, edges)
+        todo = [parent for parent in parents if str(parent) not in seen] if deep else []
+        seen |= {str(parent) for parent in todo}
+    if index is not None:
+        edges += _found(reader, entry, index, named or {}, edges)
+    return Lineage(str(entry), tuple(edges))
+
+
+def refresh(
+    shelf: Shelf, index: SketchIndex, entries: Iterable[Entry], modules: Sequence[type] = ()
+) -> None:
+    """Bring the sketches up to date with the entries; only new ones are loaded."""
+    by_digest = {entry.digest: entry for entry in entries}
+    known = index.known()
+    reader = _Reader(shelf, modules)
+    with index.writing() as db:
+        index.forget(db, known - by_digest.keys())
+        for digest in sorted(by_digest.keys() - known):
+            weights = reader.weights(by_digest[digest])
+            index.add(db, digest, {} if isinstance(weights, str) else weights)
+
+
+@final
+class _Reader:
+    """Entries' weights, the last few kept."""
+
+    def __init__(self, shelf: Shelf, modules: Sequence[type]) -> None:
+        self._shelf = shelf
+        self._modules = modules
+        self._kept: dict[str, Weights | str] = {}
+
+    def weights(self, entry: Entry) -> Weights | str:
+        """Numbers by name, or why there are none."""
+        key = str(entry)
+        if key not in self._kept:
+            self._kept = dict(list(self._kept.items())[-3:])
+            self._kept[key] = self._read(entry)
+        return self._kept[key]
+
+    def entry(self, reference: str, child: Entry) -> Entry | None:
+        """The entry that a card names; None where the hub has none."""
+        try:
+            name, version = split_reference(reference)
+            if version is None and name == child.name:  # a version is made from the one before
+                version = child.version - 1
+            return self._shelf.show(name, version)
+        except HubError:
+            return None
+
+    def _read(self, entry: Entry) -> Weights | str:
+        try:
+            model = self._shelf.pull(entry.name, entry.version, modules=self._modules)
+            return {name: np.asarray(values) for name, values in model.parameters().items()}
+        except BequestError as error:
+            return f"{entry} has no weights to compare: {error}"
+
+
+def _claimed(reader: _Reader, child: Entry, edges: list[Edge]) -> list[Entry]:
+    """Add an edge for every parent that the card names; give those that are in the hub."""
+    declared = child.card.method or "derived"
+    found = {claim: reader.entry(claim, child) for claim in dict.fromkeys(child.card.parents)}
+    there = [parent for parent in found.values() if parent is not None]
+    relations = _relations(reader, child, there)
+    for claim, parent in found.items():
+        if parent is None:
+            missing = Relation("not told", "it is not in this hub.")
+            edges.append(_edge(claim, child, declared, missing))
+        else:
+            edges.append(_edge(str(parent), child, declared, relations[str(parent)]))
+    return there
+
+
+def _relations(reader: _Reader, child: Entry, parents: Sequence[Entry]) -> dict[str, Relation]:
+    ours = reader.weights(child)
+    theirs = {str(parent): reader.weights(parent) for parent in parents}
+    if isinstance(ours, str):
+        return {name: Relation("not told", ours) for name in theirs}
+    ours = _as_the_parent_names(ours, child.card.parameter_map)
+    readable = {name: found for name, found in theirs.items() if not isinstance(found, str)}
+    mixed = merge_of(ours, list(readable.values()))
+    shares = dict(zip(readable, mixed[0], strict=True)) if mixed else {}
+    relations = {}
+    for name, found in theirs.items():
+        if isinstance(found, str):
+            relations[name] = Relation("not told", found)
+        elif mixed and shares[name] > 0.02:
+            relations[name] = Relation("merged", f"{shares[name]:.2f} of it: {mixed[1]}", "told")
+        else:
+            relations[name] = relate(ours, found)
+    return relations
+
+
+def _as_the_parent_names(weights: Weights, parameter_map: Mapping[str, Any]) -> Weights:
+    """A grown model's numbers under the names that its map took them from."""
+    inner = {n.removeprefix("source."): v for n, v in weights.items() if n.startswith("source.")}
+    if inner:  # a model stacked on its source holds the source
+        return inner
+    renamed: dict[str, Array] = {}
+    for entry in parameter_map.get("entries", ()):
+        sources = {move["source"] for move in entry.get("moves", ()) if move.get("source")}
+        if len(sources) == 1 and entry["target"] in weights:
+            renamed.setdefault(sources.pop(), weights[entry["target"]])
+    return renamed or weights
+
+
+def _edge(parent: str, child: Entry, declared: str, relation: Relation) -> Edge:
+    verified: bool | None = relation.related or None
+    evidence = relation.evidence
+    if relation.direction == "reversed":
+        verified, evidence = False, f"{evidence} The parent was made from the child."
+    elif relation.kind == "unrelated":
+        verified = False
+        if declared in _UNSEEN:
+            verified = None
+            evidence = f"distillation leaves no trace in weights; {evidence}"
+    return Edge(parent, str(child), relation.kind, declared, verified, evidence, relation.direction)
+
+
+def _found(
+    reader: _Reader,
+    entry: Entry,
+    index: SketchIndex,
+    named: Mapping[str, Entry],
+    edges: Iterable[Edge],
+) -> list[Edge]:
+    """Models that it is related to and does not name, the surest first."""
+    ours = reader.weights(entry)
+    if isinstance(ours, str):
+        return []
+    claimed = {edge.parent for edge in edges if edge.child == str(entry)}
+    found = []
+    for digest, _ in index.nearest(ours, k=_CANDIDATES + len(claimed) + 1):
+        other = named.get(digest)
+        if other is None or digest == entry.digest or str(other) in claimed:
+            continue
+        theirs = reader.weights(other)
+        relation = Relation("not told", theirs) if isinstance(theirs, str) else relate(ours, theirs)
+        if relation.related:
+            edge = _edge(str(other), entry, "", relation)
+            found.append(replace(edge, verified=relation.direction != "reversed" or None))
+    return found
