@@ -27,6 +27,7 @@ from bequest.hub.faults import told
 from bequest.hub.foreign import ForeignFolder, read_folder
 from bequest.hub.graph import Graph
 from bequest.hub.licences import checked_licence
+from bequest.hub.lineage import Finding, Lineage, SketchIndex, findings, refresh, trace
 from bequest.hub.names import checked_name
 from bequest.hub.objects import Objects
 from bequest.hub.registry import Records
@@ -307,6 +308,63 @@ class Hub:
         """Everything recorded, the oldest first."""
         with told(self.folder), self._records.reading() as db:
             return tuple(rows.all_outcomes(db))
+
+    def lineage(
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        search: bool = False,
+        modules: Sequence[type] = (),
+    ) -> Lineage:
+        """What a model was made from, as its card says and as its weights say.
+
+        Parameters
+        ----------
+        name, version, modules
+            As in `pull`.
+        search : bool
+            Also look among all entries for parents that the card does not name, by sketches of
+            their weights; the first search loads each entry once.
+
+        Returns
+        -------
+        Lineage
+            It prints as a tree; a claim that the weights speak against is shown as such.
+        """
+        entry = self.show(name, version)
+        if not search:
+            return trace(self, entry, modules=modules)
+        index = SketchIndex(self.folder / "sketches.sqlite")
+        every = self.list(every=True)
+        named = {other.digest: other for other in every}
+        with told(self.folder):
+            refresh(self, index, every, modules)
+            return trace(self, entry, modules=modules, index=index, named=named)
+
+    def verify(
+        self, name: str | None = None, *, modules: Sequence[type] = ()
+    ) -> tuple[Finding, ...]:
+        """Check every file's hash, every row's seal and every claimed parent.
+
+        Parameters
+        ----------
+        name : str, optional
+            All versions of this name only.
+        modules : sequence of classes
+            As in `pull`.
+
+        Returns
+        -------
+        tuple of Finding
+            What is wrong, and what cannot be told; empty where all holds.
+        """
+        if name is not None:
+            self.show(name)
+        with told(self.folder), self._records.reading() as db:
+            found = tuple(rows.entries(db, name or "", every=True))
+        wanted = [e for e in found if name is None or isinstance(e, Damaged) or e.name == name]
+        return tuple(findings(self, self._objects, wanted, modules))
 
     def query(
         self, sparql: str, *, bindings: Mapping[str, Any] | None = None, timeout: float = 5.0
