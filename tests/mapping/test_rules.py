@@ -16,6 +16,7 @@ from bequest.mapping.rules import RULES, Rule, rule_from_dict
 from bequest.mapping.rules.channels import Channels
 from bequest.mapping.rules.kernel import Centre, Patch
 from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved, Zero
+from bequest.mapping.rules.length import Length
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import Grid, Line, resized_positions
 from bequest.mapping.rules.shift import Shifted
@@ -32,6 +33,7 @@ SAMPLES: dict[str, Rule] = {
     "columns by name": Columns(1, (1, -1)),
     "identity, absent in the source": Eye(),
     "one, absent in the source": One(),
+    "length": Length(0),
     "positions, a grid": Grid(0, 17, 1),
     "positions, a line": Line(0, 9),
     "patch, pseudo-inverse": Patch(2, (4, 4)),

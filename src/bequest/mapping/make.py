@@ -16,6 +16,7 @@ from bequest.mapping.blocks import Depth
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.load import Source, source_of
 from bequest.mapping.match import Link, Matching, match
+from bequest.mapping.parametrised import kept, plain
 from bequest.mapping.plan import ParameterMap
 from bequest.mapping.registered import named_sites
 from bequest.mapping.resolve import Known, axes_of, resolve
@@ -99,9 +100,12 @@ def map_parameters(
     Both networks were run on a made-up input.
     Run on one input, both give the same (to ...).
     """
-    giver, taker = _network(source), _network(target)
-    if not isinstance(taker, nn.Module):
+    giver, wanted = _network(source), _network(target)
+    if not isinstance(wanted, nn.Module):
         raise MapError(f"a target is a network, not a {type(target).__name__}.")
+    taker = plain(wanted)
+    if isinstance(giver, nn.Module):
+        giver = plain(giver)
     known = Known(classes or _classes(source, target), columns, vocabulary)
     held = source_of(giver)
     if isinstance(giver, nn.Module):
@@ -117,9 +121,11 @@ def map_parameters(
     build = _Builder(held, theirs, ours, known, skipped)
     links, settled, note = settle(rematch, build.entries, held, taker, theirs, ours, example)
     made = build.plan(links, taker, settled=settled, notes=note)
+    if taker is not wanted:
+        made = kept(made, wanted)
     if plan is None:
         return made
-    return replace(plan, source=held, target=taker, opinion=made.entries)
+    return replace(plan, source=held, target=wanted, opinion=made.entries)
 
 
 def _network(given: Any) -> Any:

@@ -107,6 +107,7 @@ PAIRS: dict[str, Callable[[], Pair]] = {
     "unet": unet,
     "vit-fused": vit_fused,
     "vit-linear-patches": vit_linear_patches,
+    "wave": wave,
     "whole-transformer": whole_transformer,
 }
 
@@ -125,5 +126,4 @@ HARD_PAIRS: dict[str, Callable[[], Pair]] = {
     "llama-neighbours": llama_neighbours,
     "lstm-separate-gates": lstm_separate_gates,
     "vit-channels-last": vit_channels_last,
-    "wave": wave,
 }

@@ -9,6 +9,7 @@ from bequest.errors import MapError
 from bequest.mapping.rules.channels import Channels
 from bequest.mapping.rules.kernel import Centre, Patch
 from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved, Zero
+from bequest.mapping.rules.length import Length
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import Grid, Line
 from bequest.mapping.rules.rule import Rule
@@ -22,8 +23,8 @@ __all__ = ["RULES", "Rule", "rule_from_dict"]
 RULES: dict[str, type[Rule]] = {
     rule.name: rule
     for rule in (
-        Blocks, Centre, Channels, Classes, Columns, Eye, Grid, Line, One, Patch, Pixels, Repeat,
-        Rotary, Select, Share, Shifted, Tokens, Transposed, Weaved, Woven, Zero,
+        Blocks, Centre, Channels, Classes, Columns, Eye, Grid, Length, Line, One, Patch, Pixels,
+        Repeat, Rotary, Select, Share, Shifted, Tokens, Transposed, Weaved, Woven, Zero,
     )
 }  # fmt: skip
 
