@@ -35,16 +35,16 @@ from scipy import stats
 from torch.nn import functional
 
 import bequest as bq
+from benchmarks.delta import Delta, attention, stages
 from benchmarks.real_tasks import TASKS, missing_folders
+from benchmarks.shrinkage import Shrinkage
 from bequest.core import Card
 from bequest.core.metric import metric_named
 from bequest.data.splits import folds
 from bequest.executors.local import single_threaded
 from bequest.frameworks.torch_model import TorchModel
-from bequest.methods.delta import Delta, attention, stages
 from bequest.methods.head import new_head, probe_head
 from bequest.methods.pull import source_pull
-from bequest.methods.shrinkage import Shrinkage
 from bequest.training import Loop, fit_network, seeded
 from bequest.training.fit import target_scale
 
@@ -236,6 +236,12 @@ def judged(runs):
     return {
         "level": level,
         "families": families,
+        "tasks_at_95": {
+            name: {m: over(mine, m, families[family]["bar"], 0.95) for m in CANDIDATES}
+            for family, names in FAMILIES.items()
+            for name in names
+            if (mine := [r for r in runs if r["task"] == name])
+        },
         "attention_over_none": added,
         "families_won": won,
         "earned": [m for m in (form, "bss") if won[m]],

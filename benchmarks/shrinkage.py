@@ -1,5 +1,7 @@
 """Batch spectral shrinkage: the weakest directions of the features are not worth keeping.
 
+It did not earn a place among the methods: `benchmarks.regularisers` holds the figures.
+
 B samples of a batch, D features.
 """
 
@@ -31,11 +33,6 @@ def spectral_tail(features: Tensor, k: int = 1) -> Tensor:
     ----------
     Chen et al., Catastrophic Forgetting Meets Negative Transfer: Batch Spectral Shrinkage for Safe
     Transfer Learning, NeurIPS 2019.
-
-    Examples
-    --------
-    >>> spectral_tail(torch.diag(torch.tensor([3.0, 0.5, 2.0]))).item()
-    0.25
     """
     values: Tensor = torch.linalg.svdvals(features)
     return values[-k:].square().sum()

@@ -3,10 +3,10 @@ import copy
 import numpy as np
 import pytest
 import torch
+from benchmarks.delta import Delta, attention, behaviour_distance, stages
 from torch import nn
 from torch.nn import functional
 
-from bequest.methods.delta import Delta, attention, behaviour_distance, stages
 from bequest.nets.resnet import ResNet
 
 

@@ -1,5 +1,7 @@
 """DELTA: the target's feature maps stay near the source's, most of all where they matter.
 
+It did not earn a place among the methods: `benchmarks.regularisers` holds the figures.
+
 B samples of a batch, C channels, H and W pixels.
 """
 
@@ -36,14 +38,6 @@ def behaviour_distance(maps: Tensor, source: Tensor, weights: Tensor | None = No
     ----------
     Li et al., DELTA: Deep Learning Transfer using Feature Map with Attention for Convolutional
     Networks, ICLR 2019.
-
-    Examples
-    --------
-    >>> there, here = torch.zeros(1, 2), torch.tensor([[1.0, 3.0]])
-    >>> behaviour_distance(here, there).item()
-    5.0
-    >>> behaviour_distance(here, there, torch.tensor([1.0, 0.0])).item()
-    1.0
     """
     axis = channel_axis(maps)
     others = [place for place in range(maps.ndim) if place != axis]
@@ -70,12 +64,6 @@ def stages(module: nn.Module, inputs: Tensor, head: str) -> tuple[str, ...]:
     inputs : Tensor
         A few rows.
     head : str
-
-    Examples
-    --------
-    >>> net = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 2))
-    >>> stages(net, torch.zeros(2, 3), "3")
-    ('2',)
     """
     with maps_of(module, tuple(_blocks(module, head))) as maps, torch.no_grad():
         _quietly(module, inputs)

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks.shrinkage import Shrinkage, spectral_tail
 from torch import nn
-
-from bequest.methods.shrinkage import Shrinkage, spectral_tail
 
 
 def drawn(*shape, seed=0):
