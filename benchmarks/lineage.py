@@ -295,8 +295,12 @@ def null(family: Family) -> dict:
         "standard deviation of the surprise": float(np.std(apart["surprise"])),
         "largest correlation": max(apart["correlation"]),
         "two trainings from the same initial weights are called": dict(siblings),
-        "what is said of them": said,
+        "of these, said to look as two trainings from one beginning": _doubted(said),
     }
+
+
+def _doubted(evidence: list[str]) -> int:
+    return sum("two trainings" in line for line in evidence)
 
 
 def search(family: Family, amount: int = 1200) -> dict:
@@ -363,7 +367,7 @@ def run(quick: bool = False) -> dict:
         "table": {kind: dict(row) for kind, row in table.items()},
         "directions": {kind: dict(row) for kind, row in directions.items()},
         "wrong": wrong,
-        "what is said of the fine-tuned": tuned,
+        "fine-tuned, said to look as two trainings from one beginning": _doubted(tuned),
         "claims of a stranger as parent are called": dict(strangers),
         "independent trainings": null(family),
         "search": search(family),

@@ -47,6 +47,13 @@ def test_a_fine_tuned_model_is_seen_and_its_direction_is_not():
     assert (found.kind, found.direction) == ("fine-tuned", "not told")
 
 
+def test_two_trainings_from_one_beginning_are_said_to_look_as_such():
+    beginning = weights(0)
+    siblings = [nudged(beginning, seed) for seed in (1, 2)]
+    assert "two trainings" in relate(*siblings).evidence
+    assert "two trainings" not in relate(siblings[0], beginning).evidence
+
+
 def test_a_new_head_of_other_width_does_not_hide_the_parent():
     child = nudged(weights(0), 1) | {
         "3.weight": np.ones((9, 24), np.float32),

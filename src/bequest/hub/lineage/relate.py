@@ -8,10 +8,9 @@ from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from bequest.hub.lineage.contained import Containment, containment
-from bequest.hub.lineage.correlate import SMALLEST_SIDE, Agreement, agreement
+from bequest.hub.lineage.correlate import SMALLEST_SIDE, Agreement, agreement, centred
 
 __all__ = ["Relation", "merge_of", "relate"]
 
@@ -22,6 +21,7 @@ Weights = Mapping[str, Array]
 _SURPRISE = 8.0
 _ALIKE = 0.3  # correlation
 _FAR = 0.7  # difference over the parent's norm, above which two share an origin at most
+_BALANCED = 0.35  # see _balance; siblings have about a half
 _INSIDE = 0.6  # mean cosine of a unit and the one found for it
 _ZEROED = 0.05  # share of a model's numbers that pruning set to zero, at least
 _RESIDUAL = 0.1  # of a merge, over the distance to its nearest parent
@@ -105,7 +105,7 @@ def merge_of(child: Weights, parents: Sequence[Weights]) -> tuple[tuple[float, .
 
     References
     ----------
-    Wortsman et al., "Model soups", ICML 2022; Lawson and Hanson 1974 (the fit).
+    Wortsman et al., "Model soups", ICML 2022.
 
     Examples
     --------
@@ -134,16 +134,20 @@ def merge_of(child: Weights, parents: Sequence[Weights]) -> tuple[tuple[float, .
 
 
 def _convex(own: Array, whole: Sequence[Array]) -> Array:
-    """Shares from 0 on that add up to 1, by least squares on the parents' inner products."""
+    """Shares from 0 on that add up to 1, by least squares; the most negative are left out."""
     apart = np.stack([parent - own for parent in whole])
     products = apart @ apart.T
-    products /= max(float(np.trace(products)), 1e-300)
-    values, vectors = np.linalg.eigh(products)
-    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-    heavy = 1e3  # the sum is 1 to a part in a million
-    table = np.vstack([root, np.full((1, len(whole)), heavy)])
-    shares, _ = nnls(table, np.append(np.zeros(len(root)), heavy))
-    return np.asarray(shares / shares.sum())
+    products += 1e-12 * np.trace(products) * np.eye(len(whole))
+    shares = np.zeros(len(whole))
+    active = np.arange(len(whole))
+    while True:
+        # The least of w'Gw where w adds up to 1 is along the solution of Gw = 1.
+        found = np.linalg.solve(products[np.ix_(active, active)], np.ones(len(active)))
+        found /= found.sum()
+        if (found >= 0).all():
+            shares[active] = found
+            return shares
+        active = np.delete(active, found.argmin())
 
 
 def _shapes(child: Weights, parent: Weights) -> tuple[list[str], list[str], list[str]]:
@@ -188,11 +192,13 @@ def _of_one_shape(ours: Weights, theirs: Weights, *, more: int, fewer: int) -> R
     rank = _low_rank(ours, theirs, changed)
     if rank is not None:
         return Relation("lora", f"every changed matrix differs by a rank of {rank} at most.")
-    difference = _difference(ours, theirs)
+    difference = _difference(body, theirs)
     numbers = f"difference {difference:.3f} of its norm, {_said(found)}"
     if difference > _FAR and not kept:
         return Relation("common origin", f"{numbers}; as of two trainings from one beginning.")
-    return Relation("fine-tuned", f"{numbers}; {len(kept)} weights are equal.")
+    siblings = "; two trainings from one beginning would look so too"
+    doubt = siblings if not kept and _balance(body, theirs) > _BALANCED else ""
+    return Relation("fine-tuned", f"{numbers}; {len(kept)} weights are equal{doubt}.")
 
 
 def _no_agreement(found: Agreement) -> Relation:
@@ -232,6 +238,23 @@ def _difference(ours: Weights, theirs: Weights) -> float:
     )
     size = sum(float(np.sum(np.square(np.asarray(theirs[n], dtype=float)))) for n in names)
     return float(np.sqrt(apart / max(size, 1e-300)))
+
+
+def _balance(ours: Weights, theirs: Weights) -> float:
+    """How evenly two models moved away from what they share: a half at most, as siblings do.
+
+    Where a child is its parent and something at a right angle to it, the parent lacks nothing of
+    what both share: 0. Two trainings from one beginning each have something that the other lacks.
+    """
+    shared = own = others = 0.0
+    for name, values in ours.items():
+        one, other = centred(values), centred(theirs[name])
+        if one is not None and other is not None:
+            shared += float((one * other).sum())
+            own += float((one**2).sum())
+            others += float((other**2).sum())
+    apart = own + others - 2 * shared
+    return min(own - shared, others - shared) / apart if apart > 0 else 0.0
 
 
 def _low_rank(ours: Weights, theirs: Weights, changed: Sequence[str]) -> int | None:
