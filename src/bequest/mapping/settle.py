@@ -86,7 +86,7 @@ def settle(
     except (MapError, *REFUSED):
         return first, False, _open(matching)
     if found is None:
-        return first, False, _open(matching)
+        return first, False, ("Run on one input, the two do not give the same.", *_open(matching))
     links, difference = found
     return links, True, (f"Run on one input, both give the same (to {difference:.1e}).",)
 
