@@ -22,6 +22,7 @@ from bequest.frameworks.folder import foreign_config, load
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.hub import rows
 from bequest.hub.bases import find_base
+from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
 from bequest.hub.foreign import ForeignFolder, read_folder
@@ -30,6 +31,7 @@ from bequest.hub.licences import checked_licence
 from bequest.hub.lineage import Finding, Lineage, SketchIndex, findings, refresh, trace
 from bequest.hub.names import checked_name
 from bequest.hub.objects import Objects
+from bequest.hub.parents import licences_of
 from bequest.hub.registry import Records
 from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
@@ -128,8 +130,9 @@ class Hub:
         Conflict
             The latest version is not the expected one.
         HubError
-            Name or licence are refused, the card says another licence, the folder holds more than
-            a model, the disk is full, or another process holds the hub.
+            Name or licence are refused, a parent in this hub does not allow the licence or
+            excludes another parent (`bequest.hub.compatibility`), the card says another licence,
+            the folder holds more than a model, the disk is full, or another process holds the hub.
         ModelError
             The folder is no sound model folder.
         """
@@ -140,6 +143,8 @@ class Hub:
         self._refuse_other_folder()
         with told(self.folder), staging(self.folder) as work:
             self._records.create()
+            with self._records.reading() as db:
+                check_derived(name, licence, licences_of(db, card.parents))
             self._sweep()
             staged = work / "model"
             if isinstance(given, Model):

@@ -1,0 +1,158 @@
+import itertools
+import logging
+
+import pytest
+
+from bequest.core import Card
+from bequest.errors import HubError
+from bequest.hub.compatibility import allowed_licences, check_derived, may_become
+from bequest.hub.licences import LICENCES
+
+# Every answer from the licence's own text, or from the Free Software Foundation's list for what
+# goes with its licences; the section is named where it decides.
+ANSWERS = [
+    ("MIT", "GPL-2.0-only", True),
+    ("MIT", "CC-BY-NC-ND-4.0", True),
+    ("MIT", "LicenseRef-ward7", True),
+    ("CC0-1.0", "GPL-2.0-only", True),
+    ("CC-BY-4.0", "CC-BY-SA-4.0", True),
+    ("CC-BY-4.0", "MIT", True),
+    ("Apache-2.0", "GPL-3.0-only", True),
+    ("Apache-2.0", "GPL-2.0-only", False),  # GPL 2, section 6: no further restrictions
+    ("Apache-2.0", "GPL-2.0-or-later", False),
+    ("Apache-2.0", "LGPL-2.1-only", False),
+    ("AFL-3.0", "GPL-3.0-only", False),
+    ("GPL-2.0-only", "GPL-2.0-only", True),
+    ("GPL-2.0-only", "GPL-3.0-only", False),
+    ("GPL-2.0-only", "GPL-2.0-or-later", False),
+    ("GPL-2.0-or-later", "GPL-3.0-only", True),
+    ("GPL-3.0-only", "AGPL-3.0-only", True),  # section 13
+    ("GPL-3.0-only", "GPL-3.0-or-later", False),
+    ("GPL-3.0-or-later", "AGPL-3.0-or-later", True),
+    ("GPL-3.0-only", "MIT", False),
+    ("GPL-3.0-only", "CC-BY-SA-4.0", False),
+    ("AGPL-3.0-only", "GPL-3.0-only", False),
+    ("LGPL-2.1-only", "GPL-2.0-only", True),  # section 3
+    ("LGPL-2.1-only", "LGPL-3.0-only", False),
+    ("LGPL-2.1-or-later", "LGPL-3.0-only", True),
+    ("LGPL-3.0-only", "GPL-3.0-only", True),  # section 2 b
+    ("LGPL-3.0-only", "GPL-2.0-only", False),
+    ("MPL-2.0", "GPL-2.0-only", True),  # sections 1.12 and 3.3
+    ("MPL-2.0", "AGPL-3.0-only", True),
+    ("MPL-2.0", "MIT", False),
+    ("MPL-2.0", "EPL-2.0", False),
+    ("CC-BY-SA-4.0", "GPL-3.0-only", True),  # declared compatible on 8 October 2015
+    ("CC-BY-SA-4.0", "GPL-3.0-or-later", False),
+    ("CC-BY-SA-4.0", "CC-BY-4.0", False),
+    ("CC-BY-SA-4.0", "CC-BY-SA-3.0", False),
+    ("CC-BY-SA-3.0", "CC-BY-SA-4.0", True),  # section 4 b: a later version
+    ("CC-BY-SA-3.0", "GPL-3.0-only", False),
+    ("CC-BY-NC-4.0", "CC-BY-4.0", False),
+    ("CC-BY-NC-4.0", "MIT", False),
+    ("CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", True),
+    ("CC-BY-NC-4.0", "LicenseRef-ward7", False),
+    ("CC-BY-NC-SA-4.0", "CC-BY-NC-4.0", False),
+    ("CC-BY-NC-SA-3.0", "CC-BY-NC-SA-4.0", True),
+    ("CC-BY-NC-SA-4.0", "CC-BY-SA-4.0", False),
+    ("CC-BY-ND-4.0", "CC-BY-ND-4.0", False),
+    ("CC-BY-NC-ND-4.0", "CC-BY-NC-ND-4.0", False),
+    ("EPL-1.0", "EPL-2.0", True),  # section 7
+    ("EPL-2.0", "GPL-3.0-only", False),  # only with a notice that the identifier does not say
+    ("EUPL-1.2", "AGPL-3.0-only", True),  # appendix
+    ("EUPL-1.2", "MIT", False),
+    ("EUPL-1.1", "GPL-3.0-only", False),
+    ("ODbL-1.0", "ODbL-1.0", True),
+    ("ODbL-1.0", "CC-BY-SA-4.0", False),
+    ("CDLA-Sharing-1.0", "CDLA-Permissive-2.0", False),
+    ("GFDL-1.3-or-later", "GFDL-1.3-only", True),
+    ("GFDL-1.3-only", "GFDL-1.3-or-later", False),
+    ("OSL-3.0", "GPL-3.0-only", False),
+    ("LicenseRef-ward7", "LicenseRef-ward7", True),
+    ("LicenseRef-ward7", "LicenseRef-ward8", False),
+    ("LicenseRef-ward7", "MIT", False),
+]
+
+
+@pytest.mark.parametrize(("parent", "licence", "allowed"), ANSWERS)
+def test_a_derived_model_may_have_the_licences_that_the_texts_allow(parent, licence, allowed):
+    assert may_become(parent, licence) is allowed
+
+
+@pytest.mark.parametrize("licence", LICENCES)
+def test_every_licence_allows_itself_unless_it_forbids_derivatives(licence):
+    assert may_become(licence, licence) is ("-ND-" not in licence)
+
+
+def test_nothing_that_takes_a_freedom_away_is_lost_on_any_way_of_two_steps():
+    for parent in LICENCES:
+        for middle in filter(lambda new: may_become(parent, new), LICENCES):
+            for last in filter(lambda new: may_become(middle, new), LICENCES):
+                if "-NC-" in parent:
+                    assert "-NC-" in last, (parent, middle, last)
+                if parent.startswith(("GPL", "AGPL")):
+                    assert last.startswith(("GPL", "AGPL")), (parent, middle, last)
+
+
+def test_a_merged_model_may_have_what_all_its_parents_allow():
+    assert allowed_licences(["GPL-3.0-only", "AGPL-3.0-only"]) == ("AGPL-3.0-only",)
+    assert allowed_licences(["CC-BY-SA-4.0", "GPL-3.0-only"]) == ("GPL-3.0-only",)
+    assert allowed_licences(["MPL-2.0", "Apache-2.0", "LGPL-3.0-only"]) == (
+        "AGPL-3.0-only",
+        "GPL-3.0-only",
+        "LGPL-3.0-only",
+    )
+    assert allowed_licences(["CC-BY-NC-4.0", "GPL-3.0-only"]) == ()
+    assert allowed_licences([]) == tuple(sorted(LICENCES))
+
+
+def test_the_order_of_parents_does_not_matter():
+    for pair in itertools.permutations(["MPL-2.0", "Apache-2.0", "LGPL-2.1-or-later"]):
+        assert allowed_licences(pair) == allowed_licences(sorted(pair))
+
+
+def test_three_parents_of_which_each_two_agree_may_still_exclude_one_another():
+    parents = {"a": "MPL-2.0", "b": "Apache-2.0", "c": "LGPL-2.1-only", "d": "EUPL-1.1"}
+    with pytest.raises(HubError, match="cannot be"):
+        check_derived("new", "GPL-3.0-only", parents)
+
+
+def test_two_parents_that_exclude_each_other_are_both_named(hub, tiny):
+    hub.publish(tiny([1.0]), "one", licence="GPL-2.0-only")
+    hub.publish(tiny([2.0]), "two", licence="CC-BY-SA-4.0")
+    with pytest.raises(HubError, match=r"both one \(GPL-2.0-only\) and two@1 \(CC-BY-SA-4.0\)"):
+        hub.publish(tiny([3.0]), "new", licence="GPL-2.0-only", parents=["one", "two@1"])
+    assert [entry.name for entry in hub.list()] == ["one", "two"]
+
+
+def test_a_licence_that_a_parent_does_not_allow_is_refused_with_those_that_it_allows(hub, tiny):
+    parent = hub.publish(tiny([1.0]), "one", licence="GPL-3.0-only")
+    for named in ("one", "one@1", parent.digest, f"sha256:{parent.digest}"):
+        with pytest.raises(HubError, match=r"parents allow AGPL-3.0-only, GPL-3.0-only"):
+            hub.publish(tiny([3.0]), "new", licence="MIT", parents=[named])
+    entry = hub.publish(tiny([3.0]), "new", licence="AGPL-3.0-only", parents=[parent.digest])
+    assert entry.licence == "AGPL-3.0-only"
+
+
+def test_the_parents_that_the_card_names_count_too(hub, tiny):
+    hub.publish(tiny([1.0]), "one", licence="CC-BY-NC-4.0")
+    with pytest.raises(HubError, match=r"its parent one is under CC-BY-NC-4\.0"):
+        hub.publish(tiny([3.0], Card(parents=("one",))), "new", licence="MIT")
+
+
+def test_what_is_made_from_a_model_without_derivatives_is_not_published(hub, tiny):
+    hub.publish(tiny([1.0]), "one", licence="CC-BY-ND-4.0")
+    with pytest.raises(HubError, match="forbids to share what was made from it"):
+        hub.publish(tiny([3.0]), "new", licence="CC-BY-ND-4.0", parents=["one"])
+
+
+def test_a_parent_that_the_hub_does_not_know_is_said_and_allowed(hub, tiny, caplog):
+    with caplog.at_level(logging.WARNING):
+        hub.publish(tiny([1.0]), "new", licence="MIT", parents=["theirs/model", "A Title"])
+    assert "A Title and theirs/model, whose licence this hub does not know" in caplog.text
+
+
+def test_a_next_version_obeys_the_one_that_it_was_made_from(hub, tiny):
+    hub.publish(tiny([1.0]), "one", licence="GPL-3.0-only")
+    with pytest.raises(HubError, match=r"its parent one is under GPL-3\.0-only"):
+        hub.publish(tiny([2.0]), "one", licence="MIT", parents=["one"])
+    assert hub.publish(tiny([2.0]), "one", licence="MIT").version == 2
