@@ -251,6 +251,12 @@ def test_a_search_finds_the_parent_that_was_not_named(family):
     assert "stranger@1" not in undeclared
 
 
+def test_a_damaged_file_of_sketches_is_made_anew(family):
+    whole = family.lineage("liar", search=True)
+    (family.folder / "sketches.sqlite").write_bytes(b"no database at all" * 100)
+    assert family.lineage("liar", search=True) == whole
+
+
 def test_distillation_is_declared_only(family):
     (edge,) = family.lineage("student").edges
     assert (edge.declared, edge.verified) == ("distil", None)

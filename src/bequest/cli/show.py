@@ -19,7 +19,7 @@ _COMMON = Common()
 
 @app.default
 def show(name: str, /, *, hub: Path = HUB, common: Common = _COMMON) -> None:
-    """Show one entry of a hub.
+    """Show one entry of a hub, and what it was made from as its weights tell.
 
     Parameters
     ----------
@@ -38,6 +38,10 @@ def show(name: str, /, *, hub: Path = HUB, common: Common = _COMMON) -> None:
     line(entry)
     table(("", ""), list(_facts(entry, versions)))
     line()
+    if entry.card.parents:
+        for branch in str(store.lineage(wanted, entry.version)).splitlines():
+            line(branch)
+        line()
     table(
         ("file", "size", "sha256"),
         [(path, sized(file.size), file.digest) for path, file in entry.files.items()],

@@ -106,6 +106,20 @@ class SketchIndex:
         db.executemany("INSERT OR REPLACE INTO sketches VALUES (?, ?, ?, ?)", rows)
         db.execute("INSERT OR REPLACE INTO models VALUES (?)", (model,))
 
+    def discard_damaged(self) -> None:
+        """Remove the file where it is no sound database: all in it is derived."""
+        if not self.path.exists():
+            return
+        try:
+            with closing(sqlite3.connect(self.path, timeout=30.0)) as db:
+                sound = db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+        except sqlite3.OperationalError:  # held by another process, or not to be read
+            raise
+        except sqlite3.DatabaseError:
+            sound = False
+        if not sound:
+            self.path.unlink()
+
     def known(self) -> frozenset[str]:
         """Every model that was looked at, those without any weight to sketch too."""
         if not self.path.exists():

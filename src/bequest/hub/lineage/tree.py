@@ -166,6 +166,7 @@ def refresh(
 ) -> None:
     """Bring the sketches up to date with the entries; only new ones are loaded."""
     by_digest = {entry.digest: entry for entry in entries}
+    index.discard_damaged()
     known = index.known()
     reader = _Reader(shelf, modules)
     with index.writing() as db:
