@@ -121,9 +121,9 @@ class ParameterMap:
         found += [(name, f"{name} is missing in the map.") for name in theirs if name not in ours]
         return found
 
-    def to_json(self) -> str:
-        """The plan as text; the networks are not in it."""
-        values = {
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain values; the networks are not in it."""
+        return {
             "format": FORMAT,
             "entries": [entry.to_dict() for entry in self.entries],
             "unused": list(self.unused),
@@ -131,8 +131,12 @@ class ParameterMap:
             "body": sorted(self.body),
             "coverage": self.coverage,
             "confidence": self.confidence,
+            "doubts": list(self.doubts),
         }
-        return json.dumps(values, indent=1, ensure_ascii=False)
+
+    def to_json(self) -> str:
+        """The plan as text."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -5,11 +5,9 @@ N samples, C classes.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, cast, final, get_args
+from typing import Any, ClassVar, Literal, Self, final, get_args
 
 import numpy as np
 import torch
@@ -191,8 +189,7 @@ class Parameters(TransferMethod):
             structure={"net": net, "config": config},
             target_scale=target_scale(task),
         )
-        stored = cast("Mapping[str, Any]", json.loads(plan.to_json()))
-        return made(model, self, source, task, _moved(plan), stored)
+        return made(model, self, source, task, _moved(plan), plan.to_dict())
 
     def _planned(
         self, source: TorchModel, task: Task, module: nn.Module, encoder: Encoder
