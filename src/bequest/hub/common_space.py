@@ -78,11 +78,11 @@ def in_common_space(inputs: Inputs) -> Array:
 
 
 def _directions(names: list[str]) -> Array:
-    return np.stack([direction(name) for name in names]) / np.sqrt(len(names))
+    return np.asarray(np.stack([direction(name) for name in names]) / np.sqrt(len(names)))
 
 
 def _of_table(table: Table) -> Array:
-    points = np.zeros((len(table), DIMENSIONS))
+    points: Array = np.zeros((len(table), DIMENSIONS))
     for name, values in table.columns.items():
         missing = missing_cells(values)
         points[missing] += direction(f"{name} is missing")
@@ -114,13 +114,15 @@ def _block_means(images: Array, axis: int) -> Array:
     if length < _GRID:
         return np.take(images, np.arange(_GRID) * length // _GRID, axis=axis)
     starts = np.arange(_GRID) * length // _GRID
-    widths = np.diff(np.append(starts, length))
+    widths: Array = np.diff(np.append(starts, length))
     shape = [1] * images.ndim
     shape[axis] = _GRID
-    return np.asarray(np.add.reduceat(images, starts, axis=axis) / widths.reshape(shape))
+    means: Array = np.add.reduceat(images, starts, axis=axis) / widths.reshape(shape)
+    return means
 
 
 def _of_texts(texts: Texts) -> Array:
     words = HashingVectorizer(n_features=_WORDS, ngram_range=(1, 2), alternate_sign=False)
     names = [f"word {bucket}" for bucket in range(_WORDS)]
-    return np.asarray(words.transform(texts.tolist()) @ np.stack(list(map(direction, names))) * 2)
+    points: Array = words.transform(texts.tolist()) @ np.stack(list(map(direction, names))) * 2
+    return points

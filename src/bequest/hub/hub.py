@@ -22,19 +22,22 @@ from bequest.frameworks.folder import foreign_config, load
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.hub import rows
 from bequest.hub.bases import find_base
+from bequest.hub.bundles import read_bundle, write_bundle
 from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
 from bequest.hub.foreign import ForeignFolder, read_folder
 from bequest.hub.graph import Graph
+from bequest.hub.importing import enter_all
 from bequest.hub.licences import checked_licence
 from bequest.hub.lineage import Finding, Lineage, SketchIndex, findings, refresh, trace
 from bequest.hub.names import checked_name
 from bequest.hub.objects import Objects
-from bequest.hub.parents import licences_of
+from bequest.hub.parents import licences_of, with_parents
 from bequest.hub.registry import Records
 from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
+from bequest.hub.suggest import Memory, Suggestion
 
 __all__ = ["Hub"]
 
@@ -84,6 +87,7 @@ class Hub:
             raise HubError(f"{self.folder} is a file; a hub is a folder.")
         self._objects = Objects(self.folder / "objects")
         self._records = Records(self.folder / "registry.sqlite", wait)
+        self._memory = Memory()
         self._graph = Graph(self.folder, self._records, graph)
 
     def __repr__(self) -> str:
@@ -314,6 +318,35 @@ class Hub:
         with told(self.folder), self._records.reading() as db:
             return tuple(rows.all_outcomes(db))
 
+    def suggest(
+        self, task: Task, k: int = 10, *, scores: Mapping[str, Mapping[str, float]] | None = None
+    ) -> builtins.list[Suggestion]:
+        """Name the models that are likely to help a task, before any of them is opened.
+
+        Parameters
+        ----------
+        task : Task
+            It stays here: nothing of it is written.
+        k : int
+            How many, at least 1.
+        scores : mapping of str to mapping of str to float, optional
+            Transferability scores of models by name, where they are at hand.
+
+        Returns
+        -------
+        list of Suggestion
+            The highest predicted gain first; those of which nothing is known stand last and say so.
+
+        Raises
+        ------
+        HubError
+            There is no hub, or k is no whole number from 1.
+        """
+        checked_task(task)
+        with told(self.folder), self._records.reading() as db:
+            self._memory.catch_up(db)
+        return self._memory.suggest(task, k, scores=scores)
+
     def lineage(
         self,
         name: str,
@@ -416,6 +449,66 @@ class Hub:
     def rebuild_graph(self) -> int:
         """Build the knowledge graph anew from the registry; gives the number of its triples."""
         return self._graph.rebuild()
+
+    def bundle(self, name: str, path: str | Path, version: int | None = None) -> tuple[Entry, ...]:
+        """Write an entry, and all that it was made from here, to one file for another hub.
+
+        Parameters
+        ----------
+        name, version
+            As in `pull`.
+        path : path
+            A new file; the same entries give the same bytes.
+
+        Returns
+        -------
+        tuple of Entry
+            What is in it, parents first.
+
+        Raises
+        ------
+        HubError
+            `path` exists, or a stored file was altered.
+        """
+        checked_name(name)
+        place = checked_path(path, "the bundle to write", HubError)
+        if place.exists():
+            raise HubError(f"{place} exists: it is left as it is.")
+        with told(self.folder), self._records.reading() as db:
+            entries = with_parents(db, rows.find(db, name, version))
+            write_bundle(place, entries, self._objects)
+        return entries
+
+    def unbundle(self, path: str | Path) -> tuple[Entry, ...]:
+        """Take in the entries of a bundle, under their names and versions: all of them or none.
+
+        Every hash is computed again. An entry that is here already is left as it is.
+
+        Parameters
+        ----------
+        path : path
+            What `bundle` wrote, perhaps on another machine.
+
+        Returns
+        -------
+        tuple of Entry
+            Those that are new here, parents first.
+
+        Raises
+        ------
+        Conflict
+            A name and version of it is another model here.
+        HubError
+            It is no sound bundle, or a parent's licence does not allow its child's.
+        """
+        place = checked_path(path, "a bundle", HubError)
+        self._refuse_other_folder()
+        with told(self.folder), staging(self.folder) as work:
+            entries = read_bundle(place, work)
+            self._records.create()
+            new = enter_all(self._records, self._objects, work, entries)
+        self._graph.published()
+        return new
 
     def _foreign(self, model: str | Path, modules: Sequence[type]) -> ForeignFolder | Model:
         place = checked_path(model, "a model folder", HubError).resolve()

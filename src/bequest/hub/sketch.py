@@ -20,7 +20,7 @@ from bequest.core.given import checked_task
 from bequest.errors import DataError
 from bequest.hub.common_space import DIMENSIONS, VERSION, direction, in_common_space
 
-__all__ = ["FEATURES", "TaskSketch", "gaussian_noise", "random_features", "sketch"]
+__all__ = ["FEATURES", "TaskSketch", "gaussian_noise", "random_features", "sketch", "task_features"]
 
 Array = NDArray[Any]
 FEATURES = 256  # F: 128 fixed frequencies, the cosine and the sine of each
@@ -204,7 +204,7 @@ def sketch(
     (1.0, False)
     """
     checked_task(task)
-    features = random_features(_points(task))
+    features = task_features(task)
     classes = task.targets if task.classes else np.zeros(len(task), dtype=int)
     number = max(len(task.classes), 1)
     sums = np.zeros((number, FEATURES))
@@ -305,11 +305,15 @@ def gaussian_noise(epsilon: float, delta: float, sensitivity: float) -> float:
     return float(np.exp(brentq(excess, -20.0 + np.log(sensitivity), 30.0 + np.log(sensitivity))))
 
 
-def _points(task: Task) -> Array:
+def task_features(task: Task) -> Array:
+    """Random features of every row of a task, shape (N, F): never to be published.
+
+    For regression, what is predicted enters as one more column.
+    """
     points = in_common_space(task.inputs)
     if task.kind == "regression":
         points = points + np.outer(np.arcsinh(task.targets), direction("what is predicted"))
-    return points
+    return random_features(points)
 
 
 def _refuse_small(task: Task, counts: Array) -> None:
