@@ -1,0 +1,208 @@
+"""One file that carries entries to another hub: a zip without compression, every byte hashed.
+
+``bundle.json`` holds the records, parents first; ``objects/SHA256`` holds the files. Dates
+and the order are fixed, so that the same entries give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from bequest.errors import BequestError, Damaged, HubError
+from bequest.frameworks.leftovers import beside
+from bequest.hub.entry import Entry, StoredFile
+from bequest.hub.licences import checked_licence
+from bequest.hub.names import checked_name
+from bequest.hub.objects import Objects
+from bequest.hub.streams import sync, sync_folder
+
+__all__ = ["read_bundle", "write_bundle"]
+
+FORMAT = 1
+_CHUNK = 2**20
+_LARGEST_LIST = 64 * 2**20  # bytes of bundle.json
+_LARGEST_CARD = 16 * 2**20
+_LIST = "bundle.json"
+_OBJECT = re.compile(r"objects/([0-9a-f]{64})")
+_ENCRYPTED = 0x1
+
+
+def write_bundle(path: Path, entries: Iterable[Entry], objects: Objects) -> None:
+    """Write entries and their files to a new file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Must not exist.
+    entries : iterable of Entry
+        Parents first.
+    objects : Objects
+
+    Raises
+    ------
+    Damaged
+        A stored file no longer has its hash.
+    HubError
+        `path` exists.
+    """
+    listed = [entry.to_dict() for entry in entries]
+    text = json.dumps({"format": FORMAT, "entries": listed}, sort_keys=True, allow_nan=False)
+    sizes = {file["digest"]: file["size"] for entry in listed for file in entry["files"].values()}
+    work = beside(path)
+    try:
+        with zipfile.ZipFile(work, "x", zipfile.ZIP_STORED) as archive:
+            with archive.open(_info(_LIST), "w", force_zip64=True) as target:
+                target.write(text.encode())
+            for digest in sorted(sizes):
+                with archive.open(_info(f"objects/{digest}"), "w", force_zip64=True) as target:
+                    _put(objects, digest, target)
+        sync(work)
+        try:
+            os.link(work, path)  # unlike a move, it never replaces
+        except FileExistsError as error:
+            raise HubError(f"{path} exists: it is left as it is.") from error
+        sync_folder(path.parent)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def read_bundle(path: Path, work: Path) -> tuple[Entry, ...]:
+    """Check a bundle whole and lay its files into a folder, each named by its sha256.
+
+    Parameters
+    ----------
+    path : Path
+        What somebody gave: nothing in it is believed.
+    work : Path
+        An empty folder.
+
+    Returns
+    -------
+    tuple of Entry
+        In the bundle's order, parents first.
+
+    Raises
+    ------
+    HubError
+        It is no bundle, was altered or cut off, or holds more or less than it lists.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise HubError(f"{path} is no file with a bundle.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive, path.stat().st_size)
+            entries = _entries(archive, members)
+            stored = {file.digest: file for entry in entries for file in entry.files.values()}
+            _check_sizes(members, stored)
+            for digest in stored:
+                _take(archive, members[f"objects/{digest}"], work / digest, digest)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise Damaged(f"{path} is no sound bundle: {error}.") from error
+    for entry in entries:
+        _check_card(entry, work)
+    return entries
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.create_system = 3  # the same bytes from every platform
+    info.external_attr = 0o100644 << 16
+    return info
+
+
+def _put(objects: Objects, digest: str, target: IO[bytes]) -> None:
+    hashed = hashlib.sha256()
+    try:
+        with objects.path(digest).open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                hashed.update(chunk)
+                target.write(chunk)
+    except FileNotFoundError as error:
+        raise Damaged(f"the hub lacks its object {digest[:12]}.") from error
+    if hashed.hexdigest() != digest:
+        raise Damaged(f"the object {digest[:12]} was altered: no bundle was written.")
+
+
+def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        if info.filename != _LIST and not _OBJECT.fullmatch(info.filename):
+            raise HubError(f"the bundle holds {info.filename[:80]!a}, which no bundle holds.")
+        if info.filename in members:
+            raise HubError(f"the bundle holds {info.filename!a} twice.")
+        plain = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
+        if not plain or info.flag_bits & _ENCRYPTED:
+            raise HubError(f"the bundle holds {info.filename!a} packed: bundles are not.")
+        members[info.filename] = info
+    # Members that overlap declare more bytes than there are.
+    declared = sum(info.file_size for info in members.values())
+    if declared > size:
+        raise HubError(f"the bundle declares {declared} bytes and has {size}.")
+    if _LIST not in members or members[_LIST].file_size > _LARGEST_LIST:
+        raise HubError(f"the file holds no {_LIST} of at most {_LARGEST_LIST} bytes: no bundle.")
+    return members
+
+
+def _entries(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> tuple[Entry, ...]:
+    try:
+        listed: Any = json.loads(archive.read(members[_LIST]))
+        if listed["format"] != FORMAT:
+            raise HubError(f"the bundle has format {listed['format']!a}, this one reads {FORMAT}.")
+        entries = tuple(_entry(values) for values in listed["entries"])
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, BequestError):
+            raise
+        raise Damaged(f"the bundle's list of entries is unsound: {error!r}.") from error
+    if not entries or len({(e.name, e.version) for e in entries}) != len(entries):
+        raise HubError("the bundle lists no entry, or one of them twice.")
+    return entries
+
+
+def _entry(values: Mapping[str, Any]) -> Entry:
+    entry = Entry.from_dict(values)
+    checked_name(entry.name)
+    checked_licence(entry.licence)
+    if type(entry.version) is not int or not 0 < entry.version < 10**9:
+        raise HubError(f"{entry.version!a} is no version: versions are whole numbers from 1.")
+    if not isinstance(entry.published, str) or len(entry.published) > 64:
+        raise HubError(f"the bundle does not say when {entry} was published.")
+    if not {"config.json", "card.json"} <= set(entry.files):
+        raise HubError(f"{entry} in the bundle is no model folder.")
+    return entry
+
+
+def _check_sizes(members: Mapping[str, zipfile.ZipInfo], stored: Mapping[str, StoredFile]) -> None:
+    if set(members) != {_LIST, *(f"objects/{digest}" for digest in stored)}:
+        raise HubError("the bundle holds more files, or fewer, than its entries list.")
+    for digest, file in stored.items():
+        if members[f"objects/{digest}"].file_size != file.size:
+            raise HubError(f"the object {digest[:12]} in the bundle has not the size it lists.")
+
+
+def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, digest: str) -> None:
+    hashed = hashlib.sha256()
+    with archive.open(info) as file, target.open("xb") as copy:
+        while chunk := file.read(_CHUNK):
+            hashed.update(chunk)
+            copy.write(chunk)
+    if hashed.hexdigest() != digest:
+        raise Damaged(f"the object {digest[:12]} in the bundle was altered.")
+
+
+def _check_card(entry: Entry, work: Path) -> None:
+    """The card that is shown must be the one in the folder, whose licence people read."""
+    file = work / entry.files["card.json"].digest
+    try:
+        small = file.stat().st_size <= _LARGEST_CARD
+        card = json.loads(file.read_bytes()) if small else None
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{entry} in the bundle has a card that is no JSON: {error}.") from error
+    if card != json.loads(json.dumps(entry.card.to_dict())):
+        raise HubError(f"{entry} in the bundle has another card than its folder.")

@@ -1,0 +1,178 @@
+import json
+import os
+import warnings
+import zipfile
+
+import pytest
+
+from bequest.errors import BequestError, Conflict, HubError
+from bequest.hub import Hub
+
+
+@pytest.fixture
+def bundled(hub, tiny, tmp_path):
+    hub.publish(tiny([9.0]), "other", licence="MIT")
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    hub.publish(tiny([2.0]), "a", licence="MIT", parents=["a"])
+    hub.publish(tiny([3.0]), "b", licence="Apache-2.0", parents=["a@2", "stranger"])
+    path = tmp_path / "b.bundle"
+    hub.bundle("b", path)
+    return path
+
+
+@pytest.fixture
+def second(tmp_path):
+    return Hub(tmp_path / "second")
+
+
+def objects(hub):
+    return {p.parent.name + p.name for p in (hub.folder / "objects").glob("*/*")}
+
+
+def rewritten(path, change):
+    """The same bundle with its members, a dict of name to bytes, changed."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")
+        for name, content in change(members) or members.items():
+            archive.writestr(name, content)
+
+
+def listed(members, change):
+    values = json.loads(members["bundle.json"])
+    change(values["entries"])
+    members["bundle.json"] = json.dumps(values).encode()
+
+
+def nothing_in(hub):
+    try:
+        return hub.list() == () and objects(hub) == set() and not os.listdir(hub.folder / "tmp")
+    except HubError:
+        return objects(hub) == set()
+
+
+def test_an_entry_goes_to_another_hub_with_all_that_it_was_made_from(hub, second, bundled):
+    new = second.unbundle(bundled)
+    assert [str(entry) for entry in new] == ["a@1", "a@2", "b@1"]
+    assert second.list(every=True) == tuple(e for e in hub.list(every=True) if e.name != "other")
+    assert second.pull("b").weights.tolist() == [3.0]
+    used = {file.digest for entry in new for file in entry.files.values()}
+    assert objects(second) == used
+    assert second.unbundle(bundled) == ()
+
+
+def test_the_same_entries_give_the_same_bytes(hub, second, bundled, tmp_path):
+    second.unbundle(bundled)
+    second.bundle("b", tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == bundled.read_bytes()
+
+
+def test_a_bundle_leaves_a_file_that_exists_as_it_is(hub, bundled):
+    before = bundled.read_bytes()
+    with pytest.raises(HubError, match="exists"):
+        hub.bundle("b", bundled)
+    assert bundled.read_bytes() == before
+
+
+def test_a_damaged_object_is_in_no_bundle(hub, bundled, tmp_path):
+    digest = hub.show("b").files["weights.f64"].digest
+    place = hub.folder / "objects" / digest[:2] / digest[2:]
+    place.chmod(0o644)
+    place.write_bytes(b"x" * 8)
+    with pytest.raises(HubError, match="was altered"):
+        hub.bundle("b", tmp_path / "new")
+    assert not [path for path in os.listdir(tmp_path) if "new" in path]
+
+
+def test_another_model_of_the_same_name_and_version_is_a_conflict(second, tiny, bundled):
+    second.publish(tiny([7.0]), "b", licence="MIT")
+    before = objects(second)
+    with pytest.raises(Conflict, match="b@1 is another model here"):
+        second.unbundle(bundled)
+    assert [str(entry) for entry in second.list(every=True)] == ["b@1"]
+    assert objects(second) == before
+
+
+def test_every_altered_byte_is_found_or_changes_nothing(hub, second, bundled, tmp_path):
+    whole = bundled.read_bytes()
+    truth = {str(e): e for e in hub.list(every=True)}
+    taken = 0
+    for number, place in enumerate(range(0, len(whole), max(len(whole) // 40, 1))):
+        spoiled = bytearray(whole)
+        spoiled[place] ^= 1 << number % 8
+        bundled.write_bytes(spoiled)
+        target = Hub(tmp_path / f"hub{number}")
+        try:
+            new = target.unbundle(bundled)
+        except BequestError:
+            assert nothing_in(target)
+        else:
+            taken += 1
+            assert [truth[str(entry)] for entry in new] == list(new)  # a date in the zip, say
+    assert taken < 10
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_bundle_that_was_cut_off_is_refused(second, bundled, share):
+    whole = bundled.read_bytes()
+    bundled.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(HubError):
+        second.unbundle(bundled)
+    assert nothing_in(second)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda m: m.update({"../../evil": b"x"}), "which no bundle holds"),
+        (lambda m: m.update({"/etc/cron.d/evil": b"x"}), "which no bundle holds"),
+        (lambda m: m.update({"objects/" + "0" * 64: b"x"}), "more files, or fewer"),
+        (lambda m: [*m.items(), list(m.items())[1]], "twice"),
+        (lambda m: m.pop(sorted(m)[-1]) and None, "more files, or fewer"),
+        (lambda m: m.pop("bundle.json") and None, "no bundle"),
+        (lambda m: m.update({"bundle.json": b"[" * 100_000}), "unsound"),
+        (lambda m: m.update({"bundle.json": b"[]"}), "unsound"),
+        (lambda m: m.update({sorted(m)[-1]: b"x"}), "has not the size"),
+        (lambda m: listed(m, lambda e: e.clear()), "lists no entry"),
+        (lambda m: listed(m, lambda e: e.append(e[0])), "one of them twice"),
+        (lambda m: listed(m, lambda e: e[0].update(name="../up")), "no name for a hub"),
+        (lambda m: listed(m, lambda e: e[0].update(version=-1)), "no version"),
+        (lambda m: listed(m, lambda e: e[0].update(version=True)), "no version"),
+        (lambda m: listed(m, lambda e: e[0]["card"].update(licence="Mine")), "no licence"),
+        (lambda m: listed(m, lambda e: e[0]["card"].update(licence="0BSD")), "another card"),
+        (lambda m: listed(m, lambda e: e[0].update(digest="0" * 64)), "no longer match"),
+        (
+            lambda m: listed(m, lambda e: e[0]["files"].update({"../x": {"digest": "0" * 64}})),
+            "StoredFile|outside",
+        ),
+    ],
+)
+def test_a_bundle_made_to_do_harm_is_refused_and_leaves_nothing(second, bundled, change, line):
+    rewritten(bundled, change)
+    with pytest.raises(HubError, match=line):
+        second.unbundle(bundled)
+    assert nothing_in(second)
+    assert not (second.folder.parent / "evil").exists()
+
+
+def test_a_bundle_whose_licences_exclude_one_another_is_refused(hub, second, tiny, tmp_path):
+    hub.publish(tiny([2.0]), "child", licence="MIT", parents=["parent"])  # unknown at that time
+    Hub(tmp_path / "third").publish(tiny([1.0]), "parent", licence="GPL-3.0-only")
+    Hub(tmp_path / "third").bundle("parent", tmp_path / "parent.bundle")
+    hub.bundle("child", tmp_path / "child.bundle")
+    second.unbundle(tmp_path / "parent.bundle")
+    with pytest.raises(HubError, match="its parent parent is under GPL"):
+        second.unbundle(tmp_path / "child.bundle")
+    assert [str(entry) for entry in second.list()] == ["parent@1"]
+
+
+def test_a_packed_bundle_a_link_and_a_folder_are_refused(second, bundled, tmp_path):
+    packed = tmp_path / "packed"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bundle.json", b" " * 10_000_000)
+    (tmp_path / "link").symlink_to(bundled)
+    for path, line in ((packed, "packed"), (tmp_path / "link", "no file"), (tmp_path, "no file")):
+        with pytest.raises(HubError, match=line):
+            second.unbundle(path)
+    assert nothing_in(second)
