@@ -37,6 +37,7 @@ from bequest.hub.parents import licences_of, with_parents
 from bequest.hub.registry import Records
 from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
+from bequest.hub.suggest import Memory, Suggestion
 
 __all__ = ["Hub"]
 
@@ -86,6 +87,7 @@ class Hub:
             raise HubError(f"{self.folder} is a file; a hub is a folder.")
         self._objects = Objects(self.folder / "objects")
         self._records = Records(self.folder / "registry.sqlite", wait)
+        self._memory = Memory()
         self._graph = Graph(self.folder, self._records, graph)
 
     def __repr__(self) -> str:
@@ -315,6 +317,35 @@ class Hub:
         """Everything recorded, the oldest first."""
         with told(self.folder), self._records.reading() as db:
             return tuple(rows.all_outcomes(db))
+
+    def suggest(
+        self, task: Task, k: int = 10, *, scores: Mapping[str, Mapping[str, float]] | None = None
+    ) -> builtins.list[Suggestion]:
+        """Name the models that are likely to help a task, before any of them is opened.
+
+        Parameters
+        ----------
+        task : Task
+            It stays here: nothing of it is written.
+        k : int
+            How many, at least 1.
+        scores : mapping of str to mapping of str to float, optional
+            Transferability scores of models by name, where they are at hand.
+
+        Returns
+        -------
+        list of Suggestion
+            The highest predicted gain first; those of which nothing is known stand last and say so.
+
+        Raises
+        ------
+        HubError
+            There is no hub, or k is no whole number from 1.
+        """
+        checked_task(task)
+        with told(self.folder), self._records.reading() as db:
+            self._memory.catch_up(db)
+        return self._memory.suggest(task, k, scores=scores)
 
     def lineage(
         self,
