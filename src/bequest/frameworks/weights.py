@@ -220,10 +220,11 @@ class TensorFile:
         """One tensor, on the CPU, in memory of its own; its numbers are finite."""
         stored = self._header.aliases.get(name, name)
         entry = self._header.entries[stored]
+        content = bytearray(entry.stop - entry.start)
         with _opened(self._place) as file:
             file.seek(self._first + entry.start)
-            content = bytearray(file.read(entry.stop - entry.start))
-        if len(content) != entry.stop - entry.start:
+            found = file.readinto(content)  # type: ignore[attr-defined]
+        if found != len(content):
             raise ModelError(f"{self._place} was changed while it was read.")
         dtype = next(key for key, value in DTYPES.items() if value == entry.dtype)
         if not content:
@@ -334,7 +335,7 @@ def _check_name(name: str, where: str) -> None:
 
 
 def _check_numbers(tensors: Mapping[str, torch.Tensor], where: str) -> None:
-    bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    bad = [name for name, tensor in tensors.items() if not _finite(tensor)]
     if bad:
         raise ModelError(f"{where} has NaN or infinite numbers in {_listed(bad)}.")
     masks = {name: tensor for name, tensor in tensors.items() if tensor.dtype is torch.bool}
@@ -342,6 +343,14 @@ def _check_numbers(tensors: Mapping[str, torch.Tensor], where: str) -> None:
     bad = [name for name, mask in masks.items() if bool((mask.view(torch.uint8) > 1).any())]
     if bad:
         raise ModelError(f"{where} has booleans that are neither 0 nor 1 in {_listed(bad)}.")
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    """Whether all numbers are; takes no memory, unlike `torch.isfinite`."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    low, high = torch.aminmax(tensor)
+    return math.isfinite(float(low)) and math.isfinite(float(high))
 
 
 def _listed(names: Iterable[str], most: int = 5) -> str:

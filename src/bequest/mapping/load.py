@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +171,11 @@ def _put(move: Move, source: Source, result: Tensor, name: str) -> None:
                 f"the rules bring {move.source} to {tuple(values.shape)}, {name} has "
                 f"{tuple(current.shape)} there."
             )
-        current.copy_(values + current if move.added else values)
+        values = values + current if move.added else values
+        if current.ndim == 2 and not current.is_contiguous():
+            # torch transposes fast into memory that is written in order, and slowly the other way
+            current, values = current.t(), values.t()
+        current.copy_(values)
 
 
 def _check_finite(tensor: Tensor, name: str) -> None:
@@ -178,5 +183,5 @@ def _check_finite(tensor: Tensor, name: str) -> None:
     if not tensor.is_floating_point() or not tensor.numel():
         return
     low, high = torch.aminmax(tensor)
-    if not (torch.isfinite(low) and torch.isfinite(high)):
+    if not (math.isfinite(float(low)) and math.isfinite(float(high))):
         raise MapError(f"{name} would hold numbers that are not finite.")
