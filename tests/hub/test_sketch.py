@@ -2,16 +2,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import beta
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 
 from bequest.core import Task
 from bequest.errors import DataError
+from bequest.hub.common_space import direction
 from bequest.hub.sketch import (
     FEATURES,
     SENSITIVITY,
     TaskSketch,
+    _frequencies,
     gaussian_noise,
     sketch,
     task_features,
@@ -102,3 +105,31 @@ def test_tables_and_texts_have_sketches():
         [f"good film {i}" for i in range(20)] + ["dull"] * 20, [1] * 20 + [0] * 20
     )
     assert sketch(texts).similarity(sketch(texts)) == pytest.approx(1.0)
+
+
+def test_rows_made_to_fit_the_sums_are_no_closer_to_the_rows_than_a_fresh_sample(iris):
+    for label in range(3):
+        rows = np.asarray(iris.inputs, dtype=float)[iris.targets == label]
+        wanted = torch.tensor(sketch(iris).sums[label], dtype=torch.float64)
+        generator = np.random.default_rng(label)
+        fresh = generator.multivariate_normal(rows.mean(0), np.cov(rows.T), len(rows))
+        made = fitted(wanted, generator.uniform(rows.min(0), rows.max(0), size=rows.shape))
+        assert nearest(rows, made).min() > 1e-2
+        assert np.mean(nearest(rows, made) < nearest(rows, fresh)) < 0.55
+
+
+def fitted(wanted, start):
+    """The attack: as many rows as there are, moved until their features add up to the sums."""
+    names = np.stack([direction(f"place {place}") for place in range(start.shape[1])])
+    maps = torch.tensor(names / np.sqrt(start.shape[1]) @ _frequencies())
+    guess = torch.tensor(start, requires_grad=True)
+    steps = torch.optim.Adam([guess], lr=0.05)
+    slower = torch.optim.lr_scheduler.CosineAnnealingLR(steps, 1500)
+    for _ in range(1500):
+        steps.zero_grad()
+        angles = torch.asinh(guess) @ maps
+        found = torch.cat([angles.cos(), angles.sin()], 1).sum(0) / np.sqrt(FEATURES / 2)
+        ((found - wanted) ** 2).sum().backward()
+        steps.step()
+        slower.step()
+    return guess.detach().numpy()

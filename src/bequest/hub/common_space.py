@@ -112,7 +112,7 @@ def _block_means(images: Array, axis: int) -> Array:
     """Eight means along an axis; where it is shorter, pixels are repeated."""
     length = images.shape[axis]
     if length < _GRID:
-        return np.take(images, np.arange(_GRID) * length // _GRID, axis=axis)
+        return np.asarray(np.take(images, np.arange(_GRID) * length // _GRID, axis=axis))
     starts = np.arange(_GRID) * length // _GRID
     widths: Array = np.diff(np.append(starts, length))
     shape = [1] * images.ndim
