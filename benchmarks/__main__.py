@@ -15,7 +15,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-NAMES = ("logme", "training_loop", "gain_coverage", "transfer", "ranking_null", "regularisers")
+NAMES = (
+    "logme",
+    "training_loop",
+    "gain_coverage",
+    "transfer",
+    "ranking_null",
+    "regularisers",
+    "lineage",
+)
 
 
 def machine() -> dict:
