@@ -528,8 +528,9 @@ class Hub:
         paths = [path for path in sorted(staged.rglob("*")) if path.is_file()]
         files: dict[str, StoredFile] = {}
         try:
-            for path in paths:
-                files[path.relative_to(staged).as_posix()] = self._objects.add(path)
+            for path in paths:  # named first, so that a fault halfway forgets them all
+                files[path.relative_to(staged).as_posix()] = StoredFile(*hash_file(path))
+            self._objects.add_all(paths, list(files.values()))
             with self._records.writing() as db:
                 version = _next_version(rows.latest(db, name), name, expect)
                 # Another process may have forgotten an object that nothing used; none can now.

@@ -46,8 +46,7 @@ def enter_all(
     """
     digests = sorted({file.digest for entry in entries for file in entry.files.values()})
     try:
-        for digest in digests:
-            objects.add(work / digest)
+        objects.add_all([work / digest for digest in digests])
         with records.writing() as db:
             # Another process may have forgotten an object that nothing used; none can now.
             for digest in digests:

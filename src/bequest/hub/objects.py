@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import final
 
@@ -31,22 +34,42 @@ class Objects:
         return self.folder / digest[:2] / digest[2:]
 
     def add(self, file: Path) -> StoredFile:
-        """Keep a file that nobody writes to any more; it stays where it is, too.
+        """Keep one file: see `add_all`."""
+        return self.add_all([file])[0]
+
+    def add_all(
+        self, files: Sequence[Path], hashed: Sequence[StoredFile] | None = None
+    ) -> Sequence[StoredFile]:
+        """Keep files that nobody writes to any more; they stay where they are, too.
 
         An object that stands here already is read again, and is replaced where it was damaged:
-        what is acknowledged is whole.
+        what is acknowledged is whole. Each file is on the disk before its object has a name, and
+        every name is on the disk before this returns.
 
         Parameters
         ----------
-        file : Path
+        files : sequence of Path
             On the same file system as the hub.
+        hashed : sequence of StoredFile, optional
+            What they are, where that is known.
         """
-        digest, size = hash_file(file)
-        if not self._sound(digest):
+        stored = hashed or [StoredFile(*hash_file(file)) for file in files]
+        missing = {
+            kept.digest: file
+            for file, kept in zip(files, stored, strict=True)
+            if not self._sound(kept.digest)
+        }
+        # Also what another process put here a moment ago, and has not synced yet.
+        known = [self.path(kept.digest) for kept in stored if kept.digest not in missing]
+        for file in missing.values():
             file.chmod(0o444)
-            sync(file)
+        _at_once(sync, list(missing.values()))
+        with suppress(FileNotFoundError):  # forgotten since; the transaction looks again
+            _at_once(sync, known)
+        for digest, file in missing.items():
             self._place(file, digest)
-        return StoredFile(digest, size)
+        _at_once(sync_folder, sorted({self.path(kept.digest).parent for kept in stored}))
+        return stored
 
     def copy(self, digest: str, target: Path) -> None:
         """Copy an object to a file that does not exist yet, checking its content.
@@ -97,4 +120,11 @@ class Objects:
         except OSError:  # a file system without hard links
             copy_hashed(file, spare)
         os.replace(spare, place)
-        sync_folder(place.parent)
+
+
+def _at_once(wait: Callable[[Path], None], paths: Sequence[Path]) -> None:
+    """Wait for several at once: a file system writes them down together."""
+    if not paths:
+        return
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(wait, paths))
