@@ -27,6 +27,7 @@ def test_both_give_the_same_after_a_map_without_hints(name, backwards):
     assert plan.confidence == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOUND)
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
 def test_both_give_the_same_after_a_map_without_an_example(name, backwards):

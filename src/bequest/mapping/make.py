@@ -16,6 +16,7 @@ from bequest.mapping.blocks import Depth
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.load import Source, source_of
 from bequest.mapping.match import Link, Matching, match
+from bequest.mapping.names import likeness
 from bequest.mapping.parametrised import kept, plain
 from bequest.mapping.plan import ParameterMap
 from bequest.mapping.registered import named_sites
@@ -27,6 +28,9 @@ from bequest.mapping.sites import MAIN, Piece, Site, Trace
 from bequest.mapping.trace import trace, trace_both
 
 __all__ = ["map_parameters"]
+
+UNSEEN = 0.7  # the most that is sure where a network was not seen running and names do not agree
+ALIKE = 0.6  # names that agree, from 0 to 1
 
 
 def map_parameters(
@@ -289,6 +293,9 @@ class _Builder:
     def _sure(self, link: Link, move: Move) -> float:
         if link.source.tensor == link.target.tensor and not move.rules:
             return max(link.confidence, 0.99)
+        ran = self.ours.ran and self.theirs.ran
+        if not ran and likeness(link.source.tensor, link.target.tensor) < ALIKE:
+            return min(link.confidence, UNSEEN)
         return link.confidence
 
     def _unlinked(
