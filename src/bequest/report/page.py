@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from bequest.core import Outcome
-from bequest.errors import DataError
 from bequest.report import charts, words
 from bequest.report.amounts import Reading, count, duration, number, plain, reading_of
+from bequest.report.map_page import map_of
+from bequest.report.map_view import MapView
+from bequest.report.template import PAGES, write_page
 
 __all__ = ["render", "write_report"]
 
 NOT_MOVED = ("new", "fresh", "a linear probe")  # how the rule of such a layer begins
 NOTED = 5  # notes before the rest folds away
 SHOWN = 12  # rows of a table before the rest folds away
-
-_PAGES = Environment(
-    loader=PackageLoader("bequest.report", "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_PAGES.filters["plain"] = plain
 
 
 def render(outcome: Outcome) -> str:
@@ -55,7 +44,8 @@ def render(outcome: Outcome) -> str:
     True
     """
     reading = reading_of(outcome.verdict.metric)
-    return _PAGES.get_template("page.html").render(
+    plan = map_of(outcome)
+    return PAGES.get_template("page.html").render(
         outcome=outcome,
         verdict=outcome.verdict,
         reading=reading,
@@ -69,7 +59,8 @@ def render(outcome: Outcome) -> str:
         ranking=charts.ranking_rows(outcome.ranking),
         unfit=[entry for entry in outcome.ranking if entry.reason],
         curve=outcome.labels_saved and charts.curve_chart(outcome.labels_saved, reading),
-        moved=_moved(outcome.moved),
+        moved=_moved(outcome.moved) if plan is None else _mapped(plan),
+        map=plan,
         arms=charts.arm_rows(outcome, reading),
         details=_details(outcome),
         version=version("bequest"),
@@ -97,26 +88,7 @@ def write_report(outcome: Outcome, path: str | Path) -> Path:
     OSError
         The disk is full or may not be written; a file that was there is left as it was.
     """
-    place = Path(path)
-    if not place.parent.is_dir():
-        raise DataError(f"there is no folder {place.parent} to write {place.name} into.")
-    if place.is_dir():
-        raise DataError(f"{place} is a folder; name a file in it, such as {place / 'report.html'}.")
-    _write(place, render(outcome).encode("utf-8", "replace"))
-    return place
-
-
-def _write(place: Path, content: bytes) -> None:
-    handle, work = tempfile.mkstemp(prefix=f".{place.name[:60]}-", dir=place.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(work).chmod(0o644)
-        os.replace(work, place)
-    finally:
-        Path(work).unlink(missing_ok=True)
+    return write_page(path, render(outcome))
 
 
 def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
@@ -159,6 +131,12 @@ def _moved(moved: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
     kept = sum(amount for rule, amount in pairs if not rule.startswith((*NOT_MOVED, "rows of")))
     whole = set(rules) <= {"as it is", "frozen"}  # the source as one piece: nothing to list
     return {"rows": () if whole else rows, "kept": kept, "total": total}
+
+
+def _mapped(plan: MapView) -> dict[str, Any]:
+    """The same of a parameter map, which the page shows whole instead of the parts."""
+    amounts = plan.amounts
+    return {"rows": (), "kept": amounts.copied + amounts.reshaped, "total": amounts.total}
 
 
 def _details(outcome: Outcome) -> dict[str, Mapping[str, str]]:

@@ -1,0 +1,107 @@
+"""The page of a parameter map: which numbers go where, by which rule, and how sure that is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from markupsafe import Markup
+
+from bequest.core import Outcome
+from bequest.errors import MapError
+from bequest.mapping import ParameterMap
+from bequest.report.map_view import MapView, view_of
+from bequest.report.template import PAGES, write_page
+
+__all__ = ["map_of", "render_map", "write_map"]
+
+
+def render_map(
+    plan: ParameterMap, *, source: str = "the source", target: str = "the target"
+) -> str:
+    """A parameter map as HTML that needs no other file and no network.
+
+    Parameters
+    ----------
+    plan : ParameterMap
+    source, target : str
+        What people call the two.
+
+    Returns
+    -------
+    str
+        A whole page. All names are escaped; the one script, which filters the rows, is ours and
+        named to the browser by its sha256.
+
+    Examples
+    --------
+    >>> import bequest as bq
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Linear(4, 3))
+    >>> "100" in render_map(bq.map_parameters(net, net), source="ward 3")
+    True
+    """
+    script = _script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return PAGES.get_template("map_page.html").render(
+        map=view_of(plan),
+        source=source,
+        target=target,
+        script=Markup(script),  # our own file
+        digest=digest,
+        version=version("bequest"),
+    )
+
+
+def write_map(
+    plan: ParameterMap,
+    path: str | Path,
+    *,
+    source: str = "the source",
+    target: str = "the target",
+) -> Path:
+    """Write the page of a parameter map to a file, in one step.
+
+    Parameters
+    ----------
+    plan : ParameterMap
+    path : path
+        The file to write, replaced where it exists; its folder must be there.
+    source, target : str
+        What people call the two.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist, or `path` is one.
+    """
+    return write_page(path, render_map(plan, source=source, target=target))
+
+
+def map_of(outcome: Outcome) -> MapView | None:
+    """The map that an outcome keeps; None where its method made none, or it is of another version.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    """
+    if not outcome.parameter_map:
+        return None
+    try:
+        return view_of(ParameterMap.from_json(json.dumps(outcome.parameter_map)))
+    except (MapError, OverflowError):
+        return None  # `moved` says the same in short
+
+
+def _script() -> str:
+    loader = PAGES.loader
+    assert loader is not None
+    return loader.get_source(PAGES, "map.js")[0].strip()

@@ -1,0 +1,66 @@
+"""The templates, and a page that is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bequest.errors import DataError
+from bequest.report.amounts import plain
+
+__all__ = ["PAGES", "write_page"]
+
+PAGES = Environment(
+    loader=PackageLoader("bequest.report", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+PAGES.filters["plain"] = plain
+
+
+def write_page(path: str | Path, text: str) -> Path:
+    """Write a page in one step.
+
+    Parameters
+    ----------
+    path : path
+        Replaced where it exists; its folder must be there.
+    text : str
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist, or `path` is one.
+    OSError
+        The disk is full or may not be written; a file that was there is left as it was.
+    """
+    place = Path(path)
+    if not place.parent.is_dir():
+        raise DataError(f"there is no folder {place.parent} to write {place.name} into.")
+    if place.is_dir():
+        raise DataError(f"{place} is a folder; name a file in it, such as {place / 'report.html'}.")
+    _write(place, text.encode("utf-8", "replace"))
+    return place
+
+
+def _write(place: Path, content: bytes) -> None:
+    handle, work = tempfile.mkstemp(prefix=f".{place.name[:60]}-", dir=place.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(work).chmod(0o644)
+        os.replace(work, place)
+    finally:
+        Path(work).unlink(missing_ok=True)
