@@ -1,4 +1,5 @@
 import io
+import re
 import shlex
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_every_command_has_a_summary_and_examples_that_parse(name):
     page = help_of(name, width=200)
     assert COMMANDS[name] in page
     examples = page.partition("Examples:")[2].splitlines()
-    commands = [line.strip().split(" | ")[0] for line in examples if line.strip()]
+    commands = [re.split(r" [|>] ", line.strip())[0] for line in examples if line.strip()]
     assert commands
     for command in commands:
         first, second, *rest = shlex.split(command)

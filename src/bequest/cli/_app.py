@@ -19,6 +19,8 @@ COMMANDS = {
     "pull": "Copy a model out of a hub.",
     "list": "List what a hub holds.",
     "show": "Show one entry of a hub: its card, files and versions.",
+    "map": "Plan which numbers of a source go where in a target.",
+    "convert": "Turn a checkpoint that is a pickle into safetensors.",
 }
 
 app = App(

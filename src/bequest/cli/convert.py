@@ -1,0 +1,68 @@
+"""`bequest convert`: the tensors of a pickle, as safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bequest.cli._options import Common, command
+from bequest.cli._progress import progress
+from bequest.cli._say import line, print_json
+from bequest.core.wording import counted
+from bequest.frameworks.convert import convert_checkpoint
+
+__all__ = ["app"]
+
+app = command(
+    "convert",
+    "bequest convert pytorch_model.bin model.safetensors",
+    "bequest convert last.ckpt model.safetensors --strip module. --drop head",
+)
+_COMMON = Common()
+SHOWN = 8  # names of what was dropped
+
+
+@app.default
+def convert(
+    checkpoint: Annotated[Path, Parameter(help="What torch.save wrote: .pt, .pth, .bin, .ckpt.")],
+    out: Annotated[Path, Parameter(help="The .safetensors file to write; must not exist.")],
+    /,
+    *,
+    key: str | None = None,
+    strip: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    drop: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    common: Common = _COMMON,
+) -> None:
+    """Take the tensors out of a checkpoint that is a pickle, without running any of it.
+
+    Parameters
+    ----------
+    key
+        Where in the checkpoint the tensors are; state_dict, model and their like are found.
+    strip
+        Beginning that names lose, such as module.; may be given several times.
+    drop
+        Tensor, or part, to leave out; may be given several times.
+    """
+    with progress("reading the checkpoint"):
+        done = convert_checkpoint(
+            checkpoint.expanduser(), out.expanduser(), key=key, strip=strip, drop=drop
+        )
+    if common.json:
+        values = asdict(done)
+        print_json({"written": values.pop("path"), **values})
+        return
+    tensors, numbers = counted(done.tensors, "tensor"), f"{done.numbers:,} numbers"
+    line(f"Took {tensors} ({numbers}) from {done.key or 'the top'} of {checkpoint}.")
+    if done.dropped:
+        line(f"Left behind: {_listed(done.dropped)}.")
+    line(f"Written: {out}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,130 @@
+"""`bequest map`: which numbers of a source go where in a target."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+import bequest as bq
+from bequest.cli._example import read_example
+from bequest.cli._options import Common, command
+from bequest.cli._places import new_file
+from bequest.cli._progress import progress
+from bequest.cli._say import line, print_json
+from bequest.cli._sources import model_folder
+from bequest.core import Model
+from bequest.errors import MapError, ModelError
+from bequest.report import write_map
+
+__all__ = ["app"]
+
+app = command(
+    "map",
+    "bequest map bert/ ours/ --skip head --html map.html",
+    "bequest map model.safetensors ours/ --json > map.json",
+    "bequest map bert/ ours/ --example batch.npz --plan map.json",
+)
+_COMMON = Common()
+LIMIT = 64 * 2**20  # bytes; a map is text that a person could read
+
+
+@app.default
+def map_(
+    source: Annotated[
+        Path, Parameter(help="A model folder, ours or Hugging Face's, or a .safetensors file.")
+    ],
+    target: Annotated[Path, Parameter(help="The model folder whose network is to be filled.")],
+    /,
+    *,
+    example: Path | None = None,
+    skip: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    depth: Literal["even", "first", "last"] = "even",
+    plan: Path | None = None,
+    html: Path | None = None,
+    common: Common = _COMMON,
+) -> None:
+    """Show which numbers of a source would go where in a target; nothing is written into either.
+
+    Parameters
+    ----------
+    example
+        What both networks take, as .npy, .npz or .safetensors: several arrays go in by their names.
+    skip
+        Tensor, or part of the target, that keeps its own numbers; may be given several times.
+    depth
+        Where blocks are repeated more or less often: which of the source's each gets.
+    plan
+        A map that --json gave: is it still what the two suggest?
+    html
+        The page to write: the map as a table to search in.
+    """
+    stored = None if plan is None else _stored(plan.expanduser())
+    given = None if example is None else read_example(example.expanduser())
+    with nullcontext() if html is None else new_file(html) as page:
+        with progress("reading the two"):
+            one, other = _source(source), _target(target)
+        with progress("mapping"):
+            made = bq.map_parameters(one, other, example=given, skip=skip, depth=depth, plan=stored)
+        if page is not None:
+            write_map(made, page, source=_name(one, source), target=_name(other, target))
+    if common.json:
+        print_json(
+            json.loads(made.to_json())
+            | ({} if stored is None else {"doubts": made.doubts})
+            | ({} if html is None else {"written": html})
+        )
+    else:
+        line(made)
+        if html is not None:
+            line(f"Written: {html}")
+    if made.doubts:
+        raise MapError(
+            f"{plan} is not what the two suggest, in {len(made.doubts)} of "
+            f"{len(made.entries)} tensors: {made.doubts[0]}"
+        )
+
+
+def _source(path: Path) -> Model | Path:
+    place = path.expanduser()
+    if not place.exists():
+        raise ModelError(f"there is no file or folder {path}.")
+    return _loaded(model_folder(place)) if place.is_dir() else place
+
+
+def _loaded(folder: Path) -> Model:
+    try:
+        return bq.load(folder)
+    except ModelError as error:
+        file = folder / "model.safetensors"
+        if not file.is_file():
+            raise
+        hint = f"To map by names and shapes alone, name {file}."
+        raise type(error)(f"{error} {hint}") from error
+
+
+def _target(path: Path) -> Model:
+    place = path.expanduser()
+    if not place.exists():
+        raise ModelError(f"there is no model folder {path}.")
+    if not place.is_dir():
+        raise ModelError(f"{path} is a file: numbers are mapped into a network, name its folder.")
+    return bq.load(model_folder(place))
+
+
+def _name(given: Any, path: Path) -> str:
+    return (given.name if isinstance(given, Model) else "") or path.name or str(path)
+
+
+def _stored(path: Path) -> bq.ParameterMap:
+    if not path.is_file():
+        raise MapError(f"there is no map {path}.")
+    if path.stat().st_size > LIMIT:
+        raise MapError(f"{path} is larger than {LIMIT} bytes: it is no map.")
+    try:
+        return bq.ParameterMap.from_json(path.read_text(encoding="utf-8"))
+    except (MapError, UnicodeDecodeError) as error:
+        raise MapError(f"{path}: {error}") from error
