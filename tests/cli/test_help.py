@@ -13,6 +13,9 @@ from bequest.cli import app
 from bequest.cli._app import COMMANDS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "cli.md"
+GROUPS = {"hub": ("rebuild-graph", "bundle", "unbundle")}  # commands of commands
+PAGES = [(name, part) for name, parts in GROUPS.items() for part in parts]
+PAGES += [(name,) for name in COMMANDS if name not in GROUPS]
 HEAD = """# The command line
 
 The same verbs as in Python. Every command has `--help` with examples, and `--json` for machines;
@@ -56,17 +59,17 @@ def test_every_command_has_a_summary_and_examples_that_parse(name):
         app.parse_args([name, *rest], exit_on_error=False, print_error=False)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_speaks_json_and_shows_tracebacks_on_demand(name):
-    page = help_of(name)
+@pytest.mark.parametrize("tokens", PAGES, ids=" ".join)
+def test_every_command_speaks_json_and_shows_tracebacks_on_demand(tokens):
+    page = help_of(*tokens)
     assert "--json" in page
     assert "--debug" in page
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_reference_holds_the_help_of_every_command(name):
+@pytest.mark.parametrize("tokens", [*PAGES, *((name,) for name in GROUPS)], ids=" ".join)
+def test_the_reference_holds_the_help_of_every_command(tokens):
     """`python tests/cli/test_help.py` writes it anew."""
-    assert help_of(name) in REFERENCE.read_text()
+    assert help_of(*tokens) in REFERENCE.read_text()
 
 
 def test_the_help_of_all_is_fast_and_imports_nothing_heavy(process):
@@ -87,5 +90,11 @@ def test_the_help_of_all_is_fast_and_imports_nothing_heavy(process):
 
 if __name__ == "__main__":
     parts = [HEAD]
-    parts += [f"## bequest {name}\n\n```text\n{help_of(name)}\n```\n" for name in COMMANDS]
+    for name in COMMANDS:
+        inner = [(name, part) for part in GROUPS.get(name, ())]
+        for tokens in [(name,), *inner]:
+            level = "#" * (1 + len(tokens))
+            parts.append(
+                f"{level} bequest {' '.join(tokens)}\n\n```text\n{help_of(*tokens)}\n```\n"
+            )
     REFERENCE.write_text("\n".join(parts), encoding="utf-8")

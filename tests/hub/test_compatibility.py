@@ -146,7 +146,7 @@ def test_what_is_made_from_a_model_without_derivatives_is_not_published(hub, tin
 
 
 def test_a_parent_that_the_hub_does_not_know_is_said_and_allowed(hub, tiny, caplog):
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         hub.publish(tiny([1.0]), "new", licence="MIT", parents=["theirs/model", "A Title"])
     assert "A Title and theirs/model, whose licence this hub does not know" in caplog.text
 

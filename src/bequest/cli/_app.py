@@ -21,6 +21,8 @@ COMMANDS = {
     "show": "Show one entry of a hub: its card, files and versions.",
     "map": "Plan which numbers of a source go where in a target.",
     "convert": "Turn a checkpoint that is a pickle into safetensors.",
+    "query": "Ask a hub's knowledge graph, in SPARQL.",
+    "hub": "Care for a hub: rebuild its graph, carry entries to another.",
 }
 
 app = App(

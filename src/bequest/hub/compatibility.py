@@ -151,7 +151,7 @@ def check_derived(name: str, licence: str, parents: Mapping[str, str | None]) ->
     """
     unknown = sorted(parent for parent, held in parents.items() if held is None)
     if unknown:
-        logger.warning(
+        logger.info(
             "%s is made from %s, whose licence this hub does not know: look that it allows %s.",
             *(name, " and ".join(unknown), licence),
         )
