@@ -74,7 +74,7 @@ def test_both_sides_get_as_many_settings(helped):
 
 
 def test_a_source_that_guesses_is_not_handed_over():
-    result = bq.transfer(task(), [source(guesses, "guesses")], methods=["reuse"], budget=4)
+    result = bq.transfer(task(), [source(guesses, "guesses")], methods=["reuse"], budget=20)
     assert result.verdict.kind in ("hurts", "undecided")
     assert result.outcome.handed_over == "from-scratch"
     assert result.model.card.method == "from-scratch"
@@ -99,7 +99,7 @@ def test_a_method_with_settings_is_one_arm():
 
 def test_many_sources_are_chosen_among_on_each_folds_own_rows():
     sources = [source(guesses, f"guess {i}") for i in range(4)] + [source(knows, "knows")]
-    result = bq.transfer(task(), sources, methods=["reuse"], budget=4)
+    result = bq.transfer(task(), sources, methods=["reuse"], budget=20)
     assert result.outcome.source == "knows"
     assert {arm.source for arm in result.arms} >= {"number 1 by score", "number 2 by score"}
 
@@ -189,14 +189,14 @@ def test_a_model_that_is_no_list_and_a_seed_that_is_none_are_told():
 
 def test_a_budget_too_small_for_the_race_says_where_the_time_went():
     def slow(x):
-        time.sleep(0.5)
+        time.sleep(1.5)
         return knows(x)
 
     with pytest.raises(BudgetTooSmall) as told:
-        bq.transfer(task(), [source(slow, "slow")], methods=["reuse"], budget=4)
+        bq.transfer(task(), [source(slow, "slow")], methods=["reuse"], budget=12)
     said = str(told.value)
     assert "half of the budget" not in said
     took, had = map(
-        float, re.search(r"budget of 4 s, .* took (\S+) s and the race had (\S+) s", said).groups()
+        float, re.search(r"budget of 12 s, .* took (\S+) s and the race had (\S+) s", said).groups()
     )
-    assert had == pytest.approx(0.75 * (4 - took), abs=0.1)
+    assert had == pytest.approx(0.75 * (12 - took), abs=0.1)

@@ -48,4 +48,6 @@ class Rule(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {"rule": self.name, **asdict(self)}  # type: ignore[call-overload]
+        fields = asdict(self)  # type: ignore[call-overload]
+        plain = {key: [*v] if isinstance(v, tuple) else v for key, v in fields.items()}
+        return {"rule": self.name, **plain}
