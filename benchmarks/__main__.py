@@ -23,6 +23,8 @@ NAMES = (
     "ranking_null",
     "regularisers",
     "lineage",
+    "parameters",
+    "mapping",
 )
 
 

@@ -16,6 +16,12 @@ from benchmarks.transfer import FIXED
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+PAIRS = {
+    "gpt": "GPT-2 small, transformers → plain torch",
+    "gpt, back": "the same, back",
+    "vit": "ViT-B, transformers → plain torch",
+    "vit, back": "the same, back",
+}
 COLUMNS = ("from scratch", *FIXED, "transfer chosen", "automatic")
 TITLES = {"l2-sp": "L2-SP", "bss": "BSS", "delta": "DELTA", "delta, no attention": "no attention"}
 
@@ -148,6 +154,67 @@ def _scores(runs: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def parameters() -> str:
+    """The map against the other starts: sums, then a table for each size of the target."""
+    figures = results("parameters")["figures"]
+    lines = []
+    for size, said in figures["summary"].items():
+        told = [
+            f"{_between(one)} points over {words}, {one['above']} cells above zero and "
+            f"{one['below']} below"
+            for words, one in zip(
+                (
+                    "from scratch",
+                    "what has the same name and shape",
+                    "the source fine-tuned as it is",
+                ),
+                said.values(),
+                strict=True,
+            )
+        ]
+        cells = said["from scratch"]["cells"]
+        lines.append(f"- {size.capitalize()}, {cells} cells: {'; '.join(told)}.")
+    for size in ("wider", "deeper", "narrower"):
+        lines += ["", *_cells(figures["cells"], size)]
+    return "\n".join(lines)
+
+
+def _cells(cells: list[dict], size: str) -> list[str]:
+    starts = ("from scratch", "same names", "map")
+    lines = [
+        f"| {size} | labels | {' | '.join(starts)} | source | map - from scratch | "
+        "map - same names |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for cell in cells:
+        if cell["size"] != size:
+            continue
+        keys = [*(f"{size}, {start}" for start in starts), "source, fine-tuned"]
+        scores = " | ".join(f"{100 * cell['score'][key]:.1f}" for key in keys)
+        over = " | ".join(_between(cell["map_over"][k]) for k in ("from scratch", "same names"))
+        lines.append(f"| {cell['task']} | {cell['labels']} | {scores} | {over} |")
+    return lines
+
+
+def mapping() -> str:
+    """Seconds and memory of a map between two networks of 100 million parameters."""
+    lines = [
+        "| source → target | map | from a file | apply | plain copy | ratio | transposing copy | "
+        "ratio | memory over the target, network | file |",
+        "|---|" + "---:|" * 9,
+    ]
+    for pair in results("mapping")["figures"]["pairs"]:
+        memory = [f"{one['peak_mb'] - one['target_mb']:.0f} MB" for one in pair["memory"].values()]
+        lines.append(
+            f"| {PAIRS[pair['pair']]}, {pair['parameters'] / 1e6:.0f} M | {pair['map_s']:.2f} s | "
+            f"{pair['map_from_file_s']:.2f} s | {pair['apply_s']:.3f} s | "
+            f"{pair['clone_s']:.3f} s | {pair['apply_ratio']:.2f} | "
+            f"{pair['transposing_clone_s']:.3f} s | "
+            f"{pair['apply_ratio_to_transposing']:.2f} | {' | '.join(memory)} |"
+        )
+    return "\n".join(lines)
+
+
 def written(text: str, name: str, content: str) -> str:
     """`text` with `content` between the two comments of this name."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -167,7 +234,10 @@ def pages() -> dict[Path, str]:
         path: written(written(path.read_text(), "transfer", text), "others", others())
         for path, text in texts.items()
     }
-    return {**found, full: written(found[full], "regularisers", regularisers())}
+    others_too = {"regularisers": regularisers, "parameters": parameters, "mapping": mapping}
+    for name, made in others_too.items():
+        found[full] = written(found[full], name, made())
+    return found
 
 
 def main() -> None:

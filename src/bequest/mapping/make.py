@@ -67,6 +67,7 @@ def map_parameters(
         Names of the source's and the target's input columns.
     depth : {"even", "first", "last"}
         Where the target has more or fewer of a repeated block: which of the source's each gets.
+        Blocks that "even" has to repeat start as ones that change nothing, where they can.
     plan : ParameterMap, optional
         A map read from text: it is bound to the two networks and held against what would be
         planned, see `ParameterMap.doubts`.

@@ -52,7 +52,8 @@ class Parameters(TransferMethod):
     coverage : float
         Least share of the body's numbers that must come from the source, 0 to 1; less is refused.
     depth : {"even", "first", "last"}
-        Where blocks are repeated more or less often: which of the source's each gets.
+        Where blocks are repeated more or less often: which of the source's each gets. Blocks that
+        "even" has to repeat start as ones that change nothing, where they can.
     lr : float
         Peak step size.
     steps : int or None
