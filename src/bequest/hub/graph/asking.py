@@ -15,7 +15,7 @@ from typing import Any, final
 import pyoxigraph
 
 from bequest.errors import Damaged, HubError
-from bequest.hub.graph.terms import rows, terms
+from bequest.hub.graph.terms import bound, rows, terms
 from bequest.hub.graph.vocabulary import PREFIXES
 
 __all__ = ["Asker"]
@@ -71,8 +71,7 @@ class Asker:
         """
         request = {
             "view": str(view.absolute()),
-            "sparql": sparql,
-            "bindings": {name: _sent(term) for name, term in terms(bindings).items()},
+            "sparql": bound(sparql, terms(bindings)),
             "prefixes": PREFIXES,
             "timeout": timeout,
         }
@@ -146,11 +145,6 @@ def _close(process: subprocess.Popen[bytes], owner: int) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
-
-
-def _sent(term: Any) -> tuple[str | None, str]:
-    kind = None if isinstance(term, pyoxigraph.NamedNode) else term.datatype.value
-    return kind, term.value
 
 
 def _sent_and_heard(process: subprocess.Popen[bytes], request: Any) -> dict[str, Any] | None:

@@ -14,13 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyoxigraph import (
-    Literal,
-    NamedNode,
     QueryResultsFormat,
     QueryTriples,
     RdfFormat,
     Store,
-    Variable,
 )
 
 if os.name == "posix":
@@ -46,7 +43,7 @@ def main(memory: int, most: int) -> None:
                 view = request["view"]
                 try:
                     store = Store.read_only(view)
-                except OSError as error:
+                except (OSError, RuntimeError) as error:
                     _answer({"unreadable": str(error)})
                     continue
             _answer({"opened": True})
@@ -59,14 +56,7 @@ def main(memory: int, most: int) -> None:
 
 def _asked(store: Store, request: Mapping[str, Any], most: int) -> tuple[dict[str, Any], bytes]:
     try:
-        found = store.query(
-            request["sparql"],
-            prefixes=request["prefixes"],
-            substitutions={
-                Variable(name): NamedNode(value) if kind is None else _literal(value, kind)
-                for name, (kind, value) in request["bindings"].items()
-            },
-        )
+        found = store.query(request["sparql"], prefixes=request["prefixes"])
         body: bytes | None
         if isinstance(found, QueryTriples):
             kind, body = "nt", found.serialize(format=RdfFormat.N_TRIPLES)
@@ -74,7 +64,7 @@ def _asked(store: Store, request: Mapping[str, Any], most: int) -> tuple[dict[st
             kind, body = "json", found.serialize(format=QueryResultsFormat.JSON)
     except SyntaxError as error:
         return {"syntax": str(error)}, b""
-    except ValueError as error:
+    except (RuntimeError, ValueError) as error:
         return {"refused": str(error)}, b""
     except OSError as error:
         return {"unreadable": str(error)}, b""
@@ -84,10 +74,6 @@ def _asked(store: Store, request: Mapping[str, Any], most: int) -> tuple[dict[st
     if len(body) > most:
         return {"long": len(body)}, b""
     return {"kind": kind, "size": len(body)}, body
-
-
-def _literal(value: str, kind: str) -> Literal:
-    return Literal(value, datatype=NamedNode(kind))
 
 
 def _answer(head: Mapping[str, Any], body: bytes = b"") -> None:

@@ -131,7 +131,7 @@ class Graph:
             return serialize(triples, format=form, prefixes=_prefixes(form)) or b""
         try:
             return _dumped(self._view(), form)
-        except (OSError, SyntaxError) as error:
+        except (OSError, RuntimeError, SyntaxError) as error:
             logger.warning("the graph cannot be read: it is rebuilt (%s).", error)
             self.rebuild()
             return _dumped(self._view(), form)

@@ -91,7 +91,7 @@ class Index:
                 logger.info("the graph in %s is of another registry or format.", self.root)
                 return None
             return self._shown(store, _load(store.load, db, start, store))
-        except (OSError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:  # the store's corruption is of both
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk's fault: building it anew would not help
             logger.warning("the graph in %s is damaged: it is rebuilt (%s).", self.root, error)

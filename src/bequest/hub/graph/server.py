@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import re
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 from bequest.errors import HubError
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.source import Position, chunks, holds
-from bequest.hub.graph.terms import rows, terms
+from bequest.hub.graph.terms import bound, rows, terms
 
 __all__ = ["Server"]
 
@@ -21,12 +20,6 @@ _MOST = 2**28  # bytes of an answer
 _PATIENCE = 60.0  # seconds for one change
 _LINES = 20_000  # triples in one change
 _KINDS = {"application/sparql-results+json": "json", "application/n-triples": "nt"}
-# Texts, addresses and comments are passed over: a brace in them opens nothing.
-_TOKEN = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*"""|\'\'\'(?:[^\'\\]|\\.|\'(?!\'\'))*\'\'\'|"(?:[^"\\\n]|\\.)*"|'
-    r"'(?:[^'\\\n]|\\.)*'|<[^<>\"{}|^`\\\x00-\x20]*>|#[^\n]*|[{}]|[A-Za-z]+|.",
-    re.DOTALL,
-)
 
 
 @final
@@ -67,8 +60,7 @@ class Server:
     ) -> list[dict[str, Any]]:
         """What the server answers to a query, as plain values."""
         prefixes = "".join(f"PREFIX {name}: <{iri}>\n" for name, iri in v.PREFIXES.items())
-        values = {name: str(term) for name, term in terms(bindings).items()}
-        return rows(*self._asked(prefixes + _bound(sparql, values), timeout))
+        return rows(*self._asked(prefixes + bound(sparql, terms(bindings)), timeout))
 
     def everything(self) -> bytes:
         """All triples of the hub, as N-Triples."""
@@ -147,29 +139,3 @@ def _read(answer: http.client.HTTPResponse, end: float) -> bytes:
         if len(body) > _MOST:
             raise http.client.HTTPException("its answer is too long: ask for less (LIMIT)")
     return bytes(body)
-
-
-def _bound(sparql: str, values: Mapping[str, str]) -> str:
-    """The query with its values in a table of terms at the start of its pattern."""
-    if not values:
-        return sparql
-    table = " ".join(f"VALUES ?{name} {{ {term} }}" for name, term in values.items())
-    place = _pattern(sparql)
-    return f"{sparql[:place]} {table} {sparql[place:]}"
-
-
-def _pattern(sparql: str) -> int:
-    """Behind the brace that opens the pattern; the first one of CONSTRUCT opens its template."""
-    depth, template, last = 0, False, ""
-    for found in _TOKEN.finditer(sparql):
-        word = found.group().upper()
-        if word == "CONSTRUCT":
-            template = True
-        elif word == "{":
-            if depth == 0 and not (template and last == "CONSTRUCT"):
-                return found.end()
-            depth += 1
-        elif word == "}":
-            depth -= 1
-        last = word if not (word.isspace() or word.startswith("#")) else last
-    raise HubError("values can be bound in a query with a pattern in braces only.")

@@ -13,7 +13,14 @@ from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, parse
 from bequest.errors import HubError
 from bequest.hub.graph.vocabulary import PREFIXES, Iri
 
-__all__ = ["LONGEST", "checked_query", "rows", "terms"]
+__all__ = ["LONGEST", "bound", "checked_query", "rows", "terms"]
+
+# Texts, addresses and comments are passed over: a brace in them opens nothing.
+_TOKEN = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*"""|\'\'\'(?:[^\'\\]|\\.|\'(?!\'\'))*\'\'\'|"(?:[^"\\\n]|\\.)*"|'
+    r"'(?:[^'\\\n]|\\.)*'|<[^<>\"{}|^`\\\x00-\x20]*>|#[^\n]*|[{}]|[A-Za-z]+|.",
+    re.DOTALL,
+)
 
 LONGEST = 100_000  # characters of a query
 _XSD = PREFIXES["xsd"]
@@ -161,3 +168,38 @@ def _value(text: str, kind: str) -> Any:
     except ValueError:
         return text
     return text in ("true", "1") if kind == f"{_XSD}boolean" else text
+
+
+def bound(sparql: str, values: Mapping[str, NamedNode | Literal]) -> str:
+    """The query with its values in a table at the start of its pattern.
+
+    They are written as terms of N-Triples, whose quotes and brackets are escaped: no text can leave
+    its own. (The store's own substitution asks for variables that the query projects.)
+
+    Examples
+    --------
+    >>> bound("ASK { ?s ?p ?n }", terms({"n": 'a " } DROP ALL'}))
+    'ASK { VALUES ?n { "a \\\\" } DROP ALL" }  ?s ?p ?n }'
+    """
+    if not values:
+        return sparql
+    table = " ".join(f"VALUES ?{name} {{ {term} }}" for name, term in values.items())
+    place = _pattern(sparql)
+    return f"{sparql[:place]} {table} {sparql[place:]}"
+
+
+def _pattern(sparql: str) -> int:
+    """Behind the brace that opens the pattern; the first one of CONSTRUCT opens its template."""
+    depth, template, last = 0, False, ""
+    for found in _TOKEN.finditer(sparql):
+        word = found.group().upper()
+        if word == "CONSTRUCT":
+            template = True
+        elif word == "{":
+            if depth == 0 and not (template and last == "CONSTRUCT"):
+                return found.end()
+            depth += 1
+        elif word == "}":
+            depth -= 1
+        last = word if not (word.isspace() or word.startswith("#")) else last
+    raise HubError("values can be bound in a query with a pattern in braces only.")
