@@ -64,9 +64,9 @@ def _asked(store: Store, request: Mapping[str, Any], most: int) -> tuple[dict[st
             kind, body = "json", found.serialize(format=QueryResultsFormat.JSON)
     except SyntaxError as error:
         return {"syntax": str(error)}, b""
-    except (RuntimeError, ValueError) as error:
+    except ValueError as error:
         return {"refused": str(error)}, b""
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # a damaged block is either
         return {"unreadable": str(error)}, b""
     except MemoryError:
         return {"memory": True}, b""

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
-from pyoxigraph import DefaultGraph, RdfFormat, Store, parse, serialize
+from pyoxigraph import DefaultGraph, RdfFormat, parse, serialize
 
 from bequest.core.given import checked_path
 from bequest.errors import Damaged, HubError
 from bequest.frameworks.leftovers import beside
 from bequest.hub.faults import told
 from bequest.hub.graph.asking import Asker
-from bequest.hub.graph.index import Index
+from bequest.hub.graph.index import Index, opened
 from bequest.hub.graph.server import Server
 from bequest.hub.graph.terms import checked_query
 from bequest.hub.graph.vocabulary import PREFIXES
@@ -138,7 +138,7 @@ class Graph:
 
 
 def _dumped(view: Path, form: RdfFormat) -> bytes:
-    store = Store.read_only(str(view))
+    store = opened(view, to_read=True)
     return store.dump(format=form, from_graph=_DEFAULT, prefixes=_prefixes(form)) or b""
 
 
@@ -147,7 +147,7 @@ def _prefixes(form: RdfFormat) -> dict[str, str] | None:
 
 
 def _size(view: Path) -> int:
-    return sum(1 for _ in Store.read_only(str(view)).quads_for_pattern(None, None, None, _DEFAULT))
+    return sum(1 for _ in opened(view, to_read=True).quads_for_pattern(None, None, None, _DEFAULT))
 
 
 def _seconds(timeout: float) -> float:

@@ -22,16 +22,36 @@ from typing import final
 
 from pyoxigraph import NamedNode, RdfFormat, Store
 
+from bequest.errors import HubError
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.lock import only_writer
 from bequest.hub.graph.source import Position, chunks, holds, newest
 
-__all__ = ["Index"]
+__all__ = ["Index", "opened"]
 
 logger = logging.getLogger(__name__)
 
+_PROCESSES: set[int] = set()  # that have opened a store: this one, or one it was forked from
 _STATE = NamedNode(v.STATE)
 _GRACE = 600.0  # seconds for which a view that is no longer the newest may still be read
+
+
+def opened(path: Path, *, to_read: bool = False) -> Store:
+    """The store in this folder.
+
+    Raises
+    ------
+    HubError
+        This process was forked from one that had opened a store: the engine's own threads stayed
+        there, and it would wait for them for ever.
+    """
+    if _PROCESSES and os.getpid() not in _PROCESSES:
+        raise HubError(
+            "the graph was opened before this process was forked, and cannot be brought up to date "
+            "here. Start processes by spawn, or ask the hub in the first one."
+        )
+    _PROCESSES.add(os.getpid())
+    return Store.read_only(str(path)) if to_read else Store(path)
 
 
 @final
@@ -85,7 +105,7 @@ class Index:
         if not (self.root / "store").is_dir():
             return None
         try:
-            store = Store(self.root / "store")
+            store = opened(self.root / "store")
             start = _seen(store)
             if start is None or not holds(db, start):
                 logger.info("the graph in %s is of another registry or format.", self.root)
@@ -101,7 +121,7 @@ class Index:
         self._clear()
         # Not whole until it has its name: a process that is killed leaves no store.
         work = self.root / "store.new"
-        store = Store(work)
+        store = opened(work)
         end = _load(store.bulk_load, db, Position(), store)
         view = self._shown(store, end)
         del store
