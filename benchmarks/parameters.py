@@ -106,7 +106,7 @@ def trained(start, source, task, size, *, lr, steps, seed):
     net, config, layers = target_of(source, task, size)
     rng = np.random.default_rng(seed)
     if start == "map":
-        method = Parameters(width=WIDTHS[size], layers=layers, lr=lr, steps=steps)
+        method = Parameters(width=WIDTHS[size], layers=layers, coverage=0.0, lr=lr, steps=steps)
         model = method.fit(source, task, rng=rng)
         assert model.structure["config"] == config
         assert model.encoder == source.encoder

@@ -121,9 +121,9 @@ SAMPLES = {
             STRANGER,
         ),
         MethodCase(
-            Parameters(width=16, steps=3, coverage=0.4),
-            network(images("abcd"), "resnet"),
-            images("bda", 16),
+            Parameters(width=16, steps=3),
+            network(images("abcd", 16), "resnet"),
+            images("bda"),
             STRANGER,
         ),
     ],

@@ -436,3 +436,28 @@ def test_a_deeper_residual_network_repeats_whole_blocks():
     }  # fmt: skip
     assert all(name.split(".")[2] == origin.split(".")[2] for name, origin in origins.items())
     assert plan.body_coverage == 1.0
+
+
+def test_what_is_set_to_change_nothing_does_not_come_from_the_source():
+    plan = bq.map_parameters(mlp(8, 8, 3), mlp(8, 8, 8, 8, 3, seed=1))
+    filled = sum(entry.neutral for entry in plan.entries)
+    assert filled == 2 * (8 * 8 + 8)
+    assert plan.coverage == 1.0
+    assert plan.from_source == pytest.approx(99 / (99 + filled))
+    assert plan.body_from_source < 0.5 < plan.body_coverage
+    assert f"{filled} set to change nothing" in str(plan)
+
+
+def test_every_output_counts_when_a_map_is_verified():
+    class Two(nn.Module):
+        def __init__(self, seed):
+            super().__init__()
+            self.one, self.two = mlp(4, 3, seed=seed), mlp(4, 2, seed=seed + 1)
+
+        def forward(self, x):
+            return self.one(x), self.two(x)
+
+    source, target = Two(0), Two(5)
+    plan = bq.map_parameters(source, target, skip="two")
+    assert plan.verify(torch.ones(1, 4)) > 1e-3
+    assert bq.map_parameters(source, target).verify(torch.ones(1, 4)) < 1e-6

@@ -120,19 +120,26 @@ class Entry:
     @property
     def copied(self) -> int:
         """Numbers that are the source's as they were, perhaps at another place."""
-        return sum(move.filled for move in self.moves if move.exact)
+        return sum(move.filled for move in self.moves if move.source and move.exact)
 
     @property
     def reshaped(self) -> int:
         """Numbers computed from the source's."""
-        return sum(move.filled for move in self.moves if not move.exact and not move.added)
+        return sum(
+            move.filled for move in self.moves if move.source and not move.exact and not move.added
+        )
+
+    @property
+    def neutral(self) -> int:
+        """Numbers set so that they change nothing: zeros, ones, an identity."""
+        return sum(move.filled for move in self.moves if not move.source)
 
     @property
     def initialised(self) -> int:
         """Numbers that stay as the target has them; a constant's are not counted."""
         if self.role == "constant":
             return 0
-        return self.numbers - self.copied - self.reshaped
+        return self.numbers - self.copied - self.reshaped - self.neutral
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -147,6 +154,7 @@ class Entry:
             "problem": self.problem,
             "copied": self.copied,
             "reshaped": self.reshaped,
+            "neutral": self.neutral,
             "initialised": self.initialised,
         }
 

@@ -71,13 +71,27 @@ class ParameterMap:
 
     @property
     def coverage(self) -> float:
-        """Share of the target's numbers that come from the source, 0 to 1."""
+        """Share of the target's numbers that the map fills, 0 to 1."""
         return _coverage(self.entries)
 
     @property
     def body_coverage(self) -> float:
         """The same of the body: all but the head, 0 to 1."""
         return _coverage([entry for entry in self.entries if entry.target in self.body])
+
+    @property
+    def body_from_source(self) -> float:
+        """Share of the body's numbers that come from the source, 0 to 1.
+
+        Not counted are those that are filled so as to change nothing: a bias that the source does
+        not have, a block that it has once less.
+        """
+        return _from_source([entry for entry in self.entries if entry.target in self.body])
+
+    @property
+    def from_source(self) -> float:
+        """The same of all numbers, the head's too, 0 to 1."""
+        return _from_source(self.entries)
 
     @property
     def confidence(self) -> float:
@@ -309,6 +323,12 @@ def _check_names(entries: Sequence[Entry], source: Source, target: nn.Module) ->
 
 
 def _coverage(entries: Sequence[Entry]) -> float:
+    counted = [entry for entry in entries if entry.role != "constant"]
+    total = sum(entry.numbers for entry in counted)
+    return sum(e.numbers - e.initialised for e in counted) / total if total else 0.0
+
+
+def _from_source(entries: Sequence[Entry]) -> float:
     counted = [entry for entry in entries if entry.role != "constant"]
     total = sum(entry.numbers for entry in counted)
     return sum(entry.copied + entry.reshaped for entry in counted) / total if total else 0.0

@@ -31,10 +31,13 @@ def summary(plan: ParameterMap) -> list[str]:
     counted = [entry for entry in plan.entries if entry.role != "constant"]
     copied = sum(entry.copied for entry in counted)
     reshaped = sum(entry.reshaped for entry in counted)
+    neutral = sum(entry.neutral for entry in counted)
     initialised = sum(entry.initialised for entry in counted)
+    total = copied + reshaped + neutral + initialised
+    still = f"{neutral:,} set to change nothing, " if neutral else ""
     lines = [
-        f"{plan.coverage:.1%} of {copied + reshaped + initialised:,} numbers come from the source: "
-        f"{copied:,} copied, {reshaped:,} reshaped; {initialised:,} initialised."
+        f"{plan.from_source:.1%} of {total:,} numbers come from the source: "
+        f"{copied:,} copied, {reshaped:,} reshaped; {still}{initialised:,} initialised."
     ]
     if plan.unused:
         names = ", ".join(plan.unused[:3]) + (", ..." if len(plan.unused) > 3 else "")

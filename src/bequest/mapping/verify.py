@@ -15,12 +15,15 @@ __all__ = ["largest_difference", "outputs"]
 
 
 def largest_difference(one: nn.Module, other: nn.Module, example: Any) -> float:
-    """Of the first tensors of equal shape in what the two give, the largest absolute difference.
+    """The largest absolute difference of what the two give, over all their outputs in order.
+
+    Where one gives more than the other (a library adds what it has in memory), each output of the
+    other is held against the next of its shape.
 
     Raises
     ------
     MapError
-        One does not run on the example, or no outputs are of one shape.
+        One does not run on the example, or an output has none of its shape on the other side.
 
     Examples
     --------
@@ -28,13 +31,20 @@ def largest_difference(one: nn.Module, other: nn.Module, example: Any) -> float:
     2.0
     """
     first, second = outputs(one, example), outputs(other, example)
-    for left in first:
-        for right in second:
-            if left.shape == right.shape and left.numel():
-                difference = (left.double() - right.double()).abs().max()
-                return float("inf") if difference.isnan() else float(difference)
+    few, many = sorted((first, second), key=len)
+    rest = iter(many)
+    worst = 0.0
+    for left in few:
+        right = next((tensor for tensor in rest if tensor.shape == left.shape), None)
+        if right is None:
+            break
+        gap = (left.double() - right.double()).abs().max() if left.numel() else torch.zeros(())
+        worst = max(worst, float("inf") if gap.isnan() else float(gap))
+    else:
+        if few:
+            return worst
     raise MapError(
-        f"the outputs have no shape in common: {[tuple(t.shape) for t in first]} against "
+        f"the outputs have not the same shapes: {[tuple(t.shape) for t in first]} against "
         f"{[tuple(t.shape) for t in second]}."
     )
 

@@ -113,9 +113,9 @@ class Parameters(TransferMethod):
             plan = self.map(source, task)
         except NotApplicable as refused:
             return refused
-        if plan.body_coverage < self.coverage:
+        if plan.body_from_source < self.coverage:
             return NotApplicable(
-                f"the map fills {plan.body_coverage:.0%} of the body's numbers, "
+                f"{plan.body_from_source:.0%} of the body's numbers come from the source, "
                 f"at least {self.coverage:.0%} are asked for."
             )
         return None

@@ -46,18 +46,19 @@ class Amounts:
 
     copied: int
     reshaped: int
+    neutral: int
     initialised: int
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.copied + self.reshaped + self.initialised
+        return self.copied + self.reshaped + self.neutral + self.initialised
 
     @property
     def shares(self) -> tuple[tuple[str, int, float, float], ...]:
         """Name, amount, start and width in per cent, of those that are not zero."""
         found, start = [], 0.0
-        for name in ("copied", "reshaped", "initialised"):
+        for name in ("copied", "reshaped", "neutral", "initialised"):
             amount = getattr(self, name)
             width = 100.0 * amount / self.total if self.total else 0.0
             if amount:
@@ -140,13 +141,13 @@ def view_of(plan: ParameterMap) -> MapView:
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     >>> view = view_of(bq.map_parameters(net, net, skip="2"))
     >>> view.amounts, view.blocks[0].rows[2].rule
-    (Amounts(copied=15, reshaped=0, initialised=8), 'initialised (skipped)')
+    (Amounts(copied=15, reshaped=0, neutral=0, initialised=8), 'initialised (skipped)')
     """
     entries = plan.entries[:MOST]
     few = len(plan.entries) <= FEW
     return MapView(
-        _per_cent(plan.coverage),
-        _per_cent(plan.body_coverage) if plan.body else None,
+        _per_cent(plan.from_source),
+        _per_cent(plan.body_from_source) if plan.body else None,
         _amounts(plan.entries),
         plan.confidence if any(entry.moves for entry in plan.entries) else None,
         len(plan.entries),
@@ -233,5 +234,6 @@ def _amounts(entries: Iterable[Entry]) -> Amounts:
     return Amounts(
         sum(entry.copied for entry in counted),
         sum(entry.reshaped for entry in counted),
+        sum(entry.neutral for entry in counted),
         sum(entry.initialised for entry in counted),
     )
