@@ -6,37 +6,30 @@ import builtins
 import logging
 import os
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
 from bequest.core import Card, Model, Outcome, Task
 from bequest.core.given import checked_path, checked_task
-from bequest.errors import BequestError, Conflict, Damaged, HubError, NotApplicable
+from bequest.errors import BequestError, Damaged, HubError, NotApplicable
 from bequest.frameworks.folder import foreign_config, load
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.hub import rows
 from bequest.hub.bases import find_base
 from bequest.hub.bundles import read_bundle, write_bundle
-from bequest.hub.compatibility import check_derived
-from bequest.hub.entry import Entry, StoredFile, manifest_digest
+from bequest.hub.entry import Entry
 from bequest.hub.faults import told
 from bequest.hub.foreign import ForeignFolder, read_folder
 from bequest.hub.graph import Graph
-from bequest.hub.importing import enter_all
 from bequest.hub.licences import checked_licence
 from bequest.hub.lineage import Finding, Lineage, SketchIndex, findings, refresh, trace
 from bequest.hub.names import checked_name
-from bequest.hub.objects import Objects
-from bequest.hub.parents import licences_of, with_parents
-from bequest.hub.registry import Records
-from bequest.hub.staging import abandoned, staging
-from bequest.hub.streams import hash_file, sync_folder
+from bequest.hub.parents import with_parents
+from bequest.hub.store import Store
+from bequest.hub.streams import sync_folder
 from bequest.hub.suggest import Memory, Suggestion
 
 __all__ = ["Hub"]
@@ -85,10 +78,9 @@ class Hub:
         self.folder = checked_path(folder, "a hub", HubError).expanduser()
         if self.folder.exists() and not self.folder.is_dir():
             raise HubError(f"{self.folder} is a file; a hub is a folder.")
-        self._objects = Objects(self.folder / "objects")
-        self._records = Records(self.folder / "registry.sqlite", wait)
+        self._store = Store(self.folder, wait)
         self._memory = Memory()
-        self._graph = Graph(self.folder, self._records, graph)
+        self._graph = Graph(self.folder, self._store.records, graph)
 
     def __repr__(self) -> str:
         return f"Hub({str(self.folder)!r})"
@@ -144,18 +136,14 @@ class Hub:
         licence = checked_licence(licence)
         given = model if isinstance(model, Model) else self._foreign(model, modules)
         card = _published_card(given.card, name, licence, task, tuple(map(str, parents)))
-        self._refuse_other_folder()
-        with told(self.folder), staging(self.folder) as work:
-            self._records.create()
-            with self._records.reading() as db:
-                check_derived(name, licence, licences_of(db, card.parents))
-            self._sweep()
+        with self._store.staging() as work:
+            self._store.check_parents(name, licence, card.parents)
             staged = work / "model"
             if isinstance(given, Model):
                 given.with_card(card).save(staged)
             else:
                 given.copy(staged, card)
-            entry = self._enter(staged, name, card, expect)
+            entry = self._store.enter(staged, name, card, expect)
         self._graph.published()
         return entry
 
@@ -196,7 +184,7 @@ class Hub:
         entry = self.show(name, version)
         with tempfile.TemporaryDirectory(prefix="bequest-") as work:
             place = Path(work, str(entry).replace("/", "-"))
-            self._copy(entry, place)
+            self._store.copy(entry, place)
             found = self._base_of(place, modules) if base is None else base
             return load(place, modules=modules, base=found)
 
@@ -218,7 +206,7 @@ class Hub:
             place.parent.mkdir(parents=True, exist_ok=True)
             work = beside(place)
             try:
-                self._copy(entry, work)
+                self._store.copy(entry, work)
                 if place.exists():
                     place.rmdir()
                 os.replace(work, place)
@@ -230,7 +218,7 @@ class Hub:
 
     def check(self) -> None:
         """Raise `HubError` where there is no hub that can be read; reads no entry."""
-        with told(self.folder), self._records.reading():
+        with self._store.reading():
             pass
 
     def list(self, prefix: str = "", *, every: bool = False) -> tuple[Entry, ...]:
@@ -251,7 +239,7 @@ class Hub:
         """
         if not isinstance(prefix, str):
             raise HubError(f"a prefix is text, not a {type(prefix).__name__}.")
-        with told(self.folder), self._records.reading() as db:
+        with self._store.reading() as db:
             found = tuple(rows.entries(db, prefix, every=every))
         for error in found:
             if isinstance(error, Damaged):
@@ -260,13 +248,13 @@ class Hub:
 
     def names(self) -> tuple[str, ...]:
         """Every name that something was published under, sorted; also where its row is damaged."""
-        with told(self.folder), self._records.reading() as db:
+        with self._store.reading() as db:
             return tuple(name for name, _ in rows.references(db))
 
     def show(self, name: str, version: int | None = None) -> Entry:
         """An entry with its card and its files; the latest version where none is named."""
         checked_name(name)
-        with told(self.folder), self._records.reading() as db:
+        with self._store.reading() as db:
             return rows.find(db, name, version)
 
     def models(
@@ -284,7 +272,7 @@ class Hub:
         tuple of str and Model or NotApplicable
             ``name@version``, and the model, or the reason why it cannot be read.
         """
-        with told(self.folder), self._records.reading() as db:
+        with self._store.reading() as db:
             references = rows.references(db)
         for name, version in references:
             model: Model | NotApplicable
@@ -304,18 +292,13 @@ class Hub:
         """
         if not isinstance(outcome, Outcome):
             raise HubError(f"only an Outcome is recorded, not a {type(outcome).__name__}.")
-        self._refuse_other_folder()
-        with told(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._records.create()
-            with self._records.writing() as db:
-                digest = rows.add_outcome(db, outcome)
+        digest = self._store.record(outcome)
         self._graph.published()
         return digest
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """Everything recorded, the oldest first."""
-        with told(self.folder), self._records.reading() as db:
+        with self._store.reading() as db:
             return tuple(rows.all_outcomes(db))
 
     def suggest(
@@ -343,7 +326,7 @@ class Hub:
             There is no hub, or k is no whole number from 1.
         """
         checked_task(task)
-        with told(self.folder), self._records.reading() as db:
+        with self._store.reading() as db:
             self._memory.catch_up(db)
         return self._memory.suggest(task, k, scores=scores)
 
@@ -399,10 +382,10 @@ class Hub:
         """
         if name is not None:
             self.show(name)
-        with told(self.folder), self._records.reading() as db:
+        with self._store.reading() as db:
             found = tuple(rows.entries(db, name or "", every=True))
         wanted = [e for e in found if name is None or isinstance(e, Damaged) or e.name == name]
-        return tuple(findings(self, self._objects, wanted, modules))
+        return tuple(findings(self, self._store.objects, wanted, modules))
 
     def query(
         self, sparql: str, *, bindings: Mapping[str, Any] | None = None, timeout: float = 5.0
@@ -474,9 +457,9 @@ class Hub:
         place = checked_path(path, "the bundle to write", HubError)
         if place.exists():
             raise HubError(f"{place} exists: it is left as it is.")
-        with told(self.folder), self._records.reading() as db:
+        with self._store.reading() as db:
             entries = with_parents(db, rows.find(db, name, version))
-            write_bundle(place, entries, self._objects)
+            write_bundle(place, entries, self._store.objects)
         return entries
 
     def unbundle(self, path: str | Path) -> tuple[Entry, ...]:
@@ -502,11 +485,8 @@ class Hub:
             It is no sound bundle, or a parent's licence does not allow its child's.
         """
         place = checked_path(path, "a bundle", HubError)
-        self._refuse_other_folder()
-        with told(self.folder), staging(self.folder) as work:
-            entries = read_bundle(place, work)
-            self._records.create()
-            new = enter_all(self._records, self._objects, work, entries)
+        with self._store.staging() as work:
+            new = self._store.take_in(work, read_bundle(place, work))
         self._graph.published()
         return new
 
@@ -519,70 +499,10 @@ class Hub:
     def _base_of(self, folder: Path, modules: Sequence[type]) -> Model | None:
         return find_base(
             folder,
-            lambda: self.list(every=True) if self._records.path.exists() else (),
-            self._objects,
+            lambda: self.list(every=True) if self._store.exists else (),
+            self._store.objects,
             lambda entry: self.pull(entry.name, entry.version, modules=modules),
         )
-
-    def _enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
-        paths = [path for path in sorted(staged.rglob("*")) if path.is_file()]
-        files: dict[str, StoredFile] = {}
-        try:
-            for path in paths:  # named first, so that a fault halfway forgets them all
-                files[path.relative_to(staged).as_posix()] = StoredFile(*hash_file(path))
-            self._objects.add_all(paths, list(files.values()))
-            with self._records.writing() as db:
-                version = _next_version(rows.latest(db, name), name, expect)
-                # Another process may have forgotten an object that nothing used; none can now.
-                for path, file in zip(paths, files.values(), strict=True):
-                    if not self._objects.has(file.digest):
-                        self._objects.add(path)
-                when = datetime.now(UTC).isoformat(timespec="seconds")
-                entry = Entry(name, version, manifest_digest(files), when, card, files)
-                rows.enter(db, entry)
-        except BaseException:
-            with suppress(OSError, sqlite3.Error, HubError):  # the first fault is the one to tell
-                self._forget({file.digest for file in files.values()})
-            raise
-        return entry
-
-    def _forget(self, digests: set[str]) -> None:
-        with self._records.writing() as db:
-            for digest in digests:
-                if not rows.used(db, digest):
-                    self._objects.remove(digest)
-
-    def _copy(self, entry: Entry, place: Path) -> None:
-        with told(self.folder):
-            place.mkdir()
-            for path, file in entry.files.items():
-                (place / path).parent.mkdir(parents=True, exist_ok=True)
-                self._objects.copy(file.digest, place / path)
-
-    def _sweep(self) -> None:
-        for work in abandoned(self.folder):
-            try:
-                digests = {hash_file(path)[0] for path in work.rglob("*") if path.is_file()}
-            except FileNotFoundError:  # another process is sweeping it
-                continue
-            # Its owner was killed, perhaps after its objects stood and before an entry used them.
-            self._forget(digests)
-            shutil.rmtree(work, ignore_errors=True)
-
-    def _refuse_other_folder(self) -> None:
-        if self._records.path.exists() or not self.folder.is_dir():
-            return
-        if any(path.name != "tmp" for path in self.folder.iterdir()):
-            raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
-
-
-def _next_version(latest: int, name: str, expect: int | None) -> int:
-    if expect is not None and expect != latest:
-        raise Conflict(
-            f"{name} is at version {latest}, not at {expect} as expected: somebody else published "
-            f"first. Look at it, then publish with expect={latest}."
-        )
-    return latest + 1
 
 
 def _published_card(

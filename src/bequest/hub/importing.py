@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 
-from bequest.errors import Conflict, EntryNotFound, HubError
+from bequest.errors import Conflict, EntryNotFound
 from bequest.hub import rows
 from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry
-from bequest.hub.objects import Objects
 from bequest.hub.parents import find_parent
-from bequest.hub.registry import Records
 
-__all__ = ["enter_all"]
+__all__ = ["enter_new"]
 
 
-def enter_all(
-    records: Records, objects: Objects, work: Path, entries: Sequence[Entry]
-) -> tuple[Entry, ...]:
-    """Keep the files of entries and enter those that are not here yet.
+def enter_new(db: sqlite3.Connection, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Enter what is not here yet, in a transaction that has begun.
 
     Parameters
     ----------
-    records : Records
-    objects : Objects
-    work : Path
-        A folder on the hub's file system with the entries' files, each named by its sha256.
+    db : sqlite3.Connection
     entries : sequence of Entry
         Parents first.
 
@@ -44,19 +35,7 @@ def enter_all(
     HubError
         A parent's licence does not allow its child's.
     """
-    digests = sorted({file.digest for entry in entries for file in entry.files.values()})
-    try:
-        objects.add_all([work / digest for digest in digests])
-        with records.writing() as db:
-            # Another process may have forgotten an object that nothing used; none can now.
-            for digest in digests:
-                if not objects.has(digest):
-                    objects.add(work / digest)
-            return tuple(entry for entry in entries if _enter(db, entry))
-    except BaseException:
-        with suppress(OSError, sqlite3.Error, HubError):  # the first fault is the one to tell
-            _forget(records, objects, digests)
-        raise
+    return tuple(entry for entry in entries if _enter(db, entry))
 
 
 def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
@@ -77,10 +56,3 @@ def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
         held[parent] = None if found is None else found.licence
     check_derived(str(entry), entry.licence, held)
     return True
-
-
-def _forget(records: Records, objects: Objects, digests: Sequence[str]) -> None:
-    with records.writing() as db:
-        for digest in digests:
-            if not rows.used(db, digest):
-                objects.remove(digest)

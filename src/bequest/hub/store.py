@@ -1,0 +1,189 @@
+"""Where a hub keeps what it was given: files under their hashes, records in the registry."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import final
+
+from bequest.core import Card, Outcome
+from bequest.errors import Conflict, HubError
+from bequest.hub import rows
+from bequest.hub.compatibility import check_derived
+from bequest.hub.entry import Entry, StoredFile, manifest_digest
+from bequest.hub.faults import told
+from bequest.hub.importing import enter_new
+from bequest.hub.objects import Objects
+from bequest.hub.parents import licences_of
+from bequest.hub.registry import Records
+from bequest.hub.staging import abandoned, staging
+from bequest.hub.streams import hash_file
+
+__all__ = ["Store"]
+
+
+@final
+class Store:
+    """A folder with objects, a registry, and the transactions that keep the two in step.
+
+    Parameters
+    ----------
+    folder : Path
+        Made by the first write.
+    wait : float
+        Seconds to wait for another process that is writing.
+    """
+
+    def __init__(self, folder: Path, wait: float) -> None:
+        self.folder = folder
+        self.objects = Objects(folder / "objects")
+        self.records = Records(folder / "registry.sqlite", wait)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever published or recorded here."""
+        return self.records.path.exists()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """One state of the registry; what goes wrong is told in one line."""
+        with told(self.folder), self.records.reading() as db:
+            yield db
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A new folder to make an entry in, removed at the end, whatever happens."""
+        self._refuse_other_folder()
+        with told(self.folder), staging(self.folder) as work:
+            self.records.create()
+            self._sweep()
+            yield work
+
+    def check_parents(self, name: str, licence: str, parents: Collection[str]) -> None:
+        """Raise `HubError` where a parent's licence does not allow that of its child."""
+        with self.reading() as db:
+            check_derived(name, licence, licences_of(db, parents))
+
+    def enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
+        """Keep the files of a folder and enter them under the next version of a name.
+
+        Parameters
+        ----------
+        staged : Path
+            A folder within `staging`, to which nobody writes any more.
+        name, card
+            Checked.
+        expect : int, optional
+            The version that must be the latest now.
+
+        Raises
+        ------
+        Conflict
+            The latest version is not the expected one.
+        """
+        paths = [path for path in sorted(staged.rglob("*")) if path.is_file()]
+        # Named first, so that a fault halfway forgets them all.
+        stored = [StoredFile(*hash_file(path)) for path in paths]
+        names = [path.relative_to(staged).as_posix() for path in paths]
+        files = dict(zip(names, stored, strict=True))
+        with self._kept({file.digest: p for file, p in zip(stored, paths, strict=True)}) as db:
+            version = _next_version(rows.latest(db, name), name, expect)
+            when = datetime.now(UTC).isoformat(timespec="seconds")
+            entry = Entry(name, version, manifest_digest(files), when, card, files)
+            rows.enter(db, entry)
+        return entry
+
+    def take_in(self, work: Path, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        """Enter entries of another hub under their own versions: all of them or none.
+
+        Parameters
+        ----------
+        work : Path
+            A folder within `staging` with their files, each named by its sha256.
+        entries : sequence of Entry
+            Parents first.
+
+        Returns
+        -------
+        tuple of Entry
+            Those that are new here.
+
+        Raises
+        ------
+        Conflict
+            A name and version is another model here.
+        HubError
+            A parent's licence does not allow its child's.
+        """
+        digests = sorted({file.digest for entry in entries for file in entry.files.values()})
+        with self._kept({digest: work / digest for digest in digests}) as db:
+            return enter_new(db, entries)
+
+    def record(self, outcome: Outcome) -> str:
+        """Keep an outcome; gives the sha256 of its JSON."""
+        self._refuse_other_folder()
+        with told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.records.create()
+            with self.records.writing() as db:
+                return rows.add_outcome(db, outcome)
+
+    def copy(self, entry: Entry, place: Path) -> None:
+        """Copy the files of an entry to a new folder, each checked against its hash."""
+        with told(self.folder):
+            place.mkdir()
+            for path, file in entry.files.items():
+                (place / path).parent.mkdir(parents=True, exist_ok=True)
+                self.objects.copy(file.digest, place / path)
+
+    @contextmanager
+    def _kept(self, files: Mapping[str, Path]) -> Iterator[sqlite3.Connection]:
+        """A transaction whose objects stand before it and are forgotten where it fails."""
+        stored = [StoredFile(digest, path.stat().st_size) for digest, path in files.items()]
+        try:
+            self.objects.add_all(list(files.values()), stored)
+            with self.records.writing() as db:
+                # Another process may have forgotten an object that nothing used; none can now.
+                for digest, path in files.items():
+                    if not self.objects.has(digest):
+                        self.objects.add(path)
+                yield db
+        except BaseException:
+            with suppress(OSError, sqlite3.Error, HubError):  # the first fault is the one to tell
+                self._forget(files)
+            raise
+
+    def _forget(self, digests: Collection[str]) -> None:
+        with self.records.writing() as db:
+            for digest in digests:
+                if not rows.used(db, digest):
+                    self.objects.remove(digest)
+
+    def _sweep(self) -> None:
+        for work in abandoned(self.folder):
+            try:
+                digests = {hash_file(path)[0] for path in work.rglob("*") if path.is_file()}
+            except FileNotFoundError:  # another process is sweeping it
+                continue
+            # Its owner was killed, perhaps after its objects stood and before an entry used them.
+            self._forget(digests)
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _refuse_other_folder(self) -> None:
+        if self.exists or not self.folder.is_dir():
+            return
+        if any(path.name != "tmp" for path in self.folder.iterdir()):
+            raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
+
+
+def _next_version(latest: int, name: str, expect: int | None) -> int:
+    if expect is not None and expect != latest:
+        raise Conflict(
+            f"{name} is at version {latest}, not at {expect} as expected: somebody else published "
+            f"first. Look at it, then publish with expect={latest}."
+        )
+    return latest + 1
