@@ -14,8 +14,9 @@ from bequest.errors import MapError
 from bequest.frameworks.torch_model import TorchModel
 from bequest.mapping.blocks import Depth
 from bequest.mapping.entry import Entry, Move
+from bequest.mapping.links import Link, Matching
 from bequest.mapping.load import Source, source_of
-from bequest.mapping.match import Link, Matching, match
+from bequest.mapping.match import match
 from bequest.mapping.names import likeness
 from bequest.mapping.parametrised import kept, plain
 from bequest.mapping.plan import ParameterMap

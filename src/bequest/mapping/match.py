@@ -8,13 +8,13 @@ stands in no order (tables, tokens, embeddings) is assigned by shape, name and p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby, permutations, takewhile
-from math import factorial
 from typing import Any, final
 
 import numpy as np
 
+from bequest.mapping import overlay
 from bequest.mapping.blocks import Depth, by_blocks
 from bequest.mapping.levels import (
     Bundle,
@@ -27,76 +27,13 @@ from bequest.mapping.levels import (
     levels,
     tasted,
 )
-from bequest.mapping.names import letter, likeness
+from bequest.mapping.links import Choice, Link, Matching, chosen
+from bequest.mapping.names import likeness
 from bequest.mapping.rules import Rule
 from bequest.mapping.sites import MAIN, Piece, Site, Trace
 from bequest.mapping.still import stilled
 
-__all__ = ["Choice", "Link", "Matching", "match"]
-
-LETTERS = ("query", "key", "value", "gate", "up")
-MOST_ORDERS = 24  # orders of one bundle that are told apart: those of four equal products
-
-
-@final
-@dataclass(frozen=True)
-class Link:
-    """Rows of a source's tensor that go into rows of a target's.
-
-    Parameters
-    ----------
-    target, source : Piece
-        As many rows each where `whole` is false.
-    role : str
-        weight, bias, mean, variance.
-    sites : (Site, Site)
-        The target's and the source's.
-    confidence : float
-        From 0 to 1.
-    added : bool
-        Is added to what another link brings: two biases that become one.
-    rules : tuple of Rule
-        Layouts that were found out by running both networks.
-    extra : bool
-        In a block that the source does not have: there, other sites see what these have seen.
-    still : Rule, optional
-        In place of the source's numbers: under it that block changes nothing.
-    """
-
-    target: Piece
-    source: Piece
-    role: str
-    sites: tuple[Site, Site]
-    confidence: float = 1.0
-    added: bool = False
-    rules: tuple[Rule, ...] = ()
-    extra: bool = False
-    still: Rule | None = None
-
-
-@final
-@dataclass(frozen=True)
-class Choice:
-    """Several ways to link the same rows; the first is the likeliest."""
-
-    ways: tuple[tuple[Link, ...], ...]
-    depth: int
-
-
-@final
-@dataclass(frozen=True)
-class Matching:
-    """All links, and the choices that shapes and names leave open.
-
-    Parameters
-    ----------
-    links : tuple of Link
-        Where there is no choice.
-    choices : tuple of Choice
-    """
-
-    links: tuple[Link, ...]
-    choices: tuple[Choice, ...]
+__all__ = ["match"]
 
 
 def match(
@@ -174,7 +111,7 @@ class _Found:
         return alike + 0.5 * read + 0.6 * (fused_shape(target) == fused_shape(source))
 
     def _link_bundle(self, target: Bundle, source: Bundle) -> None:
-        chunks = _chunks(target, source)
+        chunks = overlay.chunks(target, source)
         if chunks is None:
             return
         for group in chunks:
@@ -193,15 +130,15 @@ class _Found:
 
     def _ways(self, target: Bundle, source: Bundle) -> Iterator[tuple[Link, ...]]:
         """The orders in which the rows may be laid over each other, the likeliest first."""
-        named = _lettered(target), _lettered(source)
+        named = overlay.lettered(target), overlay.lettered(source)
         ours = named[0] or target
-        orders = _orders(named[1] or source, keep_shapes=len(target) == len(source))
+        orders = overlay.orders(named[1] or source, keep_shapes=len(target) == len(source))
         if len(target) == len(source) and all(site.recurrent for site in (*target, *source)):
             orders.sort(key=lambda order: not self._together(ours, order))
         told = bool(named[0] and named[1])
         sure = 0.95 if told or len(orders) == 1 else 1 / len(orders)
         if len(target) > len(source):
-            turned = _orders(ours, keep_shapes=False)
+            turned = overlay.orders(ours, keep_shapes=False)
             sure = 0.9 if named[0] else 1 / len(turned)
             for order in turned:
                 yield tuple(self._laid(order, named[1] or source, sure))
@@ -244,16 +181,19 @@ class _Found:
                 yield Link(piece, whole, role, (site, other), _sure(site, other, sure))
             return
         if not equal:
-            ours, theirs = _split_evenly(ours, len(theirs)), _split_evenly(theirs, len(ours))
+            ours, theirs = (
+                overlay.split_evenly(ours, len(theirs)),
+                overlay.split_evenly(theirs, len(ours)),
+            )
             for (site, piece), (other, whole) in zip(ours, theirs, strict=False):
                 yield Link(piece, whole, role, (site, other), 0.8 * _sure(site, other, sure))
             return
-        for (site, piece), (other, whole) in _cut(ours, theirs):
+        for (site, piece), (other, whole) in overlay.cut(ours, theirs):
             yield Link(piece, whole, role, (site, other), _sure(site, other, sure))
 
     def link_summed_biases(self) -> None:
         """A recurrent layer adds the biases of its two products: one of both may hold the sum."""
-        linked = _chosen_links(self.links, self.choices, self.ways)
+        linked = chosen(self.links, self.choices, self.ways)
         pairs = {
             (link.sites[0].order, link.sites[1].order): link.sites
             for link in linked
@@ -275,7 +215,7 @@ class _Found:
 
     def link_shifts(self) -> None:
         """A vector that is added to a sum is the bias of one of its terms."""
-        linked = _chosen_links(self.links, self.choices, self.ways)
+        linked = chosen(self.links, self.choices, self.ways)
         ours = _free_biases(self.target, {link.target for link in linked})
         theirs = _free_biases(self.source, {link.source for link in linked})
         for size in dict.fromkeys(piece.shape for _, piece in ours):
@@ -337,7 +277,7 @@ class _Found:
             link = Link(piece, whole, role, (site, other), sure if exact else 0.8 * sure)
             self.links.append(link)
         self._swappable(ours, theirs, pairs)
-        for link in _chosen_links(self.links, self.choices, self.ways):
+        for link in chosen(self.links, self.choices, self.ways):
             mine, other = link.sites
             self.partners.setdefault(mine.order, set()).add(other.order)
 
@@ -385,15 +325,6 @@ def _same_letters(one: str, other: str) -> int:
     return forward + sum(1 for _ in backward)
 
 
-def _chosen_links(
-    links: Sequence[Link], choices: Sequence[Choice], ways: Mapping[int, int]
-) -> list[Link]:
-    taken = [
-        choice.ways[min(ways.get(n, 0), len(choice.ways) - 1)] for n, choice in enumerate(choices)
-    ]
-    return [*links, *(link for way in taken for link in way)]
-
-
 def _free_biases(trace: Trace, linked: set[Piece]) -> list[tuple[Site, Piece]]:
     sites = sorted(trace.sites, key=lambda site: (site.depth, site.order))
     found = [(site, site.pieces["bias"]) for site in sites if "bias" in site.pieces]
@@ -430,126 +361,3 @@ def _sure(site: Site, other: Site, sure: float) -> float:
     if site.shape == other.shape and site.name == other.name:
         return max(sure, 0.99)
     return sure if _bare(site.shape) == _bare(other.shape) else 0.9 * sure
-
-
-def _chunks(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]] | None:
-    """The smallest parts of two bundles with as many rows on both sides, in order.
-
-    Equal products of one bundle stay together: which of them is which is a choice.
-    """
-    if len(target) == len(source):
-        ours, theirs = _by_shape(target), _by_shape(source)
-        if ours.keys() == theirs.keys() and all(len(ours[k]) == len(theirs[k]) for k in ours):
-            return [part for k in ours for part in _runs_of_order(ours[k], theirs[k])]
-    total = sum(s.shape[0] for s in target), sum(s.shape[0] for s in source)
-    if total[0] == total[1]:
-        return _walk(target, source)
-    if len(target) == len(source):
-        pairs = zip(_lettered(target) or target, _lettered(source) or source, strict=True)
-        return [((one,), (other,)) for one, other in pairs]
-    return [(target, source)] if 1 in (len(target), len(source)) else None
-
-
-def _by_shape(bundle: Bundle) -> dict[tuple[int, ...], list[Site]]:
-    found: dict[tuple[int, ...], list[Site]] = {}
-    for site in bundle:
-        found.setdefault(site.shape, []).append(site)
-    return found
-
-
-def _runs_of_order(target: Sequence[Site], source: Sequence[Site]) -> list[tuple[Bundle, Bundle]]:
-    """Four and fewer stay together; more (a decoder's products with the encoder's result, all of
-    one shape) are cut where another site runs in between."""
-    if factorial(len(target)) <= MOST_ORDERS:
-        return [(tuple(target), tuple(source))]
-    cuts_t, cuts_s = _adjacent(target), _adjacent(source)
-    if [len(c) for c in cuts_t] == [len(c) for c in cuts_s]:
-        return list(zip(cuts_t, cuts_s, strict=True))
-    return [((a,), (b,)) for a, b in zip(target, source, strict=True)]
-
-
-def _adjacent(sites: Sequence[Site]) -> list[Bundle]:
-    parts: list[list[Site]] = []
-    for site in sites:
-        if parts and site.order - parts[-1][-1].order == 1:
-            parts[-1].append(site)
-        else:
-            parts.append([site])
-    return [tuple(part) for part in parts]
-
-
-def _walk(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]]:
-    """Cut both wherever as many rows have gone by."""
-    parts = []
-    ours: list[Site] = []
-    theirs: list[Site] = []
-    rest = list(source)
-    difference = 0
-    for site in target:
-        ours.append(site)
-        difference += site.shape[0]
-        while difference > 0 and rest:
-            theirs.append(rest.pop(0))
-            difference -= theirs[-1].shape[0]
-        if difference == 0:
-            parts.append((tuple(ours), tuple(theirs)))
-            ours, theirs = [], []
-    if ours or theirs:
-        parts.append((tuple(ours), tuple(theirs)))
-    few = factorial(max(len(target), len(source))) <= MOST_ORDERS
-    return [(target, source)] if few else parts
-
-
-def _lettered(bundle: Bundle) -> Bundle | None:
-    """In the order q, k, v, or gate, up, where the names say so of all."""
-    said = [letter(site.name) for site in bundle]
-    if len(bundle) > 1 and all(said) and len(set(said)) == len(said):
-        return tuple(sorted(bundle, key=lambda site: LETTERS.index(letter(site.name))))
-    return None
-
-
-def _orders(bundle: Bundle, *, keep_shapes: bool) -> list[Bundle]:
-    """Orders of a bundle, as it is first; with `keep_shapes` equal ones change places only."""
-    if factorial(len(bundle)) > MOST_ORDERS:
-        return [bundle]
-    orders = [tuple(order) for order in permutations(bundle)]
-    if keep_shapes:
-        shapes = [site.shape for site in bundle]
-        orders = [order for order in orders if [site.shape for site in order] == shapes]
-    return orders
-
-
-def _split_evenly(pieces: Sequence[tuple[Site, Piece]], parts: int) -> list[tuple[Site, Piece]]:
-    """One fused piece as so many equal ones; several stay as they are."""
-    if len(pieces) != 1 or parts < 2:
-        return list(pieces)
-    site, piece = pieces[0]
-    rows = piece.shape[0] // parts
-    return [
-        (site, replace(piece, shape=(rows, *piece.shape[1:]), start=piece.start + n * rows))
-        for n in range(parts)
-    ]
-
-
-def _cut(
-    ours: Sequence[tuple[Site, Piece]], theirs: Sequence[tuple[Site, Piece]]
-) -> Iterator[tuple[tuple[Site, Piece], tuple[Site, Piece]]]:
-    """Both sides cut at the union of their boundaries."""
-    right = list(theirs)
-    used = 0
-    for site, piece in ours:
-        done = 0
-        while done < piece.shape[0]:
-            other, whole = right[0]
-            rows = min(piece.shape[0] - done, whole.shape[0] - used)
-            yield (site, _rows(piece, done, rows)), (other, _rows(whole, used, rows))
-            done, used = done + rows, used + rows
-            if used == whole.shape[0]:
-                right.pop(0)
-                used = 0
-
-
-def _rows(piece: Piece, first: int, rows: int) -> Piece:
-    if first == 0 and rows == piece.shape[0]:
-        return piece
-    return replace(piece, shape=(rows, *piece.shape[1:]), start=piece.start + first)

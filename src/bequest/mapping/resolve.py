@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from bequest.mapping.match import Link
+from bequest.mapping.links import Link
 from bequest.mapping.names import words
 from bequest.mapping.rules import Rule
 from bequest.mapping.rules.channels import Channels

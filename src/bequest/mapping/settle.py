@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from bequest.errors import MapError
 from bequest.mapping.entry import Entry
 from bequest.mapping.generic import generic, generic_inputs
+from bequest.mapping.links import Choice, Link, Matching
 from bequest.mapping.load import Source, filled
-from bequest.mapping.match import Choice, Link, Matching
 from bequest.mapping.sites import MAIN, Trace
 from bequest.mapping.trace import (
     REFUSED,

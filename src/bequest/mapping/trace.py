@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from bequest.errors import MapError
+from bequest.mapping.calls import tensors_in
 from bequest.mapping.generic import generic_inputs
 from bequest.mapping.made_up import made_up
 from bequest.mapping.registered import registered_sites
 from bequest.mapping.sites import Shape, Site, Trace
-from bequest.mapping.watch import Watch, tensors_in
+from bequest.mapping.watch import Watch
 
 __all__ = [
     "call", "named_tensors", "summary", "trace", "trace_both", "watched_run", "watched_tensors",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
-from bequest.mapping.match import Link
+from bequest.mapping.links import Link
 from bequest.mapping.rules import Rule
 from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved
 from bequest.mapping.rules.shift import Shifted

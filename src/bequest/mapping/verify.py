@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from bequest.errors import MapError
+from bequest.mapping.calls import tensors_in
 from bequest.mapping.trace import REFUSED, call
-from bequest.mapping.watch import tensors_in
 
 __all__ = ["largest_difference", "outputs"]
 

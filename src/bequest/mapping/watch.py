@@ -6,45 +6,38 @@ no layer of torch's, are seen alike: what counts is the call, not who makes it.
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from bequest.mapping.calls import (
+    ADD,
+    CELLS,
+    CONVS,
+    MUL,
+    NORM_ROLES,
+    NORMS,
+    PARTS,
+    PRODUCT,
+    RECURRENT,
+    RESHAPED,
+    SAME,
+    TURNED,
+    TURNED_CONVS,
+    argument,
+    first_tensor,
+    kind_of,
+    name_of,
+    stride_of,
+    tensors_in,
+)
 from bequest.mapping.sites import MAIN, Piece, Site
 
-__all__ = ["Watch", "tensors_in"]
-
-ADD = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
-MUL = frozenset({"mul", "mul_", "__mul__", "__rmul__", "__imul__"})
-PRODUCT = frozenset({"matmul", "mm", "bmm", "__matmul__", "__rmatmul__"})
-SAME = frozenset(
-    {
-        "contiguous", "to", "float", "double", "half", "bfloat16", "type_as", "clone", "detach",
-        "type", "data", "requires_grad_", "alias", "cpu",
-    }
-)  # fmt: skip
-RESHAPED = frozenset(
-    {
-        "view", "reshape", "unsqueeze", "squeeze", "expand", "expand_as", "flatten", "repeat",
-        "view_as", "broadcast_to",
-    }
-)  # fmt: skip
-TURNED = frozenset({"t", "T", "mT", "transpose", "swapaxes", "permute", "numpy_T"})
-PARTS = frozenset({"chunk", "split", "unbind", "tensor_split", "__getitem__", "narrow"})
-CONVS = frozenset({f"conv{n}d" for n in (1, 2, 3)})
-TURNED_CONVS = frozenset({f"conv_transpose{n}d" for n in (1, 2, 3)})
-NORMS = frozenset({"layer_norm", "group_norm", "batch_norm", "instance_norm", "rms_norm"})
-RECURRENT = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
-CELLS = frozenset({"lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"})
-NORM_ROLES = {
-    "weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance",
-}  # fmt: skip
+__all__ = ["Watch"]
 
 Frontier = frozenset[int]
 
@@ -108,7 +101,7 @@ class Watch(TorchFunctionMode):
         if not inputs:
             return result
         used = [t for t in inputs if t in self._pieces]
-        name = _name(func)
+        name = name_of(func)
         if used:
             self._use(name, used, inputs, args, kwargs, result)
         else:
@@ -212,12 +205,12 @@ class Watch(TorchFunctionMode):
         if name in CELLS:
             return frozenset(self._cell(args[2:], value, self._value(args[0]).frontier))
         roles = self._roles(name, used, args, kwargs)
-        stride = _stride(args, kwargs) if name in CONVS else ()
+        stride = stride_of(args, kwargs) if name in CONVS else ()
         if name in ADD and (place := self._absorbed(used, args)) is not None:
             self.results.pop(place, None)
             self._save(place, out)
             return value.frontier
-        kind = _kind(name, roles)
+        kind = kind_of(name, roles)
         if kind in ("table", "embedding"):  # the first rows of a table stand for all of it
             roles = {role: self._wholes[piece.tensor] for role, piece in roles.items()}
         place = self._note(kind, roles, value, stride=stride)
@@ -268,7 +261,7 @@ class Watch(TorchFunctionMode):
     def _roles(self, name: str, used: list[Tensor], args: Any, kwargs: Any) -> dict[str, Piece]:
         """The pieces of a call by role, in the canonical layout."""
         if name in ("linear", *CONVS, *TURNED_CONVS):
-            weight, bias = _argument(args, kwargs, 1, "weight"), _argument(args, kwargs, 2, "bias")
+            weight, bias = argument(args, kwargs, 1, "weight"), argument(args, kwargs, 2, "bias")
             return self._pair(weight, bias, turn=name in TURNED_CONVS)
         if name == "addmm":
             return self._pair(args[2], args[0], turn=True)
@@ -399,55 +392,8 @@ class Watch(TorchFunctionMode):
         outer = self._pair(tensors[1], tensors[3] if len(tensors) > 3 else None)
         first = self._note("linear", inner, read)
         second = self._note("linear", outer, read, recurrent=True)
-        self.sites[first] = replace(self.sites[first], name=_own(inner))
+        self.sites[first] = replace(self.sites[first], name=first_tensor(inner))
         self.sites[second] = replace(
-            self.sites[second], name=_own(outer), reads=frozenset(), recurrent=True
+            self.sites[second], name=first_tensor(outer), reads=frozenset(), recurrent=True
         )
         return {first, second}
-
-
-def _stride(args: Any, kwargs: Any) -> tuple[int, ...]:
-    stride = _argument(args, kwargs, 3, "stride")
-    return (stride,) if isinstance(stride, int) else tuple(stride or ())
-
-
-def _own(roles: Mapping[str, Piece]) -> str:
-    return next(iter(roles.values())).tensor
-
-
-def _kind(name: str, roles: Mapping[str, Piece]) -> str:
-    if name in ("linear", "addmm", *PRODUCT):
-        return "linear" if len(roles.get("weight", Piece("", ())).shape) == 2 else "other"
-    if name in CONVS | TURNED_CONVS:
-        return "conv" if "weight" in roles else "other"
-    if name in NORMS:
-        return "norm" if roles else "other"
-    if name in ("embedding", "embedding_bag", "__getitem__", "index_select"):
-        return "embedding"
-    if name in MUL and len(next(iter(roles.values())).shape) == 1:
-        return "norm"
-    return "table"
-
-
-def _name(func: Callable[..., Any]) -> str:
-    if isinstance(func, types.MethodWrapperType):  # a property of a tensor, such as x.T
-        return str(getattr(func.__self__, "__name__", ""))
-    return str(getattr(func, "__name__", ""))
-
-
-def _argument(args: Any, kwargs: Any, place: int, name: str) -> Any:
-    return args[place] if len(args) > place else kwargs.get(name)
-
-
-def tensors_in(values: Any) -> Iterator[Tensor]:
-    """Every tensor in arguments, mappings, dataclasses and what Hugging Face calls an output."""
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, Mapping):
-        for value in values.values():
-            yield from tensors_in(value)
-    elif isinstance(values, tuple | list):
-        for value in values:
-            yield from tensors_in(value)
-    elif isinstance(values, torch.nn.utils.rnn.PackedSequence):
-        yield values.data
