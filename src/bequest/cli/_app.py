@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": "See it work: a source that helps and one that hurts, on real data.",
     "train": "Train a model from scratch: a first source.",
     "rank": "Rank sources for a task, before anything is trained.",
+    "suggest": "Name models of a hub that are likely to help, before any is opened.",
     "transfer": "Choose a source, move what fits, verify the gain over from scratch.",
     "predict": "Predict with a model folder.",
     "report": "Write the HTML page of an outcome.",

@@ -1,0 +1,105 @@
+"""`bequest suggest`: which models of a hub are likely to help, before any is opened."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import bequest as bq
+from bequest.cli._options import HUB, Common, command
+from bequest.cli._progress import progress
+from bequest.cli._say import line, print_json, prose, table
+from bequest.cli._task import DATA, TaskOptions, read_task
+from bequest.errors import DataError, HubError
+from bequest.hub import checked_licence
+from bequest.hub.compatibility import may_become
+from bequest.hub.suggest import Suggestion
+
+__all__ = ["app"]
+
+app = command(
+    "suggest",
+    "bequest suggest ward7.csv --target outcome",
+    "bequest suggest photos/ --size 32 --hub /team/hub -k 5 --licence Apache-2.0 --json",
+)
+_COMMON = Common()
+_TASK = TaskOptions()
+
+
+@app.default
+def suggest(
+    data: Annotated[Path, Parameter(help=DATA)],
+    /,
+    *,
+    task: TaskOptions = _TASK,
+    most: Annotated[int, Parameter(name=("-k", "--most"))] = 10,
+    licence: Annotated[str | None, Parameter(show_default=False)] = None,
+    hub: Path = HUB,
+    common: Common = _COMMON,
+) -> None:
+    """Name the models of a hub that are likely to help a task, before any is opened.
+
+    The gain over from scratch is predicted from the hub's recorded outcomes and sketches of tasks.
+    Models of which nothing is known stand last and say so.
+
+    Parameters
+    ----------
+    most
+        How many models to name.
+    licence
+        Only models of which something under this licence may be made, such as Apache-2.0.
+    hub
+        The hub's folder.
+    """
+    if most < 1:
+        raise DataError(f"-k must be 1 or more, not {most}.")
+    wanted = None if licence is None else checked_licence(licence)
+    store = bq.Hub(hub)
+    store.check()
+    read = read_task(data, task)
+    with progress("asking the hub"):
+        found = store.suggest(read, most if wanted is None else sys.maxsize)
+    if wanted is not None:
+        found = list(_usable(found, wanted))[:most]
+    if common.json:
+        print_json([asdict(one) for one in found])
+    elif found:
+        _print(found, read.metric_name)
+    else:
+        line(f"No model in {hub} {f'allows {wanted}' if wanted else 'takes such a task'}.")
+
+
+def _usable(found: Sequence[Suggestion], wanted: str) -> Iterator[Suggestion]:
+    """Those whose own licence allows this one for what is made from them."""
+
+    @cache
+    def allows(held: str) -> bool:
+        try:
+            return may_become(held, wanted)
+        except HubError:  # a licence that is none, from an older or another hub
+            return False
+
+    return (one for one in found if allows(one.licence))
+
+
+def _print(found: Sequence[Suggestion], metric: str) -> None:
+    rows = [(one.name, *_gain(one), one.licence, one.why) for one in found]
+    table(("model", f"gain in {metric}", "95 % interval", "licence", "why"), rows)
+    if not any(one.known for one in found):
+        line()
+        prose(
+            "Nothing is known of any of them for such a task: no outcome, no sketch. bequest rank "
+            "opens and scores them; publish what bequest transfer leaves, and the hub remembers."
+        )
+
+
+def _gain(one: Suggestion) -> tuple[str, str]:
+    if not one.known:
+        return "not known", ""
+    return f"{one.gain:+.3f}", f"{one.low:+.3f} to {one.high:+.3f}"
