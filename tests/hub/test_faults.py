@@ -56,7 +56,7 @@ def test_a_full_disk_is_said_in_one_line_and_nothing_is_visible(tmp_path, limit)
     said = fault("full", tmp_path / "hub", limit)
     assert "\n" not in said["refused"]
     assert "full" in said["refused"] or "failed" in said["refused"]
-    assert not any((tmp_path / "hub" / "tmp").iterdir())
+    assert not list((tmp_path / "hub").glob("tmp/*"))
     if limit > 30_000:  # the registry itself found room
         assert Hub(tmp_path / "hub").list() == ()
 
@@ -101,6 +101,7 @@ def test_publishing_the_same_content_again_heals_a_damaged_object(hub, tiny):
 
 def test_flipped_bits_in_the_registry_never_show_another_entry(hub, tiny):
     whole_entry = hub.publish(tiny([1.0]), "a", licence="MIT")
+    hub._store.records.close()  # what the log holds goes into the file
     path = hub.folder / "registry.sqlite"
     whole = path.read_bytes()
     record = json.dumps(whole_entry.to_dict()).encode()
@@ -118,6 +119,7 @@ def test_flipped_bits_in_the_registry_never_show_another_entry(hub, tiny):
 
 def test_a_registry_that_is_no_database_is_damaged(hub, tiny):
     hub.publish(tiny([1.0]), "a", licence="MIT")
+    hub._store.records.close()  # with a log beside it, the log's pages would heal it
     (hub.folder / "registry.sqlite").write_bytes(b"not a database " * 1000)
     with pytest.raises(Damaged, match="registry"):
         hub.list()

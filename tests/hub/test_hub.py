@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -251,3 +252,42 @@ def test_a_database_of_something_else_is_refused(hub, tiny):
     for ask in (hub.list, lambda: hub.publish(tiny([1.0]), "a", licence="MIT")):
         with pytest.raises(HubError, match="something else"):
             ask()
+
+
+def test_a_hub_that_was_removed_is_made_again_by_the_same_object(hub, tiny):
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    shutil.rmtree(hub.folder)
+    hub.publish(tiny([2.0]), "b", licence="MIT")
+    assert published(hub) == published(Hub(hub.folder)) == {"b@1"}
+    assert hub.pull("b").weights.tolist() == [2.0]
+
+
+def test_a_forked_process_publishes_beside_its_parent(hub, tiny):
+    hub.publish(tiny([0.0]), "a", licence="MIT")
+    child = os.fork()
+    if not child:
+        try:
+            for number in range(5):
+                hub.publish(tiny([float(number)]), "child", licence="MIT")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    for number in range(5):
+        hub.publish(tiny([float(number)]), "parent", licence="MIT")
+    assert os.waitpid(child, 0)[1] == 0
+    assert [str(entry) for entry in hub.list()] == ["a@1", "child@5", "parent@5"]
+
+
+def test_threads_publish_at_once(hub, tiny):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: hub.publish(tiny([float(n)]), "a", licence="MIT"), range(12)))
+    assert {entry.version for entry in hub.list(every=True)} == set(range(1, 13))
+    assert sorted(hub.pull("a", v).weights[0] for v in range(1, 13)) == list(range(12))
+
+
+def test_what_is_published_stands_in_one_file_when_the_hub_is_let_go(hub, tiny):
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    folder = hub.folder
+    hub._store.records.close()
+    assert not (folder / "registry.sqlite-wal").exists()
+    assert [str(entry) for entry in Hub(folder).list()] == ["a@1"]

@@ -6,7 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +30,7 @@ __all__ = [
     "read_json",
     "spec_from_config",
     "spec_to_config",
+    "unsynced",
     "write_folder",
 ]
 
@@ -52,6 +56,17 @@ FOREIGN: Registry[Callable[[Path, Mapping[str, Any]], Model]] = Registry(
     {"huggingface": "bequest.frameworks.huggingface:load_foreign"},
     group="bequest.foreign_folders",
 )
+_DURABLE: ContextVar[bool] = ContextVar("durable", default=True)
+
+
+@contextmanager
+def unsynced() -> Iterator[None]:
+    """Write folders without waiting for the disk, for a caller who syncs their files himself."""
+    before = _DURABLE.set(False)
+    try:
+        yield
+    finally:
+        _DURABLE.reset(before)
 
 
 def write_folder(
@@ -95,14 +110,15 @@ def write_folder(
         files = {name: _sha256(path) for name, path in paths.items() if not for_people(name)}
         whole = {
             "format": FORMAT,
-            "bequest": version("bequest"),
+            "bequest": _version(),
             "kind": kind,
             **config,
             "files": files,
         }
         whole["digest"] = _digest(whole)
         (work / "config.json").write_text(_json(whole), encoding="utf-8")
-        _sync(work)
+        if _DURABLE.get():
+            _sync(work)
         _swap(work, place)
         sweep(place)
     finally:
@@ -257,6 +273,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+@cache
+def _version() -> str:
+    return version("bequest")
+
+
 def _replaceable(place: Path) -> bool:
     """Whether it is an empty folder, or a model folder with nothing else in it."""
     if not place.is_dir() or place.is_symlink():
@@ -283,7 +304,8 @@ def _swap(work: Path, place: Path) -> None:
         if old is not None:
             os.replace(old / "model", place)
         raise
-    _sync_folder(place.parent)
+    if _DURABLE.get():
+        _sync_folder(place.parent)
     if old is not None:
         shutil.rmtree(old)
 

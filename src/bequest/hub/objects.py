@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import final
 
 from bequest.errors import Damaged, HubError
 from bequest.hub.entry import StoredFile
-from bequest.hub.streams import copy_hashed, hash_file, sync, sync_folder
+from bequest.hub.streams import copy_hashed, hash_file, sync_all, sync_folder
 
 __all__ = ["Objects"]
 
@@ -28,6 +27,8 @@ class Objects:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Folders in it whose own names are on the disk, as far as this object has made sure.
+        self._settled: set[str] = set()
 
     def path(self, digest: str) -> Path:
         """Where the content with this sha256 stands, or would stand."""
@@ -63,12 +64,12 @@ class Objects:
         known = [self.path(kept.digest) for kept in stored if kept.digest not in missing]
         for file in missing.values():
             file.chmod(0o444)
-        _at_once(sync, list(missing.values()))
+        sync_all(missing.values())
         with suppress(FileNotFoundError):  # forgotten since; the transaction looks again
-            _at_once(sync, known)
+            sync_all(known)
         for digest, file in missing.items():
             self._place(file, digest)
-        _at_once(sync_folder, sorted({self.path(kept.digest).parent for kept in stored}))
+        self._settle({self.path(kept.digest).parent for kept in stored})
         return stored
 
     def copy(self, digest: str, target: Path) -> None:
@@ -108,23 +109,31 @@ class Objects:
 
     def _place(self, file: Path, digest: str) -> None:
         place = self.path(digest)
-        if not place.parent.is_dir():
+        if place.parent.name not in self._settled:
             place.parent.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.folder.parent)
-            sync_folder(self.folder)
-        # Linked beside the file, then moved: this replaces a damaged object in one step too.
-        spare = file.with_name(f"{digest}.link")
+        try:
+            os.link(file, place)
+        except OSError:  # a damaged object stands there, or the file system has no hard links
+            self._replace(file, place)
+
+    def _replace(self, file: Path, place: Path) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # Made beside the file, then moved: this replaces a damaged object in one step.
+        spare = file.with_name(f"{file.name}.link")
         spare.unlink(missing_ok=True)
         try:
             os.link(file, spare)
-        except OSError:  # a file system without hard links
+        except OSError:
             copy_hashed(file, spare)
         os.replace(spare, place)
 
-
-def _at_once(wait: Callable[[Path], None], paths: Sequence[Path]) -> None:
-    """Wait for several at once: a file system writes them down together."""
-    if not paths:
-        return
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(wait, paths))
+    def _settle(self, folders: Iterable[Path]) -> None:
+        """Wait until the names in these folders, and the folders' own names, are on the disk."""
+        for folder in folders:
+            sync_folder(folder)
+        if {folder.name for folder in folders} <= self._settled:
+            return
+        # Also those that another process made, and may not have synced yet.
+        there = os.listdir(self.folder)
+        sync_folder(self.folder)
+        self._settled.update(there)

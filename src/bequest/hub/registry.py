@@ -1,11 +1,13 @@
-"""The registry of record: one SQLite file, opened anew for every call."""
+"""The registry of record: one SQLite file, read anew by every call, its writer kept open."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import final
 
@@ -30,9 +32,16 @@ _SCHEMA = (
 )
 
 
+_IN_USE: weakref.WeakSet[Records] = weakref.WeakSet()
+
+
 @final
 class Records:
-    """One SQLite file; every call opens it anew, so nothing is shared between threads or forks.
+    """One SQLite file. Readers open it anew, so that they see what stands on the disk.
+
+    The connection that wrote last is kept for the next write of this process, whichever thread
+    does it: opening and closing one for each would sync the disk five times instead of once. It is
+    closed before the process forks, and with this object.
 
     Parameters
     ----------
@@ -44,17 +53,26 @@ class Records:
     def __init__(self, path: Path, wait: float) -> None:
         self.path = path
         self.wait = wait
+        self._kept: list[tuple[sqlite3.Connection, tuple[int, int]]] = []  # one at most
+        _IN_USE.add(self)
+        weakref.finalize(self, _close, self._kept)
 
     def create(self) -> None:
         """Make the database where there is none yet; safe between processes."""
-        with closing(self._connect("rwc")) as db:
-            self._write_ahead(db)
-            db.execute(_DURABLE)
-            db.execute("BEGIN IMMEDIATE")
-            if not self._checked(db):
-                for statement in _SCHEMA:
-                    db.execute(statement)
-            db.execute("COMMIT")
+        kept = self._taken()
+        db = kept or self._connect("rwc")
+        try:
+            if kept is None:
+                self._prepare(db)
+        except BaseException:
+            _abandon(db)
+            raise
+        self._keep(db)
+
+    def close(self) -> None:
+        """Close the kept connection: what its log holds goes into the file, where nobody else
+        has it open."""
+        _close(self._kept)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -68,20 +86,54 @@ class Records:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all that is done in it becomes visible at its end, or nothing does."""
-        with closing(self._connect("rw")) as db:
+        db = self._taken() or self._connect("rw")
+        try:
             db.execute(_DURABLE)
             db.execute("BEGIN IMMEDIATE")
             self._checked(db)
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
+            yield db
             db.execute("COMMIT")
+        except BaseException:
+            _abandon(db)
+            raise
+        self._keep(db)
+
+    def _taken(self) -> sqlite3.Connection | None:
+        """The kept connection, unless another file has taken the place of the one it is to."""
+        try:
+            db, file = self._kept.pop()
+        except IndexError:  # none, or another thread has it
+            return None
+        if _identity(self.path) == file:
+            return db
+        db.close()
+        return None
+
+    def _keep(self, db: sqlite3.Connection) -> None:
+        file = _identity(self.path)
+        if self._kept or file is None:
+            db.close()
+        else:
+            self._kept.append((db, file))
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        self._write_ahead(db)
+        db.execute(_DURABLE)
+        db.execute("BEGIN IMMEDIATE")
+        if not self._checked(db):
+            for statement in _SCHEMA:
+                db.execute(statement)
+        db.execute("COMMIT")
 
     def _connect(self, options: str) -> sqlite3.Connection:
         address = f"{self.path.absolute().as_uri()}?mode={options}"
-        db = sqlite3.connect(address, uri=True, timeout=self.wait, isolation_level=None)
+        db = sqlite3.connect(
+            address,
+            uri=True,
+            timeout=self.wait,
+            isolation_level=None,
+            check_same_thread=False,  # one thread has it at a time
+        )
         db.execute("PRAGMA trusted_schema = OFF")
         # A flipped bit may leave no UTF-8; the row's seal tells, so reading it must not fail.
         db.text_factory = lambda text: text.decode("utf-8", "replace")
@@ -131,3 +183,31 @@ class Records:
 
     def _missing(self) -> HubError:
         return HubError(f"there is no hub at {self.path.parent}: the first publish makes one.")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _abandon(db: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):  # nothing had begun, or SQLite has rolled back by itself
+        db.execute("ROLLBACK")
+    db.close()
+
+
+def _close(kept: list[tuple[sqlite3.Connection, tuple[int, int]]]) -> None:
+    with suppress(IndexError):
+        kept.pop()[0].close()
+
+
+def _close_all() -> None:
+    for records in list(_IN_USE):
+        records.close()
+
+
+if hasattr(os, "register_at_fork"):  # SQLite's locks do not survive a fork
+    os.register_at_fork(before=_close_all)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import final
 
 from bequest.core import Card, Outcome
 from bequest.errors import Conflict, HubError
+from bequest.frameworks.folder import unsynced
 from bequest.hub import rows
 from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
@@ -21,9 +23,11 @@ from bequest.hub.objects import Objects
 from bequest.hub.parents import licences_of
 from bequest.hub.registry import Records
 from bequest.hub.staging import abandoned, staging
-from bequest.hub.streams import hash_file
+from bequest.hub.streams import hash_file, sync_folder
 
 __all__ = ["Store"]
+
+_SWEEP = 300.0  # seconds between two looks at what killed processes left
 
 
 @final
@@ -42,6 +46,8 @@ class Store:
         self.folder = folder
         self.objects = Objects(folder / "objects")
         self.records = Records(folder / "registry.sqlite", wait)
+        self._swept = -_SWEEP
+        self._founded: tuple[int, int] | None = None
 
     @property
     def exists(self) -> bool:
@@ -58,13 +64,18 @@ class Store:
     def staging(self) -> Iterator[Path]:
         """A new folder to make an entry in, removed at the end, whatever happens."""
         self._refuse_other_folder()
-        with told(self.folder), staging(self.folder) as work:
-            self.records.create()
-            self._sweep()
-            yield work
+        with told(self.folder), unsynced():
+            self._found()
+            if time.monotonic() - self._swept > _SWEEP:
+                self._sweep()
+                self._swept = time.monotonic()
+            with staging(self.folder) as work:
+                yield work
 
     def check_parents(self, name: str, licence: str, parents: Collection[str]) -> None:
         """Raise `HubError` where a parent's licence does not allow that of its child."""
+        if not parents:
+            return
         with self.reading() as db:
             check_derived(name, licence, licences_of(db, parents))
 
@@ -127,8 +138,7 @@ class Store:
         """Keep an outcome; gives the sha256 of its JSON."""
         self._refuse_other_folder()
         with told(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.records.create()
+            self._found()
             with self.records.writing() as db:
                 return rows.add_outcome(db, outcome)
 
@@ -139,6 +149,22 @@ class Store:
             for path, file in entry.files.items():
                 (place / path).parent.mkdir(parents=True, exist_ok=True)
                 self.objects.copy(file.digest, place / path)
+
+    def _found(self) -> None:
+        """Make the hub where there is none yet, and wait until its own name is on the disk."""
+        made = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.records.create()  # first: by this file a hub is known
+        self.objects.folder.mkdir(exist_ok=True)
+        here = self.folder.stat()
+        if self._founded == (here.st_dev, here.st_ino):
+            return
+        sync_folder(self.folder)
+        # Also where another process has just made it.
+        for place in dict.fromkeys([self.folder.parent, *(place.parent for place in made)]):
+            with suppress(PermissionError):  # a folder of somebody else's: it stood there before
+                sync_folder(place)
+        self._founded = (here.st_dev, here.st_ino)
 
     @contextmanager
     def _kept(self, files: Mapping[str, Path]) -> Iterator[sqlite3.Connection]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
+from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path
 
 from bequest.errors import HubError
 
-__all__ = ["copy_hashed", "hash_file", "sync", "sync_folder"]
+__all__ = ["copy_hashed", "hash_file", "sync", "sync_all", "sync_folder"]
 
 _CHUNK = 2**20  # bytes read at once
 # A symlink put in the file's place is not followed, and a pipe does not make us wait for ever.
@@ -68,6 +70,16 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def sync_all(paths: Iterable[Path]) -> None:
+    """Wait until the bytes of several files are on the disk: all are sent, then all waited for."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(path.open("rb")) for path in paths]
+        for file in files:
+            _send(file.fileno())
+        for file in files:
+            os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until a folder's names are on the disk."""
     if os.name == "nt":  # Windows opens no folders, and syncs names by itself
@@ -77,6 +89,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _send(handle: int) -> None:
+    # Linux begins to write what is dirty when it is told that nobody will read it soon.
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _opened(path: Path) -> BufferedReader:
