@@ -15,26 +15,7 @@ __all__ = ["enter_new"]
 
 
 def enter_new(db: sqlite3.Connection, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Enter what is not here yet, in a transaction that has begun.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-    entries : sequence of Entry
-        Parents first.
-
-    Returns
-    -------
-    tuple of Entry
-        Those that are new here.
-
-    Raises
-    ------
-    Conflict
-        A name and version is another model here.
-    HubError
-        A parent's licence does not allow its child's.
-    """
+    """Enter those that are not here yet, as `Store.take_in` promises, in a transaction begun."""
     return tuple(entry for entry in entries if _enter(db, entry))
 
 

@@ -18,7 +18,8 @@ from bequest.core import Model, Task, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.head import new_head, probe_head
-from bequest.methods.made import check_setting, made, needs_source
+from bequest.methods.made import check_setting, made
+from bequest.methods.network import tunable
 from bequest.methods.pull import source_pull
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
@@ -91,16 +92,7 @@ class FineTune(TransferMethod):
 
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """The source must be a torch network with a last linear layer, and read the inputs."""
-        refused = needs_source(source, task)
-        if refused is not None:
-            return refused
-        if not isinstance(source, TorchModel):
-            return NotApplicable("fine-tuning needs a torch network; this source is none.")
-        if not source.head:
-            return NotApplicable("the source has no last linear layer to put a new head in.")
-        if self.augment != "none" and task.modality != "image":
-            return NotApplicable(f"{self.augment} is for images, not {task.modality} inputs.")
-        return None
+        return tunable(source, task, self.augment, what="fine-tuning")
 
     def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
         """Copy the source, give it the target's head, train."""

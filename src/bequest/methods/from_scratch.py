@@ -20,7 +20,7 @@ from bequest.frameworks.sklearn_model import SklearnModel
 from bequest.frameworks.text_encoder import TextEncoder
 from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.made import check_setting, made
-from bequest.methods.network import network_config
+from bequest.methods.network import network_config, unread
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.estimators import boosting_estimator, linear_estimator, text_estimator
 from bequest.training.fit import steps_for, target_scale
@@ -92,15 +92,9 @@ class FromScratch(TransferMethod):
 
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """A residual network needs images, boosting needs columns; a source is not looked at."""
-        if self._net(task) == "resnet" and task.modality != "image":
-            return NotApplicable(f"a residual network needs images, not {task.modality} inputs.")
         if self._net(task) == "boosting" and task.modality in ("image", "text"):
             return NotApplicable(f"boosting needs columns, not {task.modality} inputs.")
-        if self._net(task) == "mlp" and task.modality in ("image", "text"):
-            return NotApplicable(f"a perceptron needs vectors or a table, not {task.modality}s.")
-        if self.augment != "none" and task.modality != "image":
-            return NotApplicable(f"{self.augment} is for images, not {task.modality} inputs.")
-        return None
+        return unread(self._net(task), task, self.augment)
 
     def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
         """Fit the encoder and the model on the task's rows."""

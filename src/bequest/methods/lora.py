@@ -24,7 +24,8 @@ from bequest.errors import NotApplicable
 from bequest.frameworks.adapter import AdaptedWeight, Adapter
 from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.head import new_head
-from bequest.methods.made import check_setting, made, needs_source
+from bequest.methods.made import check_setting, made
+from bequest.methods.network import tunable
 from bequest.optional import need
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
@@ -109,15 +110,9 @@ class LoRA(TransferMethod):
 
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """The source must be a torch network with layers below its head, and peft be there."""
-        refused = needs_source(source, task)
-        if refused is not None:
+        refused = tunable(source, task, self.augment, what="LoRA")
+        if refused is not None or not isinstance(source, TorchModel):
             return refused
-        if not isinstance(source, TorchModel):
-            return NotApplicable("LoRA needs a torch network; this source is none.")
-        if not source.head:
-            return NotApplicable("the source has no last linear layer to put a new head in.")
-        if self.augment != "none" and task.modality != "image":
-            return NotApplicable(f"{self.augment} is for images, not {task.modality} inputs.")
         if "peft" not in sys.modules and importlib.util.find_spec("peft") is None:
             return NotApplicable("LoRA needs peft: pip install 'bequest[hf]'.")
         return self._unmatched(adaptable(source.module, source.head))

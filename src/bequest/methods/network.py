@@ -1,14 +1,52 @@
-"""The networks that the methods build: which, and how large."""
+"""The networks that the methods build or tune: which, how large, and on what."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from bequest.core import Task
+from bequest.core import Model, Task
+from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import TableEncoder
+from bequest.frameworks.torch_model import TorchModel
+from bequest.methods.made import needs_source
 
-__all__ = ["network_config"]
+__all__ = ["network_config", "tunable", "unread"]
+
+
+def unread(net: str, task: Task, augment: str = "none") -> NotApplicable | None:
+    """None where a network of ours of this kind reads the task's inputs, so augmented."""
+    if net == "resnet" and task.modality != "image":
+        return NotApplicable(f"a residual network needs images, not {task.modality} inputs.")
+    if net == "mlp" and task.modality in ("image", "text"):
+        return NotApplicable(f"a perceptron needs vectors or a table, not {task.modality}s.")
+    if augment != "none" and task.modality != "image":
+        return NotApplicable(f"{augment} is for images, not {task.modality} inputs.")
+    return None
+
+
+def tunable(
+    source: Model | None, task: Task, augment: str = "none", *, what: str
+) -> NotApplicable | None:
+    """None where a source is a torch network with a head that reads the task's inputs.
+
+    Parameters
+    ----------
+    source : Model or None
+    task : Task
+    augment : str
+        As in `bequest.training.fit`.
+    what : str
+        What needs it, to begin the reason with.
+    """
+    refused = needs_source(source, task)
+    if refused is not None:
+        return refused
+    if not isinstance(source, TorchModel):
+        return NotApplicable(f"{what} needs a torch network; this source is none.")
+    if not source.head:
+        return NotApplicable("the source has no last linear layer to put a new head in.")
+    return unread("", task, augment)
 
 
 def network_config(

@@ -21,7 +21,7 @@ from bequest.frameworks.torch_model import TorchModel
 from bequest.mapping import ParameterMap, map_parameters
 from bequest.methods.head import rescaled_head
 from bequest.methods.made import check_setting, made
-from bequest.methods.network import network_config
+from bequest.methods.network import network_config, unread
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
 
@@ -151,12 +151,9 @@ class Parameters(TransferMethod):
     def _unread(self, source: TorchModel, task: Task) -> NotApplicable | None:
         if task.modality not in ("image", "table", "vector"):
             return NotApplicable(f"there is no network of ours for {task.modality} inputs.")
-        if self._net(source, task) == "resnet" and task.modality != "image":
-            return NotApplicable(f"a residual network needs images, not {task.modality} inputs.")
-        if self._net(source, task) == "mlp" and task.modality == "image":
-            return NotApplicable("a perceptron needs vectors or a table, not images.")
-        if self.augment != "none" and task.modality != "image":
-            return NotApplicable(f"{self.augment} is for images, not {task.modality} inputs.")
+        refused = unread(self._net(source, task), task, self.augment)
+        if refused is not None:
+            return refused
         images = source.spec.modality == task.modality == "image"
         return None if images else source.applies(task)
 
