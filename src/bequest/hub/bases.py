@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from bequest.core import Model
-from bequest.errors import BequestError
-from bequest.hub.entry import Entry
-from bequest.hub.objects import Objects
+from bequest.errors import BequestError, Damaged
+from bequest.hub.entry import Entry, StoredFile
+from bequest.hub.objects import Files
 
 __all__ = ["find_base"]
+
+_LARGEST_CONFIG = 16 * 2**20  # bytes
 
 
 def find_base(
     folder: Path,
     entries: Callable[[], Iterable[Entry]],
-    objects: Objects,
+    objects: Files,
     pull: Callable[[Entry], Model],
 ) -> Model | None:
     """The model that the adapter in this folder was made on, where it is published.
@@ -29,7 +31,7 @@ def find_base(
         A model folder.
     entries : callable
         Gives every version of every entry; asked only where the folder holds an adapter.
-    objects : Objects
+    objects : Files
         Where the entries' files stand.
     pull : callable
         Loads an entry.
@@ -46,7 +48,7 @@ def find_base(
     for entry in _likely_first(entries(), str(name)):
         file = entry.files.get("config.json")
         # What an entry says of itself is a hint: loading the adapter computes the address again.
-        if file is None or _stated(_json(objects.path(file.digest))) != address:
+        if file is None or _stated(_kept(objects, file)) != address:
             continue
         try:
             return pull(entry)
@@ -69,6 +71,15 @@ def _stated(config: Mapping[str, Any]) -> Any:
     """The address in a config of ours, or in our section of one that is Hugging Face's."""
     section = config.get("bequest_model")
     return (section if isinstance(section, dict) else config).get("address")
+
+
+def _kept(objects: Files, file: StoredFile) -> dict[str, Any]:
+    if file.size > _LARGEST_CONFIG:
+        return {}
+    try:
+        return _json(objects.located(file))
+    except Damaged:
+        return {}
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -11,16 +11,15 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from bequest.errors import BequestError, Damaged, HubError
 from bequest.frameworks.leftovers import beside
 from bequest.hub.entry import Entry, StoredFile
-from bequest.hub.licences import checked_licence
-from bequest.hub.names import checked_name
-from bequest.hub.objects import Objects
+from bequest.hub.objects import Files
+from bequest.hub.strangers import read_entry
 from bequest.hub.streams import sync, sync_folder
 
 __all__ = ["read_bundle", "write_bundle"]
@@ -34,16 +33,16 @@ _OBJECT = re.compile(r"objects/([0-9a-f]{64})")
 _ENCRYPTED = 0x1
 
 
-def write_bundle(path: Path, entries: Iterable[Entry], objects: Objects) -> None:
+def write_bundle(path: Path, entries: Sequence[Entry], objects: Files) -> None:
     """Write entries and their files to a new file, which appears whole or not at all.
 
     Parameters
     ----------
     path : Path
         Must not exist.
-    entries : iterable of Entry
+    entries : sequence of Entry
         Parents first.
-    objects : Objects
+    objects : Files
 
     Raises
     ------
@@ -54,15 +53,15 @@ def write_bundle(path: Path, entries: Iterable[Entry], objects: Objects) -> None
     """
     listed = [entry.to_dict() for entry in entries]
     text = json.dumps({"format": FORMAT, "entries": listed}, sort_keys=True, allow_nan=False)
-    sizes = {file["digest"]: file["size"] for entry in listed for file in entry["files"].values()}
+    stored = {file.digest: file for entry in entries for file in entry.files.values()}
     work = beside(path)
     try:
         with zipfile.ZipFile(work, "x", zipfile.ZIP_STORED) as archive:
             with archive.open(_info(_LIST), "w", force_zip64=True) as target:
                 target.write(text.encode())
-            for digest in sorted(sizes):
+            for digest in sorted(stored):
                 with archive.open(_info(f"objects/{digest}"), "w", force_zip64=True) as target:
-                    _put(objects, digest, target)
+                    _put(objects, stored[digest], target)
         sync(work)
         try:
             os.link(work, path)  # unlike a move, it never replaces
@@ -117,10 +116,11 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _put(objects: Objects, digest: str, target: IO[bytes]) -> None:
+def _put(objects: Files, stored: StoredFile, target: IO[bytes]) -> None:
+    digest = stored.digest
     hashed = hashlib.sha256()
     try:
-        with objects.path(digest).open("rb") as file:
+        with objects.located(stored).open("rb") as file:
             while chunk := file.read(_CHUNK):
                 hashed.update(chunk)
                 target.write(chunk)
@@ -155,7 +155,7 @@ def _entries(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -
         listed: Any = json.loads(archive.read(members[_LIST]))
         if listed["format"] != FORMAT:
             raise HubError(f"the bundle has format {listed['format']!a}, this one reads {FORMAT}.")
-        entries = tuple(_entry(values) for values in listed["entries"])
+        entries = tuple(read_entry(values) for values in listed["entries"])
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, BequestError):
             raise
@@ -163,19 +163,6 @@ def _entries(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -
     if not entries or len({(e.name, e.version) for e in entries}) != len(entries):
         raise HubError("the bundle lists no entry, or one of them twice.")
     return entries
-
-
-def _entry(values: Mapping[str, Any]) -> Entry:
-    entry = Entry.from_dict(values)
-    checked_name(entry.name)
-    checked_licence(entry.licence)
-    if type(entry.version) is not int or not 0 < entry.version < 10**9:
-        raise HubError(f"{entry.version!a} is no version: versions are whole numbers from 1.")
-    if not isinstance(entry.published, str) or len(entry.published) > 64:
-        raise HubError(f"the bundle does not say when {entry} was published.")
-    if not {"config.json", "card.json"} <= set(entry.files):
-        raise HubError(f"{entry} in the bundle is no model folder.")
-    return entry
 
 
 def _check_sizes(members: Mapping[str, zipfile.ZipInfo], stored: Mapping[str, StoredFile]) -> None:

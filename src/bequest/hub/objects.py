@@ -6,13 +6,23 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import final
+from typing import Protocol, final
 
 from bequest.errors import Damaged, HubError
 from bequest.hub.entry import StoredFile
 from bequest.hub.streams import copy_hashed, hash_file, sync_all, sync_folder
 
-__all__ = ["Objects"]
+__all__ = ["Files", "Objects"]
+
+
+class Files(Protocol):
+    """What of a hub's files is asked by those who only read."""
+
+    def located(self, file: StoredFile) -> Path:
+        """Where to read a file."""
+
+    def fault(self, file: StoredFile) -> str:
+        """Why a file is not what it should be; empty where it is."""
 
 
 @final
@@ -71,6 +81,21 @@ class Objects:
             self._place(file, digest)
         self._settle({self.path(kept.digest).parent for kept in stored})
         return stored
+
+    def located(self, file: StoredFile) -> Path:
+        """Where to read a file; a hub that keeps it elsewhere fetches it first."""
+        return self.path(file.digest)
+
+    def fault(self, file: StoredFile) -> str:
+        """Why an object is not what its name says; empty where it is."""
+        digest = file.digest
+        try:
+            found, size = hash_file(self.path(digest))
+        except FileNotFoundError:
+            return f"the hub lacks its object {digest[:12]}."
+        except (HubError, OSError) as error:
+            return f"its object {digest[:12]} cannot be read: {error}"
+        return "" if found == digest else f"its {size} bytes were altered: sha256 {found[:12]}."
 
     def copy(self, digest: str, target: Path) -> None:
         """Copy an object to a file that does not exist yet, checking its content.

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from bequest.errors import Damaged, HubError
+from bequest.errors import Damaged
 from bequest.hub.entry import Entry
 from bequest.hub.lineage.tree import Shelf, trace
-from bequest.hub.objects import Objects
-from bequest.hub.streams import hash_file
+from bequest.hub.objects import Files
 
 __all__ = ["Finding", "findings"]
 
@@ -45,7 +44,7 @@ class Finding:
 
 def findings(
     shelf: Shelf,
-    objects: Objects,
+    objects: Files,
     entries: Iterable[Entry | Damaged],
     modules: Sequence[type] = (),
 ) -> Iterator[Finding]:
@@ -55,7 +54,7 @@ def findings(
     ----------
     shelf : Shelf
         A hub.
-    objects : Objects
+    objects : Files
         Its files.
     entries : iterable of Entry or Damaged
         Rows of its registry.
@@ -75,7 +74,7 @@ def findings(
         broken = False
         for path, file in entry.files.items():
             if file.digest not in sound:
-                sound[file.digest] = _fault(objects, file.digest)
+                sound[file.digest] = objects.fault(file)
             if sound[file.digest]:
                 broken = True
                 yield Finding(str(entry), "file", True, f"{path}: {sound[file.digest]}")
@@ -87,14 +86,3 @@ def _of_lineage(shelf: Shelf, entry: Entry, modules: Sequence[type]) -> Iterator
     for edge in trace(shelf, entry, modules=modules, deep=False).edges:
         if not edge.verified:
             yield Finding(str(entry), "lineage", edge.verified is False, str(edge))
-
-
-def _fault(objects: Objects, digest: str) -> str:
-    """Why an object is not what its name says; empty where it is."""
-    try:
-        found, size = hash_file(objects.path(digest))
-    except FileNotFoundError:
-        return f"the hub lacks its object {digest[:12]}."
-    except (HubError, OSError) as error:
-        return f"its object {digest[:12]} cannot be read: {error}"
-    return "" if found == digest else f"its {size} bytes were altered: sha256 {found[:12]}."
