@@ -17,7 +17,8 @@ import numpy as np
 from scipy.stats import pearsonr, weightedtau
 
 from benchmarks.published.model_zoo import ACCURACY, NETWORKS, SCORES
-from bequest.hub.history import GainModel, Outcomes, Target
+from bequest.hub.gains import GainModel
+from bequest.hub.history import Outcomes, Target
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 PUBLISHED = {"history": 0.758, "LogME": 0.676, "Model Spider": 0.800, "history and scores": 0.801}

@@ -1,8 +1,9 @@
 import sqlite3
 from contextlib import closing
 
-import bequest as bq
 from benchmarks.hub_made import fill, task_of
+
+import bequest as bq
 
 
 def test_a_made_hub_holds_what_was_asked_in_the_words_of_a_real_one(tmp_path):

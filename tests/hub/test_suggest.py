@@ -6,7 +6,8 @@ from bequest.core import Card, Outcome, RankedSource, Task, Verdict
 from bequest.errors import HubError
 from bequest.hub import Hub
 from bequest.hub.entry import Entry
-from bequest.hub.history import GainModel, Outcomes, Target
+from bequest.hub.gains import GainModel
+from bequest.hub.history import Outcomes, Target
 from bequest.hub.sketch import sketch
 from bequest.hub.suggest import Memory
 

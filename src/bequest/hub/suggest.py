@@ -1,14 +1,13 @@
 """Which models of a hub are likely to help a task, before any of them is opened.
 
-n outcomes, M models, T tasks, F numbers a sketch.
+n outcomes, M models, the first C of them candidates, T tasks, F numbers a sketch.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -16,15 +15,19 @@ from numpy.typing import NDArray
 
 from bequest.core import Outcome, Task
 from bequest.core.wording import counted
-from bequest.errors import Damaged, DataError, HubError
-from bequest.hub import rows
+from bequest.errors import HubError
+from bequest.hub.compatibility import may_become
 from bequest.hub.entry import Entry
-from bequest.hub.history import COLUMNS, GainModel, Outcomes, Prediction, Target
-from bequest.hub.sketch import TaskSketch, task_features
+from bequest.hub.gains import GainModel, Prediction
+from bequest.hub.history import COLUMNS, Outcomes, Target
+from bequest.hub.licences import checked_licence
+from bequest.hub.memory import Gains, Kept, Key, key_of, standard
+from bequest.hub.sketch import task_features
 
 __all__ = ["Memory", "Suggestion"]
 
 Array = NDArray[Any]
+_ROWS = 2000  # of the task, that its own embedding is taken from: the mean of more is the same
 _SAID = {
     "reciprocity": "models trained on this task helped the task that it was trained on",
     "alike": "it did well on tasks that models trained on this task are good at",
@@ -64,17 +67,6 @@ class Suggestion:
 
 
 @final
-@dataclass
-class _Metric:
-    """The outcomes of one kind of task and one metric, as they come in."""
-
-    source: list[str] = field(default_factory=list)
-    task: list[str] = field(default_factory=list)
-    gain: list[float] = field(default_factory=list)
-    scores: list[Mapping[str, float]] = field(default_factory=list)
-
-
-@final
 class Memory:
     """What a hub remembers for suggestions; told of entries and outcomes once, asked often.
 
@@ -85,12 +77,8 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
-        self._metrics: dict[tuple[str, str, str], _Metric] = {}
-        self._sketches: dict[str, TaskSketch] = {}
-        self._fitted: dict[tuple[str, str, str], _Fitted] = {}
-        self._state: tuple[int, int | None] = (0, None)  # of the table of entries
-        self._read = 0  # the last outcome that was read
+        self._kept = Kept()
+        self._fitted: dict[Key, _Fitted] = {}
 
     def catch_up(self, db: sqlite3.Connection) -> None:
         """Take in what the registry holds and this memory does not yet.
@@ -100,41 +88,22 @@ class Memory:
         Damaged
             An outcome was altered; entries that were are left out.
         """
-        state = db.execute("SELECT count(*), max(rowid) FROM entries").fetchone()
-        if state != self._state:
-            found = rows.entries(db, "", every=False)
-            self.learn(entry for entry in found if isinstance(entry, Entry))
-            self._state = state
-        new = db.execute(
-            "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number",
-            (self._read,),
-        )
-        for number, digest, record in new:
-            if hashlib.sha256(record.encode()).hexdigest() != digest:
-                raise Damaged(f"the outcome {digest[:12]} in the registry was altered.")
-            self.learn(outcomes=[Outcome.from_json(record)])
-            self._read = number
+        self._kept.catch_up(db)
 
     def learn(self, entries: Iterable[Entry] = (), outcomes: Iterable[Outcome] = ()) -> None:
         """Take in entries (the latest version of a name stands for it) and outcomes."""
         for entry in entries:
-            self._entries[entry.name] = entry
-            self._keep_sketch(entry.card.task)
-            self._fitted.clear()
+            self._kept.learn_entry(entry.to_dict())
         for outcome in outcomes:
-            self._keep_sketch(outcome.target)
-            key, fingerprint = _key(outcome.target), outcome.target.get("fingerprint")
-            if not (outcome.source and fingerprint and np.isfinite(outcome.verdict.gain)):
-                continue
-            kept = self._metrics.setdefault(key, _Metric())
-            kept.source.append(outcome.source.split("@")[0])
-            kept.task.append(str(fingerprint))
-            kept.gain.append(outcome.verdict.gain)
-            kept.scores.append(_standing(outcome))
-            self._fitted.pop(key, None)
+            self._kept.learn_outcome(outcome.to_dict())
 
     def suggest(
-        self, task: Task, k: int = 10, *, scores: Mapping[str, Mapping[str, float]] | None = None
+        self,
+        task: Task,
+        k: int = 10,
+        *,
+        scores: Mapping[str, Mapping[str, float]] | None = None,
+        licence: str | None = None,
     ) -> list[Suggestion]:
         """The k models with the highest predicted gain, those of which nothing is known last.
 
@@ -145,6 +114,8 @@ class Memory:
             At least 1.
         scores : mapping of str to mapping, optional
             Transferability scores by name of the model where they are at hand.
+        licence : str, optional
+            Only models of which something under this licence may be made.
 
         Returns
         -------
@@ -152,146 +123,168 @@ class Memory:
         """
         if not isinstance(k, int) or k < 1:
             raise HubError(f"k must be a whole number from 1, not {k!r}.")
+        wanted = None if licence is None else checked_licence(licence)
         said = task.describe()
-        key = _key(said)
-        if key not in self._fitted:
-            self._fitted[key] = _Fitted(self._candidates(said), self._metrics.get(key), self)
-        return self._fitted[key].suggest(task, said, k, scores or {})
-
-    def _candidates(self, said: Mapping[str, Any]) -> list[Entry]:
-        return [
-            entry
-            for entry in self._entries.values()
-            if entry.card.task.get("modality", said["modality"]) == said["modality"]
-            and entry.card.task.get("kind", said["kind"]) == said["kind"]
-        ]
-
-    def _keep_sketch(self, about: Mapping[str, Any]) -> None:
-        if "sketch" not in about or "fingerprint" not in about:
-            return
-        try:
-            found = TaskSketch.from_dict(about["sketch"])
-        except DataError:  # somebody else's, of another version or damaged: it says nothing
-            return
-        self._sketches.setdefault(str(about["fingerprint"]), found)
+        key, kept = key_of(said), self._kept
+        fitted = self._fitted.get(key)
+        if fitted is None or not fitted.holds(kept):
+            fitted = self._fitted[key] = _Fitted(kept, key)
+        return fitted.suggest(task, said, k, scores or {}, wanted)
 
 
 class _Fitted:
     """The candidates for one kind of task, and the model of their gains."""
 
-    def __init__(self, entries: list[Entry], seen: _Metric | None, memory: Memory) -> None:
-        self.entries = entries
-        seen = seen or _Metric()
-        models = dict.fromkeys([entry.name for entry in entries])
-        models.update(dict.fromkeys(seen.source))
-        origins = [str(entry.card.task.get("fingerprint", "")) for entry in entries]
-        tasks = dict.fromkeys([*seen.task, *filter(None, origins)])
-        self.models = {name: place for place, name in enumerate(models)}
-        self.tasks = {name: place for place, name in enumerate(tasks)}
-        self.trained_on = np.full(len(models), -1)
-        self.trained_on[: len(entries)] = [self.tasks.get(name, -1) for name in origins]
-        self._keep_sketches(memory._sketches)
-        self.model = self._fit(seen) if seen.gain else None
+    def __init__(self, kept: Kept, key: Key) -> None:
+        seen = kept.gains.get(key, Gains())
+        self._kept, self._key, self._state = kept, key, (kept.entries, len(seen))
+        candidates = kept.candidates(*key[:2])
+        self.size = len(candidates)
+        used = np.array(seen.model, dtype=int)
+        others = np.unique(used)
+        self.models = np.concatenate([candidates, others[~np.isin(others, candidates)]])
+        self._place = np.full(len(kept.names), -1)
+        self._place[self.models] = np.arange(len(self.models))
+        origin = np.array(kept.origin, dtype=int)[self.models]
+        tasks = np.unique(np.concatenate([np.array(seen.task, dtype=int), origin[origin >= 0]]))
+        self._task = np.full(len(kept.tasks), -1)
+        self._task[tasks] = np.arange(len(tasks))
+        self._keep_sketches(tasks)
+        on = np.where(origin >= 0, self._task[origin], -1) if len(tasks) else origin
+        self._outcomes = self._pairs(seen, on, len(tasks)) if len(seen) else None
+        self._fits: dict[tuple[str, ...], GainModel] = {}
+
+    def holds(self, kept: Kept) -> bool:
+        """Whether nothing has come since."""
+        return self._state == (kept.entries, len(kept.gains.get(self._key, ())))
 
     def suggest(
-        self, task: Task, said: Mapping[str, Any], k: int, scores: Mapping[str, Mapping[str, float]]
+        self,
+        task: Task,
+        said: Mapping[str, Any],
+        k: int,
+        scores: Mapping[str, Mapping[str, float]],
+        licence: str | None,
     ) -> list[Suggestion]:
-        if self.model is None:
-            return [_unknown(entry) for entry in self.entries[:k]]
-        number = self.tasks.get(str(said["fingerprint"]), -1)
-        alike = self._alike(_embedding(task)) if self.sketched.any() else None
-        found = self.model.predict(Target(number, alike, self._columns(scores)))
-        size = len(self.entries)
-        order = np.lexsort((-found.mean[:size], ~found.evidence.known[:size]))[:k]
-        return [self._said(int(place), found) for place in order]
+        allowed = self._allowed(licence)
+        if self._outcomes is None:
+            return [self._unknown(place) for place in np.flatnonzero(allowed)[:k]]
+        columns = self._columns(scores)
+        model = self._fit(tuple(columns))
+        known = self._kept.tasks.get(str(said["fingerprint"]), -1)
+        number = int(self._task[known]) if 0 <= known < len(self._task) else -1
+        alike = self._alike(_embedding(task)[None])[0] if self._sketched.any() else None
+        found = model.predict(Target(number, alike, columns))
+        order = _best(found, allowed, k)
+        return [self._said(int(place), found, model.names) for place in order]
 
-    def _said(self, place: int, found: Prediction) -> Suggestion:
-        entry = self.entries[place]
-        if not found.evidence.known[place] or self.model is None:
-            return _unknown(entry)
+    def _said(self, place: int, found: Prediction, names: tuple[str, ...]) -> Suggestion:
+        if not found.evidence.known[place]:
+            return self._unknown(place)
         mean, low, high = (float(end[place]) for end in (found.mean, found.low, found.high))
-        why = _why(found.parts[place], int(found.evidence.counts[place]), self.model.names)
-        return Suggestion(str(entry), mean, low, high, why, entry.licence)
+        why = _why(found.parts[place], int(found.evidence.counts[place]), names)
+        return Suggestion(self._name(place), mean, low, high, why, self._licence(place))
 
-    def _fit(self, seen: _Metric) -> GainModel:
-        model = np.array([self.models[name] for name in seen.source])
-        task = np.array([self.tasks[name] for name in seen.task])
+    def _unknown(self, place: int) -> Suggestion:
+        nan, far = float("nan"), float("inf")
+        why = "nothing is known: no outcome, no sketch and no score speaks of it"
+        licence = self._licence(place)
+        return Suggestion(self._name(place), nan, -far, far, why, licence, known=False)
+
+    def _name(self, place: int) -> str:
+        number = int(self.models[place])
+        return f"{self._kept.names[number]}@{self._kept.version[number]}"
+
+    def _licence(self, place: int) -> str:
+        return self._kept.licence[int(self.models[place])]
+
+    def _allowed(self, licence: str | None) -> Array:
+        """Which candidates' licences allow this one for what is made from them, shape (C,)."""
+        if licence is None:
+            return np.ones(self.size, dtype=bool)
+        held = [self._licence(place) for place in range(self.size)]
+        allows = {one: _allows(one, licence) for one in set(held)}
+        return np.array([allows[one] for one in held], dtype=bool)
+
+    def _pairs(self, seen: Gains, trained_on: Array, tasks: int) -> Outcomes:
+        model, task = self._place[np.array(seen.model)], self._task[np.array(seen.task)]
         # Several outcomes of one pair are one, their mean: a race that was run twice says no more.
-        pairs, place = np.unique(model * len(self.tasks) + task, return_inverse=True)
-        names = sorted(set().union(*seen.scores))
+        pairs, place = np.unique(model * tasks + task, return_inverse=True)
         gain = np.bincount(place, seen.gain) / np.bincount(place)
         scores = {}
-        for name in names:
-            values = np.full(len(pairs), np.nan)
-            values[place] = [own.get(name, np.nan) for own in seen.scores]
-            scores[name] = values
-        pair = divmod(pairs, len(self.tasks))
-        outcomes = Outcomes(*pair, gain, self.trained_on, len(self.tasks), scores)
-        return GainModel(outcomes, alike=self._alike_task if self.sketched.any() else None)
+        for name in sorted(seen.scores):
+            own, scores[name] = seen.score(name), np.full(len(pairs), np.nan)
+            known = np.isfinite(own)
+            scores[name][place[known]] = own[known]
+        return Outcomes(*divmod(pairs, tasks), gain, trained_on, tasks, scores)
 
-    def _keep_sketches(self, known: Mapping[str, TaskSketch]) -> None:
-        self.embedded: Array = np.zeros((len(self.tasks), 0), dtype=np.float32)
-        found = [known.get(name) for name in self.tasks]
-        self.sketched = np.array([one is not None for one in found], dtype=bool)
-        if self.sketched.any():
-            rows = [None if one is None else _unit(one) for one in found]
-            width = next(len(row) for row in rows if row is not None)
-            blank = np.zeros(width)
-            self.embedded = np.array([blank if r is None else r for r in rows], dtype=np.float32)
+    def _fit(self, names: tuple[str, ...]) -> GainModel:
+        """The model that was learned with these scores: without one, others weigh differently."""
+        if names not in self._fits:
+            assert self._outcomes is not None
+            alike = self._alike_tasks if self._sketched.any() else None
+            self._fits[names] = GainModel(self._outcomes, names=names, alike=alike)
+        return self._fits[names]
 
-    def _alike(self, row: Array) -> Array:
-        near = np.clip(self.embedded @ row.astype(np.float32), 0.0, 1.0).astype(float)
-        return np.where(self.sketched, near, np.nan)
+    def _keep_sketches(self, tasks: Array) -> None:
+        known = self._kept.sketches
+        self._sketched = np.array([number in known for number in tasks.tolist()], dtype=bool)
+        if self._sketched.any():
+            rows = np.stack([known[number] for number in tasks[self._sketched].tolist()])
+            self._embedded = np.zeros((len(tasks), rows.shape[1]), dtype=np.float32)
+            self._embedded[self._sketched] = rows
 
-    def _alike_task(self, task: int) -> Array | None:
-        return self._alike(self.embedded[task]) if self.sketched[task] else None
+    def _alike(self, rows: Array) -> Array:
+        near: Array = np.clip(rows.astype(np.float32) @ self._embedded.T, 0.0, 1.0)
+        near[:, ~self._sketched] = np.nan
+        return near
+
+    def _alike_tasks(self, tasks: Array) -> Array:
+        near = self._alike(self._embedded[tasks])
+        near[~self._sketched[tasks]] = np.nan
+        return near
 
     def _columns(self, scores: Mapping[str, Mapping[str, float]]) -> dict[str, Array]:
+        """The scores that are given here and that outcomes had, standardised."""
         columns: dict[str, Array] = {}
-        names = self.model.names if self.model is not None else ()
-        for score in names:
+        places = {name: self._kept.models.get(name.split("@")[0], -1) for name in scores}
+        for score in self._outcomes.scores if self._outcomes is not None else ():
             values = np.full(len(self.models), np.nan)
             for name, own in scores.items():
-                place = self.models.get(name.split("@")[0])
-                if place is not None:
-                    values[place] = own.get(score, np.nan)
-            columns[score] = _standard(values)
+                if 0 <= places[name] < len(self._place) and self._place[places[name]] >= 0:
+                    values[self._place[places[name]]] = own.get(score, np.nan)
+            values = standard(values)
+            if np.isfinite(values).any():
+                columns[score] = values
         return columns
+
+
+def _best(found: Prediction, allowed: Array, k: int) -> Array:
+    """The k candidates with the highest gain; those of which nothing is known last."""
+    size = len(allowed)
+    value = np.where(found.evidence.known[:size], found.mean[:size], -np.inf)
+    places = np.flatnonzero(allowed)
+    if k < len(places):
+        least = np.partition(value[places], -k)[-k]
+        above = places[value[places] > least]
+        level = places[value[places] == least]
+        places = np.concatenate([above, level[: k - len(above)]])
+    return places[np.argsort(-value[places], kind="stable")]
 
 
 def _embedding(task: Task) -> Array:
     """The embedding of a task that stays here: noise has no place where nothing is published."""
+    if len(task) > _ROWS:
+        task = task.take(np.linspace(0, len(task) - 1, _ROWS).astype(int))
     features = task_features(task).mean(axis=0)
     return np.asarray(features / np.linalg.norm(features))
 
 
-def _unit(found: TaskSketch) -> Array:
-    return np.asarray(found.mean / np.sqrt(found.size))
-
-
-def _key(about: Mapping[str, Any]) -> tuple[str, str, str]:
-    return (str(about.get("modality")), str(about.get("kind")), str(about.get("metric")))
-
-
-def _standing(outcome: Outcome) -> dict[str, float]:
-    """The scores of the source that was used, standardised among those ranked beside it."""
-    found: dict[str, float] = {}
-    ranked = outcome.ranking
-    for place, entry in enumerate(ranked):
-        if entry.source == outcome.source:
-            for name in entry.scores:
-                values = np.array([other.scores.get(name, np.nan) for other in ranked], float)
-                found[name] = float(_standard(values)[place])
-    return found
-
-
-def _standard(values: Array) -> Array:
-    known = np.isfinite(values)
-    if known.sum() < 2 or values[known].std() == 0:
-        return np.full(len(values), np.nan)
-    return np.asarray(
-        (np.where(known, values, np.nan) - values[known].mean()) / values[known].std()
-    )
+def _allows(held: str, licence: str) -> bool:
+    try:
+        return may_become(held, licence)
+    except HubError:  # a licence that is none, from an older or another hub
+        return False
 
 
 def _why(parts: Array, count: int, scores: tuple[str, ...]) -> str:
@@ -304,9 +297,3 @@ def _why(parts: Array, count: int, scores: tuple[str, ...]) -> str:
             continue
         said.append(f"{_SAID.get(name, f'its {name}')} ({part:+.2g})")
     return "; ".join(said) if said else "nothing beyond what models gain on average"
-
-
-def _unknown(entry: Entry) -> Suggestion:
-    nan, far = float("nan"), float("inf")
-    why = "nothing is known: no outcome, no sketch and no score speaks of it"
-    return Suggestion(str(entry), nan, -far, far, why, entry.licence, known=False)

@@ -1,0 +1,304 @@
+"""Gains predicted from a hub's own history, with intervals that say what they promise.
+
+n outcomes, M models, T tasks, P columns of evidence, r rows of tasks that were held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from bequest.hub.history import COLUMNS, SHRINK, Evidence, History, Outcomes, Target
+
+__all__ = ["GainModel", "Prediction"]
+
+Array = NDArray[Any]
+_STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # ridges to choose from, in rows of outcomes
+_TASKS = 200  # tasks that the weights are learned on; more change nothing but the time
+_FOLDS = 30
+_OF_OUTCOMES = [COLUMNS.index(name) for name in ("history", "alike", "near")]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Predicted gains of every model.
+
+    Parameters
+    ----------
+    mean, low, high : arrays, shape (M,)
+    parts : array, shape (M, P)
+        What each column adds to the mean.
+    evidence : Evidence
+    """
+
+    mean: Array
+    low: Array
+    high: Array
+    parts: Array
+    evidence: Evidence
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """Every outcome of the tasks that were held out in turn, r rows.
+
+    Parameters
+    ----------
+    place : int array
+        Which outcome it is.
+    task : int array
+    design : array, shape (r, P)
+        The evidence from the other tasks.
+    counts : array
+        Outcomes of its model on other tasks.
+    near : array
+        What the sketches foretell of the task as a whole.
+    """
+
+    place: Array
+    task: Array
+    design: Array
+    counts: Array
+    near: Array
+
+
+@final
+class GainModel:
+    """Gains from the hub's own history: columns of evidence, weighed by what they were worth.
+
+    Each past task is held out in turn, the evidence for its models is computed from the others,
+    and one weight per column, none negative, is learned by ridge regression; the strength of the
+    ridge, and the interval's width, come from the tasks held out.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+    names : tuple of str, optional
+        The scores to learn with: those that will be at hand; all where left out.
+    alike : callable, optional
+        ``alike(tasks) -> array of shape (len(tasks), T)``: similarity of tasks by their sketches,
+        as in `Target`.
+    level : float
+        Coverage of the intervals, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        *,
+        names: tuple[str, ...] | None = None,
+        alike: Callable[[Array], Array] | None = None,
+        level: float = 0.95,
+    ) -> None:
+        self.names = tuple(sorted(outcomes.scores)) if names is None else names
+        self._effects = _TaskEffects(outcomes)
+        self._history = History(outcomes, self._effects.residual)
+        held = self._hold_out(outcomes, alike)
+        wanted = self._effects.residual[held.place]
+        spread = held.design.std(axis=0)
+        self._scale = np.where(spread > 1e-9, spread, np.inf)
+        self.weights, errors = _weigh(held.design / self._scale, wanted, held.task)
+        self._new = self._width(held, errors + self._effects.unforeseen(held), level)
+        several = self._effects.counts[held.task] > 1
+        known = errors + self._effects.unforeseen_by_others(held.place, outcomes)
+        few = several.sum() < 2
+        self._met = self._new if few else self._width(held, known, level, several)
+
+    def predict(self, target: Target) -> Prediction:
+        """The gain of every model on a task, with an interval."""
+        found = self._history.evidence(target, self.names)
+        parts = found.values / self._scale * self.weights
+        common = self._effects.of(target)
+        number = self._effects.counts[target.task] if target.task >= 0 else 0
+        mean = common + parts.sum(axis=1)
+        half = (self._met if number else self._new).half(found.counts, number)
+        return Prediction(mean, mean - half, mean + half, parts, found)
+
+    def _hold_out(self, outcomes: Outcomes, alike: Callable[[Array], Array] | None) -> _Held:
+        chosen = _some_tasks(self._effects.counts)
+        similar = None if alike is None else alike(chosen)
+        order = np.argsort(outcomes.task, kind="stable")
+        starts = np.searchsorted(outcomes.task[order], [chosen, chosen + 1])
+        found = []
+        for row, task in enumerate(chosen):
+            place = order[starts[0, row] : starts[1, row]]
+            models, near = outcomes.model[place], None if similar is None else similar[row]
+            scores = {name: np.full(outcomes.models, np.nan) for name in self.names}
+            for name, values in scores.items():
+                values[models] = outcomes.scores[name][place]
+            target = Target(int(task), near, scores)
+            said = self._history.evidence(target, self.names, models)
+            level = self._effects.near(target)
+            found.append((place, said.values, said.counts, np.full(len(place), level)))
+        place, design, counts, near = map(np.concatenate, zip(*found, strict=True))
+        return _Held(place, outcomes.task[place], design, counts, near)
+
+    def _width(self, held: _Held, errors: Array, level: float, met: Array | None = None) -> _Width:
+        # What the errors were without the model's own outcomes, as for one that has none.
+        own = (held.design / self._scale * self.weights)[:, _OF_OUTCOMES].sum(axis=1)
+        less = np.zeros(len(errors)) if met is None else 1 / self._effects.counts[held.task]
+        rows = slice(None) if met is None else met
+        blind, model = errors + own, 1 / (held.counts + 1)
+        return _Width(errors[rows], blind[rows], model[rows], less[rows], held.task[rows], level)
+
+
+@final
+class _TaskEffects:
+    """The mean gain, what every task adds to it (shrunken), and what is left of each outcome."""
+
+    def __init__(self, outcomes: Outcomes) -> None:
+        self.offset = float(outcomes.gain.mean())
+        rest = outcomes.gain - self.offset
+        models = np.bincount(outcomes.model, minlength=outcomes.models) + SHRINK
+        self.counts = np.bincount(outcomes.task, minlength=outcomes.tasks)
+        effects = np.zeros(outcomes.tasks)
+        for _ in range(5):  # in turn, which settles at once where every task saw many models
+            over = rest - effects[outcomes.task]
+            quality = np.bincount(outcomes.model, over, minlength=outcomes.models) / models
+            self._over = rest - quality[outcomes.model]
+            sums = np.bincount(outcomes.task, self._over, minlength=outcomes.tasks)
+            effects = sums / (self.counts + SHRINK)
+        self._sums, self._effects = sums, effects
+        gains = np.bincount(outcomes.task, outcomes.gain, minlength=outcomes.tasks)
+        others = np.maximum(len(outcomes) - self.counts, 1)
+        without = (gains.sum() - gains) / others
+        self._offset_without = np.where(self.counts < len(outcomes), without, self.offset)
+        self.residual = rest - effects[outcomes.task]
+
+    def of(self, target: Target) -> float:
+        """What all models gain on a task."""
+        if target.task >= 0 and self.counts[target.task]:
+            return self.offset + float(self._effects[target.task])
+        return self.offset + self.near(target)
+
+    def near(self, target: Target) -> float:
+        """What all models gain on tasks with like sketches, above the mean."""
+        if target.alike is None:
+            return 0.0
+        similar = np.nan_to_num(target.alike, nan=0.0)
+        if target.task >= 0:
+            similar[target.task] = 0.0
+        return float(similar @ self._effects / (similar.sum() + SHRINK))
+
+    def unforeseen(self, held: _Held) -> Array:
+        """What a task adds that nobody knew who had no outcome on it."""
+        mean = self._offset_without[held.task]
+        return np.asarray(self.offset - mean + self._effects[held.task] - held.near)
+
+    def unforeseen_by_others(self, place: Array, outcomes: Outcomes) -> Array:
+        """What it adds that its other outcomes did not tell."""
+        task = outcomes.task[place]
+        others = (self._sums[task] - self._over[place]) / (self.counts[task] - 1 + SHRINK)
+        return np.asarray(self._effects[task] - others)
+
+
+@final
+class _Width:
+    """Half the width of an interval, by how much is known; from errors on tasks held out.
+
+    The variance is ``a + b / (outcomes of the model + 1) + c / outcomes on the task``. How many
+    deviations the interval takes is the quantile of the errors in units of their deviation, every
+    task counting the same, times what Student's t takes more than the normal law: errors on one
+    task go together, so that few tasks say less than their many rows seem to.
+
+    Parameters
+    ----------
+    errors, blind : arrays, shape (r,)
+        What predictions missed, and what they would have without the model's own outcomes.
+    model, less : arrays, shape (r,)
+        ``1 / (outcomes of the model + 1)``, and ``1 / outcomes on the task``; zeros for a new one.
+    task : int array, shape (r,)
+    level : float
+    """
+
+    def __init__(
+        self, errors: Array, blind: Array, model: Array, less: Array, task: Array, level: float
+    ) -> None:
+        weight = 1.0 / np.bincount(task)[task]
+        weight /= weight.sum()
+        one = np.ones(len(errors))
+        seen, unseen = np.stack([one, model, less], 1), np.stack([one, one, less], 1)
+        by = np.sqrt(np.concatenate([weight, weight]))
+        squares = np.concatenate([errors, blind]) ** 2
+        self._noise: Array = nnls(np.concatenate([seen, unseen]) * by[:, None], squares * by)[0]
+        scaled = errors / np.sqrt(np.maximum(seen @ self._noise, 1e-300))
+        self._deviations = _deviations(scaled, task, weight, level)
+
+    def half(self, counts: Array, met: int) -> Array:
+        """Half the width for models with so many outcomes, on a task with `met` of them."""
+        common, model, task = self._noise
+        variance = common + model / (counts + 1) + (task / met if met else 0.0)
+        return np.asarray(self._deviations * np.sqrt(variance))
+
+
+def _deviations(scaled: Array, task: Array, weight: Array, level: float) -> float:
+    freedom = _freedom(scaled, task)
+    bound = float(student.ppf((1 + level) / 2, freedom))
+    if len(scaled) < 20:
+        return bound
+    size = np.abs(scaled)
+    order = np.argsort(size)
+    reached = np.cumsum(weight[order]) >= min(level * (1 + 1 / len(size)), 1.0) - 1e-12
+    return float(size[order][reached.argmax()] * bound / norm.ppf((1 + level) / 2))
+
+
+def _freedom(scaled: Array, task: Array) -> float:
+    """Degrees of freedom of the errors' variance: between tasks and within (Satterthwaite)."""
+    groups, inside = np.unique(task, return_inverse=True)
+    rows = np.bincount(inside)
+    number, size = len(groups), len(scaled)
+    if number == 1:
+        return 1.0
+    means = np.bincount(inside, scaled) / rows
+    # Each task's own mean carries part of what is left within it.
+    within = float(((scaled - means[inside]) ** 2).sum() / max(size - number, 1))
+    typical = (size - (rows**2).sum() / size) / (number - 1)
+    spread = float((rows * (means - scaled.mean()) ** 2).sum() / (number - 1))
+    if size == number:
+        return number - 1.0
+    between = max((spread - within) / typical, 0.0)
+    whole = between + within
+    return float(whole**2 / (between**2 / (number - 1) + within**2 / (size - number)))
+
+
+def _some_tasks(counts: Array) -> Array:
+    """The tasks to learn on: all, or as many of each number of outcomes as there are in all."""
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    places = np.linspace(0, len(order) - 1, min(len(order), _TASKS)).round().astype(int)
+    return np.asarray(order[places])
+
+
+def _weigh(design: Array, wanted: Array, tasks: Array) -> tuple[Array, Array]:
+    """Weights of the columns, and the errors on tasks that were held out."""
+    groups = np.unique(tasks, return_inverse=True)[1] % _FOLDS
+    best: tuple[float, Array, float] | None = None
+    for strength in _STRENGTHS:
+        errors = wanted.copy()
+        for fold in np.unique(groups):
+            held = groups == fold
+            if held.all():  # one task only: what it says of itself is all there is
+                continue
+            errors[held] -= design[held] @ _ridge(design[~held], wanted[~held], strength)
+        loss = float(np.mean(errors**2))
+        if best is None or loss < best[0]:
+            best = (loss, errors, strength)
+    assert best is not None
+    weights = _ridge(design, wanted, best[2]) if groups.any() else np.zeros(design.shape[1])
+    return weights, best[1]
+
+
+def _ridge(design: Array, wanted: Array, strength: float) -> Array:
+    """Ridge regression without negative weights."""
+    size = design.shape[1]
+    lower = np.linalg.cholesky(design.T @ design + strength * np.eye(size))
+    weights: Array = nnls(lower.T, np.linalg.solve(lower, design.T @ wanted))[0]
+    return weights

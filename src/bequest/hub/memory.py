@@ -1,0 +1,227 @@
+"""What a registry says of models, tasks and gains, in a few bytes a row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import sqlite3
+import sys
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.errors import Damaged, DataError
+from bequest.hub.sketch import TaskSketch
+
+__all__ = ["Gains", "Kept", "Key", "key_of", "standard"]
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[Any]
+Key = tuple[str, str, str]  # modality, kind and metric of a task
+_ABSENT = -1
+_UNSOUND = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
+
+
+@final
+@dataclass
+class Gains:
+    """The outcomes of one kind of task and one metric: numbers of models and tasks, and gains."""
+
+    model: array[int] = field(default_factory=lambda: array("l"))
+    task: array[int] = field(default_factory=lambda: array("l"))
+    gain: array[float] = field(default_factory=lambda: array("d"))
+    # By name of the score: rows that have it, and what it says, standardised within the task.
+    scores: dict[str, tuple[array[int], array[float]]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.gain)
+
+    def score(self, name: str) -> Array:
+        """One score of every outcome; NaN where not known."""
+        values = np.full(len(self), np.nan)
+        rows, known = self.scores[name]
+        values[np.array(rows, dtype=int)] = known
+        return values
+
+
+@final
+class Kept:
+    """What is kept of entries and outcomes; models and tasks are numbers in order of appearance.
+
+    Examples
+    --------
+    >>> kept = Kept()
+    >>> kept.learn_entry({"name": "a", "version": 1, "card": {"licence": "MIT", "task": {}}})
+    >>> kept.names, kept.candidates("vector", "classification").tolist()
+    (['a'], [0])
+    """
+
+    def __init__(self) -> None:
+        self.models: dict[str, int] = {}
+        self.names: list[str] = []
+        self.version = array("l")  # -1 where an outcome speaks of it, but no entry
+        self.licence: list[str] = []
+        self.origin = array("l")  # the task that it was trained on, or -1
+        self.tasks: dict[str, int] = {}
+        self.sketches: dict[int, Array] = {}  # by task: mean embedding of length 1
+        self.gains: dict[Key, Gains] = {}
+        self.entries = 0  # counts up with every entry that was learned
+        self._kind = array("l")
+        self._kinds: dict[tuple[Any, Any], int] = {}
+        self._read = [0, 0]  # the last rows of entries and of outcomes
+
+    def catch_up(self, db: sqlite3.Connection) -> None:
+        """Take in what the registry holds and this does not yet.
+
+        Raises
+        ------
+        Damaged
+            An outcome was altered; entries that were are left out.
+        """
+        last = db.execute(
+            "SELECT (SELECT max(rowid) FROM entries), (SELECT max(number) FROM outcomes)"
+        ).fetchone()
+        if any((row or 0) < read for row, read in zip(last, self._read, strict=True)):
+            self.__init__()  # rows are never removed: it is another registry
+        self._read_entries(db)
+        self._read_outcomes(db)
+
+    def learn_entry(self, entry: Mapping[str, Any]) -> None:
+        """Take in an entry, as plain values; the latest version of a name stands for it."""
+        card = entry["card"]
+        task, number = card["task"], self._model(entry["name"])
+        if entry["version"] < self.version[number]:
+            return
+        self.entries += 1
+        self.version[number] = entry["version"]
+        self.licence[number] = sys.intern(card["licence"])
+        kind = (task.get("modality"), task.get("kind"))
+        self._kind[number] = self._kinds.setdefault(kind, len(self._kinds))
+        fingerprint = task.get("fingerprint")
+        self.origin[number] = self._task(fingerprint, task) if fingerprint else _ABSENT
+
+    def learn_outcome(self, outcome: Mapping[str, Any]) -> None:
+        """Take in an outcome, as plain values; one without a source or a gain says nothing."""
+        target, source = outcome["target"], outcome["source"]
+        fingerprint, gain = target.get("fingerprint"), outcome["verdict"]["gain"]
+        if not fingerprint:
+            return
+        task = self._task(fingerprint, target)
+        if not source or not _finite(gain):
+            return
+        kept = self.gains.setdefault(key_of(target), Gains())
+        row = len(kept)
+        kept.model.append(self._model(source.split("@")[0]))
+        kept.task.append(task)
+        kept.gain.append(float(gain))
+        for name, value in _standing(source, outcome["ranking"]):
+            rows, values = kept.scores.setdefault(name, (array("l"), array("d")))
+            rows.append(row)
+            values.append(value)
+
+    def candidates(self, modality: str, kind: str) -> Array:
+        """Numbers of the models whose cards say nothing against such a task."""
+        fits = [
+            place
+            for (its_modality, its_kind), place in self._kinds.items()
+            if its_modality in (None, modality) and its_kind in (None, kind)
+        ]
+        return np.flatnonzero(np.isin(np.array(self._kind, dtype=int), fits))
+
+    def _read_entries(self, db: sqlite3.Connection) -> None:
+        new = db.execute(
+            "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? ORDER BY rowid",
+            self._read[:1],
+        )
+        for number, name, version, record, seal in new:
+            self._read[0] = number
+            try:
+                if hashlib.sha256(record.encode()).hexdigest() != seal:
+                    raise ValueError("the row was altered")
+                entry = json.loads(record)
+                if (entry["name"], entry["version"]) != (name, version):
+                    raise ValueError("the row is that of another entry")
+                self.learn_entry(entry)
+            except _UNSOUND as error:
+                logger.warning("%s@%s of the hub is left out: %s.", name, version, error)
+                self._forget(str(name), version)
+
+    def _read_outcomes(self, db: sqlite3.Connection) -> None:
+        new = db.execute(
+            "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number",
+            self._read[1:],
+        )
+        for number, digest, record in new:
+            if hashlib.sha256(record.encode()).hexdigest() != digest:
+                raise Damaged(f"the outcome {digest[:12]} in the registry was altered.")
+            try:
+                self.learn_outcome(json.loads(record))
+            except _UNSOUND as error:
+                raise Damaged(f"the outcome {digest[:12]} in the registry: {error}") from error
+            self._read[1] = number
+
+    def _forget(self, name: str, version: Any) -> None:
+        number = self._model(name)
+        if isinstance(version, int) and version >= self.version[number]:
+            self.version[number], self._kind[number] = version, _ABSENT
+            self.entries += 1
+
+    def _model(self, name: str) -> int:
+        number = self.models.setdefault(name, len(self.models))
+        if number == len(self.names):
+            self.names.append(name)
+            self.licence.append("")
+            for column in (self.version, self.origin, self._kind):
+                column.append(_ABSENT)
+        return number
+
+    def _task(self, fingerprint: Any, about: Mapping[str, Any]) -> int:
+        number = self.tasks.setdefault(str(fingerprint), len(self.tasks))
+        if "sketch" in about and number not in self.sketches:
+            try:
+                found = TaskSketch.from_dict(about["sketch"])
+            except DataError:  # somebody else's, of another version or damaged: it says nothing
+                return number
+            self.sketches[number] = (found.mean / np.sqrt(found.size)).astype(np.float32)
+        return number
+
+
+def key_of(about: Mapping[str, Any]) -> Key:
+    """Outcomes of tasks with another key say nothing of this one."""
+    return (str(about.get("modality")), str(about.get("kind")), str(about.get("metric")))
+
+
+def standard(values: Array) -> Array:
+    """Mean 0 and deviation 1; NaN throughout where fewer than two are known, or all are equal."""
+    known = np.isfinite(values)
+    if known.sum() < 2 or values[known].std() == 0:
+        return np.full(len(values), np.nan)
+    return np.asarray(
+        (np.where(known, values, np.nan) - values[known].mean()) / values[known].std()
+    )
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _standing(source: str, ranked: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
+    """The scores of the source that was used, standardised among those ranked beside it."""
+    for one in ranked:
+        if one["source"] != source:
+            continue
+        for name, value in one["scores"].items():
+            values = [other["scores"].get(name) for other in ranked]
+            known = [float(value) for value in values if _finite(value)]
+            # Plain Python: this is done for every outcome, and numpy takes ten times as long.
+            mean = sum(known) / max(len(known), 1)
+            spread = math.sqrt(sum((v - mean) ** 2 for v in known) / max(len(known), 1))
+            if _finite(value) and spread > 0:
+                yield str(name), (value - mean) / spread
