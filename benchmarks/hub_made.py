@@ -221,6 +221,7 @@ def _outcomes(made: Made) -> Iterator[tuple]:
             "high": repr(high),
             "kind": "helps" if low > 0 else "hurts" if high < 0 else "undecided",
             "score": repr(100 * gain + 1),
+            "beside": repr(100 * float(made.quality[(model + 1) % len(made.origin)]) + 1),
             "metric": repr(0.8 + gain),
             "seed": str(row),
         }
@@ -255,7 +256,9 @@ def _template() -> str:
     text = text.replace('"kind": "undecided"', '"kind": "@@kind@@"')
     text = text.replace('"seed": 0', '"seed": @@seed@@')
     halves = text.split('"arms"')
-    halves[0] = halves[0].replace(f'"score": {unset}', '"score": @@score@@')
+    for value in ("@@score@@", "@@beside@@"):
+        for old in (f'"score": {unset}', '"linear": 0.5'):
+            halves[0] = halves[0].replace(old, f"{old.split()[0]} {value}", 1)
     halves[1] = halves[1].replace(f'"score": {unset}', '"score": @@metric@@')
     return '"arms"'.join(halves)
 
