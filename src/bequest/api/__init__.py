@@ -1,8 +1,17 @@
 """The verbs; the only room that brings the others together."""
 
+from bequest.api.embed import embed
 from bequest.api.estimators import TransferClassifier, TransferRegressor
 from bequest.api.result import Result
 from bequest.api.transfer import transfer
 from bequest.api.verbs import rank, train
 
-__all__ = ["Result", "TransferClassifier", "TransferRegressor", "rank", "train", "transfer"]
+__all__ = [
+    "Result",
+    "TransferClassifier",
+    "TransferRegressor",
+    "embed",
+    "rank",
+    "train",
+    "transfer",
+]

@@ -1,0 +1,160 @@
+"""Make features of the entities of a graph."""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from bequest.api.verbs import generator
+from bequest.core import Card
+from bequest.core.wording import counted
+from bequest.data.triples import Triples, read_triples, triples_from_rdf
+from bequest.errors import BudgetTooSmall, DataError
+from bequest.executors.local import single_threaded
+from bequest.frameworks.entities import SCORINGS, EntityFeatures
+from bequest.hub import Hub
+from bequest.nets.scoring import Scoring
+from bequest.training.link_ranks import filtered_ranks, rank_summary
+from bequest.training.triples import Fit, TriplesLoop, fit_triples
+
+__all__ = ["embed"]
+
+logger = logging.getLogger(__name__)
+
+ALL_ENTITIES = 10_000  # up to so many, the true one is held against all of them
+QUERIES = 4_000_000  # that the passes over a large graph are worth
+ONE_THREAD = 2**22  # scores a batch, up to which one thread trains fastest
+
+
+def embed(
+    triples: Any,
+    *,
+    model: str = "complex",
+    dim: int = 64,
+    epochs: int | None = None,
+    budget: float = 60.0,
+    test: Any = None,
+    name: str | None = None,
+    seed: int = 0,
+) -> EntityFeatures:
+    """Learn a vector for each entity of a graph from how it is related to others.
+
+    Parameters
+    ----------
+    triples : path, DataFrame, sequence of (head, relation, tail), or Hub
+        A file of three columns (.csv, .tsv, .txt) or RDF (.nt, .nq, .ttl, .trig, .n3, .jsonld,
+        .rdf, .owl), whose literals are left out. A hub's own graph has its models, tasks, methods
+        and outcomes as entities.
+    model : {"complex", "distmult", "transe"}
+        What makes a triple likely: ComplEx suits relations of any kind; DistMult cannot tell head
+        from tail; TransE moves heads to tails by one vector a relation.
+    dim : int
+        Numbers a vector, 2 and more; even for ComplEx.
+    epochs : int, optional
+        Passes over the triples; where left out, 100, and fewer over more than 20,000 triples, 2
+        at least.
+    budget : float
+        Seconds; passes that would go beyond it are left out, and the log says so.
+    test : like `triples`, optional
+        Triples held out: they train nothing, and the card tells how well they are ranked (filtered,
+        over both sides: ``mrr``, ``hits@1``, ``hits@3``, ``hits@10``).
+    name : str, optional
+        The file's stem where left out.
+    seed : int
+        Same seed, machine and versions, and a budget that is not used up: same vectors, in
+        whatever order the triples come.
+
+    Returns
+    -------
+    EntityFeatures
+        ``.on("column")`` makes it a source for `bequest.transfer`; ``.of(names)`` gives vectors.
+
+    Raises
+    ------
+    DataError
+        The triples cannot be used as given, or `dim` or `epochs` is no such number.
+    UnknownName
+        No such model.
+    BudgetTooSmall
+        Not one pass could be done.
+
+    References
+    ----------
+    Bordes et al., NeurIPS 2013 (TransE); Yang et al., ICLR 2015 (DistMult); Trouillon et al.,
+    ICML 2016 (ComplEx); Lacroix et al., ICML 2018 (how they are trained).
+
+    Examples
+    --------
+    >>> places = [("paris", "in", "france"), ("lyon", "in", "france"), ("rome", "in", "italy")]
+    >>> cities = embed(places, dim=8, name="places")
+    >>> cities
+    EntityFeatures('places', 5 entities, 8 numbers each, complex)
+    >>> there = cities.score(["rome", "rome"], ["in", "in"], ["italy", "france"])
+    >>> bool(there[0] > there[1])
+    True
+    """
+    scoring: Scoring = SCORINGS[model]
+    _check(scoring, dim, epochs, budget)
+    rng = generator(seed)
+    graph = _graph(triples, name)
+    held = None if test is None else _held_out(_graph(test, None), graph)
+    sizes = (len(graph.entities), len(graph.relations))
+    loop = _loop(graph, dim, epochs)
+    small = (loop.negatives or sizes[0]) * loop.batch <= ONE_THREAD
+    with single_threaded() if small else nullcontext():
+        fit = fit_triples(scoring, graph.rows, sizes, loop, rng=rng, seconds=budget)
+        metrics = {} if held is None else _metrics(scoring, fit, graph, held)
+    said = {"name": graph.name, "rows": len(graph), "entities": sizes[0], "relations": sizes[1]}
+    settings = {"model": model, "dim": dim, "epochs": fit.epochs, "pull": loop.pull, "lr": loop.lr}
+    card = Card(name=graph.name, task=said, metrics=metrics, method="embed", settings=settings)
+    vectors = (fit.entities.numpy(), graph.relations, fit.relations.numpy())
+    return EntityFeatures(graph.entities, *vectors, scoring=model, card=card)
+
+
+def _check(scoring: Scoring, dim: Any, epochs: Any, budget: Any) -> None:
+    if not isinstance(dim, int | np.integer) or dim < 2 or (scoring.pairs and dim % 2):
+        even = " and even" if scoring.pairs else ""
+        raise DataError(f"dim must be a whole number above 1{even}, it is {dim!r}.")
+    if epochs is not None and (not isinstance(epochs, int | np.integer) or epochs < 1):
+        raise DataError(f"epochs must be a whole number above zero, it is {epochs!r}.")
+    if not isinstance(budget, int | float | np.number) or not 0 < budget < math.inf:
+        raise BudgetTooSmall(f"the budget must be a number of seconds above zero, not {budget!r}.")
+
+
+def _graph(given: Any, name: str | None) -> Triples:
+    if isinstance(given, Hub):
+        return triples_from_rdf(given.export("nt").encode(), ".nt", name or "hub")
+    graph = read_triples(given)
+    return graph if name is None else Triples(graph.entities, graph.relations, graph.rows, name)
+
+
+def _held_out(test: Triples, graph: Triples) -> np.ndarray:
+    rows, unknown = test.among(graph)
+    if not len(rows):
+        raise DataError(
+            f"none of the {len(test)} held-out triples has entities and a relation that the "
+            f"{len(graph)} triples know."
+        )
+    if unknown:
+        logger.warning(
+            "%s of the held-out ones left out: the graph does not know an entity of them.",
+            counted(unknown, "triple"),
+        )
+    return rows
+
+
+def _loop(graph: Triples, dim: int, epochs: int | None) -> TriplesLoop:
+    passes = int(np.clip(QUERIES / (2 * len(graph)), 2, 100)) if epochs is None else int(epochs)
+    if len(graph.entities) <= ALL_ENTITIES:
+        return TriplesLoop(dim=int(dim), epochs=passes)
+    return TriplesLoop(dim=int(dim), epochs=passes, batch=2048, negatives=512)
+
+
+def _metrics(scoring: Scoring, fit: Fit, graph: Triples, held: np.ndarray) -> dict[str, float]:
+    known = np.concatenate([graph.rows, held])
+    ranks = filtered_ranks(scoring, fit.entities, fit.relations, held, known)
+    return rank_summary(ranks)
