@@ -48,6 +48,7 @@ KINDS: Registry[Loader] = Registry(
         "relabelled": "bequest.frameworks.relabelled:load_relabelled",
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
+        "entities": "bequest.frameworks.entities:load_entities",
     },
     group="bequest.model_kinds",
 )
