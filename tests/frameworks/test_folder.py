@@ -111,3 +111,17 @@ def test_a_long_name_has_room_beside_it(tmp_path, model):
     model.save(place)
     assert bq.load(place).name == "corners"
     assert list(Path(tmp_path).iterdir()) == [place]
+
+
+def test_a_folder_that_its_maker_syncs_later_is_the_same_and_waits_for_no_disk(
+    model, folder, tmp_path, monkeypatch
+):
+    waits = []
+    monkeypatch.setattr(os, "fsync", waits.append)
+    with folders.unsynced():
+        model.save(tmp_path / "hidden")
+    assert waits == []
+    for path in folder.iterdir():
+        assert (tmp_path / "hidden" / path.name).read_bytes() == path.read_bytes()
+    model.save(tmp_path / "shown")
+    assert len(waits) >= len(list(folder.iterdir()))

@@ -62,7 +62,10 @@ _DURABLE: ContextVar[bool] = ContextVar("durable", default=True)
 
 @contextmanager
 def unsynced() -> Iterator[None]:
-    """Write folders without waiting for the disk, for a caller who syncs their files himself."""
+    """Write new folders straight into place and do not wait for the disk.
+
+    For a caller in whose own hidden place they are made, and who syncs their files himself.
+    """
     before = _DURABLE.set(False)
     try:
         yield
@@ -101,29 +104,35 @@ def write_folder(
     if place.exists() and not _replaceable(place):
         raise ModelError(f"{place} exists and is no model folder: it is left as it is.")
     place.parent.mkdir(parents=True, exist_ok=True)
+    if not (_DURABLE.get() or place.exists()):
+        place.mkdir()
+        return _fill(place, kind, config, card, write)
     work = beside(place)
     work.mkdir()
     try:
-        write(work)
-        (work / "card.json").write_text(_json(card.to_dict()), encoding="utf-8")
-        (work / "README.md").write_text(model_card(card, kind), encoding="utf-8")
-        paths = {p.relative_to(work).as_posix(): p for p in sorted(work.rglob("*")) if p.is_file()}
-        files = {name: _sha256(path) for name, path in paths.items() if not for_people(name)}
-        whole = {
-            "format": FORMAT,
-            "bequest": _version(),
-            "kind": kind,
-            **config,
-            "files": files,
-        }
-        whole["digest"] = _digest(whole)
-        (work / "config.json").write_text(_json(whole), encoding="utf-8")
-        if _DURABLE.get():
-            _sync(work)
+        _fill(work, kind, config, card, write)
+        _sync(work)
         _swap(work, place)
         sweep(place)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _fill(
+    work: Path,
+    kind: str,
+    config: Mapping[str, Any],
+    card: Card,
+    write: Callable[[Path], None],
+) -> None:
+    write(work)
+    (work / "card.json").write_text(_json(card.to_dict()), encoding="utf-8")
+    (work / "README.md").write_text(model_card(card, kind), encoding="utf-8")
+    paths = {p.relative_to(work).as_posix(): p for p in sorted(work.rglob("*")) if p.is_file()}
+    files = {name: _sha256(path) for name, path in paths.items() if not for_people(name)}
+    whole = {"format": FORMAT, "bequest": _version(), "kind": kind, **config, "files": files}
+    whole["digest"] = _digest(whole)
+    (work / "config.json").write_text(_json(whole), encoding="utf-8")
 
 
 def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None = None) -> Model:
@@ -305,8 +314,7 @@ def _swap(work: Path, place: Path) -> None:
         if old is not None:
             os.replace(old / "model", place)
         raise
-    if _DURABLE.get():
-        _sync_folder(place.parent)
+    _sync_folder(place.parent)
     if old is not None:
         shutil.rmtree(old)
 

@@ -13,7 +13,7 @@ from typing import final
 
 from bequest.errors import HubError
 
-__all__ = ["FORMAT", "Records"]
+__all__ = ["FORMAT", "Records", "identity"]
 
 FORMAT = 1
 _OURS = 0x62717374  # "bqst": application_id, so that no other database is taken for a hub
@@ -104,13 +104,13 @@ class Records:
             db, file = self._kept.pop()
         except IndexError:  # none, or another thread has it
             return None
-        if _identity(self.path) == file:
+        if identity(self.path) == file:
             return db
         db.close()
         return None
 
     def _keep(self, db: sqlite3.Connection) -> None:
-        file = _identity(self.path)
+        file = identity(self.path)
         if self._kept or file is None:
             db.close()
         else:
@@ -185,7 +185,8 @@ class Records:
         return HubError(f"there is no hub at {self.path.parent}: the first publish makes one.")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file or folder stands there, whatever it is called; None where there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:

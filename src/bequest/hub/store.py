@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import final
 
 from bequest.core import Card, Outcome
-from bequest.errors import Conflict, HubError
+from bequest.errors import Conflict, Damaged, HubError
 from bequest.frameworks.folder import unsynced
 from bequest.hub import rows
 from bequest.hub.compatibility import check_derived
@@ -21,11 +22,11 @@ from bequest.hub.faults import told
 from bequest.hub.importing import enter_new
 from bequest.hub.objects import Objects
 from bequest.hub.parents import licences_of
-from bequest.hub.registry import Records
+from bequest.hub.registry import Records, identity
 from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
 
-__all__ = ["Store"]
+__all__ = ["Store", "next_version"]
 
 _SWEEP = 300.0  # seconds between two looks at what killed processes left
 
@@ -96,13 +97,14 @@ class Store:
         Conflict
             The latest version is not the expected one.
         """
-        paths = [path for path in sorted(staged.rglob("*")) if path.is_file()]
+        found = os.walk(staged)
+        paths = sorted(Path(place, file) for place, _, files in found for file in files)
         # Named first, so that a fault halfway forgets them all.
         stored = [StoredFile(*hash_file(path)) for path in paths]
         names = [path.relative_to(staged).as_posix() for path in paths]
         files = dict(zip(names, stored, strict=True))
         with self._kept({file.digest: p for file, p in zip(stored, paths, strict=True)}) as db:
-            version = _next_version(rows.latest(db, name), name, expect)
+            version = next_version(rows.latest(db, name), name, expect)
             when = datetime.now(UTC).isoformat(timespec="seconds")
             entry = Entry(name, version, manifest_digest(files), when, card, files)
             rows.enter(db, entry)
@@ -142,6 +144,10 @@ class Store:
             with self.records.writing() as db:
                 return rows.add_outcome(db, outcome)
 
+    def damages(self) -> tuple[Damaged, ...]:
+        """What is wrong beside the rows and the objects: nothing, where all is in one folder."""
+        return ()
+
     def copy(self, entry: Entry, place: Path) -> None:
         """Copy the files of an entry to a new folder, each checked against its hash."""
         with told(self.folder):
@@ -152,19 +158,19 @@ class Store:
 
     def _found(self) -> None:
         """Make the hub where there is none yet, and wait until its own name is on the disk."""
+        if self._founded is not None and self._founded == identity(self.folder):
+            self.records.create()
+            return
         made = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         self.records.create()  # first: by this file a hub is known
         self.objects.folder.mkdir(exist_ok=True)
-        here = self.folder.stat()
-        if self._founded == (here.st_dev, here.st_ino):
-            return
         sync_folder(self.folder)
         # Also where another process has just made it.
         for place in dict.fromkeys([self.folder.parent, *(place.parent for place in made)]):
             with suppress(PermissionError):  # a folder of somebody else's: it stood there before
                 sync_folder(place)
-        self._founded = (here.st_dev, here.st_ino)
+        self._founded = identity(self.folder)
 
     @contextmanager
     def _kept(self, files: Mapping[str, Path]) -> Iterator[sqlite3.Connection]:
@@ -206,7 +212,8 @@ class Store:
             raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
 
 
-def _next_version(latest: int, name: str, expect: int | None) -> int:
+def next_version(latest: int, name: str, expect: int | None) -> int:
+    """The version behind the latest one; `Conflict` where that is not the expected one."""
     if expect is not None and expect != latest:
         raise Conflict(
             f"{name} is at version {latest}, not at {expect} as expected: somebody else published "
