@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from bequest.core import Card, InputSpec, Task
+from bequest.core import Card, InputSpec, Table, Task
 from bequest.frameworks.sklearn_model import SklearnModel
 
 __all__ = ["boosting_estimator", "linear_estimator", "text_estimator", "vector_model"]
@@ -56,10 +56,10 @@ def linear_estimator(task: Task, strength: float, codes: int = 0) -> Any:
     ['b']
     """
     if task.kind == "regression":
-        return make_pipeline(_columns(codes), RidgeCV(alphas=ALPHAS))
+        return make_pipeline(_columns(task, codes), RidgeCV(alphas=ALPHAS))
     if len(np.unique(task.targets)) < 2:
         return DummyClassifier(strategy="prior")  # a fold may hold one class only
-    return make_pipeline(_columns(codes), LogisticRegression(C=strength, max_iter=2000))
+    return make_pipeline(_columns(task, codes), LogisticRegression(C=strength, max_iter=2000))
 
 
 def text_estimator(task: Task, strength: float) -> Any:
@@ -75,10 +75,12 @@ def text_estimator(task: Task, strength: float) -> Any:
     return LogisticRegression(C=TEXT_STRENGTH * strength, max_iter=2000)
 
 
-def _columns(codes: int) -> Any:
+def _columns(task: Task, codes: int) -> Any:
     if not codes:
         return StandardScaler()
     levels = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    if isinstance(task.inputs, Table) and set(task.inputs.kinds.values()) == {"category"}:
+        return levels  # a scaler refuses to scale no columns
     return ColumnTransformer(
         [("numbers", StandardScaler(), slice(0, -codes)), ("codes", levels, slice(-codes, None))]
     )
