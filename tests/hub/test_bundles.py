@@ -4,6 +4,7 @@ import warnings
 import zipfile
 
 import pytest
+from hub_places import everywhere
 
 from bequest.errors import BequestError, Conflict, HubError
 from bequest.hub import Hub
@@ -52,6 +53,7 @@ def nothing_in(hub):
         return objects(hub) == set()
 
 
+@everywhere
 def test_an_entry_goes_to_another_hub_with_all_that_it_was_made_from(hub, second, bundled):
     new = second.unbundle(bundled)
     assert [str(entry) for entry in new] == ["a@1", "a@2", "b@1"]
@@ -62,6 +64,7 @@ def test_an_entry_goes_to_another_hub_with_all_that_it_was_made_from(hub, second
     assert second.unbundle(bundled) == ()
 
 
+@everywhere
 def test_the_same_entries_give_the_same_bytes(hub, second, bundled, tmp_path):
     second.unbundle(bundled)
     second.bundle("b", tmp_path / "again")

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hub_places import everywhere
 
 from bequest.core import (
     ArmResult,
@@ -44,6 +45,7 @@ def outcome(seed=0):
     )
 
 
+@everywhere
 def test_a_model_comes_back_as_it_was_published(hub, tiny):
     model = tiny([0.5, -1.5], Card(name="a title", metrics={"accuracy": 0.9}))
     entry = hub.publish(model, "wards/ward7", licence="apache-2.0", parents=["wards/ward3"])
@@ -57,6 +59,7 @@ def test_a_model_comes_back_as_it_was_published(hub, tiny):
     assert model.card.name == "a title"
 
 
+@everywhere
 def test_every_publication_under_a_name_is_its_next_version(hub, tiny):
     first = hub.publish(tiny([1.0]), "a", licence="MIT")
     second = hub.publish(tiny([2.0]), "a", licence="MIT", parents=[first])
@@ -76,6 +79,7 @@ def test_the_same_model_under_the_same_name_has_the_same_digest_and_is_stored_on
     assert set((hub.folder / "objects").glob("*/*")) == stored
 
 
+@everywhere
 def test_a_folder_is_published_with_its_weights_byte_for_byte(hub, tiny, tmp_path):
     tiny([1.0, 2.0], Card(name="mine")).save(tmp_path / "model")
     entry = hub.publish(tmp_path / "model", "a", licence="MIT")
@@ -89,6 +93,7 @@ def test_a_folder_is_published_with_its_weights_byte_for_byte(hub, tiny, tmp_pat
     assert Hub(tmp_path / "second").publish(fetched, "a", licence="MIT").digest == entry.digest
 
 
+@everywhere
 def test_a_task_goes_into_the_card(hub, tiny):
     task = Task(as_inputs(X), np.array([0, 1]), "classification", ("no", "yes"), "accuracy", "t")
     entry = hub.publish(tiny([1.0, 1.0]), "a", licence="MIT", task=task)
@@ -108,6 +113,7 @@ def test_an_expected_version_that_is_not_the_latest_is_a_conflict(hub, tiny):
     assert stored == used
 
 
+@everywhere
 def test_a_prefix_lists_the_names_that_begin_with_it(hub, tiny):
     for name in ("wards/a", "wards/b", "ward", "zoo"):
         hub.publish(tiny([1.0]), name, licence="MIT")
@@ -117,6 +123,7 @@ def test_a_prefix_lists_the_names_that_begin_with_it(hub, tiny):
     assert [entry.name for entry in hub.list()] == ["ward", "wards/a", "wards/b", "zoo"]
 
 
+@everywhere
 def test_a_name_or_version_that_is_not_there_is_said_with_what_is(hub, tiny):
     hub.publish(tiny([1.0]), "wards/ward7", licence="MIT")
     with pytest.raises(EntryNotFound, match=r"Did you mean 'wards/ward7'"):
@@ -136,8 +143,9 @@ def test_a_hub_that_is_not_there_is_said_and_not_made(tmp_path):
 def test_a_home_folder_is_expanded_and_an_address_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Hub("~/hub").folder == tmp_path / "hub"
-    with pytest.raises(HubError, match="is an address"):
-        Hub("s3://bucket/hub")
+    for address in ("http://example.org/hub", "https://example.org", "ftp://example.org/hub"):
+        with pytest.raises(HubError, match="is an address that is not served yet"):
+            Hub(address)
     (tmp_path / "file").touch()
     with pytest.raises(HubError, match="is a file"):
         Hub(tmp_path / "file")
@@ -168,6 +176,7 @@ def test_models_are_loaded_one_at_a_time_and_an_unreadable_one_gives_its_reason(
     assert last.weights.tolist() == [2.0]
 
 
+@everywhere
 def test_outcomes_come_back_in_order_and_the_same_one_only_once(hub):
     first, second = outcome(0), outcome(1)
     digest = hub.record(first)
@@ -176,6 +185,7 @@ def test_outcomes_come_back_in_order_and_the_same_one_only_once(hub):
     assert hub.outcomes() == (first, second)
 
 
+@everywhere
 def test_a_card_with_another_licence_is_refused(hub, tiny):
     model = tiny([1.0], Card(licence="GPL-3.0-only"))
     with pytest.raises(HubError, match=r"the card says GPL-3\.0-only, not MIT"):
@@ -222,6 +232,7 @@ def test_a_file_that_changes_after_it_was_checked_is_refused(hub, tiny, tmp_path
     assert published(hub) == set()
 
 
+@everywhere
 def test_fetching_leaves_a_folder_that_exists_as_it_is(hub, tiny, tmp_path):
     hub.publish(tiny([1.0]), "a", licence="MIT")
     (tmp_path / "mine").mkdir()
@@ -278,6 +289,7 @@ def test_a_forked_process_publishes_beside_its_parent(hub, tiny):
     assert [str(entry) for entry in hub.list()] == ["a@1", "child@5", "parent@5"]
 
 
+@everywhere
 def test_threads_publish_at_once(hub, tiny):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: hub.publish(tiny([float(n)]), "a", licence="MIT"), range(12)))

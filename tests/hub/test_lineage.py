@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hub_places import everywhere
 from torch import nn
 
 from bequest.core import Card, InputSpec
@@ -273,6 +274,7 @@ def test_a_model_without_weights_is_not_told(hub, tiny):
     assert [edge.verified for edge in hub.lineage("second").edges] == [None]
 
 
+@everywhere
 def test_a_version_made_from_its_own_name_comes_from_the_one_before(hub):
     base = network(0)
     hub.publish(base, "net", licence="MIT")

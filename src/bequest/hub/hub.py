@@ -1,4 +1,4 @@
-"""A hub in a folder: models under names and versions, and what came of every transfer."""
+"""A hub: models under names and versions, and what came of every transfer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bequest.hub.licences import checked_licence
 from bequest.hub.lineage import Finding, Lineage, SketchIndex, findings, refresh, trace
 from bequest.hub.names import checked_name
 from bequest.hub.parents import with_parents
-from bequest.hub.store import Store
+from bequest.hub.remote import opened
 from bequest.hub.streams import sync_folder
 from bequest.hub.suggest import Memory, Suggestion
 
@@ -39,29 +39,38 @@ logger = logging.getLogger(__name__)
 
 @final
 class Hub:
-    """A folder of published models that several processes may use at once.
+    """Published models, in a folder or on object storage, that many may use at once.
 
     Parameters
     ----------
-    folder : path
-        ``~`` is expanded. It is made by the first publication; until then nothing is written.
+    folder : path or str
+        ``~`` is expanded. It is made by the first publication; until then nothing is written. Or
+        ``s3://bucket/prefix``, in a bucket that is there, with credentials from the environment
+        (``AWS_ACCESS_KEY_ID`` and so on).
     wait : float
         Seconds to wait for another process that is writing.
     graph : str, optional
         Address of a SPARQL 1.1 server that keeps the knowledge graph, such as
         ``http://127.0.0.1:7878``; where left out, the hub keeps it in its own folder.
+    cache : path, optional
+        For a hub on object storage: the folder here that follows it, which may be deleted at any
+        time; one below ``~/.cache/bequest`` where left out.
+    storage : mapping, optional
+        For a hub on object storage: settings of obstore beside those in the environment, such as
+        ``{"endpoint": "https://minio.example.org"}``.
 
     Raises
     ------
     HubError
-        It is an address, which is not served yet, or a file.
+        It is an address that is not served, or a file.
 
     Notes
     -----
     Files stand under their sha256 in ``objects/`` and are checked on every read. Names, versions,
     cards and outcomes stand in ``registry.sqlite`` (write-ahead log, full synchronisation), whose
     transaction is the one moment in which an entry begins to exist: a process that is killed
-    leaves a whole entry or none.
+    leaves a whole entry or none. On object storage that moment is the creation of the next record
+    of the hub's log (`bequest.hub.log`), which exactly one of many can do.
 
     Examples
     --------
@@ -72,18 +81,23 @@ class Hub:
     bequest.errors.HubError: there is no hub at ...: the first publish makes one.
     """
 
-    def __init__(self, folder: str | Path, *, wait: float = 30.0, graph: str | None = None) -> None:
-        if "://" in str(folder):
-            raise HubError(f"{folder} is an address; a hub is a folder so far.")
-        self.folder = checked_path(folder, "a hub", HubError).expanduser()
-        if self.folder.exists() and not self.folder.is_dir():
-            raise HubError(f"{self.folder} is a file; a hub is a folder.")
-        self._store = Store(self.folder, wait)
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        wait: float = 30.0,
+        graph: str | None = None,
+        cache: str | Path | None = None,
+        storage: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._store = opened(folder, wait, cache, storage)
+        self._place = str(folder)
+        self.folder = self._store.folder
         self._memory = Memory()
         self._graph = Graph(self.folder, self._store.records, graph)
 
     def __repr__(self) -> str:
-        return f"Hub({str(self.folder)!r})"
+        return f"Hub({self._place!r})"
 
     def publish(
         self,
@@ -383,7 +397,7 @@ class Hub:
         if name is not None:
             self.show(name)
         with self._store.reading() as db:
-            found = tuple(rows.entries(db, name or "", every=True))
+            found = (*self._store.damages(), *rows.entries(db, name or "", every=True))
         wanted = [e for e in found if name is None or isinstance(e, Damaged) or e.name == name]
         return tuple(findings(self, self._store.objects, wanted, modules))
 

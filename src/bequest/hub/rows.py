@@ -15,10 +15,12 @@ from bequest.hub.entry import Entry
 
 __all__ = [
     "add_outcome",
+    "add_text",
     "all_outcomes",
     "enter",
     "entries",
     "find",
+    "holds",
     "latest",
     "references",
     "used",
@@ -42,6 +44,12 @@ def enter(db: sqlite3.Connection, entry: Entry) -> None:
     db.executemany(
         "INSERT INTO uses VALUES (?, ?, ?)", [(o, entry.name, entry.version) for o in objects]
     )
+
+
+def holds(db: sqlite3.Connection, name: str, version: int) -> bool:
+    """Whether there is such an entry, sound or not."""
+    query = "SELECT 1 FROM entries WHERE name = ? AND version = ?"
+    return db.execute(query, (name, version)).fetchone() is not None
 
 
 def find(db: sqlite3.Connection, name: str, version: int | None) -> Entry:
@@ -92,7 +100,11 @@ def used(db: sqlite3.Connection, digest: str) -> bool:
 
 def add_outcome(db: sqlite3.Connection, outcome: Outcome) -> str:
     """Add an outcome under the hash of its JSON; one that is here already is not added again."""
-    record = outcome.to_json()
+    return add_text(db, outcome.to_json())
+
+
+def add_text(db: sqlite3.Connection, record: str) -> str:
+    """Add an outcome as the JSON that it was recorded as, perhaps by another version."""
     digest = _sha256(record)
     db.execute("INSERT OR IGNORE INTO outcomes (digest, record) VALUES (?, ?)", (digest, record))
     return digest

@@ -6,11 +6,13 @@ import logging
 import math
 import os
 import shutil
+import sqlite3
 import tempfile
 import weakref
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Protocol, final
 
 from pyoxigraph import DefaultGraph, RdfFormat, parse, serialize
 
@@ -23,7 +25,6 @@ from bequest.hub.graph.index import Index, opened
 from bequest.hub.graph.server import Server
 from bequest.hub.graph.terms import checked_query
 from bequest.hub.graph.vocabulary import PREFIXES
-from bequest.hub.registry import Records
 
 __all__ = ["FORMATS", "Graph"]
 
@@ -34,6 +35,15 @@ _DEFAULT = DefaultGraph()
 _LONGEST = 3600.0  # seconds
 
 
+class Rows(Protocol):
+    """What of a registry is asked here."""
+
+    wait: float
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """One state of it."""
+
+
 @final
 class Graph:
     """The knowledge in a registry as RDF; every question first takes in what is new there.
@@ -42,14 +52,14 @@ class Graph:
     ----------
     folder : Path
         The hub.
-    records : Records
+    records : Rows
         Its registry.
     address : str, optional
         Base address of a SPARQL 1.1 server (``/query`` and ``/update``) that takes the place of
         the embedded store.
     """
 
-    def __init__(self, folder: Path, records: Records, address: str | None = None) -> None:
+    def __init__(self, folder: Path, records: Rows, address: str | None = None) -> None:
         self.folder = folder
         self._records = records
         self._server = None if address is None else Server(address)

@@ -1,0 +1,110 @@
+"""Objects that stand in a bucket: kept there before they count, fetched when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, final
+
+from bequest.errors import Damaged, HubError
+from bequest.hub.bucket import PART, Bucket
+from bequest.hub.entry import StoredFile
+from bequest.hub.faults import told
+from bequest.hub.objects import Objects
+from bequest.hub.staging import staging
+
+__all__ = ["FetchedObjects"]
+
+
+@final
+class FetchedObjects:
+    """Files under their sha256 in a bucket, and those that were read in a folder beside.
+
+    Parameters
+    ----------
+    bucket : Bucket
+    folder : Path
+        The cache.
+    kept : Objects
+        Where it keeps what was fetched.
+    """
+
+    def __init__(self, bucket: Bucket, folder: Path, kept: Objects) -> None:
+        self._bucket = bucket
+        self._folder = folder
+        self._kept = kept
+
+    def located(self, file: StoredFile) -> Path:
+        """Where to read a file, fetched first where it is not here.
+
+        Raises
+        ------
+        Damaged
+            The bucket lacks it, or holds something else under its hash.
+        """
+        if not self._kept.has(file.digest):
+            self._fetch(file)
+        return self._kept.path(file.digest)
+
+    def copy(self, file: StoredFile, target: Path) -> None:
+        """Copy a file to a new one, checked; a copy that was damaged here is fetched again."""
+        self.located(file)
+        try:
+            self._kept.copy(file.digest, target)
+        except Damaged:
+            self._kept.remove(file.digest)
+            self._fetch(file)
+            self._kept.copy(file.digest, target)
+
+    def keep(self, files: Mapping[str, Path]) -> None:
+        """Send files to the bucket, named by their sha256; they are there when this returns.
+
+        One that stands there already is replaced, unless it is large: then it is read again, and
+        replaced where it was damaged.
+        """
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(self._send, files, files.values()))
+
+    def fault(self, file: StoredFile) -> str:
+        """Why the object in the bucket is not what its name says; empty where it is."""
+        try:
+            found = self._hash(file)
+        except HubError as error:
+            return f"its object {file.digest[:12]} cannot be read: {error}"
+        if found == file.digest:
+            return ""
+        return f"its {file.size} bytes were altered in the bucket: sha256 {found[:12]}."
+
+    def _send(self, digest: str, path: Path) -> None:
+        size = path.stat().st_size
+        if size <= PART or not self._there(StoredFile(digest, size)):
+            self._bucket.upload(path, _key(digest))
+
+    def _there(self, file: StoredFile) -> bool:
+        return self._bucket.size(_key(file.digest)) == file.size and not self.fault(file)
+
+    def _fetch(self, file: StoredFile) -> None:
+        with told(self._folder), staging(self._folder) as work:
+            fetched = work / file.digest
+            with fetched.open("xb") as target:
+                found = self._hash(file, target)
+            if found != file.digest:
+                raise Damaged(
+                    f"the object {file.digest[:12]} in {self._bucket.url} has the content of "
+                    f"{found[:12]}: it was altered."
+                )
+            self._kept.add_all([fetched], [file])
+
+    def _hash(self, file: StoredFile, target: BinaryIO | None = None) -> str:
+        hashed = hashlib.sha256()
+        for part in self._bucket.parts(_key(file.digest), file.size):
+            hashed.update(part)
+            if target is not None:
+                target.write(part)
+        return hashed.hexdigest()
+
+
+def _key(digest: str) -> str:
+    return f"objects/{digest[:2]}/{digest[2:]}"

@@ -1,0 +1,277 @@
+"""A hub on object storage: a bucket with a log, and a folder here that follows it.
+
+The folder is an ordinary store. Before anything is read from it, it is brought up to date with the
+log; it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+from bequest.core import Card, Outcome
+from bequest.core.given import checked_path
+from bequest.errors import Damaged, HubError
+from bequest.hub import rows
+from bequest.hub.bucket import Bucket
+from bequest.hub.compatibility import check_derived
+from bequest.hub.entry import Entry, StoredFile, manifest_digest
+from bequest.hub.faults import told
+from bequest.hub.fetched import FetchedObjects
+from bequest.hub.following import follow, move, position_of
+from bequest.hub.importing import enter_new
+from bequest.hub.log import Log, Position
+from bequest.hub.parents import licences_of
+from bequest.hub.store import Store, next_version
+from bequest.hub.streams import hash_file
+
+__all__ = ["RemoteStore", "opened"]
+
+logger = logging.getLogger(__name__)
+
+CACHES = Path("~/.cache/bequest")
+_ATTEMPTS = 100  # every lost one means that somebody else has published
+
+
+class _Change(NamedTuple):
+    """What a transaction has done, and what of it goes into the log."""
+
+    result: Any
+    entries: Sequence[Entry] = ()
+    outcomes: Sequence[str] = ()
+
+
+class _Lost(Exception):
+    """Somebody else wrote the next record first: what was done here is rolled back."""
+
+
+@final
+class RemoteStore:
+    """What `Store` does for a folder, for a bucket.
+
+    Parameters
+    ----------
+    url : str
+        As for `Bucket`.
+    cache : Path
+        A folder of its own; made when something is there to be kept in it.
+    wait : float
+        Seconds to wait for another process that is writing to the cache.
+    storage : mapping, optional
+        As for `Bucket`.
+    """
+
+    def __init__(
+        self, url: str, cache: Path, wait: float, storage: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder = cache
+        self.wait = wait
+        self._local = Store(cache, wait)
+        self._bucket = Bucket(url, storage)
+        self._log = Log(self._bucket)
+        self.objects = FetchedObjects(self._bucket, cache, self._local.objects)
+
+    @property
+    def records(self) -> RemoteStore:
+        """What is read: this one, which follows the log first."""
+        return self
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever published or recorded there."""
+        return self._catch_up().number > 0
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The state of the registry after all that the log holds now."""
+        if not self._catch_up().number:
+            raise HubError(f"there is no hub at {self._bucket.url}: the first publish makes one.")
+        with self._here() as db:
+            yield db
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A new folder to make an entry in, removed at the end, whatever happens."""
+        self._catch_up()
+        self._bucket.require_one_winner()
+        with self._local.staging() as work:
+            yield work
+
+    def check_parents(self, name: str, licence: str, parents: Collection[str]) -> None:
+        """As `Store.check_parents`."""
+        if not parents:
+            return
+        with self._here() as db:
+            check_derived(name, licence, licences_of(db, parents))
+
+    def enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
+        """As `Store.enter`: the files are in the bucket before the log names them."""
+        if expect is not None:  # said before gigabytes are sent
+            with self._here() as db:
+                next_version(rows.latest(db, name), name, expect)
+        paths = {p.relative_to(staged).as_posix(): p for p in staged.rglob("*") if p.is_file()}
+        files = {name: StoredFile(*hash_file(path)) for name, path in sorted(paths.items())}
+        self._keep({file.digest: paths[name] for name, file in files.items()})
+
+        def change(db: sqlite3.Connection) -> _Change:
+            version = next_version(rows.latest(db, name), name, expect)
+            when = datetime.now(UTC).isoformat(timespec="seconds")
+            entry = Entry(name, version, manifest_digest(files), when, card, files)
+            rows.enter(db, entry)
+            return _Change(entry, [entry])
+
+        entry: Entry = self._append(change)
+        return entry
+
+    def take_in(self, work: Path, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        """As `Store.take_in`: one record of the log holds them all."""
+        with self._here() as db:
+            new = [entry for entry in entries if not rows.holds(db, entry.name, entry.version)]
+        digests = {file.digest for entry in new for file in entry.files.values()}
+        self._keep({digest: work / digest for digest in sorted(digests)})
+
+        def change(db: sqlite3.Connection) -> _Change:
+            entered = enter_new(db, entries)
+            return _Change(entered, entered)
+
+        entered: tuple[Entry, ...] = self._append(change)
+        return entered
+
+    def record(self, outcome: Outcome) -> str:
+        """As `Store.record`."""
+        self._bucket.require_one_winner()
+
+        def change(db: sqlite3.Connection) -> _Change:
+            before = db.total_changes
+            digest = rows.add_outcome(db, outcome)
+            new = db.total_changes > before
+            return _Change(digest, outcomes=[outcome.to_json()] if new else [])
+
+        digest: str = self._append(change)
+        return digest
+
+    def copy(self, entry: Entry, place: Path) -> None:
+        """As `Store.copy`: what is not here is fetched first."""
+        with told(self.folder):
+            place.mkdir()
+            for path, file in entry.files.items():
+                (place / path).parent.mkdir(parents=True, exist_ok=True)
+                self.objects.copy(file, place / path)
+
+    def damages(self) -> tuple[Damaged, ...]:
+        """What is wrong with the log, all of which is read again."""
+        try:
+            self._log.check(self._catch_up())
+        except Damaged as error:
+            return (error,)
+        return ()
+
+    def _keep(self, files: Mapping[str, Path]) -> None:
+        self.objects.keep(files)
+        stored = [StoredFile(digest, path.stat().st_size) for digest, path in files.items()]
+        with told(self.folder):  # what was made here need not be fetched
+            self._local.objects.add_all(list(files.values()), stored)
+
+    def _append(self, change: Callable[[sqlite3.Connection], _Change]) -> Any:
+        """Do a change here and in the log, or in neither; again where others came first."""
+        for _ in range(_ATTEMPTS):
+            self._catch_up()
+            self._make()
+            try:
+                return self._appended(change)
+            except _Lost:
+                continue
+        raise HubError(
+            f"{_ATTEMPTS} others published to {self._bucket.url} at the same time: try again."
+        )
+
+    def _appended(self, change: Callable[[sqlite3.Connection], _Change]) -> Any:
+        done: list[Any] = []
+        try:
+            with told(self.folder), self._local.records.writing() as db:
+                here = position_of(db)
+                result, entries, outcomes = change(db)
+                if not entries and not outcomes:
+                    return result
+                record = self._log.append(here, entries, outcomes)
+                if record is None:
+                    raise _Lost
+                done.append(result)
+                move(db, record.position)
+        except HubError as error:
+            if not done:
+                raise
+            logger.warning("it is published; the cache will read it from the log: %s", error)
+        return done[0]
+
+    def _catch_up(self) -> Position:
+        """Enter into the cache what the log holds beyond it."""
+        here = self._position()
+        for records in self._log.after(here):
+            self._make()
+            with told(self.folder), self._local.records.writing() as db:
+                follow(db, records)
+            here = records[-1].position
+        return here
+
+    def _position(self) -> Position:
+        if not self._local.exists:
+            return Position()
+        with self._here() as db:
+            return position_of(db)
+
+    @contextmanager
+    def _here(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._local.reading() as db:
+                yield db
+        except Damaged as error:
+            if isinstance(error.__cause__, sqlite3.Error):
+                raise Damaged(
+                    f"{error} It is a cache: delete it, {self._bucket.url} holds all of it."
+                ) from error
+            raise
+
+    def _make(self) -> None:
+        if not self._local.exists:
+            with self._local.staging():  # refuses a folder that holds other things
+                pass
+
+
+def opened(
+    place: str | Path,
+    wait: float,
+    cache: str | Path | None = None,
+    storage: Mapping[str, Any] | None = None,
+) -> Store | RemoteStore:
+    """The store in a folder, or at an address."""
+    if isinstance(place, str) and "://" in place:
+        folder = _cache_of(place, storage) if cache is None else cache
+        return RemoteStore(place, _folder(folder, "a cache"), wait, storage)
+    if re.match(r"[a-z0-9]+:/[^/]", str(place)) and not isinstance(place, str):
+        raise HubError(f"{place} was an address: give it as text, a Path loses one of its slashes.")
+    if cache is not None or storage:
+        raise HubError(f"{place} is a folder: cache and storage are for object storage.")
+    return Store(_folder(place, "a hub"), wait)
+
+
+def _folder(place: str | Path, what: str) -> Path:
+    folder = checked_path(place, what, HubError).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise HubError(f"{folder} is a file; {what} is a folder.")
+    return folder
+
+
+def _cache_of(url: str, storage: Mapping[str, Any] | None) -> Path:
+    """Another folder for each address, named so that a person knows it."""
+    told_apart = json.dumps([url.rstrip("/"), str((storage or {}).get("endpoint", ""))])
+    readable = re.sub(r"[^a-z0-9]+", "-", url.lower())[-40:].strip("-")
+    return CACHES / f"{readable}-{hashlib.sha256(told_apart.encode()).hexdigest()[:16]}"
