@@ -107,20 +107,19 @@ class GainModel:
         spread = held.design.std(axis=0)
         self._scale = np.where(spread > 1e-9, spread, np.inf)
         self.weights, errors = _weigh(held.design / self._scale, wanted, held.task)
-        self._new = self._width(held, errors + self._effects.unforeseen(held), level)
-        several = self._effects.counts[held.task] > 1
-        known = errors + self._effects.unforeseen_by_others(held.place, outcomes)
-        few = several.sum() < 2
-        self._met = self._new if few else self._width(held, known, level, several)
+        own = (held.design / self._scale * self.weights)[:, _OF_OUTCOMES].sum(axis=1)
+        new = errors + self._effects.unforeseen(held)
+        met = errors + self._effects.unforeseen_by_others(held.place, outcomes)
+        self._width = _Width(held, self._effects.counts[held.task], new, met, new + own, level)
 
     def predict(self, target: Target) -> Prediction:
         """The gain of every model on a task, with an interval."""
         found = self._history.evidence(target, self.names)
         parts = found.values / self._scale * self.weights
         common = self._effects.of(target)
-        number = self._effects.counts[target.task] if target.task >= 0 else 0
+        number = int(self._effects.counts[target.task]) if target.task >= 0 else 0
         mean = common + parts.sum(axis=1)
-        half = (self._met if number else self._new).half(found.counts, number)
+        half = self._width.half(found.counts, number)
         return Prediction(mean, mean - half, mean + half, parts, found)
 
     def _hold_out(self, outcomes: Outcomes, alike: Callable[[Array], Array] | None) -> _Held:
@@ -141,14 +140,6 @@ class GainModel:
             found.append((place, said.values, said.counts, np.full(len(place), level)))
         place, design, counts, near = map(np.concatenate, zip(*found, strict=True))
         return _Held(place, outcomes.task[place], design, counts, near)
-
-    def _width(self, held: _Held, errors: Array, level: float, met: Array | None = None) -> _Width:
-        # What the errors were without the model's own outcomes, as for one that has none.
-        own = (held.design / self._scale * self.weights)[:, _OF_OUTCOMES].sum(axis=1)
-        less = np.zeros(len(errors)) if met is None else 1 / self._effects.counts[held.task]
-        rows = slice(None) if met is None else met
-        blind, model = errors + own, 1 / (held.counts + 1)
-        return _Width(errors[rows], blind[rows], model[rows], less[rows], held.task[rows], level)
 
 
 @final
@@ -205,39 +196,49 @@ class _TaskEffects:
 class _Width:
     """Half the width of an interval, by how much is known; from errors on tasks held out.
 
-    The variance is ``a + b / (outcomes of the model + 1) + c / outcomes on the task``. How many
-    deviations the interval takes is the quantile of the errors in units of their deviation, every
-    task counting the same, times what Student's t takes more than the normal law: errors on one
-    task go together, so that few tasks say less than their many rows seem to.
+    The variance is ``a + b / (outcomes of the model + 1) + c / (outcomes on the task + 1)``. How
+    many deviations the interval takes is the quantile of the errors in units of their deviation,
+    every task counting the same, times what Student's t takes more than the normal law: errors on
+    one task go together, so that few tasks say less than their many rows seem to.
 
     Parameters
     ----------
-    errors, blind : arrays, shape (r,)
-        What predictions missed, and what they would have without the model's own outcomes.
-    model, less : arrays, shape (r,)
-        ``1 / (outcomes of the model + 1)``, and ``1 / outcomes on the task``; zeros for a new one.
-    task : int array, shape (r,)
+    held : _Held
+    number : array, shape (r,)
+        Outcomes on the row's task.
+    new, met : arrays, shape (r,)
+        What predictions missed where no outcome on the task was known, and where the others were.
+    blind : array, shape (r,)
+        What they would have missed without the model's own outcomes on a new task.
     level : float
     """
 
     def __init__(
-        self, errors: Array, blind: Array, model: Array, less: Array, task: Array, level: float
+        self, held: _Held, number: Array, new: Array, met: Array, blind: Array, level: float
     ) -> None:
-        weight = 1.0 / np.bincount(task)[task]
-        weight /= weight.sum()
-        one = np.ones(len(errors))
-        seen, unseen = np.stack([one, model, less], 1), np.stack([one, one, less], 1)
-        by = np.sqrt(np.concatenate([weight, weight]))
-        squares = np.concatenate([errors, blind]) ** 2
-        self._noise: Array = nnls(np.concatenate([seen, unseen]) * by[:, None], squares * by)[0]
-        scaled = errors / np.sqrt(np.maximum(seen @ self._noise, 1e-300))
-        self._deviations = _deviations(scaled, task, weight, level)
+        weight = 1.0 / np.bincount(held.task)[held.task]
+        several, one = number > 1, np.ones(len(number))
+        model, task = 1 / (held.counts + 1), (1 / number)[several]
+        of_new, of_blind = np.stack([one, model, one], 1), np.stack([one, one, one], 1)
+        of_met = np.stack([one[several], model[several], task], 1)
+        by = np.sqrt(np.concatenate([weight, weight, weight[several]]))
+        squares = np.concatenate([new, blind, met[several]]) ** 2
+        terms = np.concatenate([of_new, of_blind, of_met])
+        self._noise: Array = nnls(terms * by[:, None], squares * by)[0]
+        self._new = _deviations(self._scaled(new, of_new), held.task, weight, level)
+        self._met = self._new
+        if several.sum() > 1:
+            scaled = self._scaled(met[several], of_met)
+            self._met = _deviations(scaled, held.task[several], weight[several], level)
 
     def half(self, counts: Array, met: int) -> Array:
         """Half the width for models with so many outcomes, on a task with `met` of them."""
         common, model, task = self._noise
-        variance = common + model / (counts + 1) + (task / met if met else 0.0)
-        return np.asarray(self._deviations * np.sqrt(variance))
+        variance = common + model / (counts + 1) + task / (met + 1)
+        return np.asarray((self._met if met else self._new) * np.sqrt(variance))
+
+    def _scaled(self, errors: Array, terms: Array) -> Array:
+        return np.asarray(errors / np.sqrt(np.maximum(terms @ self._noise, 1e-300)))
 
 
 def _deviations(scaled: Array, task: Array, weight: Array, level: float) -> float:
@@ -245,7 +246,7 @@ def _deviations(scaled: Array, task: Array, weight: Array, level: float) -> floa
     bound = float(student.ppf((1 + level) / 2, freedom))
     if len(scaled) < 20:
         return bound
-    size = np.abs(scaled)
+    size, weight = np.abs(scaled), weight / weight.sum()
     order = np.argsort(size)
     reached = np.cumsum(weight[order]) >= min(level * (1 + 1 / len(size)), 1.0) - 1e-12
     return float(size[order][reached.argmax()] * bound / norm.ppf((1 + level) / 2))
