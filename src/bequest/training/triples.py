@@ -133,7 +133,10 @@ def fit_triples(
     while done < loop.epochs:
         last = _Pass(scoring, entities, relations, loop, generator)
         order = torch.randperm(len(triples), generator=generator)
-        if not last.over(triples[order], optimiser, until):
+        # torch makes the sparse gradients itself: said, or it warns that nobody looks at them
+        with torch.sparse.check_sparse_tensor_invariants(False):  # type: ignore[no-untyped-call]
+            whole = last.over(triples[order], optimiser, until)
+        if not whole:
             break
         done, loss = done + 1, last.loss / len(triples)
         if not math.isfinite(loss):
