@@ -235,15 +235,15 @@ def _checked(url: str) -> str:
     if said.scheme == "file":
         sound = not said.netloc and len(said.path) > 1
     else:
-        parts = [said.netloc, *said.path.strip("/").split("/")]
-        parts = parts[:1] if parts[1:] == [""] else parts
+        path = said.path.removeprefix("/").removesuffix("/")
+        parts = [said.netloc, *(path.split("/") if path else ())]
         sound = all(_SEGMENT.fullmatch(part) and part.strip(".") for part in parts)
     if not sound or said.query or said.fragment:
         raise HubError(
             f"{url[:80]!a} is no address of a hub: write {said.scheme}://BUCKET/PREFIX, of "
             f"letters, digits and '-_.=~'; credentials belong into the environment."
         )
-    return url.rstrip("/")
+    return url.removesuffix("/")
 
 
 def _stored(meta: Mapping[str, Any]) -> Stored:

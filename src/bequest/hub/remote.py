@@ -272,6 +272,6 @@ def _folder(place: str | Path, what: str) -> Path:
 
 def _cache_of(url: str, storage: Mapping[str, Any] | None) -> Path:
     """Another folder for each address, named so that a person knows it."""
-    told_apart = json.dumps([url.rstrip("/"), str((storage or {}).get("endpoint", ""))])
+    told_apart = json.dumps([url.removesuffix("/"), str((storage or {}).get("endpoint", ""))])
     readable = re.sub(r"[^a-z0-9]+", "-", url.lower())[-40:].strip("-")
     return CACHES / f"{readable}-{hashlib.sha256(told_apart.encode()).hexdigest()[:16]}"

@@ -1,0 +1,501 @@
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import obstore
+import pytest
+from hub_places import Shared
+from obstore.store import from_url
+
+from bequest.errors import BequestError, Conflict, Damaged, HubError
+from bequest.hub import Hub
+from bequest.hub.bucket import PART
+
+SCRIPT = Path(__file__).with_name("s3_faults.py")
+FIRST = "log/0000000001"
+
+
+def fault(kind, folder, number):
+    done = subprocess.run(
+        [sys.executable, SCRIPT, kind, folder, str(number)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def bucket(s3):
+    """The same place, as somebody sees it who keeps to no rules."""
+    return from_url(s3.url, client_options={"allow_http": True}, **s3.storage())
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """A hub in a folder that is used as a bucket, where whatever is altered is at hand."""
+    (tmp_path / "bucket").mkdir()
+    return Shared((tmp_path / "bucket").as_uri(), "", tmp_path)
+
+
+def read(bucket, key):
+    return bytes(obstore.get(bucket, key).bytes())
+
+
+def sealed(values):
+    body = json.dumps(values).encode()
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def test_what_one_machine_publishes_another_one_sees(s3, tiny):
+    here, there = s3.hub("here"), s3.hub("there")
+    first = here.publish(tiny([1.0, 2.0]), "a", licence="MIT")
+    assert there.list() == (first,)
+    second = there.publish(tiny([3.0]), "a", licence="MIT", parents=[first])
+    assert here.list(every=True) == (first, second)
+    assert here.pull("a").weights.tolist() == [3.0]
+    assert there.pull("a", 1).weights.tolist() == [1.0, 2.0]
+    found = here.query("SELECT ?parent { ?model prov:wasDerivedFrom ?parent }")
+    assert [row["parent"] for row in found] == ["urn:bequest:model:a@1"]
+    assert not [finding for finding in there.verify() if finding.wrong]
+
+
+def test_of_two_machines_that_expect_one_version_one_wins(s3, tiny):
+    here, there = s3.hub("here"), s3.hub("there")
+    here.publish(tiny([1.0]), "a", licence="MIT", expect=0)
+    with pytest.raises(Conflict, match="at version 1, not at 0"):
+        there.publish(tiny([2.0]), "a", licence="MIT", expect=0)
+    assert there.publish(tiny([2.0]), "a", licence="MIT").version == 2
+
+
+def test_one_who_comes_too_late_at_the_last_moment_gets_the_next_version(s3, tiny, monkeypatch):
+    here, there = s3.hub("here"), s3.hub("there")
+    here.publish(tiny([1.0]), "a", licence="MIT")
+    append = there._store._log.append
+    came = []
+
+    def after_another(*given):
+        if not came:
+            came.append(here.publish(tiny([2.0]), "a", licence="MIT"))
+        return append(*given)
+
+    monkeypatch.setattr(there._store._log, "append", after_another)
+    assert there.publish(tiny([3.0]), "a", licence="MIT").version == 3
+    came.clear()
+    with pytest.raises(Conflict, match="at version 4, not at 3"):
+        there.publish(tiny([5.0]), "a", licence="MIT", expect=3)
+    assert [entry.version for entry in there.list(every=True)] == [1, 2, 3, 4]
+
+
+def test_a_cache_that_is_deleted_comes_back(s3, tiny):
+    hub = s3.hub()
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    hub.publish(tiny([2.0]), "b", licence="MIT")
+    before = hub.list()
+    shutil.rmtree(hub.folder)
+    assert hub.list() == before
+    assert hub.pull("b").weights.tolist() == [2.0]
+
+
+def test_of_four_machines_that_expect_one_version_exactly_one_wins(tmp_path):
+    assert fault("race", tmp_path / "race", 6) == raced(6)
+
+
+@pytest.mark.slow
+def test_of_four_machines_exactly_one_wins_a_hundred_times(tmp_path):
+    assert fault("race", tmp_path / "race", 100) == raced(100)
+
+
+def raced(rounds):
+    return {
+        "rounds": rounds,
+        "winners": rounds,
+        "rounds_with_one_winner": rounds,
+        "latest": rounds,
+        "failed_processes": 0,
+    }
+
+
+@pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_kill_at_any_moment_leaves_a_whole_entry_or_none(tmp_path, times):
+    counts = fault("kills", tmp_path / "kills", times)
+    assert counts.pop("entries") >= counts["acknowledged"]
+    assert counts.pop("acknowledged") > 2
+    assert counts == {"kills": times, "half": 0, "lost": 0, "unlike": 0, "temporaries": 0}
+
+
+@pytest.mark.slow
+def test_a_large_file_is_never_whole_in_memory(tmp_path):
+    counts = fault("memory", tmp_path / "memory", 512)
+    assert counts["growth_sending_mib"] < 128
+    assert counts["growth_fetching_mib"] < 128
+
+
+def test_a_file_of_several_parts_comes_back_and_is_sent_once(s3, tiny, bucket):
+    model = tiny([0.5] * (PART // 8 + 7))
+    entry = s3.hub().publish(model, "large", licence="MIT")
+    digest = entry.files["weights.f64"].digest
+    key = f"objects/{digest[:2]}/{digest[2:]}"
+    sent = obstore.head(bucket, key)
+    assert sent["size"] == PART + 7 * 8
+    s3.hub().publish(model, "again", licence="MIT")
+    assert obstore.head(bucket, key)["last_modified"] == sent["last_modified"]
+    assert s3.hub("other").pull("large").weights.tolist() == model.weights.tolist()
+    obstore.put(bucket, key, b"x" * sent["size"])
+    assert [f.about for f in s3.hub().verify("large")] == ["file"]
+    s3.hub().publish(model, "healed", licence="MIT")
+    assert s3.hub("third").pull("large").weights.tolist() == model.weights.tolist()
+
+
+def test_every_altered_object_is_found_by_who_fetches_it(s3, tiny, bucket):
+    entry = s3.hub().publish(tiny([1.0, 2.0]), "a", licence="MIT")
+    for number, file in enumerate(entry.files.values()):
+        key = f"objects/{file.digest[:2]}/{file.digest[2:]}"
+        whole = read(bucket, key)
+        for spoiled, line in (
+            (bytes([whole[0] ^ 1]) + whole[1:], "it was altered"),
+            (whole[:-1], "bytes, not"),
+            (whole + b"x", "bytes, not"),
+            (None, "lacks objects"),
+        ):
+            if spoiled is None:
+                obstore.delete(bucket, key)
+            else:
+                obstore.put(bucket, key, spoiled)
+            fresh = s3.hub(f"fresh{number}")
+            with pytest.raises(Damaged, match=line):
+                fresh.pull("a")
+            assert not any((fresh.folder / "tmp").iterdir())
+        obstore.put(bucket, key, whole)
+        assert fresh.pull("a").weights.tolist() == [1.0, 2.0]
+
+
+def test_verifying_reads_the_bucket_and_not_the_cache(s3, tiny, bucket):
+    hub = s3.hub()
+    entry = hub.publish(tiny([1.0]), "a", licence="MIT")
+    digest = entry.files["weights.f64"].digest
+    obstore.put(bucket, f"objects/{digest[:2]}/{digest[2:]}", b"x" * 8)
+    assert hub.pull("a").weights.tolist() == [1.0]
+    assert "altered in the bucket" in str(hub.verify()[0])
+    hub.publish(tiny([1.0]), "b", licence="MIT")  # the same content heals it
+    assert hub.verify() == ()
+    obstore.put(bucket, FIRST, read(bucket, FIRST).replace(b"MIT", b"BSD"))
+    assert [(f.subject, f.wrong) for f in hub.verify()] == [("registry", True)]
+
+
+def test_a_copy_that_rots_in_the_cache_is_fetched_again(s3, tiny):
+    hub = s3.hub()
+    digest = hub.publish(tiny([1.0]), "a", licence="MIT").files["weights.f64"].digest
+    here = hub.folder / "objects" / digest[:2] / digest[2:]
+    here.chmod(0o644)
+    here.write_bytes(b"rotten..")
+    assert hub.pull("a").weights.tolist() == [1.0]
+
+
+def test_a_cache_that_is_no_database_is_said_to_be_a_cache(s3, tiny):
+    s3.hub().publish(tiny([1.0]), "a", licence="MIT")
+    s3.hub("other").list()
+    (s3.folder / "other" / "registry.sqlite").write_bytes(b"no database " * 1000)
+    for left in (s3.folder / "other").glob("registry.sqlite-*"):
+        left.unlink()
+    with pytest.raises(Damaged, match="It is a cache: delete it"):
+        s3.hub("other").list()
+
+
+def test_every_flipped_bit_of_the_log_is_found(shelf, tiny):
+    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
+    path = shelf.folder / "bucket" / FIRST
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        spoiled = bytearray(whole)
+        spoiled[place] ^= 1 << place % 8
+        path.write_bytes(spoiled)
+        with pytest.raises(Damaged, match="record 1 of the log was altered"):
+            shelf.hub("fresh").list()
+    assert not (shelf.folder / "fresh").exists()
+    path.write_bytes(whole)
+    assert len(shelf.hub("fresh").list()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda r: r.update(format=2), "has format 2, this version reads 1"),
+        (lambda r: r.update(format=[0] * 1000), "has format"),
+        (lambda r: r.update(number=2), "does not follow"),
+        (lambda r: r.update(before="0" * 64), "does not follow"),
+        (lambda r: r.pop("entries"), "unsound"),
+        (lambda r: r.update(entries=[7]), "unsound|no entry"),
+        (lambda r: r.update(outcomes=["{}"]), "unsound"),
+        (lambda r: r.update(outcomes=[7]), "unsound"),
+        (lambda r: r.update(entries=r["entries"] * 2), "a second time"),
+        (lambda r: r["entries"][0].update(name="../../up"), "no name for a hub"),
+        (lambda r: r["entries"][0].update(name="CON"), "no name for a hub"),
+        (lambda r: r["entries"][0].update(version=0), "no version"),
+        (lambda r: r["entries"][0]["card"].update(licence="Mine"), "no licence"),
+        (lambda r: r["entries"][0].update(digest="0" * 64), "no longer match"),
+        (
+            lambda r: r["entries"][0]["files"].update({"../x": {"digest": "0" * 64, "size": 1}}),
+            "outside of the model folder",
+        ),
+        (
+            lambda r: r["entries"][0]["files"].update({"x": {"digest": "../../x", "size": 1}}),
+            "no sha256",
+        ),
+    ],
+)
+def test_a_record_that_was_written_to_do_harm_is_refused(shelf, tiny, change, line):
+    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
+    path = shelf.folder / "bucket" / FIRST
+    values = json.loads(path.read_bytes().partition(b"\n")[2])
+    change(values)
+    path.write_bytes(sealed(values))
+    before = set(os.listdir(shelf.folder))
+    with pytest.raises(HubError, match=line) as told:
+        shelf.hub("fresh").list()
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 500
+    assert set(os.listdir(shelf.folder)) - before <= {"fresh"}
+    assert not list((shelf.folder / "fresh").glob("objects/*"))
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (b"[" * 1_000_000, "unsound"),
+        (b"{", "unsound"),
+        (b"[]", "unsound"),
+        (b"\xff\xfe", "unsound"),
+        (b"", "unsound"),
+    ],
+)
+def test_a_record_that_is_no_json_is_refused(shelf, tiny, body, line):
+    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
+    seal = hashlib.sha256(body).hexdigest().encode()
+    (shelf.folder / "bucket" / FIRST).write_bytes(seal + b"\n" + body)
+    with pytest.raises(Damaged, match=line):
+        shelf.hub("fresh").list()
+
+
+def test_a_huge_record_is_not_read(shelf, tiny):
+    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
+    with (shelf.folder / "bucket" / FIRST).open("r+b") as file:
+        file.truncate(2**40)
+    start = time.monotonic()
+    with pytest.raises(Damaged, match="1099511627776 bytes, 16777216 are the most"):
+        shelf.hub("fresh").list()
+    assert time.monotonic() - start < 5
+
+
+def test_a_log_that_was_cut_or_mended_is_told(shelf, tiny):
+    hub = shelf.hub()
+    for number in range(3):
+        hub.publish(tiny([float(number)]), "a", licence="MIT")
+    log = shelf.folder / "bucket" / "log"
+    third = (log / "0000000003").read_bytes()
+    (log / "0000000003").unlink()
+    with pytest.raises(Damaged, match=r"record 3 .* is gone or is another"):
+        hub.list()
+    assert len(shelf.hub("fresh").list(every=True)) == 2  # who never saw it cannot know
+    (log / "0000000003").write_bytes(third)
+    assert len(hub.list(every=True)) == 3  # written again, and the same
+    (log / "0000000003").write_bytes((log / "0000000002").read_bytes())
+    with pytest.raises(Damaged, match=r"record 3 .* is gone or is another"):
+        hub.list()
+    (log / "0000000003").write_bytes(third)
+    (log / "0000000002").unlink()
+    with pytest.raises(Damaged, match="lacks its record 2"):
+        shelf.hub("third").list()
+    (log / "0000000002").write_bytes(third)
+    with pytest.raises(Damaged, match="does not follow"):
+        shelf.hub("fourth").list()
+
+
+def test_a_stranger_file_in_the_log_is_told(shelf, tiny):
+    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
+    (shelf.folder / "bucket" / "log" / "0000000001.bak").touch()
+    with pytest.raises(Damaged, match="where it should be stands"):
+        shelf.hub().list()
+
+
+def test_a_card_that_no_record_holds_is_refused_before_it_counts(s3, tiny):
+    from bequest.core import Card
+
+    hub = s3.hub()
+    with pytest.raises(HubError, match="16777216 are the most: shorten"):
+        hub.publish(tiny([1.0], Card(settings={"x": "y" * 2**24})), "a", licence="MIT")
+    with pytest.raises(HubError, match="there is no hub"):
+        hub.list()
+
+
+def test_who_may_only_read_reads_and_is_told_when_writing(s3, tiny):
+    s3.hub().publish(tiny([1.0]), "a", licence="MIT")
+    reader = s3.hub("reader", "reader")
+    assert reader.pull("a").weights.tolist() == [1.0]
+    with pytest.raises(HubError, match=r"may not be written with these credentials \(AccessDenied"):
+        reader.publish(tiny([2.0]), "a", licence="MIT")
+    stranger = s3.hub("stranger", "stranger")
+    for ask in (stranger.list, lambda: stranger.publish(tiny([2.0]), "a", licence="MIT")):
+        with pytest.raises(HubError, match="may not be read with these credentials"):
+            ask()
+    assert not stranger.folder.exists()
+
+
+def test_a_store_that_ignores_conditions_is_refused(s3, tiny):
+    hub = s3.hub(who="careless")
+    with pytest.raises(HubError, match="does not keep to conditional writes"):
+        hub.publish(tiny([1.0]), "a", licence="MIT")
+    with pytest.raises(HubError, match="there is no hub"):
+        s3.hub().list()
+
+
+def test_an_answer_that_is_lost_publishes_once(s3, tiny):
+    hub = s3.hub(who="unheard")
+    assert hub.publish(tiny([1.0]), "a", licence="MIT", expect=0).version == 1
+    assert hub.publish(tiny([2.0]), "a", licence="MIT", expect=1).version == 2
+    assert len(s3.hub("other").list(every=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "line"),
+    [
+        ("s3://nobody/hub", {}, "no bucket or folder for the hub s3://nobody/hub"),
+        ("s3://bucket/hub", {"endpoint": "http://127.0.0.1:1"}, "cannot be reached"),
+        ("s3://bucket/hub", {"nonsense": "1"}, "'nonsense' is not valid"),
+        ("s3://bucket/hub", {"endpoint": 7}, "could not be read"),
+    ],
+)
+def test_what_cannot_be_reached_is_one_line_soon(s3, tiny, url, more, line, tmp_path):
+    hub = Hub(url, cache=tmp_path / "cache", storage={**s3.storage(), **more})
+    start = time.monotonic()
+    for ask in (hub.list, lambda: hub.publish(tiny([1.0]), "a", licence="MIT")):
+        with pytest.raises(HubError, match=line) as told:
+            ask()
+        assert "\n" not in str(told.value)
+    assert time.monotonic() - start < 20
+    assert not (tmp_path / "cache").exists()
+
+
+def hold(silent):
+    held = []
+    with suppress(OSError):  # until the test closes the socket
+        while True:
+            held.append(silent.accept()[0])
+    for one in held:
+        one.close()
+
+
+def test_a_server_that_never_answers_is_left(s3, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        threading.Thread(target=hold, args=(silent,), daemon=True).start()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        storage = {**s3.storage(), "endpoint": address, "read_timeout": "500ms"}
+        start = time.monotonic()
+        with pytest.raises(HubError, match="cannot be reached"):
+            Hub("s3://bucket/hub", cache=tmp_path / "cache", storage=storage).list()
+        assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://",
+        "s3:///hub",
+        "s3://key:secret@bucket/hub",
+        "s3://bucket/../hub",
+        "s3://bucket/hub?x=1",
+        "s3://bucket/hub#x",
+        "s3://buck et/hub",
+        "s3://bucket//hub",
+        "s3://bücket/hub",
+        "file://host/hub",
+        "file://",
+        "s3://[",
+    ],
+)
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(HubError, match="no address") as told:
+        Hub(url)
+    assert "secret" not in str(told.value).replace("key:secret@bucket", "")
+
+
+def test_a_path_that_was_an_address_is_told_from_a_folder():
+    with pytest.raises(HubError, match="give it as text"):
+        Hub(Path("s3://bucket/hub"))
+    with pytest.raises(HubError, match="cache and storage are for object storage"):
+        Hub("folder", cache="other")
+
+
+def test_a_folder_of_other_things_is_no_cache(s3, tiny, tmp_path):
+    s3.hub().publish(tiny([1.0]), "a", licence="MIT")
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "thesis.tex").touch()
+    with pytest.raises(HubError, match="holds other things"):
+        s3.hub("papers").list()
+    assert os.listdir(tmp_path / "papers") == ["thesis.tex"]
+    own = Hub(tmp_path / "own")
+    own.publish(tiny([2.0]), "mine", licence="MIT")
+    with pytest.raises(HubError, match="is a hub of its own"):
+        s3.hub("own").list()
+    assert [str(entry) for entry in own.list()] == ["mine@1"]
+
+
+def test_each_address_has_a_cache_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    hubs = [
+        Hub("s3://bucket/hub"),
+        Hub("s3://bucket/hub-2"),
+        Hub("s3://bucket/hub", storage={"endpoint": "https://s3.example.org"}),
+    ]
+    assert len({hub.folder for hub in hubs}) == 3
+    assert {hub.folder.parent for hub in hubs} == {tmp_path / ".cache" / "bequest"}
+    assert Hub("s3://bucket/hub/").folder == hubs[0].folder
+    assert repr(hubs[0]) == "Hub('s3://bucket/hub')"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_process_says_so_instead_of_hanging(s3, tiny):
+    hub = s3.hub()
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            hub.list()
+        except BequestError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        assert re.search("before this process was forked", said.read())
+
+
+def test_a_bundle_goes_through_a_bucket_in_one_record(s3, tiny, bucket, tmp_path):
+    own = Hub(tmp_path / "own")
+    own.publish(tiny([1.0]), "a", licence="MIT")
+    own.publish(tiny([2.0]), "b", licence="MIT", parents=["a@1"])
+    own.bundle("b", tmp_path / "b.bundle")
+    hub = s3.hub()
+    assert [str(entry) for entry in hub.unbundle(tmp_path / "b.bundle")] == ["a@1", "b@1"]
+    assert hub.unbundle(tmp_path / "b.bundle") == ()
+    assert len([meta for page in obstore.list(bucket, "log") for meta in page]) == 1
+    s3.hub("other").bundle("b", tmp_path / "again.bundle")
+    assert (tmp_path / "again.bundle").read_bytes() == (tmp_path / "b.bundle").read_bytes()
+    s3.hub("third").publish(tiny([7.0]), "c", licence="MIT")
+    own.publish(tiny([8.0]), "c", licence="MIT")
+    own.bundle("c", tmp_path / "c.bundle")
+    with pytest.raises(Conflict, match="c@1 is another model here"):
+        hub.unbundle(tmp_path / "c.bundle")
