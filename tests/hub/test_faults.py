@@ -220,3 +220,41 @@ def test_one_altered_row_hides_no_other_entry_and_is_named(hub, tiny, caplog):
     read = dict(hub.models())
     assert "it cannot be read" in read["b@1"].reason
     assert read["a@1"].weights.tolist() == [1.0]
+
+
+def test_what_a_log_has_lost_is_told_and_a_remedy_with_it(hub, tiny):
+    child = os.fork()
+    if not child:
+        for number in range(5):
+            hub.publish(tiny([float(number)]), "a", licence="MIT")
+        os._exit(0)  # as if killed: what was published stands in the log alone
+    os.waitpid(child, 0)
+    log = hub.folder / "registry.sqlite-wal"
+    flipped = bytearray(log.read_bytes())
+    flipped[-100] ^= 1  # in the last page of the last commit
+    log.write_bytes(flipped)
+    for ask in (hub.list, lambda: hub.publish(tiny([9.0]), "b", licence="MIT")):
+        with pytest.raises(Damaged, match="lost what was published last"):
+            ask()
+    (hub.folder / "registry.tip").unlink()
+    assert [entry.version for entry in hub.list(every=True)] == [1, 2, 3, 4]
+    assert hub.publish(tiny([4.0]), "a", licence="MIT").version == 5
+
+
+@pytest.mark.parametrize("spoil", [lambda p: p.unlink(), lambda p: p.write_bytes(b"\xff 3")])
+def test_a_tip_that_is_lost_or_altered_keeps_nobody_out(spoil, hub, tiny):
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    spoil(hub.folder / "registry.tip")
+    assert [str(entry) for entry in hub.list()] == ["a@1"]
+    assert hub.publish(tiny([1.0]), "a", licence="MIT").version == 2
+    assert (hub.folder / "registry.tip").read_text().startswith("2 ")
+
+
+def test_an_index_that_lost_a_row_and_a_use_that_was_altered_are_told(hub, tiny):
+    for name in ("a", "b"):
+        hub.publish(tiny([1.0]), name, licence="MIT")
+    assert hub._store.unsound() == ()
+    with closing(sqlite3.connect(hub.folder / "registry.sqlite")) as db:
+        db.execute("DELETE FROM uses WHERE name = 'b'")
+        db.commit()
+    assert any("b@1" in line for line in hub._store.unsound())

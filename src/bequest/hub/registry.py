@@ -11,7 +11,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import final
 
-from bequest.errors import HubError
+from bequest.errors import Damaged, HubError
+from bequest.hub.staging import staging
+from bequest.hub.streams import sync
+from bequest.hub.tip import Tip
 
 __all__ = ["FORMAT", "Records", "identity"]
 
@@ -53,6 +56,7 @@ class Records:
     def __init__(self, path: Path, wait: float) -> None:
         self.path = path
         self.wait = wait
+        self._tip = Tip(path.with_suffix(".tip"))
         self._kept: list[tuple[sqlite3.Connection, tuple[int, int]]] = []  # one at most
         _IN_USE.add(self)
         weakref.finalize(self, _close, self._kept)
@@ -60,6 +64,8 @@ class Records:
     def create(self) -> None:
         """Make the database where there is none yet; safe between processes."""
         kept = self._taken()
+        if not self.path.exists():
+            self._make()
         db = kept or self._connect("rwc")
         try:
             if kept is None:
@@ -77,22 +83,28 @@ class Records:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one state of the registry throughout."""
+        newest = self._tip.read()
         with closing(self._readable()) as db:
             db.execute("BEGIN")
             if not self._checked(db):
                 raise self._missing()
+            self._require(db, newest)
             yield db
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all that is done in it becomes visible at its end, or nothing does."""
+        newest = self._tip.read()
         db = self._taken() or self._connect("rw")
         try:
             db.execute(_DURABLE)
             db.execute("BEGIN IMMEDIATE")
             self._checked(db)
+            self._require(db, newest)
             yield db
+            newest = self._tip.newest(db)
             db.execute("COMMIT")
+            self._tip.write(newest)
         except BaseException:
             _abandon(db)
             raise
@@ -115,6 +127,16 @@ class Records:
             db.close()
         else:
             self._kept.append((db, file))
+
+    def _make(self) -> None:
+        """Make it whole beside its place, so that nobody ever sees one without tables."""
+        with staging(self.path.parent) as work:
+            made = Records(work / self.path.name, self.wait)
+            with closing(made._connect("rwc")) as db:
+                made._prepare(db)
+            sync(made.path)
+            with suppress(OSError):  # another process was first, or there are no hard links
+                os.link(made.path, self.path)
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         self._write_ahead(db)
@@ -180,6 +202,14 @@ class Records:
                 f"{FORMAT}: upgrade bequest."
             )
         return True
+
+    def _require(self, db: sqlite3.Connection, newest: str) -> None:
+        if not self._tip.kept(db, newest):
+            raise Damaged(
+                f"the registry of the hub {self.path.parent} has lost what was published last: its "
+                f"files were altered, or are those of an older copy. Put back a whole copy, or "
+                f"remove {self._tip.path} to go on with what is left."
+            )
 
     def _missing(self) -> HubError:
         return HubError(f"there is no hub at {self.path.parent}: the first publish makes one.")

@@ -23,6 +23,7 @@ from bequest.hub.importing import enter_new
 from bequest.hub.objects import Objects
 from bequest.hub.parents import licences_of
 from bequest.hub.registry import Records, identity
+from bequest.hub.soundness import unsound
 from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
 
@@ -72,6 +73,11 @@ class Store:
                 self._swept = time.monotonic()
             with staging(self.folder) as work:
                 yield work
+
+    def unsound(self) -> tuple[str, ...]:
+        """What is wrong with the registry as a whole, a line each: see `soundness.unsound`."""
+        with self.reading() as db:
+            return tuple(unsound(db))
 
     def check_parents(self, name: str, licence: str, parents: Collection[str]) -> None:
         """Raise `HubError` where a parent's licence does not allow that of its child."""
