@@ -16,6 +16,7 @@ import pytest
 from hub_places import Shared
 from obstore.store import from_url
 
+from bequest.cli import run
 from bequest.errors import BequestError, Conflict, Damaged, HubError
 from bequest.hub import Hub
 from bequest.hub.bucket import PART
@@ -499,3 +500,16 @@ def test_a_bundle_goes_through_a_bucket_in_one_record(s3, tiny, bucket, tmp_path
     own.bundle("c", tmp_path / "c.bundle")
     with pytest.raises(Conflict, match="c@1 is another model here"):
         hub.unbundle(tmp_path / "c.bundle")
+
+
+def test_commands_take_address_and_credentials_as_other_tools_do(
+    s3, tiny, monkeypatch, capsys, tmp_path
+):
+    s3.hub().publish(tiny([1.0]), "wards/a", licence="MIT")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run(["list", "--hub", s3.url]) == 1
+    assert "credentials" in capsys.readouterr().err
+    for name, value in s3.storage().items():
+        monkeypatch.setenv(f"AWS_{name.upper()}", value)
+    assert run(["list", "--hub", s3.url]) == 0
+    assert "wards/a@1" in capsys.readouterr().out

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, final
 
 from cyclopts import App, Parameter
 
-__all__ = ["HUB", "Common", "command"]
+__all__ = ["HUB", "Common", "HubPlace", "command"]
 
-HUB = Path("~/.bequest")
+# A text: a Path would lose one slash of an address.
+HubPlace = Annotated[
+    str,
+    Parameter(
+        metavar="PLACE", help="The hub: its folder, or an address such as s3://bucket/prefix."
+    ),
+]
+HUB = "~/.bequest"
 
 
 @final

@@ -27,14 +27,14 @@ class SourceOptions:
     source: Annotated[tuple[Path, ...], Parameter(show_default=False)] = ()
     """A model folder; may be given several times."""
 
-    hub: Path | None = None
-    """A hub, every model of which is a source."""
+    hub: Annotated[str | None, Parameter(metavar="PLACE")] = None
+    """A hub (folder or address), every model of which is a source."""
 
 
 def check_sources(options: SourceOptions) -> None:
     """Raise, before anything is read, where no source is named or one is not there."""
     if not options.source and options.hub is None:
-        raise CycloptsError(msg="No source: give --source FOLDER or --hub FOLDER.")
+        raise CycloptsError(msg="No source: give --source FOLDER or --hub PLACE.")
     for folder in options.source:
         if not folder.expanduser().exists():
             raise ModelError(f"there is no model folder {folder}.")

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, command
+from bequest.cli._options import HUB, Common, HubPlace, command
 from bequest.cli._say import line, print_json
 from bequest.hub import Entry, split_reference
 
@@ -28,7 +28,7 @@ _COMMON = Common()
 def rebuild_graph(
     *,
     graph: Annotated[str | None, Parameter(show_default=False)] = None,
-    hub: Path = HUB,
+    hub: HubPlace = HUB,
     common: Common = _COMMON,
 ) -> None:
     """Build the knowledge graph anew from the registry.
@@ -37,8 +37,6 @@ def rebuild_graph(
     ----------
     graph
         Address of the SPARQL server that keeps the graph, where the hub itself does not.
-    hub
-        The hub's folder.
     """
     triples = bq.Hub(hub, graph=graph).rebuild_graph()
     if common.json:
@@ -53,7 +51,7 @@ def bundle(
     out: Path,
     /,
     *,
-    hub: Path = HUB,
+    hub: HubPlace = HUB,
     common: Common = _COMMON,
 ) -> None:
     """Write an entry, and what it was made from, to one file for another hub.
@@ -64,8 +62,6 @@ def bundle(
         The latest version of this name, or NAME@VERSION.
     out
         The file to write.
-    hub
-        The hub's folder.
     """
     wanted, version = split_reference(name)
     _told(bq.Hub(hub).bundle(wanted, out, version), "Bundled", common, out)
@@ -76,7 +72,7 @@ def unbundle(
     file: Path,
     /,
     *,
-    hub: Path = HUB,
+    hub: HubPlace = HUB,
     common: Common = _COMMON,
 ) -> None:
     """Take in the entries of a bundle, every hash computed again: all of them or none.
@@ -85,13 +81,11 @@ def unbundle(
     ----------
     file
         What bundle wrote.
-    hub
-        The hub's folder.
     """
     _told(bq.Hub(hub).unbundle(file), "Taken in", common, hub)
 
 
-def _told(entries: Sequence[Entry], done: str, common: Common, place: Path) -> None:
+def _told(entries: Sequence[Entry], done: str, common: Common, place: Path | str) -> None:
     if common.json:
         print_json({"entries": [str(entry) for entry in entries], "written": place})
         return

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, command
+from bequest.cli._options import HUB, Common, HubPlace, command
 from bequest.cli._say import line, print_json, table
 from bequest.cli._size import sized
 
@@ -28,7 +27,7 @@ def list_entries(
     /,
     *,
     every: Annotated[bool, Parameter(name="--all", show_default=False)] = False,
-    hub: Path = HUB,
+    hub: HubPlace = HUB,
     common: Common = _COMMON,
 ) -> None:
     """List what a hub holds.
@@ -39,8 +38,6 @@ def list_entries(
         Only names that begin with this.
     every
         Every version, not the latest of each name only.
-    hub
-        The hub's folder.
     """
     entries = bq.Hub(hub).list(prefix, every=every)
     if common.json:

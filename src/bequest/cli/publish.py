@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, command
+from bequest.cli._options import HUB, Common, HubPlace, command
 from bequest.cli._outcome import read_outcome
 from bequest.cli._places import is_result
 from bequest.cli._say import line, print_json
@@ -33,7 +33,7 @@ def publish(
     licence: str,
     parent: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     expect: int | None = None,
-    hub: Path = HUB,
+    hub: HubPlace = HUB,
     common: Common = _COMMON,
 ) -> None:
     """Put a model into a hub.
@@ -50,8 +50,6 @@ def publish(
         What it was made from, where its card does not say so; may be given several times.
     expect
         Publish only if this is the latest version now (0: if the name is new).
-    hub
-        The hub's folder, made where there is none.
     """
     store = bq.Hub(hub)
     outcome = read_outcome(model) if model.is_dir() and is_result(model) else None

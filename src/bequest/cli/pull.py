@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, command
+from bequest.cli._options import HUB, Common, HubPlace, command
 from bequest.cli._places import is_model, new_folder
 from bequest.cli._say import line, print_json
 from bequest.hub import split_reference
@@ -25,7 +25,7 @@ def pull(
     name: str,
     /,
     *,
-    hub: Path = HUB,
+    hub: HubPlace = HUB,
     out: Path,
     common: Common = _COMMON,
 ) -> None:
@@ -35,8 +35,6 @@ def pull(
     ----------
     name
         The latest version of this name, or NAME@VERSION.
-    hub
-        The hub's folder.
     out
         The model folder to write.
     """

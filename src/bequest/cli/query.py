@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, command
+from bequest.cli._options import HUB, Common, HubPlace, command
 from bequest.cli._say import line, print_json, table
 from bequest.errors import DataError
 from bequest.hub import Iri
@@ -32,7 +31,7 @@ def query(
     bind: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     timeout: float = 5.0,
     graph: Annotated[str | None, Parameter(show_default=False)] = None,
-    hub: Path = HUB,
+    hub: HubPlace = HUB,
     common: Common = _COMMON,
 ) -> None:
     """Ask a hub's knowledge graph: who taught whom, what it brought, who may use it.
@@ -48,8 +47,6 @@ def query(
         Seconds after which the query is ended.
     graph
         Address of the SPARQL server that keeps the graph, where the hub itself does not.
-    hub
-        The hub's folder.
     """
     found = bq.Hub(hub, graph=graph).query(
         sparql, bindings=dict(map(_bound, bind)), timeout=timeout

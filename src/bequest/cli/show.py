@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, command
+from bequest.cli._options import HUB, Common, HubPlace, command
 from bequest.cli._say import line, print_json, table
 from bequest.cli._size import sized
 from bequest.hub import Entry, split_reference
@@ -18,15 +17,13 @@ _COMMON = Common()
 
 
 @app.default
-def show(name: str, /, *, hub: Path = HUB, common: Common = _COMMON) -> None:
+def show(name: str, /, *, hub: HubPlace = HUB, common: Common = _COMMON) -> None:
     """Show one entry of a hub, and what it was made from as its weights tell.
 
     Parameters
     ----------
     name
         The latest version of this name, or NAME@VERSION.
-    hub
-        The hub's folder.
     """
     wanted, version = split_reference(name)
     store = bq.Hub(hub)

@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, command
+from bequest.cli._options import HUB, Common, HubPlace, command
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json, prose, table
 from bequest.cli._task import DATA, TaskOptions, read_task
@@ -40,7 +40,7 @@ def suggest(
     task: TaskOptions = _TASK,
     most: Annotated[int, Parameter(name=("-k", "--most"))] = 10,
     licence: Annotated[str | None, Parameter(show_default=False)] = None,
-    hub: Path = HUB,
+    hub: HubPlace = HUB,
     common: Common = _COMMON,
 ) -> None:
     """Name the models of a hub that are likely to help a task, before any is opened.
@@ -54,8 +54,6 @@ def suggest(
         How many models to name.
     licence
         Only models of which something under this licence may be made, such as Apache-2.0.
-    hub
-        The hub's folder.
     """
     if most < 1:
         raise DataError(f"-k must be 1 or more, not {most}.")
