@@ -148,6 +148,11 @@ def task_of(field: int, seed: int = 0) -> Task:
     return Task.from_arrays(rows, np.array(["no", "yes"])[np.arange(60) % 2], name="new")
 
 
+def outcome_like(task: Task, source: str = "team0/new@1", gain: float = 0.01) -> Outcome:
+    """One more outcome."""
+    return _outcome(task.describe(), source, Verdict(gain, gain - 0.02, gain + 0.02, "accuracy"))
+
+
 def _write(records: Records, statement: str, rows: Iterator[tuple] | list[tuple]) -> None:
     rows = iter(rows)
     while chunk := list(islice(rows, _CHUNK)):
@@ -230,24 +235,8 @@ def _outcomes(made: Made) -> Iterator[tuple]:
 
 
 def _template() -> str:
-    nan, two = float("nan"), {"linear": 0.5}
-    ranked = [RankedSource(s, nan, 0.5, 1.5, two) for s in ("@@source@@", "@@other@@")]
-    arm = ArmResult("@@source@@", "@@method@@", {"lr": 0.001}, nan, (0.8, 0.81, 0.79), 1.5)
-    one = Outcome(
-        target={},
-        source="@@source@@",
-        method="@@method@@",
-        settings={"lr": 0.001},
-        handed_over="transfer",
-        verdict=Verdict(nan, nan, nan, "accuracy"),
-        folds={"transfer": (0.8, 0.81, 0.79), "from-scratch": (0.8, 0.8, 0.79)},
-        splits=("0f" * 32,),
-        ranking=tuple(ranked),
-        arms=(arm, replace(arm, source="", method="from-scratch")),
-        seed=0,
-        cost={"seconds": 12.5, "peak_memory_mb": 512.0, "labels": 200.0},
-        versions={"bequest": "0.1", "numpy": "2.4"},
-    )
+    nan = float("nan")
+    one = _outcome({}, "@@source@@", Verdict(nan, nan, nan, "accuracy"))
     text, unset = one.to_json(), '"float:nan"'
     for key, value in (("gain", "@@gain@@"), ("low", "@@low@@"), ("high", "@@high@@")):
         text = text.replace(f'"{key}": {unset}', f'"{key}": {value}')
@@ -261,6 +250,27 @@ def _template() -> str:
             halves[0] = halves[0].replace(old, f"{old.split()[0]} {value}", 1)
     halves[1] = halves[1].replace(f'"score": {unset}', '"score": @@metric@@')
     return '"arms"'.join(halves)
+
+
+def _outcome(target: dict, source: str, verdict: Verdict) -> Outcome:
+    nan = float("nan")
+    ranked = [RankedSource(name, nan, 0.5, 1.5, {"linear": 0.5}) for name in (source, "@@other@@")]
+    arm = ArmResult(source, "@@method@@", {"lr": 0.001}, nan, (0.8, 0.81, 0.79), 1.5)
+    return Outcome(
+        target=target,
+        source=source,
+        method="@@method@@",
+        settings={"lr": 0.001},
+        handed_over="transfer",
+        verdict=verdict,
+        folds={"transfer": (0.8, 0.81, 0.79), "from-scratch": (0.8, 0.8, 0.79)},
+        splits=("0f" * 32,),
+        ranking=tuple(ranked),
+        arms=(arm, replace(arm, source="", method="from-scratch")),
+        seed=0,
+        cost={"seconds": 12.5, "peak_memory_mb": 512.0, "labels": 200.0},
+        versions={"bequest": "0.1", "numpy": "2.4"},
+    )
 
 
 def _hash(text: str) -> str:

@@ -1,6 +1,6 @@
 """Which source for a task that is new: predicted gains against history alone, one task left out.
 
-Run: python -m benchmarks.suggest
+Run: python -m benchmarks.suggest [--quick] [--scale]
 """
 
 from __future__ import annotations
@@ -8,20 +8,27 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import pearsonr, weightedtau
 
-from benchmarks.published.model_zoo import ACCURACY, NETWORKS, SCORES
+from benchmarks import suggest_worlds
+from benchmarks.hub_made import fill, outcome_like, task_of
+from benchmarks.published import model_zoo, scorers
+from bequest.hub import Hub
 from bequest.hub.gains import GainModel
 from bequest.hub.history import Outcomes, Target
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 PUBLISHED = {"history": 0.758, "LogME": 0.676, "Model Spider": 0.800, "history and scores": 0.801}
+SIZES = {True: (10_000, 2_000, 30_000), False: (100_000, 20_000, 300_000)}  # by quick
 Judge = Callable[[np.ndarray, np.ndarray], float]
 Table = tuple[np.ndarray, np.ndarray]  # results (T, M), NaN where missing; training tasks (M,)
 
@@ -31,7 +38,8 @@ def tau(truth: np.ndarray, said: np.ndarray) -> float:
 
 
 def pearson(truth: np.ndarray, said: np.ndarray) -> float:
-    return float(pearsonr(truth, said).statistic)
+    """Pearson's correlation; 0 where all models are said to be equal."""
+    return float(pearsonr(truth, said).statistic) if np.ptp(said) > 0 else 0.0
 
 
 def standard(table: np.ndarray) -> np.ndarray:
@@ -47,7 +55,7 @@ def left_out(table: Table, judge: Judge, scores: dict[str, np.ndarray] | None = 
     own = {name: given[tasks, models] for name, given in scores.items()}
     whole = Outcomes(models, tasks, values[tasks, models], trained_on, len(values), own)
     rows = [_one(whole, task, judge, values, scores) for task in range(len(values))]
-    named = ("history", "ours", "covered", "width")
+    named = ("history", "all evidence", "ours", "covered", "width")
     return {name: float(np.mean([row[name] for row in rows])) for name in named} | {"tasks": rows}
 
 
@@ -59,19 +67,25 @@ def _one(whole: Outcomes, task: int, judge: Judge, values: np.ndarray, scores: d
     history = np.bincount(past.model, past.gain, minlength=past.models) / count
     target = Target(task, None, {name: given[task] for name, given in scores.items()})
     said = GainModel(past).predict(target)
+    trusting = GainModel(past, careful=False).predict(target)
     inside = (said.low[there] <= truth) & (truth <= said.high[there])
     return {
         "history": judge(truth, history[there]),
+        "all evidence": judge(truth, trusting.mean[there]),
         "ours": judge(truth, said.mean[there]),
         "covered": float(inside.mean()),
         "width": float((said.high - said.low).mean()),
     }
 
 
-def zoo() -> tuple[Table, dict[str, np.ndarray]]:
-    table = np.array(list(ACCURACY.values()))
-    scores = {name: standard(np.array([of[t] for t in ACCURACY])) for name, of in SCORES.items()}
-    return (table, np.full(len(NETWORKS), -1)), scores
+def published(source: Any) -> tuple[Table, dict[str, np.ndarray]]:
+    """A module of `benchmarks.published`: networks that were trained on none of the tasks."""
+    table = np.array(list(source.ACCURACY.values()))
+    scores = {
+        name: standard(np.array([of[task] for task in source.ACCURACY]))
+        for name, of in source.SCORES.items()
+    }
+    return (table, np.full(len(source.NETWORKS), -1)), scores
 
 
 def parc(name: str) -> Table:
@@ -92,6 +106,25 @@ def taskonomy(name: str) -> Table:
     return _table(sources, targets, [value for _, value in kept])
 
 
+def pairs(path: Path) -> Table:
+    """What training two tasks together gains over each alone: the log of the ratio of losses.
+
+    Five tasks are targets, and the same five are sources (Standley et al., ICML 2020).
+    """
+    losses: dict[tuple[int, ...], list[float]] = {}
+    for line in path.read_text().splitlines():
+        cells = [*line.split("\t"), *[""] * 5][:5]
+        losses[tuple(place for place in range(5) if cells[place].strip())] = [
+            float(cell) if cell.strip() else np.nan for cell in cells
+        ]
+    table = np.full((5, 5), np.nan)
+    for target, source in np.ndindex(5, 5):
+        both = tuple(sorted((target, source)))
+        if target != source and both in losses and (target,) in losses:
+            table[target, source] = np.log(losses[target,][target] / losses[both][target])
+    return table, np.arange(5)
+
+
 def _table(sources: list[tuple], targets: list[str], values: list[float]) -> Table:
     models, tasks = sorted(set(sources)), sorted(set(targets))
     table = np.full((len(tasks), len(models)), np.nan)
@@ -100,50 +133,94 @@ def _table(sources: list[tuple], targets: list[str], values: list[float]) -> Tab
     return table, np.array([tasks.index(m[-1]) if m[-1] in tasks else -1 for m in models])
 
 
-def speed(models: int, tasks: int, outcomes: int) -> dict[str, float]:
-    """Seconds to learn from a hub of this size, and to predict for one task."""
-    rng = np.random.default_rng(0)
-    quality = rng.normal(size=models)
-    model = np.minimum((models * rng.random(outcomes) ** 3).astype(int), models - 1)
-    task = rng.integers(tasks, size=outcomes)
-    gain = quality[model] + rng.normal(size=outcomes)
-    seen = Outcomes(model, task, gain, rng.integers(tasks, size=models), tasks)
-    start = time.process_time()
-    fitted = GainModel(seen)
-    learned = time.process_time() - start
-    near = rng.random(tasks)
-    spent = []
-    for place in range(9):
-        start = time.process_time()
-        fitted.predict(Target(place, near))
-        spent.append(time.process_time() - start)
-    return {"learn_cpu_s": learned, "predict_cpu_s": float(np.median(spent))}
+def scale(quick: bool) -> dict[str, float]:
+    """Seconds and memory of suggestions from a made hub, in a process of its own."""
+    models, tasks, outcomes = SIZES[quick]
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "hub")
+        fill(place, models, tasks, outcomes, sketched=0.5)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            said = pool.apply(_ask, (place,))
+    return {"models": models, "tasks": tasks, "outcomes": outcomes, **said}
+
+
+def _ask(place: Path) -> dict[str, float]:
+    hub, base = Hub(place), _memory()
+    asked = [task_of(number % 40, 1000 + number) for number in range(50)]
+    for task in asked:
+        task.describe()  # its fingerprint is the task's own work
+    first = _seconds(partial(hub.suggest, asked[0]))
+    spent = [_seconds(partial(hub.suggest, task)) for task in asked]
+    hub.record(outcome_like(asked[0]))
+    return {
+        "first_s": first,
+        "median_ms": 1e3 * float(np.median(spent)),
+        "slowest_ms": 1e3 * max(spent),
+        "after_an_outcome_s": _seconds(partial(hub.suggest, asked[1])),
+        "memory_mb": _memory(),
+        "memory_over_start_mb": _memory() - base,
+    }
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _memory() -> float:
+    """Peak memory of this process in MB; getrusage would give that of the one it came from."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def tables() -> dict[str, dict]:
+    """Every table, one task left out; those that came last were never looked at before."""
+    found = {}
+    for label, source in (("10 networks x 8", model_zoo), ("10 networks x 11", scorers)):
+        whole, scores = published(source)
+        found[label] = left_out(whole, tau)
+        found[f"{label}, LogME"] = left_out(whole, tau, {"LogME": scores["LogME"]})
+        found[f"{label}, three scores"] = left_out(whole, tau, scores)
+        found[label]["scores alone"] = {
+            name: float(np.mean([tau(*pair) for pair in zip(whole[0], of, strict=True)]))
+            for name, of in scores.items()
+        }
+    if not SHARED.exists():
+        return found
+    for name in ("all", "controlled"):
+        found[f"PARC, {name}"] = left_out(parc(name), pearson)
+    for name in ("from_scratch", "fully_supervised"):
+        found[f"Taskonomy, {name}"] = left_out(taskonomy(f"win_rate_against_{name}"), pearson)
+    many = [pairs(path) for path in sorted((SHARED / "taskgrouping").glob("*.txt"))]
+    whole = [left_out(one, pearson) for one in many if np.isfinite(one[0]).sum() == 20]
+    named = ("history", "all evidence", "ours", "covered", "width")
+    mean = {name: float(np.mean([one[name] for one in whole])) for name in named}
+    found["pairs of 5 tasks"] = {**mean, "tables": len(whole)}
+    return found
 
 
 def run(quick: bool) -> dict[str, Any]:
-    whole, scores = zoo()
-    tables = {
-        "zoo": left_out(whole, tau),
-        "zoo, LogME": left_out(whole, tau, {"LogME": scores["LogME"]}),
-        "zoo, three scores": left_out(whole, tau, scores),
+    return {
+        "published": PUBLISHED,
+        "tables": tables(),
+        "coverage": suggest_worlds.run(20 if quick else 200),
+        "scale": scale(quick),
     }
-    if SHARED.exists():
-        for name in ("all", "controlled"):
-            tables[f"PARC, {name}"] = left_out(parc(name), pearson)
-        for name in ("win_rate_against_from_scratch", "win_rate_against_fully_supervised"):
-            tables[f"Taskonomy, {name.replace('_', ' ')}"] = left_out(taskonomy(name), pearson)
-    truth = whole[0]
-    alone = {
-        k: float(np.mean([tau(*p) for p in zip(truth, s, strict=True)])) for k, s in scores.items()
-    }
-    size = (10_000, 2_000, 30_000) if quick else (100_000, 20_000, 300_000)
-    return {"published": PUBLISHED, "scores_alone": alone, "tables": tables, "speed": speed(*size)}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    figures = run(parser.parse_args().quick)
-    for name, said in figures["tables"].items():
-        print(f"{name:48}", {k: round(v, 3) for k, v in said.items() if k != "tasks"})
-    print(figures["scores_alone"], figures["speed"])
+    parser.add_argument("--quick", action="store_true", help="a smaller hub and fewer worlds")
+    parser.add_argument("--scale", action="store_true", help="only the hub of 100,000 models")
+    chosen = parser.parse_args()
+    if chosen.scale:
+        print(scale(chosen.quick))
+    else:
+        figures = run(chosen.quick)
+        for name, said in figures["tables"].items():
+            print(f"{name:32}", {k: round(v, 3) for k, v in said.items() if isinstance(v, float)})
+        for size, kinds in figures["coverage"].items():
+            for kind, said in kinds.items():
+                print(f"{size:42}{kind:28}", {k: round(v, 3) for k, v in said.items()})
+        print(figures["scale"])

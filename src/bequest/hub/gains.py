@@ -77,7 +77,8 @@ class GainModel:
 
     Each past task is held out in turn, the evidence for its models is computed from the others,
     and one weight per column, none negative, is learned by ridge regression; the strength of the
-    ridge, and the interval's width, come from the tasks held out.
+    ridge, how far any column but history is trusted, and the interval's width come from the tasks
+    held out.
 
     Parameters
     ----------
@@ -89,6 +90,14 @@ class GainModel:
         as in `Target`.
     level : float
         Coverage of the intervals, 0 to 1.
+    careful : bool
+        Whether the other columns count only as far as tasks held out show, beyond chance, that they
+        add to history.
+
+    References
+    ----------
+    Stein, "Inadmissibility of the usual estimator", 1956 (how much is taken of what may be chance);
+    Satterthwaite, 1946 (the degrees of freedom of two variances).
     """
 
     def __init__(
@@ -98,6 +107,7 @@ class GainModel:
         names: tuple[str, ...] | None = None,
         alike: Callable[[Array], Array] | None = None,
         level: float = 0.95,
+        careful: bool = True,
     ) -> None:
         self.names = tuple(sorted(outcomes.scores)) if names is None else names
         self._effects = _TaskEffects(outcomes)
@@ -106,7 +116,7 @@ class GainModel:
         wanted = self._effects.residual[held.place]
         spread = held.design.std(axis=0)
         self._scale = np.where(spread > 1e-9, spread, np.inf)
-        self.weights, errors = _weigh(held.design / self._scale, wanted, held.task)
+        self.weights, errors = _weigh(held.design / self._scale, wanted, held.task, careful)
         own = (held.design / self._scale * self.weights)[:, _OF_OUTCOMES].sum(axis=1)
         new = errors + self._effects.unforeseen(held)
         met = errors + self._effects.unforeseen_by_others(held.place, outcomes)
@@ -278,9 +288,33 @@ def _some_tasks(counts: Array) -> Array:
     return np.asarray(order[places])
 
 
-def _weigh(design: Array, wanted: Array, tasks: Array) -> tuple[Array, Array]:
+def _weigh(design: Array, wanted: Array, tasks: Array, careful: bool) -> tuple[Array, Array]:
     """Weights of the columns, and the errors on tasks that were held out."""
-    groups = np.unique(tasks, return_inverse=True)[1] % _FOLDS
+    inside = np.unique(tasks, return_inverse=True)[1]
+    weights, errors = _learned(design, wanted, inside % _FOLDS)
+    if careful:
+        alone, missed = _learned(design[:, :1], wanted, inside % _FOLDS)
+        trust = _trust(missed**2 - errors**2, inside)
+        weights, errors = trust * weights, trust * errors + (1 - trust) * missed
+        weights[0] += (1 - trust) * alone[0]
+    return weights, errors
+
+
+def _trust(saved: Array, inside: Array) -> float:
+    """How much of what the other columns add to history is taken, 0 to 1.
+
+    `saved` is what they take off the squared errors on tasks held out. Stein's factor:
+    1 - (standard error / mean)², and nothing where that is below zero.
+    """
+    counts = np.bincount(inside)
+    means = np.bincount(inside, saved) / counts
+    if len(means) < 2 or means.mean() <= 0:
+        return 0.0
+    return max(0.0, 1.0 - float(means.var(ddof=1) / len(means) / means.mean() ** 2))
+
+
+def _learned(design: Array, wanted: Array, groups: Array) -> tuple[Array, Array]:
+    """Weights at the strength that is best on tasks held out, and the errors there."""
     best: tuple[float, Array, float] | None = None
     for strength in _STRENGTHS:
         errors = wanted.copy()
