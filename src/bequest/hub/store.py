@@ -62,6 +62,11 @@ class Store:
         with told(self.folder), self.records.reading() as db:
             yield db
 
+    def find(self, name: str, version: int | None) -> Entry:
+        """As `rows.find`."""
+        with self.reading() as db:
+            return rows.find(db, name, version)
+
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """A new folder to make an entry in, removed at the end, whatever happens."""
@@ -73,11 +78,6 @@ class Store:
                 self._swept = time.monotonic()
             with staging(self.folder) as work:
                 yield work
-
-    def unsound(self) -> tuple[str, ...]:
-        """What is wrong with the registry as a whole, a line each: see `soundness.unsound`."""
-        with self.reading() as db:
-            return tuple(unsound(db))
 
     def check_parents(self, name: str, licence: str, parents: Collection[str]) -> None:
         """Raise `HubError` where a parent's licence does not allow that of its child."""
@@ -151,8 +151,9 @@ class Store:
                 return rows.add_outcome(db, outcome)
 
     def damages(self) -> tuple[Damaged, ...]:
-        """What is wrong beside the rows and the objects: nothing, where all is in one folder."""
-        return ()
+        """What is wrong beside the rows and the objects: see `unsound`."""
+        with self.reading() as db:
+            return tuple(Damaged(line) for line in unsound(db))
 
     def copy(self, entry: Entry, place: Path) -> None:
         """Copy the files of an entry to a new folder, each checked against its hash."""
