@@ -436,6 +436,8 @@ def test_a_path_that_was_an_address_is_told_from_a_folder():
         Hub(Path("s3://bucket/hub"))
     with pytest.raises(HubError, match="cache and storage are for object storage"):
         Hub("folder", cache="other")
+    with pytest.raises(HubError, match="storage holds settings by name, it is no str"):
+        Hub("s3://bucket/hub", storage="https://example.org")
 
 
 def test_a_folder_of_other_things_is_no_cache(s3, tiny, tmp_path):

@@ -8,26 +8,25 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
-from bequest.core import Card, Model, Outcome, Task
+from bequest.core import Model, Outcome, Task
 from bequest.core.given import checked_path, checked_task
 from bequest.errors import BequestError, Damaged, HubError, NotApplicable
-from bequest.frameworks.folder import foreign_config, load
+from bequest.frameworks.folder import load
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.hub import rows
 from bequest.hub.bases import find_base
 from bequest.hub.bundles import read_bundle, write_bundle
 from bequest.hub.entry import Entry
 from bequest.hub.faults import told
-from bequest.hub.foreign import ForeignFolder, read_folder
 from bequest.hub.graph import Graph
 from bequest.hub.licences import checked_licence
 from bequest.hub.lineage import Finding, Lineage, SketchIndex, findings, refresh, trace
 from bequest.hub.names import checked_name
 from bequest.hub.parents import with_parents
+from bequest.hub.publishing import given_model, published_card
 from bequest.hub.remote import opened
 from bequest.hub.streams import sync_folder
 from bequest.hub.suggest import Memory, Suggestion
@@ -148,8 +147,8 @@ class Hub:
         """
         checked_name(name)
         licence = checked_licence(licence)
-        given = model if isinstance(model, Model) else self._foreign(model, modules)
-        card = _published_card(given.card, name, licence, task, tuple(map(str, parents)))
+        given = given_model(model, modules, lambda place: self._base_of(place, modules))
+        card = published_card(given.card, name, licence, task, tuple(map(str, parents)))
         with self._store.staging() as work:
             self._store.check_parents(name, licence, card.parents)
             staged = work / "model"
@@ -267,9 +266,7 @@ class Hub:
 
     def show(self, name: str, version: int | None = None) -> Entry:
         """An entry with its card and its files; the latest version where none is named."""
-        checked_name(name)
-        with self._store.reading() as db:
-            return rows.find(db, name, version)
+        return self._store.find(checked_name(name), version)
 
     def models(
         self, *, modules: Sequence[type] = ()
@@ -504,12 +501,6 @@ class Hub:
         self._graph.published()
         return new
 
-    def _foreign(self, model: str | Path, modules: Sequence[type]) -> ForeignFolder | Model:
-        place = checked_path(model, "a model folder", HubError).resolve()
-        if foreign_config(place) is not None:  # of the Hugging Face Hub: written anew, as ours
-            return load(place)
-        return read_folder(place, modules, self._base_of(place, modules))
-
     def _base_of(self, folder: Path, modules: Sequence[type]) -> Model | None:
         return find_base(
             folder,
@@ -517,16 +508,3 @@ class Hub:
             self._store.objects,
             lambda entry: self.pull(entry.name, entry.version, modules=modules),
         )
-
-
-def _published_card(
-    card: Card, name: str, licence: str, task: Task | None, parents: tuple[str, ...]
-) -> Card:
-    if card.licence and card.licence.lower() != licence.lower():
-        raise HubError(
-            f"the card says {card.licence}, not {licence}: publish it under {card.licence}, or "
-            f"give the model another card first (model.with_card)."
-        )
-    about = card.task if task is None else checked_task(task).describe()
-    parents = parents or card.parents
-    return replace(card, name=name, licence=licence, task=about, parents=parents)

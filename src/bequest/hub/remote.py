@@ -12,14 +12,15 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
 from bequest.core import Card, Outcome
 from bequest.core.given import checked_path
-from bequest.errors import Damaged, HubError
+from bequest.errors import Damaged, EntryNotFound, HubError
 from bequest.hub import rows
 from bequest.hub.bucket import Bucket
 from bequest.hub.compatibility import check_derived
@@ -97,6 +98,14 @@ class RemoteStore:
         with self._here() as db:
             yield db
 
+    def find(self, name: str, version: int | None) -> Entry:
+        """As `rows.find`; the log is not asked for a version that was read before."""
+        if version is not None and self._local.exists:
+            with suppress(EntryNotFound), self._here() as db:
+                return rows.find(db, name, version)
+        with self.reading() as db:
+            return rows.find(db, name, version)
+
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """A new folder to make an entry in, removed at the end, whatever happens."""
@@ -160,19 +169,21 @@ class RemoteStore:
 
     def copy(self, entry: Entry, place: Path) -> None:
         """As `Store.copy`: what is not here is fetched first."""
-        with told(self.folder):
+        with told(self.folder), ThreadPoolExecutor(4) as pool:
             place.mkdir()
+            needed = {file.digest: file for file in entry.files.values()}
+            list(pool.map(self.objects.located, needed.values()))
             for path, file in entry.files.items():
                 (place / path).parent.mkdir(parents=True, exist_ok=True)
                 self.objects.copy(file, place / path)
 
     def damages(self) -> tuple[Damaged, ...]:
-        """What is wrong with the log, all of which is read again."""
+        """What is wrong with the log, all of which is read again, and with what follows it."""
         try:
             self._log.check(self._catch_up())
         except Damaged as error:
-            return (error,)
-        return ()
+            return (error, *self._local.damages())
+        return self._local.damages()
 
     def _keep(self, files: Mapping[str, Path]) -> None:
         self.objects.keep(files)
@@ -253,6 +264,8 @@ def opened(
     storage: Mapping[str, Any] | None = None,
 ) -> Store | RemoteStore:
     """The store in a folder, or at an address."""
+    if storage is not None and not isinstance(storage, Mapping):
+        raise HubError(f"storage holds settings by name, it is no {type(storage).__name__}.")
     if isinstance(place, str) and "://" in place:
         folder = _cache_of(place, storage) if cache is None else cache
         return RemoteStore(place, _folder(folder, "a cache"), wait, storage)
