@@ -2,20 +2,22 @@ import json
 
 import numpy as np
 import pytest
-import torch
+from benchmarks.sketch_leak import from_sums, leak, nearest
 from scipy.stats import beta
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 
 from bequest.core import Task
 from bequest.errors import DataError
-from bequest.hub.common_space import direction
 from bequest.hub.sketch import (
     FEATURES,
-    SENSITIVITY,
+    LocalSketch,
     TaskSketch,
-    _frequencies,
+    distance,
     gaussian_noise,
+    local_sketch,
+    sensitivity,
+    similarity,
     sketch,
     task_features,
 )
@@ -26,44 +28,61 @@ def iris():
     return Task.from_arrays(*load_iris(return_X_y=True), name="iris")
 
 
-def nearest(rows, points):
-    return np.sqrt(((rows[:, None] - points[None]) ** 2).sum(-1)).min(1)
+def shared(task, epsilon=1.0, seed=0):
+    return sketch(task, epsilon=epsilon, rng=np.random.default_rng(seed))
 
 
 def test_a_sketch_survives_json_and_is_like_itself(iris):
-    made = sketch(iris)
+    made = shared(iris)
     read = TaskSketch.from_dict(json.loads(json.dumps(made.to_dict())))
-    assert read == made or read.sums == made.sums
-    assert made.similarity(read) == pytest.approx(1.0)
-    assert made.distance(read) == pytest.approx(0.0, abs=1e-6)
+    assert read.to_dict() == made.to_dict()
+    assert similarity(made, read) == pytest.approx(1.0)
 
 
 def test_halves_of_one_task_are_more_alike_than_two_tasks(iris):
     rows = np.random.default_rng(0).permutation(150)
-    one, two = sketch(iris.take(rows[:75])), sketch(iris.take(rows[75:]))
+    one, two = local_sketch(iris.take(rows[:75])), local_sketch(iris.take(rows[75:]))
     X = np.asarray(iris.inputs)
-    other = sketch(Task.from_arrays(X[:, ::-1] * 5, iris.targets))
-    assert one.similarity(two) > 0.95 > one.similarity(other)
+    other = local_sketch(Task.from_arrays(X[:, ::-1] * 5, iris.targets))
+    assert similarity(one, two) > 0.95 > similarity(one, other)
+    assert distance(one, two) < 0.3 < distance(one, other)
+    assert distance(one, one) == 0
 
 
-def test_one_row_moves_sums_and_count_by_the_stated_sensitivity(iris):
-    length = np.linalg.norm(np.append(task_features(iris)[7], 1.0))
-    assert length == pytest.approx(SENSITIVITY)
+def test_what_is_shared_of_a_thousand_rows_still_tells_tasks_apart():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(1000, 4))
+    mine = local_sketch(Task.from_arrays(rows, np.arange(1000) % 5))
+    same = shared(Task.from_arrays(rng.normal(size=(1000, 4)), np.arange(1000) % 5))
+    far = shared(Task.from_arrays(rng.normal(size=(1000, 4)) + 2, np.arange(1000) % 5))
+    assert similarity(mine, same) > 0.9
+    assert similarity(mine, far) < 0.7
+
+
+def test_one_row_moves_what_is_published_by_the_stated_sensitivity(iris):
+    row = task_features(iris)[7]
+    # In the sum of all rows, in that of its class, and in the count of its class.
+    assert np.linalg.norm([*row, *row, 1.0]) == pytest.approx(sensitivity(3))
+    assert np.linalg.norm([*row, 1.0]) == pytest.approx(sensitivity(0))
 
 
 def test_the_noise_has_the_stated_scale(iris):
-    rng = np.random.default_rng(0)
-    clean = np.asarray(sketch(iris).sums)
-    errors = [np.asarray(sketch(iris, epsilon=1.0, rng=rng).sums) - clean for _ in range(20)]
-    assert np.std(errors) == pytest.approx(gaussian_noise(1.0, 1e-6, SENSITIVITY), rel=0.02)
+    clean = task_features(iris).sum(axis=0)
+    errors = [np.asarray(shared(iris, 1.0, seed).whole) - clean for seed in range(20)]
+    assert np.std(errors) == pytest.approx(gaussian_noise(1.0, 1e-6, sensitivity(3)), rel=0.03)
+
+
+def test_without_a_generator_no_two_sketches_have_the_same_noise(iris):
+    assert sketch(iris).whole != sketch(iris).whole
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 2.0, 8.0])
 def test_a_membership_attack_proves_less_than_the_stated_epsilon(epsilon):
     # The strongest attacker: knows every other row and looks along the one in question.
     rng, delta, runs = np.random.default_rng(0), 1e-6, 200_000
-    noise = gaussian_noise(epsilon, delta, SENSITIVITY)
-    without, with_it = rng.normal(size=runs) * noise, rng.normal(size=runs) * noise + SENSITIVITY
+    moved = sensitivity(3)
+    noise = gaussian_noise(epsilon, delta, moved)
+    without, with_it = rng.normal(size=runs) * noise, rng.normal(size=runs) * noise + moved
     cut = np.quantile(without, 0.99)
     true = beta.ppf(0.025, (with_it > cut).sum(), (with_it <= cut).sum() + 1)
     false = beta.ppf(0.975, (without > cut).sum() + 1, (without <= cut).sum())
@@ -77,59 +96,63 @@ def test_k_means_embeddings_give_rows_away(iris):
     assert np.mean(nearest(X, centres) < 1e-5) > 0.35
 
 
-def test_without_noise_the_last_row_is_no_secret_to_who_knows_the_others(iris):
-    left = (
-        np.asarray(sketch(iris).sums)[0] - np.asarray(sketch(iris.take(np.arange(1, 150))).sums)[0]
-    )
-    assert np.abs(left - task_features(iris)[0]).max() < 1e-5
+@pytest.mark.parametrize("epsilon", [1.0, 8.0])
+def test_rows_made_to_fit_what_is_shared_are_nearer_to_no_row_than_fresh_samples_are(iris, epsilon):
+    found = leak(iris, from_sums(iris, np.array(shared(iris, epsilon).sums)))
+    assert found["in reach"] == 0
+    assert found["nearest"] == 0  # of 150 rows, none; 99 fresh samples each
+    assert found["nearer"] < 0.5
 
 
-def test_a_class_of_few_rows_is_not_published_without_noise(iris):
+def test_without_noise_the_last_row_is_no_secret_so_nothing_without_it_can_be_written(iris):
+    others = local_sketch(iris.take(np.arange(1, 150))).mean * 149
+    assert np.abs(local_sketch(iris).mean * 150 - others - task_features(iris)[0]).max() < 1e-9
+    assert not hasattr(LocalSketch, "to_dict")
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        json.dumps(local_sketch(iris))
+    with pytest.raises(DataError, match="has no noise"):
+        TaskSketch.from_dict({**shared(iris).to_dict(), "noise": 0.0})
+
+
+def test_a_class_of_few_rows_is_hidden_in_the_noise(iris):
     few = iris.take(np.r_[0:5, 50:150])
-    with pytest.raises(DataError, match="has 5 rows, 16 are the least"):
-        sketch(few)
-    assert sketch(few, epsilon=1.0, rng=np.random.default_rng(0)).private
+    assert abs(shared(few).counts[0] - 5) < 5 * shared(few).noise
+    assert sum(shared(few).shares) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("damage", [{"version": 9}, {"sums": [[1.0]]}, {"noise": -1.0}])
+@pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan"), float("inf"), 1000.0])
+def test_an_epsilon_that_protects_nothing_is_refused(iris, epsilon):
+    with pytest.raises(DataError, match="epsilon must be above 0 and at most 100"):
+        sketch(iris, epsilon=epsilon)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"version": 9},
+        {"format": 1},
+        {"sums": [[1.0]]},
+        {"whole": [1.0]},
+        {"noise": -1.0},
+        {"epsilon": None},
+        {"counts": ["nan", 1, 1]},
+    ],
+)
 def test_damaged_sketches_are_refused(iris, damage):
     with pytest.raises(DataError):
-        TaskSketch.from_dict({**sketch(iris).to_dict(), **damage})
+        TaskSketch.from_dict({**shared(iris).to_dict(), **damage})
 
 
-def test_tables_and_texts_have_sketches():
+def test_tables_texts_and_numbers_to_predict_have_sketches():
     rng = np.random.default_rng(0)
     table = {"age": rng.normal(60, 9, 60), "ward": list("ab" * 30), "ill": list("ynny" * 15)}
-    assert len(sketch(Task.from_table(table, "ill")).sums[0]) == FEATURES
+    assert len(shared(Task.from_table(table, "ill")).sums[0]) == FEATURES
     texts = Task.from_text(
         [f"good film {i}" for i in range(20)] + ["dull"] * 20, [1] * 20 + [0] * 20
     )
-    assert sketch(texts).similarity(sketch(texts)) == pytest.approx(1.0)
-
-
-def test_rows_made_to_fit_the_sums_are_no_closer_to_the_rows_than_a_fresh_sample(iris):
-    for label in range(3):
-        rows = np.asarray(iris.inputs, dtype=float)[iris.targets == label]
-        wanted = torch.tensor(sketch(iris).sums[label], dtype=torch.float64)
-        generator = np.random.default_rng(label)
-        fresh = generator.multivariate_normal(rows.mean(0), np.cov(rows.T), len(rows))
-        made = fitted(wanted, generator.uniform(rows.min(0), rows.max(0), size=rows.shape))
-        assert nearest(rows, made).min() > 1e-2
-        assert np.mean(nearest(rows, made) < nearest(rows, fresh)) < 0.55
-
-
-def fitted(wanted, start):
-    """The attack: as many rows as there are, moved until their features add up to the sums."""
-    names = np.stack([direction(f"place {place}") for place in range(start.shape[1])])
-    maps = torch.tensor(names / np.sqrt(start.shape[1]) @ _frequencies())
-    guess = torch.tensor(start, requires_grad=True)
-    steps = torch.optim.Adam([guess], lr=0.05)
-    slower = torch.optim.lr_scheduler.CosineAnnealingLR(steps, 1500)
-    for _ in range(1500):
-        steps.zero_grad()
-        angles = torch.asinh(guess) @ maps
-        found = torch.cat([angles.cos(), angles.sin()], 1).sum(0) / np.sqrt(FEATURES / 2)
-        ((found - wanted) ** 2).sum().backward()
-        steps.step()
-        slower.step()
-    return guess.detach().numpy()
+    assert similarity(local_sketch(texts), local_sketch(texts)) == pytest.approx(1.0)
+    numbers = shared(Task.from_arrays(rng.normal(size=(60, 2)), rng.normal(size=60)))
+    assert (numbers.sums, len(numbers.counts)) == ((), 1)
+    assert similarity(numbers, local_sketch(texts)) == 0
+    with pytest.raises(DataError, match="have no distance"):
+        distance(numbers, local_sketch(texts))

@@ -72,12 +72,12 @@ def test_outcomes_of_another_metric_are_not_mixed_in():
 
 
 def test_of_two_specialists_the_one_with_the_like_sketch_is_first():
-    memory = Memory()
+    memory, rng = Memory(), np.random.default_rng(0)
     memory.learn([entry("a/left"), entry("a/right")])
     for seed in range(30):
         left = bool(seed % 2)
         task = vectors(seed, -3.0 if left else 3.0)
-        said = {**task.describe(), "sketch": sketch(task).to_dict()}
+        said = {**task.describe(), "sketch": sketch(task, epsilon=8, rng=rng).to_dict()}
         for name, mine in (("a/left", left), ("a/right", not left)):
             memory.learn(outcomes=[outcome(said, name, 0.2 if mine else 0.0)])
     assert memory.suggest(vectors(90, -3.0))[0].name == "a/left@1"

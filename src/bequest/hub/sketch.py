@@ -1,6 +1,7 @@
-"""A task without its rows: what can be compared, published, and made differentially private.
+"""A task without its rows: what can be compared here, and what may be shown to others.
 
-N samples, C classes, F = 256 numbers a class.
+N samples, C classes, F = 256 numbers an embedding. What leaves the machine is a `TaskSketch`, which
+is differentially private by construction; a `LocalSketch` has no noise, and no way to be written.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,34 +21,82 @@ from bequest.core.given import checked_task
 from bequest.errors import DataError
 from bequest.hub.common_space import DIMENSIONS, VERSION, direction, in_common_space
 
-__all__ = ["FEATURES", "TaskSketch", "gaussian_noise", "random_features", "sketch", "task_features"]
+__all__ = [
+    "FEATURES",
+    "LocalSketch",
+    "TaskSketch",
+    "distance",
+    "frequencies",
+    "gaussian_noise",
+    "local_sketch",
+    "random_features",
+    "sensitivity",
+    "similarity",
+    "sketch",
+    "task_features",
+]
 
 Array = NDArray[Any]
 FEATURES = 256  # F: 128 fixed frequencies, the cosine and the sine of each
-SENSITIVITY = float(np.sqrt(2.0))  # one row: a vector of length 1, and 1 in the count of its class
-SMALLEST = 16  # rows of a class below which it is not published without noise
+FORMAT = 2  # of what is written
 _LARGEST_JSON = 4096  # classes
+_DECIMALS = 2  # the noise is never below 0.1: more would only show its last bits
+
+
+class Embedded(Protocol):
+    """What two sketches are compared by."""
+
+    @property
+    def modality(self) -> str:
+        """As of the task."""
+
+    @property
+    def mean(self) -> Array:
+        """Mean embedding of all inputs, shape (F,)."""
+
+    @property
+    def size(self) -> float:
+        """Squared length of the mean embedding, without what noise adds to it."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LocalSketch:
+    """The mean embedding of a task as it is: for this machine only, it cannot be written.
+
+    Without noise it is no secret: who knows all rows but one computes the last one's features.
+    """
+
+    modality: str
+    mean: Array
+
+    @property
+    def size(self) -> float:
+        """Squared length of the mean embedding."""
+        return float(self.mean @ self.mean)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class TaskSketch:
-    """What of a task may be shown: sums of fixed random features a class, and counts.
+    """What of a task may be shown: noisy sums of fixed random features, and noisy counts.
 
     Parameters
     ----------
     modality, kind : str
         As of the task.
     classes : tuple
-        Labels; empty for regression, which has one row of sums.
+        Labels; empty for regression.
     columns : tuple of str
         Names of a table's columns; empty otherwise.
     counts : tuple of float
-        Rows of every class; with noise where `epsilon` is given.
+        Rows of every class, with noise; of all rows, for regression.
+    whole : tuple of float
+        F sums over all rows, with noise.
     sums : tuple of tuple of float
-        F numbers a class; with noise where `epsilon` is given.
-    epsilon, delta : float or None
-        The differential privacy that it has, for adding or removing one row; None: none.
+        F sums a class, with noise; empty for regression.
+    epsilon, delta : float
+        The differential privacy that it has, for adding or removing one row.
     noise : float
         Standard deviation of the noise in every count and sum.
     """
@@ -57,15 +106,11 @@ class TaskSketch:
     classes: tuple[Any, ...]
     columns: tuple[str, ...]
     counts: tuple[float, ...]
+    whole: tuple[float, ...]
     sums: tuple[tuple[float, ...], ...]
-    epsilon: float | None = None
-    delta: float | None = None
-    noise: float = 0.0
-
-    @property
-    def private(self) -> bool:
-        """Whether it is differentially private."""
-        return self.epsilon is not None
+    epsilon: float
+    delta: float
+    noise: float
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -77,47 +122,29 @@ class TaskSketch:
     @property
     def mean(self) -> Array:
         """Mean embedding of all inputs, shape (F,)."""
-        return np.asarray(np.sum(self.sums, axis=0) / max(float(np.sum(self.counts)), 1.0))
+        return np.asarray(self.whole) / self._rows
 
     @property
     def size(self) -> float:
         """Squared length of the mean embedding without what the noise adds to it."""
-        rows = max(float(np.sum(self.counts)), 1.0)
-        noise = FEATURES * len(self.sums) * self.noise**2 / rows**2
+        noise = FEATURES * self.noise**2 / self._rows**2
         return max(float(self.mean @ self.mean) - noise, 1e-9)
 
-    def distance(self, other: TaskSketch) -> float:
-        """Maximum mean discrepancy between the inputs of two tasks, 0 to the square root of 2.
-
-        Raises
-        ------
-        DataError
-            One is of images and the other of texts, say.
-        """
-        self._check(other)
-        between = float(self.mean @ other.mean)
-        return float(np.sqrt(max(self.size + other.size - 2 * between, 0.0)))
-
-    def similarity(self, other: TaskSketch) -> float:
-        """How alike the inputs of two tasks are: the cosine of their mean embeddings, 0 to 1.
-
-        It is 1 for one distribution, and 0 where no row of one resembles a row of the other, and
-        for tasks of two modalities.
-        """
-        if self.modality != other.modality:
-            return 0.0
-        cosine = float(self.mean @ other.mean) / np.sqrt(self.size * other.size)
-        return float(np.clip(cosine, 0.0, 1.0))
+    @property
+    def _rows(self) -> float:
+        return max(float(np.sum(self.counts)), 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; the key ``sketch`` of a card's or an outcome's task."""
         return {
             "version": VERSION,
+            "format": FORMAT,
             "modality": self.modality,
             "kind": self.kind,
             "classes": list(self.classes),
             "columns": list(self.columns),
             "counts": list(self.counts),
+            "whole": list(self.whole),
             "sums": [list(row) for row in self.sums],
             "epsilon": self.epsilon,
             "delta": self.delta,
@@ -131,55 +158,107 @@ class TaskSketch:
         Raises
         ------
         DataError
-            The values describe no sketch, or one of another version.
+            The values describe no sketch, or one of another version, or one without privacy.
         """
         try:
-            if values["version"] != VERSION:
+            if (values["version"], values["format"]) != (VERSION, FORMAT):
                 raise DataError(f"a sketch of version {values['version']} is not read here.")
-            rest = {key: value for key, value in values.items() if key != "version"}
-            for key in ("classes", "columns", "counts"):
+            rest = {key: values[key] for key in values if key not in ("version", "format")}
+            for key in ("classes", "columns"):
                 rest[key] = tuple(rest[key])
+            for key in ("counts", "whole"):
+                rest[key] = tuple(map(float, rest[key]))
             rest["sums"] = tuple(tuple(map(float, row)) for row in rest["sums"])
+            for key in ("epsilon", "delta", "noise"):
+                rest[key] = float(rest[key])
             found = cls(**rest)
-            sums, counts = np.asarray(found.sums, float), np.asarray(found.counts, float)
-            noise = float(found.noise)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"this is no sketch of a task: {error}.") from error
-        wanted = (max(len(found.classes), 1), FEATURES)
-        if sums.shape != wanted or counts.shape != wanted[:1] or wanted[0] > _LARGEST_JSON:
-            raise DataError(f"a sketch's sums have shape {sums.shape} where {wanted} is wanted.")
-        if not (np.isfinite(sums).all() and np.isfinite(counts).all() and noise >= 0):
-            raise DataError("a sketch holds numbers that are not finite.")
+        found._check()
         return found
 
-    def _check(self, other: TaskSketch) -> None:
-        if self.modality != other.modality:
-            raise DataError(
-                f"a sketch of {self.modality} inputs and one of {other.modality} inputs have no "
-                "distance."
-            )
+    def _check(self) -> None:
+        classes = len(self.classes)
+        if classes > _LARGEST_JSON or (len(self.whole), len(self.counts)) != (
+            FEATURES,
+            max(classes, 1),
+        ):
+            raise DataError(f"a sketch of {classes} classes has other numbers than it should.")
+        if len(self.sums) != classes or any(len(row) != FEATURES for row in self.sums):
+            raise DataError(f"a sketch's sums are not {classes} rows of {FEATURES}.")
+        every = np.concatenate([np.ravel(self.sums), self.whole, self.counts])
+        said = (self.epsilon, self.delta, self.noise)
+        if not (np.isfinite(every).all() and np.isfinite(said).all() and min(said) > 0):
+            raise DataError("a sketch holds numbers that are not finite, or has no noise.")
+
+
+def similarity(one: Embedded, other: Embedded) -> float:
+    """How alike the inputs of two tasks are: the cosine of their mean embeddings, 0 to 1.
+
+    It is 1 for one distribution, and 0 where no row of one resembles a row of the other, and for
+    tasks of two modalities.
+
+    Parameters
+    ----------
+    one, other : LocalSketch or TaskSketch
+    """
+    if one.modality != other.modality:
+        return 0.0
+    cosine = float(one.mean @ other.mean) / np.sqrt(one.size * other.size)
+    return float(np.clip(cosine, 0.0, 1.0))
+
+
+def distance(one: Embedded, other: Embedded) -> float:
+    """Maximum mean discrepancy between the inputs of two tasks, 0 to the square root of 2.
+
+    Parameters
+    ----------
+    one, other : LocalSketch or TaskSketch
+
+    Raises
+    ------
+    DataError
+        One is of images and the other of texts, say.
+
+    References
+    ----------
+    Gretton et al., JMLR 2012.
+    """
+    if one.modality != other.modality:
+        raise DataError(f"sketches of {one.modality} and {other.modality} inputs have no distance.")
+    return float(np.sqrt(max(one.size + other.size - 2 * float(one.mean @ other.mean), 0.0)))
+
+
+def local_sketch(task: Task) -> LocalSketch:
+    """The embedding of a task that stays here: noise has no place where nothing is published.
+
+    Parameters
+    ----------
+    task : Task
+    """
+    return LocalSketch(checked_task(task).modality, task_features(task).mean(axis=0))
 
 
 def sketch(
     task: Task,
     *,
-    epsilon: float | None = None,
+    epsilon: float = 1.0,
     delta: float = 1e-6,
     rng: np.random.Generator | None = None,
 ) -> TaskSketch:
-    """Describe a task without its rows.
+    """Describe a task without its rows, for others.
 
     Parameters
     ----------
     task : Task
-    epsilon : float, optional
-        With it, the sketch is (epsilon, delta)-differentially private for adding or removing one
-        row. Two sketches of one task cost twice as much. Labels and the names of columns are
-        published as they are: they must not be secret.
+    epsilon : float
+        The sketch is (epsilon, delta)-differentially private for adding or removing one row. Two
+        sketches of one task cost twice as much. Labels and the names of columns are published as
+        they are: they must not be secret.
     delta : float
         Between 0 and 1; below one over the number of rows.
-    rng : numpy Generator
-        For the noise; needed with `epsilon`, and not to be known to anybody.
+    rng : numpy Generator, optional
+        For the noise, and not to be known to anybody: left out, it comes from the system's entropy.
 
     Returns
     -------
@@ -188,7 +267,7 @@ def sketch(
     Raises
     ------
     DataError
-        Without noise, a class has fewer than 16 rows: its mean would be (close to) a row.
+        Epsilon or delta are out of range.
 
     References
     ----------
@@ -197,39 +276,54 @@ def sketch(
     Examples
     --------
     >>> import numpy as np
-    >>> rows = np.random.default_rng(0).normal(size=(60, 3))
+    >>> rows = np.random.default_rng(0).normal(size=(2000, 3))
     >>> task = Task.from_arrays(rows, rows[:, 0] > 0)
-    >>> made = sketch(task)
-    >>> round(made.similarity(made), 3), made.private
-    (1.0, False)
+    >>> made = sketch(task, rng=np.random.default_rng(1))
+    >>> made.epsilon, similarity(made, local_sketch(task)) > 0.95
+    (1.0, True)
     """
     checked_task(task)
-    features = task_features(task)
-    classes = task.targets if task.classes else np.zeros(len(task), dtype=int)
-    number = max(len(task.classes), 1)
+    if not 0 < epsilon <= 100:
+        raise DataError(f"epsilon must be above 0 and at most 100, not {epsilon!r}.")
+    rng = np.random.default_rng() if rng is None else rng
+    features, number = task_features(task), len(task.classes)
     sums = np.zeros((number, FEATURES))
-    np.add.at(sums, classes, features)
-    counts = np.bincount(classes, minlength=number).astype(float)
-    noise = 0.0
-    if epsilon is None:
-        _refuse_small(task, counts)
+    if number:
+        np.add.at(sums, task.targets, features)
+        counts = np.bincount(task.targets, minlength=number).astype(float)
     else:
-        if rng is None:
-            raise DataError("noise needs a generator: sketch(task, epsilon=..., rng=...).")
-        noise = gaussian_noise(epsilon, delta, SENSITIVITY)
-        sums += rng.normal(scale=noise, size=sums.shape)
-        counts += rng.normal(scale=noise, size=counts.shape)
+        counts = np.array([float(len(task))])
+    noise = gaussian_noise(epsilon, delta, sensitivity(number))
+
+    def noisy(values: Array) -> Array:
+        return np.round(values + rng.normal(scale=noise, size=values.shape), _DECIMALS)
+
     return TaskSketch(
         modality=task.modality,
         kind=task.kind,
         classes=task.classes,
         columns=task.spec.columns,
-        counts=tuple(counts.tolist()),
-        sums=tuple(map(tuple, np.round(sums, 6).tolist())),
-        epsilon=epsilon,
-        delta=None if epsilon is None else delta,
+        counts=tuple(noisy(counts).tolist()),
+        whole=tuple(noisy(features.sum(axis=0)).tolist()),
+        sums=tuple(map(tuple, noisy(sums).tolist())),
+        epsilon=float(epsilon),
+        delta=float(delta),
         noise=noise,
     )
+
+
+def sensitivity(classes: int) -> float:
+    """The most that one row moves all published numbers together, as Euclidean length.
+
+    Its features have length 1 and stand in the sum of all rows and in that of its class; its class
+    counts one more.
+
+    Parameters
+    ----------
+    classes : int
+        0 for regression, which has no sums a class.
+    """
+    return float(np.sqrt(3.0 if classes else 2.0))
 
 
 def random_features(points: Array) -> Array:
@@ -249,14 +343,19 @@ def random_features(points: Array) -> Array:
     >>> np.round(np.linalg.norm(random_features(np.ones((2, 64))), axis=1), 9).tolist()
     [1.0, 1.0]
     """
-    angles = points @ _frequencies()
+    angles = points @ frequencies()
     both = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
     return np.asarray(both / np.sqrt(FEATURES / 2))
 
 
 @cache
-def _frequencies() -> Array:
-    """Fixed frequencies, shape (L, F / 2), of four widths: a kernel that sees several scales."""
+def frequencies() -> Array:
+    """Fixed frequencies of four widths, a kernel that sees several scales.
+
+    Returns
+    -------
+    array, shape (L, F / 2)
+    """
     drawn = np.stack([direction(f"frequency {place}") for place in range(FEATURES // 2)], axis=1)
     widths = np.array([0.5, 1.0, 2.0, 4.0])[np.arange(FEATURES // 2) % 4]
     return np.asarray(drawn * np.sqrt(DIMENSIONS) * widths)
@@ -314,13 +413,3 @@ def task_features(task: Task) -> Array:
     if task.kind == "regression":
         points = points + np.outer(np.arcsinh(task.targets), direction("what is predicted"))
     return random_features(points)
-
-
-def _refuse_small(task: Task, counts: Array) -> None:
-    few = int(counts.argmin())
-    if counts[few] < SMALLEST:
-        what = f"class {task.classes[few]!r}" if task.classes else "the task"
-        raise DataError(
-            f"{what} has {int(counts[few])} rows, {SMALLEST} are the least for a sketch without "
-            "noise: its mean would be close to a row. Give epsilon=... and rng=...."
-        )
