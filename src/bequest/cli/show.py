@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 import bequest as bq
 from bequest.cli._options import HUB, Common, HubPlace, command
-from bequest.cli._say import line, print_json, table
+from bequest.cli._say import line, print_json, table, tidy
 from bequest.cli._size import sized
+from bequest.core import Outcome
 from bequest.hub import Entry, split_reference
+from bequest.hub.facts import came_of, card_facts, made, taught
+from bequest.report.graph_view import spoken
 
 __all__ = ["app"]
 
-app = command("show", "bequest show wards/ward7", "bequest show wards/ward7@2 --json")
+app = command(
+    "show",
+    "bequest show wards/ward7",
+    "bequest show wards/ward7@2 --hub /team/hub --json",
+)
 _COMMON = Common()
+MOST = 15  # transfers that are listed
+WIDE = 80  # columns in a pipe
+NAME = 24  # of a task's name in a table, so that a row fits
+BRANCH = str.maketrans("├└─", "│  ")
 
 
 @app.default
 def show(name: str, /, *, hub: HubPlace = HUB, common: Common = _COMMON) -> None:
-    """Show one entry of a hub, and what it was made from as its weights tell.
+    """Show one entry of a hub: its card, what it was made from, what it taught.
+
+    What it was made from is held against the weights: a claim is verified, not verified, or false.
 
     Parameters
     ----------
@@ -29,38 +48,108 @@ def show(name: str, /, *, hub: HubPlace = HUB, common: Common = _COMMON) -> None
     store = bq.Hub(hub)
     entry = store.show(wanted, version)
     versions = [e.version for e in store.list(wanted, every=True) if e.name == wanted]
+    lineage = store.lineage(wanted, entry.version)
+    task = str(entry.card.task.get("fingerprint", ""))
+    came = list(made(entry, store.outcomes(task) if task and entry.card.parents else ()))
+    gave = list(taught(wanted, store.outcomes(wanted), version))
     if common.json:
-        print_json({**entry.to_dict(), "versions": versions})
+        print_json(
+            {
+                **entry.to_dict(),
+                "versions": versions,
+                "lineage": [asdict(edge) for edge in lineage.edges],
+                "made_by": [came_of(outcome) for outcome in came],
+                "taught": [came_of(outcome) for outcome in gave],
+            }
+        )
         return
     line(entry)
-    table(("", ""), list(_facts(entry, versions)))
-    line()
-    if entry.card.parents:
-        for branch in str(store.lineage(wanted, entry.version)).splitlines():
-            line(branch)
-        line()
-    table(
-        ("file", "size", "sha256"),
-        [(path, sized(file.size), file.digest) for path, file in entry.files.items()],
+    _print_pairs([*card_facts(entry), ("versions", ", ".join(map(str, versions)))])
+    if lineage.edges:
+        _print_tree(str(lineage))
+    _print_made(came)
+    _print_taught(gave)
+    _print_files(entry)
+
+
+def _width() -> int:
+    return max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else WIDE
+
+
+def _print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    widest = min(14, max(len(label) for label, _ in pairs))
+    for label, value in pairs:
+        first = tidy(label).ljust(widest) + "  "
+        _wrap(value, first, " " * (widest + 2))
+
+
+def _wrap(text: str, first: str, rest: str) -> None:
+    """Print a text within the width; a word that is longer than a line is left whole."""
+    flat = " ".join(tidy(text).split())
+    lines = textwrap.wrap(
+        flat,
+        _width(),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    line("\n".join(lines) if lines else first.rstrip())
 
 
-def _facts(entry: Entry, versions: list[int]) -> Iterator[tuple[str, object]]:
-    card = entry.card
-    yield "licence", entry.licence
-    yield "published", entry.published
-    yield "versions", ", ".join(map(str, versions))
-    yield "digest", entry.digest
-    for word in ("name", "kind", "modality", "rows", "metric"):
-        if word in card.task:
-            yield f"task {word}", card.task[word]
-    if classes := card.task.get("classes"):
-        yield "classes", ", ".join(map(str, classes))
-    for metric, value in card.metrics.items():
-        yield metric, f"{value:.4g}"
-    if card.parents:
-        yield "made from", ", ".join(card.parents)
-    if card.method:
-        yield "method", " ".join([card.method, *(f"{k}={v}" for k, v in card.settings.items())])
-    for part in card.moved:
-        yield "moved", ", ".join(f"{key}: {value}" for key, value in part.items())
+def _print_tree(tree: str) -> None:
+    line("\nMade from")
+    for branch in tree.splitlines():
+        found = re.match(r"[│├└─ ]*", branch)
+        start = found.group() if found else ""
+        _wrap(branch[len(start) :], start, start.translate(BRANCH) + "  ")
+
+
+def _print_made(outcomes: Iterable[Outcome]) -> None:
+    for outcome in outcomes:
+        gain, interval = _plain(outcome)
+        _wrap(
+            f"{outcome.method} from {outcome.source}: {gain} ({interval}) over from scratch: "
+            f"{outcome.verdict.kind}",
+            "\nMade by ",
+            "  ",
+        )
+
+
+def _print_taught(outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        line("\nSource of no recorded transfer")
+        return
+    kinds = Counter(outcome.verdict.kind for outcome in outcomes)
+    line(
+        f"\nSource of {len(outcomes)} recorded transfer{'s' if len(outcomes) > 1 else ''}: "
+        f"{kinds['helps']} helped, {kinds['hurts']} hurt, {kinds['undecided']} undecided"
+    )
+    shown = sorted(outcomes, key=lambda o: -o.verdict.gain)
+    head = ("to the task", "by", "gain", "interval", "verdict")
+    table(head, [_row(outcome) for outcome in shown[:MOST]])
+    if len(shown) > MOST:
+        line(f"and {len(shown) - MOST} more, which --json has.")
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    task = str(outcome.target.get("name", ""))
+    task = task if len(task) <= NAME else f"{task[: NAME - 1]}…"
+    return (task, outcome.method, *_plain(outcome), outcome.verdict.kind)
+
+
+def _plain(outcome: Outcome) -> tuple[str, str]:
+    """Gain and interval with the signs that every terminal has."""
+    gain, interval = (
+        part.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " ")
+        for part in spoken(outcome.verdict)
+    )
+    return gain, interval
+
+
+def _print_files(entry: Entry) -> None:
+    line()
+    table(
+        ("file", "size", "sha256 (its beginning)"),
+        [(path, sized(file.size), file.digest[:16]) for path, file in entry.files.items()],
+    )

@@ -307,10 +307,17 @@ class Hub:
         self._graph.published()
         return digest
 
-    def outcomes(self) -> tuple[Outcome, ...]:
-        """Everything recorded, the oldest first."""
+    def outcomes(self, about: str = "") -> tuple[Outcome, ...]:
+        """Everything recorded, the oldest first.
+
+        Parameters
+        ----------
+        about : str
+            Only outcomes in whose record this text stands anywhere, such as the name of a model
+            or the fingerprint of a task: of many outcomes, only these are read.
+        """
         with self._store.reading() as db:
-            return tuple(rows.all_outcomes(db))
+            return tuple(rows.all_outcomes(db, about))
 
     def suggest(
         self, task: Task, k: int = 10, *, scores: Mapping[str, Mapping[str, float]] | None = None

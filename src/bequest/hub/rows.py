@@ -110,9 +110,13 @@ def add_text(db: sqlite3.Connection, record: str) -> str:
     return digest
 
 
-def all_outcomes(db: sqlite3.Connection) -> Iterator[Outcome]:
-    """Every outcome, in the order in which they were recorded."""
-    for digest, record in db.execute("SELECT digest, record FROM outcomes ORDER BY number"):
+def all_outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome]:
+    """Every outcome that holds a text, in the order in which they were recorded."""
+    found = db.execute(
+        "SELECT digest, record FROM outcomes WHERE instr(record, ?) ORDER BY number",
+        (json.dumps(about)[1:-1],),  # as it stands in the record; each holds the empty text
+    )
+    for digest, record in found:
         if _sha256(record) != digest:
             raise Damaged(f"the outcome {digest[:12]} in the registry was altered.")
         try:

@@ -1,0 +1,132 @@
+"""What an entry's card says, as pairs of text, and which outcomes speak of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bequest.core import Outcome
+from bequest.hub.entry import Entry
+
+__all__ = ["came_of", "card_facts", "made", "task_facts", "taught"]
+
+_TASK = ("kind", "modality", "rows", "metric")
+_SHORT = 12  # classes that are named
+
+
+def card_facts(entry: Entry) -> Iterator[tuple[str, str]]:
+    """The card of an entry, line by line: a label and a value.
+
+    Parameters
+    ----------
+    entry : Entry
+
+    Yields
+    ------
+    tuple of str and str
+    """
+    card = entry.card
+    yield "licence", entry.licence
+    yield "published", entry.published
+    yield "digest", entry.digest
+    if card.task.get("name"):
+        yield "task name", str(card.task["name"])
+    yield from ((f"task {label}", value) for label, value in task_facts(card.task))
+    for metric, value in card.metrics.items():
+        yield metric, f"{value:.4g}"
+    if card.parents:
+        yield "made from", ", ".join(map(str, card.parents))
+    if card.method:
+        yield "method", " ".join([card.method, *(f"{k}={v}" for k, v in card.settings.items())])
+    for part in card.moved:
+        yield "moved", ", ".join(f"{key}: {value}" for key, value in part.items())
+
+
+def task_facts(task: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a card or an outcome says of a task, without its name.
+
+    Examples
+    --------
+    >>> list(task_facts({"name": "ward 7", "rows": 1200, "classes": ["ill", "well"]}))
+    [('rows', '1200'), ('classes', 'ill, well')]
+    """
+    yield from ((word, str(task[word])) for word in _TASK if word in task)
+    if classes := task.get("classes"):
+        named = ", ".join(map(str, classes[:_SHORT]))
+        more = len(classes) - _SHORT
+        yield "classes", f"{named} and {more} more" if more > 0 else named
+
+
+def made(entry: Entry, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """The transfers that an entry came of: its task, its parent and its method.
+
+    Parameters
+    ----------
+    entry : Entry
+    outcomes : iterable of Outcome
+
+    Yields
+    ------
+    Outcome
+    """
+    card = entry.card
+    task, parents = card.task.get("fingerprint"), {str(parent) for parent in card.parents}
+    for outcome in outcomes:
+        if (
+            task
+            and outcome.target.get("fingerprint") == task
+            and outcome.handed_over == "transfer"
+            and outcome.method == card.method
+            and outcome.source in parents
+        ):
+            yield outcome
+
+
+def taught(name: str, outcomes: Iterable[Outcome], version: int | None = None) -> Iterator[Outcome]:
+    """The transfers whose source was an entry of this name, the oldest first.
+
+    Parameters
+    ----------
+    name : str
+    outcomes : iterable of Outcome
+    version : int, optional
+        Only of this version; a source without a version may be any.
+
+    Yields
+    ------
+    Outcome
+    """
+    for outcome in outcomes:
+        said, at, number = outcome.source.rpartition("@")
+        exact = bool(at) and number.isdecimal()
+        if (said if exact else outcome.source) != name:
+            continue
+        if version is None or not exact or int(number) == version:
+            yield outcome
+
+
+def came_of(outcome: Outcome) -> dict[str, Any]:
+    """One transfer in short, as plain values.
+
+    Examples
+    --------
+    >>> from bequest.core import Verdict
+    >>> verdict = Verdict(gain=0.12, low=0.08, high=0.16, metric="accuracy")
+    >>> outcome = Outcome({"name": "ward 7"}, "ward3@1", "probe", {}, "transfer", verdict, {}, (),
+    ...                   (), (), 0, {}, {})
+    >>> came_of(outcome)["verdict"], came_of(outcome)["target"]
+    ('helps', 'ward 7')
+    """
+    verdict = outcome.verdict
+    return {
+        "source": outcome.source,
+        "target": outcome.target.get("name", ""),
+        "fingerprint": outcome.target.get("fingerprint", ""),
+        "method": outcome.method,
+        "metric": verdict.metric,
+        "gain": verdict.gain,
+        "low": verdict.low,
+        "high": verdict.high,
+        "verdict": verdict.kind,
+        "handed_over": outcome.handed_over,
+    }

@@ -1,0 +1,134 @@
+"""The page of a hub's graph: models and tasks drawn by a script, and the same as tables without."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import final
+
+from markupsafe import Markup
+
+from bequest.report.graph_view import GraphEdge, HubGraph, pack, said
+from bequest.report.template import PAGES, write_page
+
+__all__ = ["render_graph", "write_graph"]
+
+MOST = 1000  # rows of a table; who wants more has --json
+SCRIPTS = ("vendor/graphology.min.js", "vendor/sigma.min.js", "graph.js")
+
+
+@final
+@dataclass(frozen=True)
+class _Table:
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    more: int
+
+
+def render_graph(graph: HubGraph) -> str:
+    """A graph as HTML that needs no other file and no network.
+
+    Parameters
+    ----------
+    graph : HubGraph
+
+    Returns
+    -------
+    str
+        A whole page. All names and cards are escaped, or stand in a block of data that runs as no
+        script; the three scripts (ours, and the two libraries that draw) are named to the browser
+        by their sha256. Without scripts, or without WebGL, the graph is there as tables.
+
+    Examples
+    --------
+    >>> from bequest.report.graph_view import GraphNode
+    >>> "wards/ward7" in render_graph(HubGraph("our hub", (GraphNode("a", "wards/ward7"),)))
+    True
+    """
+    scripts = [_script(name) for name in SCRIPTS]
+    return PAGES.get_template("graph_page.html").render(
+        graph=graph,
+        data=Markup(pack(graph)),  # JSON without "<", in an element that runs as no script
+        tables=_tables(graph),
+        scripts=[Markup(script) for script in scripts],  # files of this package
+        digests=[_digest(script) for script in scripts],
+        licences=_source("vendor/LICENCES.txt"),
+        version=version("bequest"),
+    )
+
+
+def write_graph(graph: HubGraph, path: str | Path) -> Path:
+    """Write the page of a graph to a file, in one step.
+
+    Parameters
+    ----------
+    graph : HubGraph
+    path : path
+        The file to write, replaced where it exists; its folder must be there.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist, or `path` is one.
+    """
+    return write_page(path, render_graph(graph))
+
+
+def _tables(graph: HubGraph) -> list[_Table]:
+    names = {node.key: node.name for node in graph.nodes}
+    kinds = {node.key: node.kind for node in graph.nodes}
+    tasks: dict[str, list[str]] = {}
+    parents: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        if edge.kind == "trained on":
+            tasks.setdefault(edge.source, []).append(names[edge.target])
+        elif edge.kind == "made from":
+            parents.setdefault(edge.target, []).append(names[edge.source] + _checked(edge))
+    models = [
+        (node.name, node.licence, ", ".join(tasks.get(node.key, ())), ", ".join(made))
+        for node in graph.nodes
+        if kinds[node.key] != "task"
+        for made in [parents.get(node.key, ())]
+    ]
+    transfers = [
+        (names[e.source], names[e.target], e.method, said(e), e.verdict.kind if e.verdict else "")
+        for e in graph.edges
+        if e.kind == "transfer"
+    ]
+    return [
+        _table("Models", ("Model", "Licence", "Trained on", "Made from"), models),
+        _table("Transfers", ("Source", "Task", "Method", "Gain", "Verdict"), transfers),
+    ]
+
+
+def _checked(edge: GraphEdge) -> str:
+    return {True: " (verified)", False: " (FALSE CLAIM)", None: ""}[edge.verified]
+
+
+def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> _Table:
+    return _Table(title, head, tuple(rows[:MOST]), max(0, len(rows) - MOST))
+
+
+def _script(name: str) -> str:
+    # A map of the source is another file, which a browser's tools would ask for.
+    return _source(name).partition("//# sourceMappingURL=")[0].strip()
+
+
+def _source(name: str) -> str:
+    loader = PAGES.loader
+    assert loader is not None
+    return loader.get_source(PAGES, name)[0]
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
