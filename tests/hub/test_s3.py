@@ -109,6 +109,17 @@ def test_a_cache_that_is_deleted_comes_back(s3, tiny):
     assert hub.pull("b").weights.tolist() == [2.0]
 
 
+def test_a_version_that_was_fetched_before_needs_no_bucket(s3, tiny):
+    s3.hub().publish(tiny([1.0]), "a", licence="MIT")
+    s3.hub("other").pull("a", 1)
+    gone = {**s3.storage(), "endpoint": "http://127.0.0.1:1"}
+    hub = Hub(s3.url, cache=s3.folder / "other", storage=gone)
+    assert hub.pull("a", 1).weights.tolist() == [1.0]
+    for ask in (lambda: hub.pull("a"), lambda: hub.pull("a", 2)):
+        with pytest.raises(HubError, match="cannot be reached"):
+            ask()
+
+
 def test_of_four_machines_that_expect_one_version_exactly_one_wins(tmp_path):
     assert fault("race", tmp_path / "race", 6) == raced(6)
 

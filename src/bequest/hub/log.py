@@ -27,7 +27,7 @@ __all__ = ["Log", "Position", "Record"]
 FORMAT = 1
 _LARGEST = 16 * 2**20  # bytes of a record
 _TOGETHER = 32 * 2**20  # bytes, and
-_AT_ONCE = 64  # records, that are fetched before any of them is read
+_AT_ONCE = 256  # records, that are fetched before any of them is read
 
 
 @final
@@ -95,7 +95,7 @@ class Log:
         HubError
             It was written by a newer version, or the bucket cannot be read.
         """
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(32) as pool:  # each waits for the network
             for batch in _batches(self._listed(position)):
                 records: list[Record] = []
                 for stored, content in zip(batch, pool.map(self._content, batch), strict=True):
