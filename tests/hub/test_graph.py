@@ -13,7 +13,9 @@ import rdflib
 from bequest.core import Outcome, Verdict
 from bequest.errors import HubError
 from bequest.hub import Hub, Iri
+from bequest.hub.graph.triples import Teller
 
+DCTERMS = "http://purl.org/dc/terms/"
 SHAPES = """
 @prefix sh: <http://www.w3.org/ns/shacl#> .
 @prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
@@ -175,3 +177,22 @@ def test_answers_are_plain_values(known):
 def test_an_address_of_no_server_is_one_line(tmp_path, address):
     with pytest.raises(HubError):
         Hub(tmp_path / "hub", graph=address).query("ASK { ?s ?p ?o }")
+
+
+def test_models_that_hold_the_same_features_are_found(hub, tiny):
+    hub.publish(tiny([1.0]), "alone", licence="MIT")
+    teller = Teller(lambda name, before: 0)
+    weights = {"digest": "ab" * 32, "size": 9}
+    card = {"parents": [], "licence": "MIT"}
+    lines = []
+    for name, files in (
+        ("base", {"model.safetensors": weights, "card.json": {"digest": "cd" * 32, "size": 1}}),
+        ("probe", {"source/model.safetensors": weights, "card.json": {"digest": "cd" * 32}}),
+        ("other", {"model.skops": {"digest": "ef" * 32}, "head/model.safetensors": weights}),
+    ):
+        entry = {"name": name, "version": 1, "digest": name, "published": "", "card": card}
+        lines += teller.of_entry(1, entry | {"files": files})
+    found = rdflib.Graph().parse(data="\n".join(lines), format="nt")
+    shared = "SELECT ?a ?b { ?a dcterms:hasPart/^dcterms:hasPart ?b FILTER(str(?a) < str(?b)) }"
+    pairs = [tuple(map(str, row)) for row in found.query(shared, initNs={"dcterms": DCTERMS})]
+    assert pairs == [("urn:bequest:model:base@1", "urn:bequest:model:probe@1")]

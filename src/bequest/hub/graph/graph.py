@@ -14,24 +14,25 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, final
 
-from pyoxigraph import DefaultGraph, RdfFormat, parse, serialize
+from pyoxigraph import RdfFormat, parse, serialize
 
 from bequest.core.given import checked_path
 from bequest.errors import Damaged, HubError
 from bequest.frameworks.leftovers import beside
 from bequest.hub.faults import told
 from bequest.hub.graph.asking import Asker
-from bequest.hub.graph.index import Index, opened
+from bequest.hub.graph.index import Index
 from bequest.hub.graph.server import Server
 from bequest.hub.graph.terms import checked_query
 from bequest.hub.graph.vocabulary import PREFIXES
+from bequest.hub.graph.writing import dump
 
 __all__ = ["FORMATS", "Graph"]
 
 logger = logging.getLogger(__name__)
 
 FORMATS = {"ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD, "nt": RdfFormat.N_TRIPLES}
-_DEFAULT = DefaultGraph()
+_COUNT = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"
 _LONGEST = 3600.0  # seconds
 
 
@@ -76,24 +77,27 @@ class Graph:
             self._follow(self._server)
             return self._server.query(sparql, bindings or {}, seconds)
         try:
-            return self._asker.ask(self._view(), sparql, bindings or {}, seconds)
+            return self._asked(sparql, bindings or {}, seconds)
         except Damaged as error:
             logger.warning("%s It is rebuilt from the registry.", error)
             self.rebuild()
-            return self._asker.ask(self._view(), sparql, bindings or {}, seconds)
+            return self._asked(sparql, bindings or {}, seconds)
 
     def export(self, form: str, path: str | Path | None = None) -> str:
         """As `bequest.hub.Hub.export`."""
         if form not in FORMATS:
             raise HubError(f"{str(form)[:60]!a} is no format of the graph: {', '.join(FORMATS)}.")
-        text = self._written(FORMATS[form])
-        if path is not None:
-            place = checked_path(path, "the file to write", HubError)
-            with told(place.parent):
-                spare = beside(place)
-                spare.write_bytes(text)
-                os.replace(spare, place)
-        return text.decode()
+        place = None if path is None else checked_path(path, "the file to write", HubError)
+        with tempfile.TemporaryDirectory(prefix="bequest-") as work, told(self.folder):
+            made = Path(work, "graph") if place is None else beside(place)
+            try:
+                self._write(form, made)
+                text = made.read_text(encoding="utf-8")
+                if place is not None:
+                    os.replace(made, place)
+            finally:
+                made.unlink(missing_ok=True)
+        return text
 
     def rebuild(self) -> int:
         """Build it anew from the registry; gives the number of its triples."""
@@ -102,7 +106,7 @@ class Graph:
                 return self._server.rebuild(db)
         with told(self.folder), self._records.reading() as db:
             view = self._place().rebuild(db)
-            return _size(view)
+        return int(self._asker.ask(view, _COUNT, {}, _LONGEST)[0]["n"])
 
     def published(self) -> None:
         """Tell a server what is new; a fault is logged, since the registry has it anyway.
@@ -134,30 +138,26 @@ class Graph:
             self._index = Index(place / "graph", self._records.wait)
         return self._index
 
-    def _written(self, form: RdfFormat) -> bytes:
+    def _asked(
+        self, sparql: str, bindings: Mapping[str, Any], seconds: float
+    ) -> list[dict[str, Any]]:
+        view = self._view()
+        with told(self.folder):
+            return self._asker.ask(view, sparql, bindings, seconds)
+
+    def _write(self, form: str, place: Path) -> None:
         if self._server is not None:
             self._follow(self._server)
             triples = parse(input=self._server.everything(), format=RdfFormat.N_TRIPLES)
-            return serialize(triples, format=form, prefixes=_prefixes(form)) or b""
+            prefixes = None if form == "nt" else PREFIXES
+            place.write_bytes(serialize(triples, format=FORMATS[form], prefixes=prefixes) or b"")
+            return
         try:
-            return _dumped(self._view(), form)
-        except (OSError, RuntimeError, SyntaxError) as error:
-            logger.warning("the graph cannot be read: it is rebuilt (%s).", error)
+            dump(self._view(), form, place)
+        except Damaged as error:
+            logger.warning("%s It is rebuilt from the registry.", error)
             self.rebuild()
-            return _dumped(self._view(), form)
-
-
-def _dumped(view: Path, form: RdfFormat) -> bytes:
-    store = opened(view, to_read=True)
-    return store.dump(format=form, from_graph=_DEFAULT, prefixes=_prefixes(form)) or b""
-
-
-def _prefixes(form: RdfFormat) -> dict[str, str] | None:
-    return None if form == RdfFormat.N_TRIPLES else PREFIXES
-
-
-def _size(view: Path) -> int:
-    return sum(1 for _ in opened(view, to_read=True).quads_for_pattern(None, None, None, _DEFAULT))
+            dump(self._view(), form, place)
 
 
 def _seconds(timeout: float) -> float:

@@ -15,43 +15,21 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import final
 
-from pyoxigraph import NamedNode, RdfFormat, Store
-
-from bequest.errors import HubError
-from bequest.hub.graph import vocabulary as v
+from bequest.errors import Damaged
 from bequest.hub.graph.lock import only_writer
-from bequest.hub.graph.source import Position, chunks, holds, newest
+from bequest.hub.graph.source import Position, chunks, furthest, holds, newest
+from bequest.hub.graph.writing import Writer
 
-__all__ = ["Index", "opened"]
+__all__ = ["Index"]
 
 logger = logging.getLogger(__name__)
 
-_PROCESSES: set[int] = set()  # that have opened a store: this one, or one it was forked from
-_STATE = NamedNode(v.STATE)
 _GRACE = 600.0  # seconds for which a view that is no longer the newest may still be read
-
-
-def opened(path: Path, *, to_read: bool = False) -> Store:
-    """The store in this folder.
-
-    Raises
-    ------
-    HubError
-        This process was forked from one that had opened a store: the engine's own threads stayed
-        there, and it would wait for them for ever.
-    """
-    if _PROCESSES and os.getpid() not in _PROCESSES:
-        raise HubError(
-            "the graph was opened before this process was forked, and cannot be brought up to date "
-            "here. Start processes by spawn, or ask the hub in the first one."
-        )
-    _PROCESSES.add(os.getpid())
-    return Store.read_only(str(path)) if to_read else Store(path)
+_BULK = 32 * 2**20  # bytes that are loaded at once in bulk: 300 MB of the process's memory
 
 
 @final
@@ -87,6 +65,8 @@ class Index:
         ------
         OSError, sqlite3.Error
             The folder may not be written, is full, or is held by another process.
+        Damaged
+            The graph cannot be built.
         """
         if view := self.current(db):
             return view
@@ -105,43 +85,42 @@ class Index:
         if not (self.root / "store").is_dir():
             return None
         try:
-            store = opened(self.root / "store")
-            start = _seen(store)
-            if start is None or not holds(db, start):
-                logger.info("the graph in %s is of another registry or format.", self.root)
-                return None
-            return self._shown(store, _load(store.load, db, start, store))
-        except (OSError, RuntimeError, ValueError) as error:  # the store's corruption is of both
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk's fault: building it anew would not help
+            with Writer(self.root / "store", self.wait) as writer:
+                start = furthest(writer.said)
+                if start is None or not holds(db, start):
+                    logger.info("the graph in %s is of another registry or format.", self.root)
+                    return None
+                return self._shown(writer, _load(writer, db, start))
+        except Damaged as error:
             logger.warning("the graph in %s is damaged: it is rebuilt (%s).", self.root, error)
             return None
 
     def _built(self, db: sqlite3.Connection) -> Path:
         self._clear()
-        # Not whole until it has its name: a process that is killed leaves no store.
-        work = self.root / "store.new"
-        store = opened(work)
-        end = _load(store.bulk_load, db, Position(), store)
-        view = self._shown(store, end)
-        del store
-        os.replace(work, self.root / "store")
+        # A name that no other has: the process of somebody who was killed may still be writing.
+        work = self.root / f"store.{secrets.token_hex(4)}"
+        try:
+            with Writer(work, self.wait) as writer:
+                view = self._shown(writer, _load(writer, db, Position(), bulk=True))
+            os.replace(work, self.root / "store")
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
         return view
 
     def _clear(self) -> None:
         (self.root / "current.json").unlink(missing_ok=True)
-        for path in (self.root / "store", self.root / "store.new"):
+        for path in self.root.glob("store*"):
             if path.is_dir():
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=path.name != "store")
             else:
                 path.unlink(missing_ok=True)
 
-    def _shown(self, store: Store, position: Position) -> Path:
+    def _shown(self, writer: Writer, position: Position) -> Path:
         """A new view of the store, named as the newest."""
         views = self.root / "views"
         views.mkdir(exist_ok=True)
         view = views / f"{time.time_ns()}-{secrets.token_hex(4)}"
-        store.backup(view)
+        writer.show(view, position.to_json())
         said = {"position": position.to_json(), "view": f"views/{view.name}"}
         spare = self.root / "current.json.new"
         spare.write_text(json.dumps(said))
@@ -157,27 +136,13 @@ class Index:
 
 
 def _load(
-    load: Callable[..., None], db: sqlite3.Connection, start: Position, store: Store
+    writer: Writer, db: sqlite3.Connection, start: Position, *, bulk: bool = False
 ) -> Position:
     """Load what is new; each step moves the position in the same transaction as the rows."""
     end = start
-    for lines, position in chunks(db, start):
-        marked = lines + f"{position.line()}\n".encode()
-        load(input=marked, format=RdfFormat.N_QUADS, lenient=True)
+    for lines, position in chunks(db, start, *([_BULK] if bulk else [])):
+        writer.load([*lines, f"{position.line()}\n".encode()], bulk=bulk)
         end = position
     if end == start:  # an empty registry has a position, too
-        load(input=f"{end.line()}\n".encode(), format=RdfFormat.N_QUADS)
-    for old in list(store.quads_for_pattern(None, None, None, _STATE)):
-        if getattr(old.object, "value", "") != end.to_json():
-            store.remove(old)
+        writer.load([f"{end.line()}\n".encode()], bulk=False)
     return end
-
-
-def _seen(store: Store) -> Position | None:
-    """Where the store stands: the furthest position, where an older one was not removed yet."""
-    said = [
-        Position.from_json(getattr(q.object, "value", ""))
-        for q in store.quads_for_pattern(None, None, None, _STATE)
-    ]
-    found = [position for position in said if position is not None]
-    return max(found, key=lambda p: (p.entries, p.outcomes), default=None)

@@ -82,7 +82,8 @@ class Server:
 
     def _tell(self, db: sqlite3.Connection, start: Position) -> None:
         for lines, position in chunks(db, start):
-            triples = lines.decode().split("\n")  # not splitlines: a name may hold U+2028
+            # Not splitlines: a name may hold U+2028.
+            triples = b"".join(lines).decode().split("\n")
             for first in range(0, len(triples), _LINES):
                 part = "\n".join(triples[first : first + _LINES])
                 self._changed(f"INSERT DATA {{ GRAPH <{v.HUB}> {{ {part} }} }}")

@@ -6,20 +6,21 @@ import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, final
 
 from bequest.hub.graph import vocabulary as v
-from bequest.hub.graph.triples import of_entry, of_outcome, quad
+from bequest.hub.graph.triples import Teller, quad
 
-__all__ = ["FORMAT", "Position", "chunks", "holds", "newest"]
+__all__ = ["FORMAT", "Position", "chunks", "furthest", "holds", "newest"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # of the graph: one that was built by other rules is built anew
-_CHUNK = 100_000  # lines that are loaded at once: 140 MB of memory
+FORMAT = 2  # of the graph: one that was built by other rules is built anew
+_CHUNK = 8 * 2**20  # bytes of lines that are loaded in one transaction
+_ROWS = 256  # rows whose lines are joined
 
 
 @final
@@ -60,6 +61,12 @@ class Position:
         return quad(v.GRAPH, v.POSITION, self.to_json(), v.STATE)
 
 
+def furthest(said: Iterable[str]) -> Position | None:
+    """The furthest of several positions, where an older one was not removed yet."""
+    found = [position for position in map(Position.from_json, said) if position is not None]
+    return max(found, key=lambda p: (p.entries, p.outcomes), default=None)
+
+
 def newest(db: sqlite3.Connection) -> Position:
     """Where a graph stands that has seen everything."""
     entry = db.execute("SELECT rowid, seal FROM entries ORDER BY rowid DESC LIMIT 1").fetchone()
@@ -79,65 +86,85 @@ def holds(db: sqlite3.Connection, position: Position) -> bool:
     return found == (position.seal, position.digest)
 
 
-def chunks(db: sqlite3.Connection, start: Position) -> Iterator[tuple[bytes, Position]]:
+def chunks(
+    db: sqlite3.Connection, start: Position, size: int = _CHUNK
+) -> Iterator[tuple[list[bytes], Position]]:
     """What the registry has beyond a position, as N-Quads.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+    start : Position
+    size : int
+        Bytes after which a chunk is given.
 
     Yields
     ------
-    tuple of bytes and Position
-        Lines, without the position's own, and where a graph that has loaded them stands.
+    tuple of list of bytes and Position
+        Lines, in parts, without the position's own; and where a graph that has loaded them stands.
     """
-    lines: list[str] = []
-    position = start
-    for more, position in _steps(db, start):
-        lines += more
-        if len(lines) >= _CHUNK:
-            yield _encoded(lines), position
-            lines = []
-    if lines or position != start:
-        yield _encoded(lines), position
+    parts: list[bytes] = []
+    rows: list[str] = []
+    length, position = 0, start
+    for row, position in _steps(db, start):
+        rows.append(row)
+        if len(rows) == _ROWS:
+            parts.append(_encoded(rows))
+            length += len(parts[-1])
+            rows = []
+            if length >= size:
+                yield parts, position
+                parts, length = [], 0
+    if rows or parts:
+        yield [*parts, _encoded(rows)], position
 
 
-def _encoded(lines: list[str]) -> bytes:
+def _encoded(rows: list[str]) -> bytes:
     # Python's text may hold half of a pair of surrogates, which no RDF does.
-    return ("\n".join(dict.fromkeys(lines)) + "\n").encode("utf-8", "replace")
+    return "".join(rows).encode("utf-8", "replace")
 
 
-def _steps(db: sqlite3.Connection, start: Position) -> Iterator[tuple[list[str], Position]]:
+def _steps(db: sqlite3.Connection, start: Position) -> Iterator[tuple[str, Position]]:
     seal, place = start.seal, start.entries
+    teller = Teller(partial(_latest, db))
     for place, name, version, record, seal in db.execute(
         "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? ORDER BY rowid",
         (start.entries,),
     ):
         said = _said(f"the row of {name}@{version}", record, seal)
-        lines = _lines(of_entry, said, latest=partial(_latest, db, place)) if said else []
+        lines = _lines(partial(teller.of_entry, place), said)
         yield lines, Position(place, seal, start.outcomes, start.digest)
     for number, digest, record in db.execute(
         "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number",
         (start.outcomes,),
     ):
         said = _said(f"the outcome {digest[:12]}", record, digest)
-        lines = _lines(partial(of_outcome, digest), said) if said else []
+        lines = _lines(partial(teller.of_outcome, digest), said)
         yield lines, Position(place, seal, number, digest)
 
 
-def _said(what: str, record: str, seal: str) -> dict[str, Any] | None:
-    if hashlib.sha256(str(record).encode("utf-8", "replace")).hexdigest() != seal:
-        logger.warning("%s in the registry was altered. It is left out of the graph.", what)
-        return None
-    said: dict[str, Any] = json.loads(record)
-    return said
-
-
-def _lines(say: Any, said: dict[str, Any], **more: Any) -> list[str]:
+def _said(what: str, record: str, seal: str) -> Any:
     try:
-        return list(say(said, **more))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if hashlib.sha256(str(record).encode("utf-8", "replace")).hexdigest() == seal:
+            return json.loads(record)
+    except (ValueError, RecursionError) as error:
+        logger.warning("%s in the registry is unsound (%r). It is left out.", what, error)
+        return None
+    logger.warning("%s in the registry was altered. It is left out of the graph.", what)
+    return None
+
+
+def _lines(say: Any, said: Any) -> str:
+    if said is None:
+        return ""
+    try:
+        return "".join(f"{line}\n" for line in say(said))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         logger.warning("a row of the registry is left out of the graph: %r.", error)
-        return []
+        return ""
 
 
-def _latest(db: sqlite3.Connection, before: int, name: str) -> int:
+def _latest(db: sqlite3.Connection, name: str, before: int) -> int:
     found = db.execute(
         "SELECT max(version) FROM entries WHERE name = ? AND rowid < ?", (name, before)
     ).fetchone()

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, final
 
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.vocabulary import Iri, node
 
-__all__ = ["Latest", "of_entry", "of_outcome", "quad"]
+__all__ = ["Latest", "Teller", "quad"]
 
-Latest = Callable[[str], int]  # the highest version of a name at that time; 0 where there is none
+# The highest version of a name before a row of the registry; 0 where there is none.
+Latest = Callable[[str, int], int]
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 _XSD = v.PREFIXES["xsd"]
 _JSON = f"{v.PREFIXES['rdf']}JSON"
+_TOLD = 1_000_000  # shared nodes that are remembered
+_LONGEST = 2**16  # characters of settings; more is a file, and no knowledge
 
 
 def quad(subject: Iri, predicate: Iri, value: Any, graph: Iri | None = None) -> str:
@@ -31,56 +34,177 @@ def quad(subject: Iri, predicate: Iri, value: Any, graph: Iri | None = None) -> 
     return f"<{subject}> <{predicate}> {_object(value)}{place} ."
 
 
-def of_entry(entry: Mapping[str, Any], latest: Latest) -> Iterator[str]:
-    """What the registry says of one version of a model.
+@final
+class Teller:
+    """Tells entries and outcomes; what many of them share, such as a task, is told once.
 
     Parameters
     ----------
-    entry : mapping
-        As `Entry.to_dict` gives it.
     latest : callable
-        Which version of a parent's name was the latest when this entry was published.
+        ``latest(name, before)``: the highest version of a parent's name when a row was added.
     """
-    card = entry["card"]
-    model = node("model", f"{entry['name']}@{entry['version']}")
-    content = node(v.CONTENT, entry["digest"])
-    yield quad(model, v.TYPE, v.ML_MODEL)
-    yield quad(model, v.TYPE, v.MODEL)
-    yield quad(model, v.NAME, str(entry["name"]))
-    yield quad(model, v.VERSION, int(entry["version"]))
-    yield quad(model, v.VERSION_OF, node("model", entry["name"]))
-    yield quad(model, v.SHA256, str(entry["digest"]))
-    yield quad(model, v.SPECIALIZATION, content)
-    yield quad(model, v.ISSUED, str(entry["published"]))
-    yield from _licence(model, card.get("licence"))
-    yield from _training(model, card.get("task"))
-    yield from _metrics(model, card.get("metrics"))
-    yield from _making(model, card, [_parent(str(parent), latest) for parent in card["parents"]])
 
+    def __init__(self, latest: Latest) -> None:
+        self._latest = latest
+        self._told: set[tuple[str, ...]] = set()
 
-def of_outcome(digest: str, outcome: Mapping[str, Any]) -> Iterator[str]:
-    """What came of one transfer, whether it helped or not.
+    def of_entry(self, place: int, entry: Mapping[str, Any]) -> Iterator[str]:
+        """What the registry says of one version of a model.
 
-    Parameters
-    ----------
-    digest : str
-    outcome : mapping
-        As `Outcome.to_dict` gives it.
-    """
-    run, verdict = node("outcome", digest), outcome["verdict"]
-    yield quad(run, v.TYPE, v.RUN)
-    yield quad(run, v.TYPE, v.EVALUATION)
-    if outcome.get("source"):
-        yield from _source(run, str(outcome["source"]))
-    if outcome.get("method"):
-        yield from _method(run, str(outcome["method"]))
-    yield from _task(task := _task_node(outcome["target"]), outcome["target"])
-    yield quad(run, v.ACHIEVES, task)
-    yield quad(run, v.VERDICT, str(verdict["kind"]))
-    yield from _metric(run, str(verdict["metric"]))
-    for word, term in (("gain", v.GAIN), ("low", v.LOW), ("high", v.HIGH), ("level", v.LEVEL)):
-        yield quad(run, term, _number(verdict[word]))
-    yield from _coverage(run, outcome)
+        Parameters
+        ----------
+        place : int
+            Number of its row.
+        entry : mapping
+            As `Entry.to_dict` gives it.
+        """
+        card = entry["card"]
+        model = node("model", f"{entry['name']}@{entry['version']}")
+        yield quad(model, v.TYPE, v.ML_MODEL)
+        yield quad(model, v.TYPE, v.MODEL)
+        yield quad(model, v.NAME, str(entry["name"]))
+        yield quad(model, v.VERSION, int(entry["version"]))
+        yield quad(model, v.VERSION_OF, node("model", entry["name"]))
+        yield quad(model, v.SHA256, str(entry["digest"]))
+        yield quad(model, v.SPECIALIZATION, node(v.CONTENT, entry["digest"]))
+        yield quad(model, v.ISSUED, str(entry["published"]))
+        yield from self._features(model, entry["files"])
+        yield from self._licence(model, card.get("licence"))
+        yield from self._training(model, card.get("task"))
+        yield from self._metrics(model, card.get("metrics"))
+        yield from self._making(model, card, place)
+
+    def of_outcome(self, digest: str, outcome: Mapping[str, Any]) -> Iterator[str]:
+        """What came of one transfer, whether it helped or not.
+
+        Parameters
+        ----------
+        digest : str
+        outcome : mapping
+            As `Outcome.to_dict` gives it.
+        """
+        run, verdict = node("outcome", digest), outcome["verdict"]
+        yield quad(run, v.TYPE, v.RUN)
+        if outcome.get("source"):
+            yield from self._source(run, str(outcome["source"]))
+        if outcome.get("method"):
+            yield from self._method(run, str(outcome["method"]))
+        yield quad(run, v.ACHIEVES, _task_node(outcome["target"]))
+        yield from self._task(outcome["target"])
+        yield quad(run, v.VERDICT, str(verdict["kind"]))
+        yield from self._metric(run, str(verdict["metric"]))
+        for word, term in (("gain", v.GAIN), ("low", v.LOW), ("high", v.HIGH), ("level", v.LEVEL)):
+            yield quad(run, term, _number(verdict[word]))
+        yield from _coverage(run, outcome)
+
+    def _once(self, *key: str) -> bool:
+        """Whether this was not told yet; telling it twice would change nothing."""
+        if key in self._told:
+            return False
+        if len(self._told) >= _TOLD:
+            self._told.clear()
+        self._told.add(key)
+        return True
+
+    def _features(self, model: Iri, files: Mapping[str, Any]) -> Iterator[str]:
+        for path, file in files.items():
+            *folders, name = path.split("/")
+            if name.startswith("model.") and "head" not in folders:
+                features = node("features", file["digest"])
+                yield quad(model, v.HAS_PART, features)
+                if self._once("features", features):
+                    yield quad(features, v.TYPE, v.FILE)
+
+    def _licence(self, model: Iri, licence: Any) -> Iterator[str]:
+        if not licence:
+            return
+        place = v.licence(str(licence))
+        yield quad(model, v.LICENCE, place)
+        if self._once("licence", str(licence)):
+            yield quad(place, v.TYPE, v.LICENSE_DOCUMENT)
+            yield quad(place, v.IDENTIFIER, str(licence))
+
+    def _training(self, model: Iri, task: Any) -> Iterator[str]:
+        if isinstance(task, Mapping) and (task.get("fingerprint") or task.get("name")):
+            place = _task_node(task)
+            yield from self._task(task)
+            yield quad(model, v.ML_TASK, place)
+            yield quad(model, v.TRAINED_ON, v.data(place))
+
+    def _task(self, task: Mapping[str, Any]) -> Iterator[str]:
+        name, fingerprint = str(task.get("name", "")), str(task.get("fingerprint") or "")
+        if not self._once("task", name, fingerprint):
+            return
+        place = _task_node(task)
+        yield quad(place, v.TYPE, v.TASK)
+        yield quad(place, v.NAME, name)
+        yield quad(place, v.DATA_OF, v.data(place))
+        yield quad(v.data(place), v.TYPE, v.DATASET)
+        yield quad(v.data(place), v.NAME, name)
+        if fingerprint:
+            yield quad(place, v.IDENTIFIER, fingerprint)
+
+    def _metrics(self, model: Iri, metrics: Any) -> Iterator[str]:
+        for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
+            if isinstance(value, int | float):
+                evaluation = node("evaluation", _after(model), name)
+                yield quad(model, v.QUALITY, evaluation)
+                yield quad(evaluation, v.TYPE, v.EVALUATION)
+                yield quad(evaluation, v.HAS_VALUE, float(value))
+                yield from self._metric(evaluation, str(name))
+
+    def _metric(self, evaluation: Iri, name: str) -> Iterator[str]:
+        metric = node("metric", name)
+        yield quad(evaluation, v.SPECIFIED_BY, metric)
+        if self._once("metric", name):
+            yield quad(metric, v.TYPE, v.MEASURE)
+            yield quad(metric, v.NAME, name)
+
+    def _method(self, run: Iri, name: str) -> Iterator[str]:
+        method = node("method", name)
+        yield quad(run, v.REALIZES, method)
+        if self._once("method", name):
+            yield quad(method, v.TYPE, v.ALGORITHM)
+            yield quad(method, v.NAME, name)
+
+    def _making(self, model: Iri, card: Mapping[str, Any], place: int) -> Iterator[str]:
+        method = str(card.get("method") or "")
+        parents = [self._parent(str(parent), place) for parent in card["parents"]]
+        for parent in parents:
+            yield quad(model, v.DERIVED, parent)
+            if method == "fine-tune":
+                yield quad(model, v.FINE_TUNED, parent)
+        if not parents and not method:
+            return
+        making = node("making", _after(model))
+        yield quad(model, v.GENERATED_BY, making)
+        yield quad(making, v.TYPE, v.ACTIVITY)
+        yield quad(making, v.TYPE, v.RUN)
+        for parent in parents:
+            yield quad(making, v.USED, parent)
+        if method:
+            yield from self._method(making, method)
+            yield from _settings(making, card.get("settings") or {})
+        yield from _coverage(making, card)
+
+    def _parent(self, said: str, place: int) -> Iri:
+        """The node that a card means: an entry, a content, or a name that is not published yet."""
+        if len(said) == 64 and not set(said) - set("0123456789abcdef"):
+            return node(v.CONTENT, said)
+        version = 0 if "@" in said else self._latest(said, place)
+        return node("model", f"{said}@{version}" if version else said)
+
+    def _source(self, run: Iri, said: str) -> Iterator[str]:
+        name, at, version = said.rpartition("@")
+        exact = bool(at) and version.isdecimal()
+        source = node("model", said)
+        yield quad(run, v.USED, source)
+        if not self._once("source", said):
+            return
+        if exact:
+            # Also where that version is in another hub: the name's node collects all its versions.
+            yield quad(source, v.VERSION_OF, node("model", name))
+        yield quad(node("model", name if exact else said), v.NAME, name if exact else said)
 
 
 def _object(value: Any) -> str:
@@ -108,82 +232,10 @@ def _number(value: Any) -> float:
     return float(value.removeprefix("float:")) if isinstance(value, str) else float(value)
 
 
-def _licence(model: Iri, licence: Any) -> Iterator[str]:
-    if not licence:
-        return
-    place = v.licence(str(licence))
-    yield quad(model, v.LICENCE, place)
-    yield quad(place, v.TYPE, v.LICENSE_DOCUMENT)
-    yield quad(place, v.IDENTIFIER, str(licence))
-
-
-def _training(model: Iri, task: Any) -> Iterator[str]:
-    if isinstance(task, Mapping) and (task.get("fingerprint") or task.get("name")):
-        place = _task_node(task)
-        yield from _task(place, task)
-        yield quad(model, v.ML_TASK, place)
-        yield quad(model, v.TRAINED_ON, v.data(place))
-
-
 def _task_node(task: Mapping[str, Any]) -> Iri:
     if task.get("fingerprint"):
         return node("task", task["fingerprint"])
     return node("task", "named", task.get("name", ""))
-
-
-def _task(place: Iri, task: Mapping[str, Any]) -> Iterator[str]:
-    name = str(task.get("name", ""))
-    yield quad(place, v.TYPE, v.TASK)
-    yield quad(place, v.NAME, name)
-    yield quad(place, v.DATA_OF, v.data(place))
-    yield quad(v.data(place), v.TYPE, v.DATASET)
-    yield quad(v.data(place), v.NAME, name)
-    if task.get("fingerprint"):
-        yield quad(place, v.IDENTIFIER, str(task["fingerprint"]))
-
-
-def _metrics(model: Iri, metrics: Any) -> Iterator[str]:
-    for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
-        if isinstance(value, int | float):
-            evaluation = node("evaluation", model.removeprefix("urn:bequest:model:"), name)
-            yield quad(model, v.QUALITY, evaluation)
-            yield quad(evaluation, v.TYPE, v.EVALUATION)
-            yield quad(evaluation, v.HAS_VALUE, float(value))
-            yield from _metric(evaluation, str(name))
-
-
-def _metric(evaluation: Iri, name: str) -> Iterator[str]:
-    metric = node("metric", name)
-    yield quad(evaluation, v.SPECIFIED_BY, metric)
-    yield quad(metric, v.TYPE, v.MEASURE)
-    yield quad(metric, v.NAME, name)
-
-
-def _method(run: Iri, name: str) -> Iterator[str]:
-    method = node("method", name)
-    yield quad(run, v.REALIZES, method)
-    yield quad(method, v.TYPE, v.ALGORITHM)
-    yield quad(method, v.NAME, name)
-
-
-def _making(model: Iri, card: Mapping[str, Any], parents: list[Iri]) -> Iterator[str]:
-    method = str(card.get("method") or "")
-    for parent in parents:
-        yield quad(model, v.DERIVED, parent)
-        if method == "fine-tune":
-            yield quad(model, v.FINE_TUNED, parent)
-    if not parents and not method:
-        return
-    making = node("making", model.removeprefix("urn:bequest:model:"))
-    yield quad(model, v.GENERATED_BY, making)
-    yield quad(making, v.TYPE, v.ACTIVITY)
-    yield quad(making, v.TYPE, v.RUN)
-    for parent in parents:
-        yield quad(making, v.USED, parent)
-    if method:
-        yield from _method(making, method)
-        yield quad(making, v.DESCRIPTION, card.get("settings") or {})
-    yield from _coverage(making, card)
 
 
 def _coverage(run: Iri, values: Mapping[str, Any]) -> Iterator[str]:
@@ -192,20 +244,11 @@ def _coverage(run: Iri, values: Mapping[str, Any]) -> Iterator[str]:
         yield quad(run, v.COVERAGE, float(coverage))
 
 
-def _parent(said: str, latest: Latest) -> Iri:
-    """The node that a card means: an entry, a content, or a name that is not published (yet)."""
-    if len(said) == 64 and not set(said) - set("0123456789abcdef"):
-        return node(v.CONTENT, said)
-    version = 0 if "@" in said else latest(said)
-    return node("model", f"{said}@{version}" if version else said)
+def _settings(making: Iri, settings: Any) -> Iterator[str]:
+    said = settings if isinstance(settings, Mapping) else {"settings": settings}
+    if len(json.dumps(said)) <= _LONGEST:
+        yield quad(making, v.DESCRIPTION, said)
 
 
-def _source(run: Iri, said: str) -> Iterator[str]:
-    name, at, version = said.rpartition("@")
-    exact = bool(at) and version.isdecimal()
-    source = node("model", said)
-    yield quad(run, v.USED, source)
-    if exact:
-        # Also where that version is in another hub: the name's node collects all of its versions.
-        yield quad(source, v.VERSION_OF, node("model", name))
-    yield quad(node("model", name if exact else said), v.NAME, name if exact else said)
+def _after(model: Iri) -> str:
+    return model.removeprefix("urn:bequest:model:")

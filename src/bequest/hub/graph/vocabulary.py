@@ -10,6 +10,7 @@ Croissant (MLCommons, 2024).
 
 from __future__ import annotations
 
+import re
 from typing import Any, final
 from urllib.parse import quote
 
@@ -24,10 +25,12 @@ __all__ = [
     "DERIVED",
     "DESCRIPTION",
     "EVALUATION",
+    "FILE",
     "FINE_TUNED",
     "GAIN",
     "GENERATED_BY",
     "GRAPH",
+    "HAS_PART",
     "HAS_VALUE",
     "HIGH",
     "HUB",
@@ -93,6 +96,9 @@ PREFIXES = {
 }
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9/@._~-]*").fullmatch
+
+
 def _term(name: str) -> Iri:
     prefix, _, local = name.partition(":")
     return Iri(PREFIXES[prefix] + local)
@@ -125,6 +131,7 @@ HAS_VALUE = _term("mls:hasValue")
 QUALITY = _term("mls:hasQuality")  # model -> evaluation
 
 DATASET = _term("schema:Dataset")
+FILE = _term("schema:MediaObject")
 NAME = _term("schema:name")
 SHA256 = _term("schema:sha256")
 VERSION = _term("schema:version")
@@ -136,6 +143,7 @@ TITLE = _term("dcterms:title")
 DESCRIPTION = _term("dcterms:description")  # of an activity: its settings, as JSON
 ISSUED = _term("dcterms:issued")
 VERSION_OF = _term("dcterms:isVersionOf")
+HAS_PART = _term("dcterms:hasPart")  # model -> the file of its features, which others may hold
 
 GAIN = _term("bq:gain")  # metric with transfer minus from scratch
 LOW = _term("bq:low")  # ends of the interval of the gain ...
@@ -168,8 +176,12 @@ def node(kind: str, *names: Any) -> Iri:
     >>> node("model", "wards/ward7@1"), node("model", "two words> <x")
     ('urn:bequest:model:wards/ward7@1', 'urn:bequest:model:two%20words%3E%20%3Cx')
     """
-    quoted = (quote(str(name), safe="/@-._~", errors="replace") for name in names)
-    return Iri(":".join((f"urn:bequest:{kind}", *quoted)))
+    return Iri(":".join([f"urn:bequest:{kind}", *map(_quoted, map(str, names))]))
+
+
+def _quoted(name: str) -> str:
+    # Nearly all names are plain, and a graph has millions of them.
+    return name if _PLAIN(name) else quote(name, safe="/@-._~", errors="replace")
 
 
 def data(task: Iri) -> Iri:

@@ -1,0 +1,124 @@
+"""What is loaded into a store, in a process of its own for as long as that takes."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, final
+
+from bequest.hub.graph import vocabulary as v
+from bequest.hub.graph.worker import Worker, fault_of
+
+__all__ = ["Writer", "dump"]
+
+
+@final
+class Writer:
+    """A store that is open for writing; use it in a ``with`` block.
+
+    Parameters
+    ----------
+    store : Path
+        Made where it is not there.
+    wait : float
+        Seconds to wait where the process of somebody who was killed still holds it.
+
+    Raises
+    ------
+    OSError
+        The disk is full or fails.
+    Damaged
+        The store cannot be read, or its process ended.
+    """
+
+    def __init__(self, store: Path, wait: float) -> None:
+        self.said: list[str] = []  # what the store's state says
+        self._store = str(store.absolute())
+        self._patience = time.monotonic() + wait
+        self._unheard = 0
+        self._worker = Worker()
+
+    def __enter__(self) -> Self:
+        try:
+            self.said = self._opened()["said"]
+        except BaseException:
+            self._worker.end()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._worker.end()
+
+    def load(self, lines: Sequence[bytes], *, bulk: bool) -> None:
+        """Load N-Quads while the caller goes on; a fault shows at the next call.
+
+        Parameters
+        ----------
+        lines : sequence of bytes
+            Joined, they are whole lines.
+        bulk : bool
+            Faster, but not in one transaction.
+        """
+        self._hear()
+        request = {"do": "load", "bulk": bulk, "size": sum(map(len, lines))}
+        self._worker.send(request, lines)
+        self._unheard += 1
+
+    def show(self, view: Path, position: str) -> None:
+        """Keep no other position in the state than this one, and make a view."""
+        self._hear()
+        place = str(view.absolute())
+        self._told({"do": "show", "view": place, "keep": position, "state": v.STATE})
+
+    def _opened(self) -> dict[str, Any]:
+        request = {"do": "write", "store": self._store, "state": v.STATE}
+        while True:
+            try:
+                return self._told(request)
+            except OSError as error:
+                if error.errno != errno.EAGAIN or time.monotonic() > self._patience:
+                    raise
+                time.sleep(0.05)
+
+    def _hear(self) -> None:
+        while self._unheard:
+            self._unheard -= 1
+            if fault := fault_of(self._worker.heard()):
+                raise fault
+
+    def _told(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._worker.send(request)
+        answer = self._worker.heard()
+        if (fault := fault_of(answer)) or answer is None:
+            raise fault or AssertionError
+        return answer[0]
+
+
+def dump(view: Path, form: str, path: Path) -> None:
+    """Write all that a view knows to a file.
+
+    Parameters
+    ----------
+    view : Path
+    form : {"ttl", "jsonld", "nt"}
+    path : Path
+
+    Raises
+    ------
+    OSError, Damaged
+        As in `Writer`.
+    """
+    with Worker() as worker:
+        worker.send(
+            {
+                "do": "dump",
+                "view": str(view.absolute()),
+                "form": form,
+                "path": str(path.absolute()),
+                "prefixes": v.PREFIXES,
+            }
+        )
+        if fault := fault_of(worker.heard()):
+            raise fault
