@@ -17,7 +17,7 @@ from hub_places import Shared
 from obstore.store import from_url
 
 from bequest.cli import run
-from bequest.errors import BequestError, Conflict, Damaged, HubError
+from bequest.errors import BequestError, Conflict, Damaged, HubError, MissingExtra
 from bequest.hub import Hub
 from bequest.hub.bucket import PART
 
@@ -67,6 +67,7 @@ def test_what_one_machine_publishes_another_one_sees(s3, tiny):
     assert here.list(every=True) == (first, second)
     assert here.pull("a").weights.tolist() == [3.0]
     assert there.pull("a", 1).weights.tolist() == [1.0, 2.0]
+    assert [(name, m.weights.tolist()) for name, m in there.models()] == [("a@2", [3.0])]
     found = here.query("SELECT ?parent { ?model prov:wasDerivedFrom ?parent }")
     assert [row["parent"] for row in found] == ["urn:bequest:model:a@1"]
     assert not [finding for finding in there.verify() if finding.wrong]
@@ -118,6 +119,33 @@ def test_a_version_that_was_fetched_before_needs_no_bucket(s3, tiny):
     for ask in (lambda: hub.pull("a"), lambda: hub.pull("a", 2)):
         with pytest.raises(HubError, match="cannot be reached"):
             ask()
+
+
+def test_a_cache_that_is_deleted_halfway_is_not_half_filled(s3, tiny, monkeypatch):
+    for number in range(3):
+        s3.hub().publish(tiny([float(number)]), "a", licence="MIT")
+    other = s3.hub("other")
+    log = other._store._log
+    after = log.after
+
+    def one_by_one(position):
+        for records in after(position):
+            yield records[:1]
+            shutil.rmtree(other.folder)
+            yield records[1:]
+
+    monkeypatch.setattr(log, "after", one_by_one)
+    with pytest.raises(HubError, match="removed while it was brought up to date"):
+        other.list()
+    monkeypatch.setattr(log, "after", after)
+    assert len(other.list(every=True)) == 3
+
+
+def test_without_its_package_it_says_how_to_install_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'bequest\[s3\]'"):
+        Hub("s3://bucket/hub", cache=tmp_path / "cache").list()
 
 
 def test_of_four_machines_that_expect_one_version_exactly_one_wins(tmp_path):
@@ -479,6 +507,7 @@ def test_each_address_has_a_cache_of_its_own(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12 on
 def test_a_forked_process_says_so_instead_of_hanging(s3, tiny):
     hub = s3.hub()
     hub.publish(tiny([1.0]), "a", licence="MIT")

@@ -46,9 +46,12 @@ def follow(db: sqlite3.Connection, records: Iterable[Record]) -> None:
     """Enter what another process has not entered meanwhile, in a transaction that has begun."""
     for record in records:
         here = position_of(db)
-        if record.position.number < here.number:
+        ahead = record.position.number - here.number
+        if ahead < 0:
             continue
-        if record.position.number > here.number:
+        if ahead > 1:
+            raise HubError("the cache was removed while it was brought up to date: try again.")
+        if ahead:
             _enter(db, record)
         move(db, record.position)
 

@@ -126,9 +126,9 @@ class RemoteStore:
         if expect is not None:  # said before gigabytes are sent
             with self._here() as db:
                 next_version(rows.latest(db, name), name, expect)
-        paths = {p.relative_to(staged).as_posix(): p for p in staged.rglob("*") if p.is_file()}
-        files = {name: StoredFile(*hash_file(path)) for name, path in sorted(paths.items())}
-        self._keep({file.digest: paths[name] for name, file in files.items()})
+        found = {p.relative_to(staged).as_posix(): p for p in staged.rglob("*") if p.is_file()}
+        files = {inside: StoredFile(*hash_file(found[inside])) for inside in sorted(found)}
+        self._keep({file.digest: found[inside] for inside, file in files.items()})
 
         def change(db: sqlite3.Connection) -> _Change:
             version = next_version(rows.latest(db, name), name, expect)
