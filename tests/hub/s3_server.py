@@ -6,6 +6,7 @@ reader     may read and not write
 stranger   may do nothing
 careless   the store ignores If-None-Match
 unheard    every conditional write happens, and its answer is lost once
+busy       every first conditional write does not happen, as S3 says where two meet (409)
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import threading
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>again</Message></Error>"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 
 
@@ -27,7 +29,7 @@ class Server:
     def __init__(self) -> None:
         self.inner = DomainDispatcherApplication(create_backend_app)
         self.one_by_one = threading.Lock()
-        self.unheard: set[str] = set()
+        self.seen: set[tuple[str, str]] = set()
 
     def __call__(self, environ, start_response):
         said = re.search(r"Credential=(\w+)/", environ.get("HTTP_AUTHORIZATION", ""))
@@ -36,15 +38,20 @@ class Server:
         if who == "stranger" or (who == "reader" and writes):
             start_response("403 Forbidden", [("Content-Type", "application/xml")])
             return [DENIED]
+        path = environ["PATH_INFO"]
+        first = (who, path) not in self.seen and "HTTP_IF_NONE_MATCH" in environ
+        if first:
+            self.seen.add((who, path))
+        if who == "busy" and first:
+            start_response("409 Conflict", [("Content-Type", "application/xml")])
+            return [CONFLICT]
         if who == "careless":
             environ.pop("HTTP_IF_NONE_MATCH", None)
         if not writes:
             return self.inner(environ, start_response)
         with self.one_by_one:
             answer = list(self.inner(environ, start_response))
-        path = environ["PATH_INFO"]
-        if who == "unheard" and "HTTP_IF_NONE_MATCH" in environ and path not in self.unheard:
-            self.unheard.add(path)
+        if who == "unheard" and first:
             start_response("500 Lost", [("Content-Length", "0")], sys.exc_info())
             return [b""]
         return answer

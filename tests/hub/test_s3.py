@@ -407,6 +407,13 @@ def test_an_answer_that_is_lost_publishes_once(s3, tiny):
     assert len(s3.hub("other").list(every=True)) == 2
 
 
+def test_two_writes_that_meet_are_tried_again(s3, tiny):
+    hub = s3.hub(who="busy")
+    assert hub.publish(tiny([1.0]), "a", licence="MIT", expect=0).version == 1
+    assert hub.publish(tiny([2.0]), "a", licence="MIT").version == 2
+    assert len(s3.hub("other").list(every=True)) == 2
+
+
 @pytest.mark.parametrize(
     ("url", "more", "line"),
     [
