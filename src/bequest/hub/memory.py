@@ -73,9 +73,9 @@ class Kept:
         self.sketches: dict[int, Array] = {}  # by task: mean embedding of length 1
         self.gains: dict[Key, Gains] = {}
         self.entries = 0  # counts up with every entry that was learned
-        self._kind = array("l")
-        self._kinds: dict[tuple[Any, Any], int] = {}
-        self._read = [0, 0]  # the last rows of entries and of outcomes
+        self.read = [0, 0]  # the last rows of entries and of outcomes
+        self.kind = array("l")  # by model: a number of `kinds`, or -1
+        self.kinds: dict[tuple[Any, Any], int] = {}  # modality and kind of the task trained on
 
     def catch_up(self, db: sqlite3.Connection) -> None:
         """Take in what the registry holds and this does not yet.
@@ -88,8 +88,8 @@ class Kept:
         last = db.execute(
             "SELECT (SELECT max(rowid) FROM entries), (SELECT max(number) FROM outcomes)"
         ).fetchone()
-        if any((row or 0) < read for row, read in zip(last, self._read, strict=True)):
-            self.__init__()  # rows are never removed: it is another registry
+        if any((row or 0) < read for row, read in zip(last, self.read, strict=True)):
+            vars(self).update(vars(Kept()))  # rows are never removed: it is another registry
         self._read_entries(db)
         self._read_outcomes(db)
 
@@ -103,7 +103,7 @@ class Kept:
         self.version[number] = entry["version"]
         self.licence[number] = sys.intern(card["licence"])
         kind = (task.get("modality"), task.get("kind"))
-        self._kind[number] = self._kinds.setdefault(kind, len(self._kinds))
+        self.kind[number] = self.kinds.setdefault(kind, len(self.kinds))
         fingerprint = task.get("fingerprint")
         self.origin[number] = self._task(fingerprint, task) if fingerprint else _ABSENT
 
@@ -130,18 +130,18 @@ class Kept:
         """Numbers of the models whose cards say nothing against such a task."""
         fits = [
             place
-            for (its_modality, its_kind), place in self._kinds.items()
+            for (its_modality, its_kind), place in self.kinds.items()
             if its_modality in (None, modality) and its_kind in (None, kind)
         ]
-        return np.flatnonzero(np.isin(np.array(self._kind, dtype=int), fits))
+        return np.flatnonzero(np.isin(np.array(self.kind, dtype=int), fits))
 
     def _read_entries(self, db: sqlite3.Connection) -> None:
         new = db.execute(
             "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? ORDER BY rowid",
-            self._read[:1],
+            self.read[:1],
         )
         for number, name, version, record, seal in new:
-            self._read[0] = number
+            self.read[0] = number
             try:
                 if hashlib.sha256(record.encode()).hexdigest() != seal:
                     raise ValueError("the row was altered")
@@ -156,7 +156,7 @@ class Kept:
     def _read_outcomes(self, db: sqlite3.Connection) -> None:
         new = db.execute(
             "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number",
-            self._read[1:],
+            self.read[1:],
         )
         for number, digest, record in new:
             if hashlib.sha256(record.encode()).hexdigest() != digest:
@@ -165,12 +165,12 @@ class Kept:
                 self.learn_outcome(json.loads(record))
             except _UNSOUND as error:
                 raise Damaged(f"the outcome {digest[:12]} in the registry: {error}") from error
-            self._read[1] = number
+            self.read[1] = number
 
     def _forget(self, name: str, version: Any) -> None:
         number = self._model(name)
         if isinstance(version, int) and version >= self.version[number]:
-            self.version[number], self._kind[number] = version, _ABSENT
+            self.version[number], self.kind[number] = version, _ABSENT
             self.entries += 1
 
     def _model(self, name: str) -> int:
@@ -178,7 +178,7 @@ class Kept:
         if number == len(self.names):
             self.names.append(name)
             self.licence.append("")
-            for column in (self.version, self.origin, self._kind):
+            for column in (self.version, self.origin, self.kind):
                 column.append(_ABSENT)
         return number
 

@@ -22,11 +22,13 @@ from bequest.hub.gains import GainModel, Prediction
 from bequest.hub.history import COLUMNS, Outcomes, Target
 from bequest.hub.licences import checked_licence
 from bequest.hub.memory import Gains, Kept, Key, key_of, standard
+from bequest.hub.remembered import load, place_of, save
 from bequest.hub.sketch import task_features
 
 __all__ = ["Memory", "Suggestion"]
 
 Array = NDArray[Any]
+_WORTH_KEEPING = 5000  # rows that were read, from which on the next process is spared them
 _ROWS = 2000  # of the task, that its own embedding is taken from: the mean of more is the same
 _SAID = {
     "reciprocity": "models trained on this task helped the task that it was trained on",
@@ -83,12 +85,20 @@ class Memory:
     def catch_up(self, db: sqlite3.Connection) -> None:
         """Take in what the registry holds and this memory does not yet.
 
+        What was read of a large one is kept beside it, for the next process.
+
         Raises
         ------
         Damaged
             An outcome was altered; entries that were are left out.
         """
+        before, place = sum(self._kept.read), place_of(db)
+        if not before and place is not None:
+            self._kept = load(place, db) or self._kept
+            before = sum(self._kept.read)
         self._kept.catch_up(db)
+        if place is not None and sum(self._kept.read) - before >= _WORTH_KEEPING:
+            save(self._kept, place, db)
 
     def learn(self, entries: Iterable[Entry] = (), outcomes: Iterable[Outcome] = ()) -> None:
         """Take in entries (the latest version of a name stands for it) and outcomes."""
