@@ -29,7 +29,7 @@ from bequest.errors import Conflict, HubError
 from bequest.hub.bucket import Bucket
 from bequest.hub.entry import StoredFile
 from bequest.hub.fetched import FetchedObjects
-from bequest.hub.objects import Objects
+from bequest.hub.store import Store
 from bequest.hub.streams import hash_file
 
 
@@ -149,9 +149,7 @@ def memory(shared: Shared, mebibytes: int) -> dict[str, int]:
     small = shared.folder / "small"
     small.write_bytes(b"to have all loaded")
     bucket = Bucket(shared.url, shared.storage())
-    cache = shared.folder / "cache"
-    cache.mkdir()
-    objects = FetchedObjects(bucket, cache, Objects(cache / "objects"))
+    objects = FetchedObjects(bucket, Store(shared.folder / "cache", 30.0))
     objects.keep({hash_file(small)[0]: small})
     before = peak()
     objects.keep({stored.digest: large})

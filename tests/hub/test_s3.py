@@ -18,6 +18,7 @@ from obstore.store import from_url
 
 from bequest.cli import run
 from bequest.errors import BequestError, Conflict, Damaged, HubError, MissingExtra
+from bequest.frameworks.leftovers import process_mark
 from bequest.hub import Hub
 from bequest.hub.bucket import PART
 
@@ -219,6 +220,16 @@ def test_every_altered_object_is_found_by_who_fetches_it(s3, tiny, bucket):
             assert not any((fresh.folder / "tmp").iterdir())
         obstore.put(bucket, key, whole)
         assert fresh.pull("a").weights.tolist() == [1.0, 2.0]
+
+
+def test_what_a_killed_reader_left_is_swept_by_the_next_one(s3, tiny):
+    s3.hub().publish(tiny([1.0]), "a", licence="MIT")
+    s3.hub("other").list()
+    left = s3.folder / "other" / "tmp" / process_mark().replace(f"-{os.getpid()}-", "-1073741824-")
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"half of it")
+    s3.hub("other").pull("a")
+    assert not any((s3.folder / "other" / "tmp").iterdir())
 
 
 def test_verifying_reads_the_bucket_and_not_the_cache(s3, tiny, bucket):

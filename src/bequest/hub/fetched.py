@@ -11,9 +11,7 @@ from typing import BinaryIO, final
 from bequest.errors import Damaged, HubError
 from bequest.hub.bucket import PART, Bucket
 from bequest.hub.entry import StoredFile
-from bequest.hub.faults import told
-from bequest.hub.objects import Objects
-from bequest.hub.staging import staging
+from bequest.hub.store import Store
 
 __all__ = ["FetchedObjects"]
 
@@ -25,16 +23,14 @@ class FetchedObjects:
     Parameters
     ----------
     bucket : Bucket
-    folder : Path
-        The cache.
-    kept : Objects
-        Where it keeps what was fetched.
+    cache : Store
+        Where what was fetched is kept.
     """
 
-    def __init__(self, bucket: Bucket, folder: Path, kept: Objects) -> None:
+    def __init__(self, bucket: Bucket, cache: Store) -> None:
         self._bucket = bucket
-        self._folder = folder
-        self._kept = kept
+        self._cache = cache
+        self._kept = cache.objects
 
     def located(self, file: StoredFile) -> Path:
         """Where to read a file, fetched first where it is not here.
@@ -86,7 +82,7 @@ class FetchedObjects:
         return self._bucket.size(_key(file.digest)) == file.size and not self.fault(file)
 
     def _fetch(self, file: StoredFile) -> None:
-        with told(self._folder), staging(self._folder) as work:
+        with self._cache.staging() as work:
             fetched = work / file.digest
             with fetched.open("xb") as target:
                 found = self._hash(file, target)

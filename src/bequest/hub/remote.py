@@ -78,7 +78,7 @@ class RemoteStore:
         self._local = Store(cache, wait)
         self._bucket = Bucket(url, storage)
         self._log = Log(self._bucket)
-        self.objects = FetchedObjects(self._bucket, cache, self._local.objects)
+        self.objects = FetchedObjects(self._bucket, self._local)
 
     @property
     def records(self) -> RemoteStore:
