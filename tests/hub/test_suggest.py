@@ -115,6 +115,65 @@ def test_intervals_cover_new_gains_as_often_as_they_say():
     assert 0.9 <= np.mean(inside) <= 0.99
 
 
+def table(rng, scores_tell, tasks=8, models=10):
+    """Gains, and a score of each that tells half of what is left, or nothing."""
+    quality, rest = rng.normal(size=models), rng.normal(size=(tasks + 1, models))
+    score = rest + rng.normal(size=rest.shape) if scores_tell else rng.normal(size=rest.shape)
+    gains = quality + rest
+    task, model = np.divmod(np.arange(tasks * models), models)
+    none = np.full(models, -1)
+    seen = Outcomes(model, task, gains[:-1].ravel(), none, tasks, {"s": score[:-1].ravel()})
+    return seen, Target(scores={"s": score[-1]}), gains[-1]
+
+
+@pytest.mark.parametrize("scores_tell", [True, False])
+def test_a_score_is_trusted_as_far_as_past_tasks_show_that_it_tells(scores_tell):
+    rng, trust, careful, bold = np.random.default_rng(0), [], [], []
+    for _ in range(60):
+        seen, target, truth = table(rng, scores_tell)
+        model, other = GainModel(seen), GainModel(seen, careful=False)
+        trust.append(model.weights[-1] / max(other.weights[-1], 1e-9))
+        careful.append(np.mean((model.predict(target).mean - truth) ** 2))
+        bold.append(np.mean((other.predict(target).mean - truth) ** 2))
+    assert np.mean(trust) > 0.75 if scores_tell else np.mean(trust) < 0.25
+    assert np.mean(careful) < 1.05 * np.mean(bold)
+
+
+def test_a_score_that_is_not_at_hand_widens_the_interval():
+    memory, rng = Memory(), np.random.default_rng(0)
+    names = [f"m/{place}" for place in range(6)]
+    memory.learn([entry(name) for name in names])
+    for seed in range(12):
+        values = rng.normal(size=6)
+        ranked = [
+            RankedSource(n, v, v, v, {"logme": v}) for n, v in zip(names, values, strict=True)
+        ]
+        for name, value in zip(names, values, strict=True):
+            memory.learn(outcomes=[outcome(vectors(seed), name, 0.05 * value, ranked)])
+    scores = {name: {"logme": float(place)} for place, name in enumerate(names)}
+    with_it, without = (memory.suggest(vectors(99), 6, scores=s)[0] for s in (scores, None))
+    assert without.high - without.low > 1.5 * (with_it.high - with_it.low)
+
+
+def test_only_models_whose_licence_allows_the_wanted_one_are_named():
+    memory = Memory()
+    for name, licence in (("a", "MIT"), ("b", "GPL-3.0-only"), ("c", "LicenseRef-ours"), ("d", "")):
+        memory.learn([entry(name, licence=licence)])
+    assert [s.name for s in memory.suggest(vectors(0), licence="Apache-2.0")] == ["a@1"]
+    assert [s.name for s in memory.suggest(vectors(0), licence="agpl-3.0-only")] == ["a@1", "b@1"]
+    with pytest.raises(HubError, match="no licence 'free'"):
+        memory.suggest(vectors(0), licence="free")
+
+
+def test_the_best_k_of_many_equals_are_the_first_of_them():
+    memory = Memory()
+    memory.learn([entry(f"m{place}") for place in range(50)])
+    for seed in range(4):
+        for place in range(50):
+            memory.learn(outcomes=[outcome(vectors(seed), f"m{place}@1", 0.1 * (place == 30))])
+    assert [s.name for s in memory.suggest(vectors(9), 3)] == ["m30@1", "m0@1", "m1@1"]
+
+
 def test_outcomes_on_the_target_itself_are_not_looked_at():
     seen = Outcomes(
         np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), np.array([1.0, 0, 1, 0]), np.full(2, -1), 2
