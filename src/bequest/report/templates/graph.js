@@ -150,9 +150,15 @@ function hidden(n) {
   const at = renderer.framedGraphToViewport(renderer.getNodeDisplayData(String(n))), box = $("#stage").getBoundingClientRect(), panel = $("#panel").getBoundingClientRect();
   return at.x + box.left > panel.left - 20 && at.y + box.top > panel.top - 20;
 }
+function whole() { // beside the legend, where there is room for both
+  const box = $("#stage").getBoundingClientRect(), legend = $("#legend").getBoundingClientRect(), left = box.width > 960 && $("#legend").open ? legend.right - box.left : 0;
+  const ratio = Math.max(1, Math.min(box.height, box.width) / (box.width - left)), state = { x: 0.5, y: 0.5, ratio, angle: 0 };
+  const { x, y } = renderer.viewportToFramedGraph({ x: (left + box.width) / 2, y: box.height / 2 }, { cameraState: state });
+  return { x: 1 - x, y: 1 - y, ratio };
+}
 function turn(key) {
   const { x, y, ratio } = renderer.getCamera().getState(), step = 0.15 * ratio;
-  const states = { ArrowLeft: { x: x - step }, ArrowRight: { x: x + step }, ArrowUp: { y: y + step }, ArrowDown: { y: y - step }, "+": { ratio: ratio / 1.5 }, "=": { ratio: ratio / 1.5 }, "-": { ratio: ratio * 1.5 }, 0: { x: 0.5, y: 0.5, ratio: 1 } };
+  const states = { ArrowLeft: { x: x - step }, ArrowRight: { x: x + step }, ArrowUp: { y: y + step }, ArrowDown: { y: y - step }, "+": { ratio: ratio / 1.5 }, "=": { ratio: ratio / 1.5 }, "-": { ratio: ratio * 1.5 }, 0: whole() };
   if (key in states) move(states[key]);
   return key in states;
 }
@@ -180,7 +186,6 @@ function write(context, data, settings, boxed) {
   if (boxed) {
     context.fillStyle = ink.bubble; context.strokeStyle = ink.line;
     context.beginPath(); context.roundRect(data.x - data.size - 4, data.y - size, width + 2 * data.size + 14, 2 * size, 5); context.fill(); context.stroke();
-    context.fillStyle = data.color; context.beginPath(); context.arc(data.x, data.y, data.size, 0, 2 * Math.PI); context.fill();
   } else { context.strokeStyle = ink.paper; context.lineWidth = 3; context.strokeText(text, x, y); }
   context.fillStyle = ink.text; context.fillText(text, x, y);
 }
@@ -211,6 +216,7 @@ function start() {
     defaultDrawNodeLabel: (context, data, settings) => write(context, data, settings, false), defaultDrawNodeHover: (context, data, settings) => write(context, data, settings, true),
     labelFont: getComputedStyle(document.body).fontFamily, labelSize: 12, labelWeight: "500", labelDensity: 0.7, labelGridCellSize: 120, labelRenderedSizeThreshold: 5,
   });
+  renderer.getCamera().setState(whole());
   renderer.on("clickNode", ({ node }) => { choose(+node); if (hidden(+node)) look(+node, renderer.getCamera().ratio); });
   renderer.on("clickStage", () => chosen >= 0 && choose(-1));
   renderer.on("enterNode", () => { $("#stage").style.cursor = "pointer"; });
