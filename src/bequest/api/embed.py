@@ -26,7 +26,7 @@ __all__ = ["embed"]
 logger = logging.getLogger(__name__)
 
 ALL_ENTITIES = 10_000  # up to so many, the true one is held against all of them
-QUERIES = 4_000_000  # that the passes over a large graph are worth
+QUERIES = 20_000_000  # that the passes over a large graph are worth
 ONE_THREAD = 2**22  # scores a batch, up to which one thread trains fastest
 
 
@@ -36,7 +36,7 @@ def embed(
     model: str = "complex",
     dim: int = 64,
     epochs: int | None = None,
-    budget: float = 60.0,
+    budget: float = 300.0,
     test: Any = None,
     name: str | None = None,
     seed: int = 0,
@@ -55,8 +55,7 @@ def embed(
     dim : int
         Numbers a vector, 2 and more; even for ComplEx.
     epochs : int, optional
-        Passes over the triples; where left out, 100, and fewer over more than 20,000 triples, 2
-        at least.
+        Passes over the triples; where left out, 100, and fewer over more than 100,000 triples.
     budget : float
         Seconds; passes that would go beyond it are left out, and the log says so.
     test : like `triples`, optional
@@ -148,7 +147,7 @@ def _held_out(test: Triples, graph: Triples) -> np.ndarray:
 
 
 def _loop(graph: Triples, dim: int, epochs: int | None) -> TriplesLoop:
-    passes = int(np.clip(QUERIES / (2 * len(graph)), 2, 100)) if epochs is None else int(epochs)
+    passes = int(np.clip(QUERIES / (2 * len(graph)), 1, 100)) if epochs is None else int(epochs)
     if len(graph.entities) <= ALL_ENTITIES:
         return TriplesLoop(dim=int(dim), epochs=passes)
     return TriplesLoop(dim=int(dim), epochs=passes, batch=1024, lr=0.3, negatives=256)
