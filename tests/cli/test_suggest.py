@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 import bequest as bq
@@ -73,7 +76,7 @@ def test_a_hub_that_knows_nothing_says_what_would_help(cli, csv, saved):
     csv("ward.csv")
     bq.Hub("hub").publish(saved, "one", licence="MIT")
     done = cli("suggest", "ward.csv", "--target", "outcome", "--hub", "hub")
-    assert "Nothing is known of any of them" in done.out
+    assert "No gain is known of any of them" in done.out
     done = cli("suggest", "ward.csv", "--target", "age", "--hub", "hub")
     assert done.out == "No model in hub takes such a task.\n"
 
@@ -84,3 +87,31 @@ def test_what_is_wrong_is_one_line(cli, csv, hub):
     assert "there is no hub" in cli(*tokens, "--hub", "none").line
     assert "-k must be 1 or more" in cli(*tokens, "--hub", hub.folder, "-k", 0).line
     assert "no file or folder" in cli("suggest", "no.csv", "--hub", hub.folder).line
+
+
+def test_a_model_that_was_published_with_a_sketch_is_found_by_what_it_was_trained_on(
+    cli, csv, saved
+):
+    csv("ward.csv", n=600)
+    rng = np.random.default_rng(0)
+    apart = [f"{a + 50},{b * 9},{a > 0}" for a, b in rng.normal(size=(600, 2)).round(3)]
+    Path("apart.csv").write_text("\n".join(["age,pressure,outcome", *apart]) + "\n")
+    for name, data in (("apart", "apart.csv"), ("like", "ward.csv")):
+        tokens = ("--licence", "MIT", "--hub", "hub", "--data", data, "--target", "outcome")
+        assert cli("publish", saved, name, *tokens, "--epsilon", 2).code == 0
+    done = cli("suggest", csv("new.csv", seed=9), "--target", "outcome", "--hub", "hub")
+    like, apart = done.out.splitlines()[1:3]
+    assert (like[:7], apart[:8]) == ("like@1 ", "apart@1 ")
+    assert "the sketch of its own task is" in like
+    card = bq.Hub("hub").show("like").card.task
+    assert (card["sketch"]["epsilon"], card["rows"]) == (2.0, 600)
+
+
+def test_a_sketch_needs_the_rows_that_it_is_made_of(cli, csv, saved):
+    csv("ward.csv")
+    tokens = ("publish", saved, "a", "--licence", "MIT", "--hub", "hub")
+    assert "need --data" in cli(*tokens, "--epsilon", 1).line
+    assert "need --data" in cli(*tokens, "--target", "outcome").line
+    data = ("--data", "ward.csv", "--target", "outcome")
+    assert "epsilon must be above 0" in cli(*tokens, *data, "--epsilon", 0).line
+    assert not Path("hub").exists()

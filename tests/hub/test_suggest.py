@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hub_tiny import TinyModel
 
+import bequest as bq
 from bequest.core import Card, Outcome, RankedSource, Task, Verdict
 from bequest.errors import HubError
 from bequest.hub import Hub
@@ -203,3 +204,26 @@ def test_a_hub_suggests_and_learns_of_new_outcomes(tmp_path):
     hub.record(outcome(vectors(2), "a/one@1", 0.1))
     (found,) = hub.suggest(vectors(1))
     assert (found.known, found.name, found.licence) == (True, "a/one@1", "MIT")
+
+
+def test_before_any_outcome_a_like_sketch_comes_first_and_says_so(tmp_path):
+    rng = np.random.default_rng(0)
+    near, far = rng.normal(size=(800, 4)), rng.normal(size=(800, 4)) * 5 + 20
+    hub = Hub(tmp_path / "hub")
+    for name, X in (("a-far", far), ("b-near", near)):
+        task = Task.from_arrays(X, X[:, 0] > X[0, 0], name=name)
+        hub.publish(bq.train(task, net="linear"), name, licence="MIT", task=task, epsilon=1.0)
+    plain = Task.from_arrays(near + 0.01, near[:, 1] > 0)
+    hub.publish(bq.train(plain, net="linear"), "c-none", licence="MIT")
+    first, second, last = hub.suggest(Task.from_arrays(near[:50], near[:50, 2] > 0))
+    assert (first.name, second.name, last.name) == ("b-near@1", "a-far@1", "c-none@1")
+    assert "the sketch of its own task is" in first.why
+    assert "nothing is known" in last.why
+    assert not first.known
+    assert np.isnan(first.gain)
+
+
+def test_a_sketch_without_a_task_is_refused(tmp_path):
+    task = Task.from_arrays(np.eye(4), [0, 1, 0, 1])
+    with pytest.raises(HubError, match="give task"):
+        Hub(tmp_path).publish(bq.train(task, net="linear"), "a", licence="MIT", epsilon=1.0)

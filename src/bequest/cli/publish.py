@@ -13,6 +13,8 @@ from bequest.cli._outcome import read_outcome
 from bequest.cli._places import is_result
 from bequest.cli._say import line, print_json
 from bequest.cli._sources import model_folder
+from bequest.cli._task import TaskOptions, read_task
+from bequest.errors import DataError
 
 __all__ = ["app"]
 
@@ -20,8 +22,10 @@ app = command(
     "publish",
     "bequest publish ward3/ wards/ward3 --licence Apache-2.0",
     "bequest publish ward7/ wards/ward7 --licence MIT --parent wards/ward3@1 --hub /team/hub",
+    "bequest publish ward3/ wards/ward3 --licence MIT --data ward3.csv --target out --epsilon 1",
 )
 _COMMON = Common()
+_TASK = TaskOptions()
 
 
 @app.default
@@ -33,6 +37,9 @@ def publish(
     licence: str,
     parent: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     expect: int | None = None,
+    data: Path | None = None,
+    task: TaskOptions = _TASK,
+    epsilon: float | None = None,
     hub: HubPlace = HUB,
     common: Common = _COMMON,
 ) -> None:
@@ -50,10 +57,26 @@ def publish(
         What it was made from, where its card does not say so; may be given several times.
     expect
         Publish only if this is the latest version now (0: if the name is new).
+    data
+        What it was trained on, where its card does not say so, or for --epsilon.
+    epsilon
+        Also publish a differentially private sketch of the data, by which bequest suggest finds the
+        model for tasks like it: 1 is strict, 10 is lax. No row leaves this machine.
     """
+    if data is None and (epsilon is not None or task != _TASK):
+        raise DataError("--epsilon and what describes the data need --data.")
     store = bq.Hub(hub)
+    about = None if data is None else read_task(data, task)
     outcome = read_outcome(model) if model.is_dir() and is_result(model) else None
-    entry = store.publish(model_folder(model), name, licence=licence, parents=parent, expect=expect)
+    entry = store.publish(
+        model_folder(model),
+        name,
+        licence=licence,
+        task=about,
+        epsilon=epsilon,
+        parents=parent,
+        expect=expect,
+    )
     recorded = None if outcome is None else store.record(outcome)
     if common.json:
         print_json({**entry.to_dict(), "outcome": recorded})

@@ -92,7 +92,7 @@ def _print(found: Sequence[Suggestion], metric: str) -> None:
     if not any(one.known for one in found):
         line()
         prose(
-            "Nothing is known of any of them for such a task: no outcome, no sketch. bequest rank "
+            "No gain is known of any of them: no outcome on such a task was recorded. bequest rank "
             "opens and scores them; publish what bequest transfer leaves, and the hub remembers."
         )
 

@@ -105,6 +105,7 @@ class Hub:
         *,
         licence: str,
         task: Task | None = None,
+        epsilon: float | None = None,
         parents: Iterable[str | Entry] = (),
         expect: int | None = None,
         modules: Sequence[type] = (),
@@ -122,6 +123,10 @@ class Hub:
             SPDX identifier, or ``LicenseRef-NAME``; it goes into the card.
         task : Task, optional
             What it was trained on, where its card does not say so or says something else.
+        epsilon : float, optional
+            Also publish a sketch of `task`, by which `suggest` finds the model for tasks like it:
+            without rows, and differentially private with this epsilon (`bequest.hub.sketch`). Its
+            noise is drawn anew every time: each publication of one task costs epsilon once more.
         parents : iterable of str or Entry
             What it was made from, where its card does not say so.
         expect : int, optional
@@ -141,14 +146,15 @@ class Hub:
         HubError
             Name or licence are refused, a parent in this hub does not allow the licence or
             excludes another parent (`bequest.hub.compatibility`), the card says another licence,
-            the folder holds more than a model, the disk is full, or another process holds the hub.
+            the folder holds more than a model, epsilon is given without a task, the disk is full,
+            or another process holds the hub.
         ModelError
             The folder is no sound model folder.
         """
         checked_name(name)
         licence = checked_licence(licence)
         given = given_model(model, modules, lambda place: self._base_of(place, modules))
-        card = published_card(given.card, name, licence, task, tuple(map(str, parents)))
+        card = published_card(given.card, name, licence, tuple(map(str, parents)), task, epsilon)
         with self._store.staging() as work:
             self._store.check_parents(name, licence, card.parents)
             staged = work / "model"

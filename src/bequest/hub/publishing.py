@@ -11,6 +11,7 @@ from bequest.core.given import checked_path, checked_task
 from bequest.errors import HubError
 from bequest.frameworks.folder import foreign_config, load
 from bequest.hub.foreign import ForeignFolder, read_folder
+from bequest.hub.sketch import sketch
 
 __all__ = ["given_model", "published_card"]
 
@@ -42,20 +43,31 @@ def given_model(
 
 
 def published_card(
-    card: Card, name: str, licence: str, task: Task | None, parents: tuple[str, ...]
+    card: Card,
+    name: str,
+    licence: str,
+    parents: tuple[str, ...],
+    task: Task | None = None,
+    epsilon: float | None = None,
 ) -> Card:
     """The card under which a model is published.
 
     Raises
     ------
     HubError
-        It names another licence already.
+        It names another licence already, or there is an epsilon and no task to make a sketch of.
+    DataError
+        Epsilon is out of range.
     """
     if card.licence and card.licence.lower() != licence.lower():
         raise HubError(
             f"the card says {card.licence}, not {licence}: publish it under {card.licence}, or "
             f"give the model another card first (model.with_card)."
         )
-    about = card.task if task is None else checked_task(task).describe()
+    about = dict(card.task if task is None else checked_task(task).describe())
+    if epsilon is not None:
+        if task is None:
+            raise HubError("a sketch is made of a task's rows: give task, or leave epsilon out.")
+        about["sketch"] = sketch(task, epsilon=epsilon).to_dict()
     parents = parents or card.parents
     return replace(card, name=name, licence=licence, task=about, parents=parents)

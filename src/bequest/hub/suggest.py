@@ -17,13 +17,13 @@ from bequest.core import Outcome, Task
 from bequest.core.wording import counted
 from bequest.errors import HubError
 from bequest.hub.compatibility import may_become
+from bequest.hub.embedding import task_features
 from bequest.hub.entry import Entry
 from bequest.hub.gains import GainModel, Prediction
 from bequest.hub.history import COLUMNS, Outcomes, Target
 from bequest.hub.licences import checked_licence
 from bequest.hub.memory import Gains, Kept, Key, key_of, standard
 from bequest.hub.remembered import load, place_of, save
-from bequest.hub.sketch import task_features
 
 __all__ = ["Memory", "Suggestion"]
 
@@ -56,7 +56,8 @@ class Suggestion:
     licence : str
         SPDX identifier.
     known : bool
-        False where neither outcomes, nor a sketch, nor a score speak of this model.
+        False where nothing tells its gain: no outcome, no score, and no outcome of others that
+        would say what a like sketch is worth.
     """
 
     name: str
@@ -161,6 +162,7 @@ class _Fitted:
         self._task[tasks] = np.arange(len(tasks))
         self._keep_sketches(tasks)
         on = np.where(origin >= 0, self._task[origin], -1) if len(tasks) else origin
+        self._on = on
         self._outcomes = self._pairs(seen, on, len(tasks)) if len(seen) else None
         self._fits: dict[tuple[str, ...], GainModel] = {}
 
@@ -177,16 +179,25 @@ class _Fitted:
         licence: str | None,
     ) -> list[Suggestion]:
         allowed = self._allowed(licence)
+        alike = self._alike(_embedding(task)[None])[0] if self._sketched.any() else None
         if self._outcomes is None:
-            return [self._unknown(place) for place in np.flatnonzero(allowed)[:k]]
+            return self._without_outcomes(alike, np.flatnonzero(allowed), k)
         columns = self._columns(scores)
         model = self._fit(tuple(columns))
         known = self._kept.tasks.get(str(said["fingerprint"]), -1)
         number = int(self._task[known]) if 0 <= known < len(self._task) else -1
-        alike = self._alike(_embedding(task)[None])[0] if self._sketched.any() else None
         found = model.predict(Target(number, alike, columns))
         order = _best(found, allowed, k)
         return [self._said(int(place), found, model.names) for place in order]
+
+    def _without_outcomes(self, alike: Array | None, places: Array, k: int) -> list[Suggestion]:
+        """No gain was ever seen: those trained on a like task first, the unknown last."""
+        likeness = np.full(len(places), -np.inf)
+        if alike is not None:
+            on = self._on[places]
+            likeness = np.where((on >= 0) & np.isfinite(alike[on]), alike[on], -np.inf)
+        order = np.argsort(-likeness, kind="stable")[:k]
+        return [self._unknown(int(places[n]), float(likeness[n])) for n in order]
 
     def _said(self, place: int, found: Prediction, names: tuple[str, ...]) -> Suggestion:
         if not found.evidence.known[place]:
@@ -195,9 +206,11 @@ class _Fitted:
         why = _why(found.parts[place], int(found.evidence.counts[place]), names)
         return Suggestion(self._name(place), mean, low, high, why, self._licence(place))
 
-    def _unknown(self, place: int) -> Suggestion:
+    def _unknown(self, place: int, likeness: float = -np.inf) -> Suggestion:
         nan, far = float("nan"), float("inf")
         why = "nothing is known: no outcome, no sketch and no score speaks of it"
+        if likeness >= 0:
+            why = f"no outcome yet; the sketch of its own task is {likeness:.0%} like this one"
         licence = self._licence(place)
         return Suggestion(self._name(place), nan, -far, far, why, licence, known=False)
 
