@@ -25,7 +25,8 @@ from sklearn.datasets import load_iris
 
 from bequest.core import Task
 from bequest.hub.common_space import direction
-from bequest.hub.sketch import FEATURES, frequencies, sketch, task_features
+from bequest.hub.embedding import FEATURES, frequencies, task_features
+from bequest.hub.sketch import sketch
 
 FRESH = 99
 
@@ -71,12 +72,12 @@ def leak(task: Task, made: dict[Any, np.ndarray], seed: int = 0) -> dict[str, fl
     }
 
 
-def from_sums(task: Task, sums: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:
+def from_sums(task: Task, sums: np.ndarray, steps: int = 1500) -> dict[int, np.ndarray]:
     """What the attacker wins back from the sums of every class."""
-    rng, made = np.random.default_rng(seed), {}
+    rng, made = np.random.default_rng(0), {}
     for label in range(len(task.classes)):
         rows = np.asarray(task.inputs, dtype=float)[task.targets == label]
-        made[label] = fitted(sums[label], rng.uniform(rows.min(0), rows.max(0), rows.shape))
+        made[label] = fitted(sums[label], rng.uniform(rows.min(0), rows.max(0), rows.shape), steps)
     return made
 
 

@@ -6,8 +6,8 @@ import pytest
 from benchmarks.hub_made import fill
 
 from bequest.errors import Damaged
+from bequest.hub.embedding import FEATURES
 from bequest.hub.memory import Kept
-from bequest.hub.sketch import FEATURES
 
 
 @pytest.fixture

@@ -2,15 +2,18 @@ import json
 
 import numpy as np
 import pytest
+from benchmarks.hub_made import outcome_like
 from benchmarks.sketch_leak import from_sums, leak, nearest
+from hub_tiny import TinyModel
 from scipy.stats import beta
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 
-from bequest.core import Task
+from bequest.core import Card, Task
 from bequest.errors import DataError
+from bequest.hub import Hub
+from bequest.hub.embedding import FEATURES, task_features
 from bequest.hub.sketch import (
-    FEATURES,
     LocalSketch,
     TaskSketch,
     distance,
@@ -19,7 +22,7 @@ from bequest.hub.sketch import (
     sensitivity,
     similarity,
     sketch,
-    task_features,
+    with_sketch,
 )
 
 
@@ -98,7 +101,7 @@ def test_k_means_embeddings_give_rows_away(iris):
 
 @pytest.mark.parametrize("epsilon", [1.0, 8.0])
 def test_rows_made_to_fit_what_is_shared_are_nearer_to_no_row_than_fresh_samples_are(iris, epsilon):
-    found = leak(iris, from_sums(iris, np.array(shared(iris, epsilon).sums)))
+    found = leak(iris, from_sums(iris, np.array(shared(iris, epsilon).sums), steps=500))
     assert found["in reach"] == 0
     assert found["nearest"] == 0  # of 150 rows, none; 99 fresh samples each
     assert found["nearer"] < 0.5
@@ -141,6 +144,28 @@ def test_an_epsilon_that_protects_nothing_is_refused(iris, epsilon):
 def test_damaged_sketches_are_refused(iris, damage):
     with pytest.raises(DataError):
         TaskSketch.from_dict({**shared(iris).to_dict(), **damage})
+
+
+def test_a_hub_finds_a_model_by_the_sketch_on_its_card_and_those_of_past_targets(tmp_path):
+    def of(seed, centre, rows=400):
+        values = np.random.default_rng(seed).normal(size=(rows, 4)) + centre
+        return Task.from_arrays(values, np.arange(rows) % 2)
+
+    hub = Hub(tmp_path / "hub")
+    for name, centre in (("low", -2.0), ("high", 2.0)):
+        card = with_sketch(Card(task=of(0, centre).describe()), shared(of(0, centre)))
+        hub.publish(TinyModel([1.0, 0, 0, 0], card), name, licence="MIT")
+    for seed in range(1, 13):
+        task = of(seed, centre := 2.0 if seed % 2 else -2.0)
+        for name, fits in (("low@1", centre < 0), ("high@1", centre > 0)):
+            hub.record(with_sketch(outcome_like(task, name, 0.2 * fits), shared(task, seed=seed)))
+    assert [one.name for one in hub.suggest(of(99, -2.0))] == ["low@1", "high@1"]
+    assert [one.name for one in hub.suggest(of(98, 2.0))] == ["high@1", "low@1"]
+
+
+def test_only_a_sketch_with_noise_goes_onto_a_card(iris):
+    with pytest.raises(DataError, match="a LocalSketch is not for others"):
+        with_sketch(Card(), local_sketch(iris))
 
 
 def test_tables_texts_and_numbers_to_predict_have_sketches():

@@ -7,37 +7,34 @@ is differentially private by construction; a `LocalSketch` has no noise, and no 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol, final
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from bequest.core import Task
+from bequest.core import Card, Outcome, Task
 from bequest.core.given import checked_task
 from bequest.errors import DataError
-from bequest.hub.common_space import DIMENSIONS, VERSION, direction, in_common_space
+from bequest.hub.common_space import VERSION
+from bequest.hub.embedding import FEATURES, task_features
 
 __all__ = [
-    "FEATURES",
     "LocalSketch",
     "TaskSketch",
     "distance",
-    "frequencies",
     "gaussian_noise",
     "local_sketch",
-    "random_features",
     "sensitivity",
     "similarity",
     "sketch",
-    "task_features",
+    "with_sketch",
 ]
 
 Array = NDArray[Any]
-FEATURES = 256  # F: 128 fixed frequencies, the cosine and the sine of each
+About = TypeVar("About", Card, Outcome)
 FORMAT = 2  # of what is written
 _LARGEST_JSON = 4096  # classes
 _DECIMALS = 2  # the noise is never below 0.1: more would only show its last bits
@@ -312,6 +309,37 @@ def sketch(
     )
 
 
+def with_sketch(about: About, made: TaskSketch) -> About:
+    """A model's card, or an outcome, whose task is described with a sketch, for a hub.
+
+    Parameters
+    ----------
+    about : Card or Outcome
+    made : TaskSketch
+        Of the task that the model was trained on, or that the outcome is about.
+
+    Returns
+    -------
+    Card or Outcome
+
+    Raises
+    ------
+    DataError
+        `made` is no TaskSketch: without noise nothing leaves this machine.
+
+    Examples
+    --------
+    >>> task = Task.from_arrays(np.eye(4), [0, 1, 0, 1])
+    >>> sorted(with_sketch(Card(task=task.describe()), sketch(task)).task)[-2:]
+    ['rows', 'sketch']
+    """
+    if not isinstance(made, TaskSketch):
+        raise DataError(f"a {type(made).__name__} is not for others: make one by sketch(task).")
+    if isinstance(about, Card):
+        return replace(about, task={**about.task, "sketch": made.to_dict()})
+    return replace(about, target={**about.target, "sketch": made.to_dict()})
+
+
 def sensitivity(classes: int) -> float:
     """The most that one row moves all published numbers together, as Euclidean length.
 
@@ -324,41 +352,6 @@ def sensitivity(classes: int) -> float:
         0 for regression, which has no sums a class.
     """
     return float(np.sqrt(3.0 if classes else 2.0))
-
-
-def random_features(points: Array) -> Array:
-    """Fixed random Fourier features of points in the common space.
-
-    Parameters
-    ----------
-    points : array, shape (N, L)
-
-    Returns
-    -------
-    array, shape (N, F)
-        Rows of length 1.
-
-    Examples
-    --------
-    >>> np.round(np.linalg.norm(random_features(np.ones((2, 64))), axis=1), 9).tolist()
-    [1.0, 1.0]
-    """
-    angles = points @ frequencies()
-    both = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
-    return np.asarray(both / np.sqrt(FEATURES / 2))
-
-
-@cache
-def frequencies() -> Array:
-    """Fixed frequencies of four widths, a kernel that sees several scales.
-
-    Returns
-    -------
-    array, shape (L, F / 2)
-    """
-    drawn = np.stack([direction(f"frequency {place}") for place in range(FEATURES // 2)], axis=1)
-    widths = np.array([0.5, 1.0, 2.0, 4.0])[np.arange(FEATURES // 2) % 4]
-    return np.asarray(drawn * np.sqrt(DIMENSIONS) * widths)
 
 
 def gaussian_noise(epsilon: float, delta: float, sensitivity: float) -> float:
@@ -402,14 +395,3 @@ def gaussian_noise(epsilon: float, delta: float, sensitivity: float) -> float:
         return float(norm.cdf(half - rest) - tail - delta)
 
     return float(np.exp(brentq(excess, -20.0 + np.log(sensitivity), 30.0 + np.log(sensitivity))))
-
-
-def task_features(task: Task) -> Array:
-    """Random features of every row of a task, shape (N, F): never to be published.
-
-    For regression, what is predicted enters as one more column.
-    """
-    points = in_common_space(task.inputs)
-    if task.kind == "regression":
-        points = points + np.outer(np.arcsinh(task.targets), direction("what is predicted"))
-    return random_features(points)
