@@ -48,7 +48,8 @@ def copy_hashed(source: Path, target: Path) -> tuple[str, int]:
     with _opened(source) as file, target.open("xb") as copy:
         before = _state(file)
         digest = hashlib.sha256()
-        while chunk := file.read(_CHUNK):
+        # As many bytes as it had: one that grows as fast as it is read would never end.
+        while chunk := file.read(min(_CHUNK, before[0] - copy.tell())):
             digest.update(chunk)
             copy.write(chunk)
         if _state(file) != before:
