@@ -6,7 +6,6 @@ import json
 import shutil
 import time
 
-import pyshacl
 import pytest
 import rdflib
 
@@ -16,17 +15,6 @@ from bequest.hub import Hub, Iri
 from bequest.hub.graph.triples import Teller
 
 DCTERMS = "http://purl.org/dc/terms/"
-SHAPES = """
-@prefix sh: <http://www.w3.org/ns/shacl#> .
-@prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
-@prefix dcterms: <http://purl.org/dc/terms/> .
-@prefix fair4ml: <https://w3id.org/fair4ml#> .
-@prefix prov: <http://www.w3.org/ns/prov#> .
-[] a sh:NodeShape ; sh:targetClass fair4ml:MLModel ;
-  sh:property [ sh:path dcterms:license ; sh:minCount 1 ; sh:maxCount 1 ; sh:nodeKind sh:IRI ] .
-[] a sh:NodeShape ; sh:targetSubjectsOf prov:wasDerivedFrom ;
-  sh:property [ sh:path prov:wasDerivedFrom ; sh:nodeKind sh:IRI ] .
-"""
 
 
 def outcome(source: str, verdict: Verdict, name: str = "ward 7") -> Outcome:
@@ -156,16 +144,6 @@ def test_an_export_holds_what_rdflib_reads(known, form, tmp_path):
 def test_an_unknown_format_is_refused(known):
     with pytest.raises(HubError, match="ttl, jsonld, nt"):
         known.export("xml")
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_graph_has_the_shapes_that_it_promises(known):
-    data = rdflib.Graph().parse(data=known.export("ttl"), format="turtle")
-    shapes = rdflib.Graph().parse(data=SHAPES, format="turtle")
-    conforms, _, report = pyshacl.validate(data, shacl_graph=shapes)
-    assert conforms, report
-    models = "SELECT ?m { ?m a <https://w3id.org/fair4ml#MLModel> }"
-    assert len(list(data.query(models))) == 3
 
 
 def test_answers_are_plain_values(known):

@@ -7,7 +7,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, final
 
@@ -18,9 +18,12 @@ __all__ = ["FORMAT", "Position", "chunks", "furthest", "holds", "newest"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2  # of the graph: one that was built by other rules is built anew
+FORMAT = 3  # of the graph: one that was built by other rules is built anew
 _CHUNK = 8 * 2**20  # bytes of lines that are loaded in one transaction
 _ROWS = 256  # rows whose lines are joined
+_CHECKS = """SELECT number, record, seal FROM lineage AS new WHERE number > ? AND NOT EXISTS (
+    SELECT 1 FROM lineage WHERE name = new.name AND version = new.version AND parent = new.parent
+    AND number > new.number) ORDER BY number"""  # the last row is always among them
 
 
 @final
@@ -30,9 +33,9 @@ class Position:
 
     Parameters
     ----------
-    entries, outcomes : int
+    entries, outcomes, checks : int
         Numbers of the last rows.
-    seal, digest : str
+    seal, digest, finding : str
         Their hashes: another registry has others.
     format : int
     """
@@ -41,6 +44,8 @@ class Position:
     seal: str = ""
     outcomes: int = 0
     digest: str = ""
+    checks: int = 0
+    finding: str = ""
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -64,7 +69,7 @@ class Position:
 def furthest(said: Iterable[str]) -> Position | None:
     """The furthest of several positions, where an older one was not removed yet."""
     found = [position for position in map(Position.from_json, said) if position is not None]
-    return max(found, key=lambda p: (p.entries, p.outcomes), default=None)
+    return max(found, key=lambda p: (p.entries, p.outcomes, p.checks), default=None)
 
 
 def newest(db: sqlite3.Connection) -> Position:
@@ -73,17 +78,44 @@ def newest(db: sqlite3.Connection) -> Position:
     outcome = db.execute(
         "SELECT number, digest FROM outcomes ORDER BY number DESC LIMIT 1"
     ).fetchone()
-    return Position(*(entry or (0, "")), *(outcome or (0, "")))
+    check = None
+    if _checked(db):
+        check = db.execute(
+            "SELECT number, seal FROM lineage ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+    return Position(*(entry or (0, "")), *(outcome or (0, "")), *(check or (0, "")))
 
 
 def holds(db: sqlite3.Connection, position: Position) -> bool:
-    """Whether this registry is the one in which a graph got to that position."""
+    """Whether this registry is the one in which a graph got to that position.
+
+    Not where a finding on two models has been made anew since: what the graph says of them would
+    have to be taken back.
+    """
     entry = db.execute("SELECT seal FROM entries WHERE rowid = ?", (position.entries,)).fetchone()
     outcome = db.execute(
         "SELECT digest FROM outcomes WHERE number = ?", (position.outcomes,)
     ).fetchone()
     found = (entry[0] if entry else "", outcome[0] if outcome else "")
-    return found == (position.seal, position.digest)
+    return found == (position.seal, position.digest) and _holds_checks(db, position)
+
+
+def _holds_checks(db: sqlite3.Connection, position: Position) -> bool:
+    if not _checked(db):
+        return position.checks == 0
+    last = db.execute("SELECT seal FROM lineage WHERE number = ?", (position.checks,)).fetchone()
+    again = db.execute(
+        "SELECT 1 FROM lineage AS new JOIN lineage AS old USING (name, version, parent) "
+        "WHERE new.number > ? AND old.number <= ? LIMIT 1",
+        (position.checks, position.checks),
+    ).fetchone()
+    return (last[0] if last else "") == position.finding and again is None
+
+
+def _checked(db: sqlite3.Connection) -> bool:
+    """Whether any model's weights were looked at here: see `bequest.hub.verified`."""
+    there = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'lineage' AND type = 'table'")
+    return there.fetchone() is not None
 
 
 def chunks(
@@ -133,14 +165,21 @@ def _steps(db: sqlite3.Connection, start: Position) -> Iterator[tuple[str, Posit
     ):
         said = _said(f"the row of {name}@{version}", record, seal)
         lines = _lines(partial(teller.of_entry, place), said)
-        yield lines, Position(place, seal, start.outcomes, start.digest)
+        yield lines, replace(start, entries=place, seal=seal)
+    end = (start.outcomes, start.digest)
     for number, digest, record in db.execute(
         "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number",
         (start.outcomes,),
     ):
         said = _said(f"the outcome {digest[:12]}", record, digest)
         lines = _lines(partial(teller.of_outcome, digest), said)
-        yield lines, Position(place, seal, number, digest)
+        yield lines, replace(start, entries=place, seal=seal, outcomes=number, digest=digest)
+        end = (number, digest)
+    if _checked(db):
+        for number, record, finding in db.execute(_CHECKS, (start.checks,)):
+            said = _said(f"the finding {number}", record, finding)
+            lines = _lines(teller.of_check, said)
+            yield lines, Position(place, seal, *end, number, finding)
 
 
 def _said(what: str, record: str, seal: str) -> Any:

@@ -97,6 +97,30 @@ class Teller:
             yield quad(run, term, _number(verdict[word]))
         yield from _coverage(run, outcome)
 
+    def of_check(self, check: Mapping[str, Any]) -> Iterator[str]:
+        """What the weights say of a model and a parent, claimed or found.
+
+        Parameters
+        ----------
+        check : mapping
+            The fields of `bequest.hub.lineage.Edge`.
+        """
+        child, parent = node("model", check["child"]), _named(str(check["parent"]))
+        place = node("check", check["child"], check["parent"])
+        verdict = {True: "verified", False: "false"}.get(check["verified"], "not told")
+        relation = node("relation", check["relation"])
+        yield quad(child, v.QUALIFIED, place)
+        yield quad(place, v.TYPE, v.CHECK)
+        yield quad(place, v.ENTITY, parent)
+        yield quad(place, v.VERDICT, verdict)
+        yield quad(place, v.SORT, relation)
+        yield quad(place, v.DESCRIPTION, str(check["evidence"]))
+        if verdict == "verified":
+            yield quad(child, v.VERIFIED, parent)
+        if self._once("relation", relation):
+            yield quad(relation, v.TYPE, v.CLASS)
+            yield quad(relation, v.NAME, str(check["relation"]))
+
     def _once(self, *key: str) -> bool:
         """Whether this was not told yet; telling it twice would change nothing."""
         if key in self._told:
@@ -189,10 +213,8 @@ class Teller:
 
     def _parent(self, said: str, place: int) -> Iri:
         """The node that a card means: an entry, a content, or a name that is not published yet."""
-        if len(said) == 64 and not set(said) - set("0123456789abcdef"):
-            return node(v.CONTENT, said)
-        version = 0 if "@" in said else self._latest(said, place)
-        return node("model", f"{said}@{version}" if version else said)
+        version = 0 if "@" in said or _is_content(said) else self._latest(said, place)
+        return _named(f"{said}@{version}" if version else said)
 
     def _source(self, run: Iri, said: str) -> Iterator[str]:
         name, at, version = said.rpartition("@")
@@ -248,6 +270,14 @@ def _settings(making: Iri, settings: Any) -> Iterator[str]:
     said = settings if isinstance(settings, Mapping) else {"settings": settings}
     if len(json.dumps(said)) <= _LONGEST:
         yield quad(making, v.DESCRIPTION, said)
+
+
+def _named(said: str) -> Iri:
+    return node(v.CONTENT, said) if _is_content(said) else node("model", said)
+
+
+def _is_content(said: str) -> bool:
+    return len(said) == 64 and not set(said) - set("0123456789abcdef")
 
 
 def _after(model: Iri) -> str:

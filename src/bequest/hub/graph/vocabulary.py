@@ -2,7 +2,7 @@
 
 PROV-O says what came from what, ML-Schema and FAIR4ML what models and runs are, schema.org (on
 which Croissant stands) what data sets are, DCTERMS what a licence is. Ours are gain, its interval,
-verdict and coverage only.
+verdict (on a transfer, or on a claim of descent) and coverage only.
 
 References: PROV-O (W3C, 2013); ML-Schema (W3C community group, 2016); FAIR4ML 0.1 (RDA, 2024);
 Croissant (MLCommons, 2024).
@@ -18,12 +18,15 @@ __all__ = [
     "ACHIEVES",
     "ACTIVITY",
     "ALGORITHM",
+    "CHECK",
+    "CLASS",
     "CONTENT",
     "COVERAGE",
     "DATASET",
     "DATA_OF",
     "DERIVED",
     "DESCRIPTION",
+    "ENTITY",
     "EVALUATION",
     "FILE",
     "FINE_TUNED",
@@ -47,10 +50,13 @@ __all__ = [
     "NAME",
     "POSITION",
     "PREFIXES",
+    "QUALIFIED",
     "QUALITY",
     "REALIZES",
     "RUN",
     "SHA256",
+    "SIMILAR",
+    "SORT",
     "SPECIALIZATION",
     "SPECIFIED_BY",
     "STATE",
@@ -60,6 +66,7 @@ __all__ = [
     "TYPE",
     "USED",
     "VERDICT",
+    "VERIFIED",
     "VERSION",
     "VERSION_OF",
     "Iri",
@@ -115,6 +122,9 @@ ML_TASK = _term("fair4ml:mlTask")  # model -> the task that it was trained for
 DERIVED = _term("prov:wasDerivedFrom")
 GENERATED_BY = _term("prov:wasGeneratedBy")
 SPECIALIZATION = _term("prov:specializationOf")  # entry -> its content, shared by its copies
+CHECK = _term("prov:Derivation")  # what the weights say of two models, with a verdict
+QUALIFIED = _term("prov:qualifiedDerivation")  # model -> check
+ENTITY = _term("prov:entity")  # check -> the parent
 ACTIVITY = _term("prov:Activity")
 USED = _term("prov:used")
 
@@ -131,6 +141,7 @@ HAS_VALUE = _term("mls:hasValue")
 QUALITY = _term("mls:hasQuality")  # model -> evaluation
 
 DATASET = _term("schema:Dataset")
+SIMILAR = _term("schema:isSimilarTo")  # task <-> task, by their sketches
 FILE = _term("schema:MediaObject")
 NAME = _term("schema:name")
 SHA256 = _term("schema:sha256")
@@ -141,6 +152,8 @@ LICENSE_DOCUMENT = _term("dcterms:LicenseDocument")
 IDENTIFIER = _term("dcterms:identifier")
 TITLE = _term("dcterms:title")
 DESCRIPTION = _term("dcterms:description")  # of an activity: its settings, as JSON
+SORT = _term("dcterms:type")  # check -> the relation that the weights show
+CLASS = _term("rdfs:Class")
 ISSUED = _term("dcterms:issued")
 VERSION_OF = _term("dcterms:isVersionOf")
 HAS_PART = _term("dcterms:hasPart")  # model -> the file of its features, which others may hold
@@ -149,7 +162,8 @@ GAIN = _term("bq:gain")  # metric with transfer minus from scratch
 LOW = _term("bq:low")  # ends of the interval of the gain ...
 HIGH = _term("bq:high")
 LEVEL = _term("bq:confidence")  # ... and its coverage, 0 to 1
-VERDICT = _term("bq:verdict")  # helps, hurts, undecided
+VERDICT = _term("bq:verdict")  # helps, hurts, undecided; of a check verified, false, not told
+VERIFIED = _term("bq:verifiedFrom")  # model -> parent: the verdict of its weights, as an edge
 COVERAGE = _term("bq:coverage")  # share of the numbers that a parameter map filled
 
 # Not part of the knowledge: what of the registry is in the graph already.

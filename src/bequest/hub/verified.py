@@ -1,0 +1,115 @@
+"""What the weights said of a model's parents, kept in the registry: one row a finding.
+
+Rows are never changed. A later finding on the same two models stands in the place of an earlier
+one; one that says the same is not kept again. A registry that no finding was kept in lacks the
+table, and a version that does not know the table passes over it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+
+from bequest.errors import HubError
+from bequest.hub.lineage.tree import Edge
+from bequest.hub.names import split_reference
+
+__all__ = ["findings_of", "keep", "unkept"]
+
+logger = logging.getLogger(__name__)
+
+_TABLE = """CREATE TABLE IF NOT EXISTS lineage (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, parent TEXT NOT NULL,
+    record TEXT NOT NULL, seal TEXT NOT NULL)"""
+_INDEX = "CREATE INDEX IF NOT EXISTS lineage_of ON lineage (name, version, parent)"
+_LONGEST = 1000  # characters of evidence, which is a sentence
+
+
+def findings_of(db: sqlite3.Connection, name: str, version: int) -> tuple[Edge, ...]:
+    """The newest finding on each parent of an entry, in the order of the parents' names.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        A registry.
+    name : str
+    version : int
+
+    Returns
+    -------
+    tuple of Edge
+        Empty where nobody has looked at its weights. Rows that were altered are left out.
+    """
+    return tuple(_newest(db, name, version).values())
+
+
+def unkept(db: sqlite3.Connection, edges: Iterable[Edge]) -> tuple[Edge, ...]:
+    """Those of these findings that the registry does not hold yet.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+    edges : iterable of Edge
+        As `bequest.hub.lineage.trace` gives them.
+    """
+    known: dict[tuple[str, int], dict[str, Edge]] = {}
+    new: dict[Edge, None] = {}
+    for edge in edges:
+        name, version = split_reference(edge.child)
+        if version is None:
+            raise HubError(f"a finding is on one version, not on {edge.child}.")
+        of_child = known.setdefault((name, version), {})
+        if not of_child:
+            of_child.update(_newest(db, name, version))
+        if of_child.get(edge.parent) != _short(edge):
+            new[_short(edge)] = None
+    return tuple(new)
+
+
+def keep(db: sqlite3.Connection, edges: Iterable[Edge]) -> int:
+    """Add what is not kept yet, in a transaction that has begun; gives the number of new rows."""
+    db.execute(_TABLE)
+    db.execute(_INDEX)
+    new = unkept(db, edges)
+    for edge in new:
+        name, version = split_reference(edge.child)
+        record = json.dumps(asdict(edge), allow_nan=False)
+        db.execute(
+            "INSERT INTO lineage (name, version, parent, record, seal) VALUES (?, ?, ?, ?, ?)",
+            (name, version, edge.parent, record, _sha256(record)),
+        )
+    return len(new)
+
+
+def _newest(db: sqlite3.Connection, name: str, version: int) -> dict[str, Edge]:
+    return {edge.parent: edge for edge in _rows(db, name, version)}
+
+
+def _rows(db: sqlite3.Connection, name: str, version: int) -> Iterator[Edge]:
+    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'lineage'").fetchone():
+        return
+    rows = db.execute(
+        "SELECT record, seal FROM lineage WHERE name = ? AND version = ? ORDER BY parent, number",
+        (name, version),
+    )
+    for record, seal in rows:
+        try:
+            if _sha256(record) != seal:
+                raise ValueError("it was altered")
+            yield Edge(**json.loads(record))
+        except (TypeError, ValueError, RecursionError) as error:
+            logger.warning("a finding on %s@%d is left out: %s.", name, version, error)
+
+
+def _short(edge: Edge) -> Edge:
+    if len(edge.evidence) <= _LONGEST:
+        return edge
+    return Edge(**{**asdict(edge), "evidence": edge.evidence[:_LONGEST]})
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(str(text).encode("utf-8", "replace")).hexdigest()

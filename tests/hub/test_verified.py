@@ -1,0 +1,67 @@
+"""What the weights said, kept in the registry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bequest.errors import HubError
+from bequest.hub import Hub
+from bequest.hub.lineage import Edge
+from bequest.hub.verified import findings_of, keep, unkept
+
+EDGE = Edge("base@1", "ward@1", "lora", "lora", True, "rank 2.", "not told")
+
+
+@pytest.fixture
+def records(hub, tiny):
+    hub.publish(tiny([1.0]), "base", licence="MIT")
+    return hub._store.records
+
+
+def test_a_registry_without_findings_says_so(records):
+    with records.reading() as db:
+        assert findings_of(db, "ward", 1) == ()
+        assert unkept(db, [EDGE]) == (EDGE,)
+
+
+def test_a_finding_is_kept_once_and_the_newest_counts(records):
+    later = replace(EDGE, verified=False, relation="unrelated")
+    with records.writing() as db:
+        assert keep(db, [EDGE, EDGE]) == 1
+        assert keep(db, [EDGE]) == 0
+        assert keep(db, [later, replace(EDGE, parent="other@1")]) == 2
+    with records.reading() as db:
+        assert findings_of(db, "ward", 1) == (later, replace(EDGE, parent="other@1"))
+        assert findings_of(db, "ward", 2) == ()
+        assert unkept(db, [later]) == ()
+
+
+def test_an_altered_finding_is_left_out(records, caplog):
+    with records.writing() as db:
+        keep(db, [EDGE])
+        db.execute("UPDATE lineage SET record = replace(record, 'rank 2', 'rank 9')")
+    with records.reading() as db:
+        assert findings_of(db, "ward", 1) == ()
+    assert "it was altered" in caplog.text
+
+
+def test_a_hub_with_findings_is_read_and_verified_as_before(hub, records):
+    with records.writing() as db:
+        keep(db, [EDGE])
+    other = Hub(hub.folder)
+    assert [entry.name for entry in other.list()] == ["base"]
+    assert other.verify() == ()
+
+
+def test_long_evidence_is_cut_and_not_kept_twice(records):
+    long = replace(EDGE, evidence="x" * 5000)
+    with records.writing() as db:
+        assert keep(db, [long]) == 1
+        assert keep(db, [long]) == 0
+
+
+def test_a_finding_on_no_version_is_refused(records):
+    with records.reading() as db, pytest.raises(HubError, match="one version"):
+        unkept(db, [replace(EDGE, child="ward")])
