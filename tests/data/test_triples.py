@@ -155,10 +155,10 @@ def test_a_billion_laughs_end_a_process_that_is_not_ours():
 
 def test_reading_that_takes_too_long_is_given_up():
     with pytest.raises(DataError, match="took longer than 0 s"):
-        read_rdf(b"<urn:a> <urn:b> <urn:c> .\n" * 100_000, ".nt", title="long", seconds=0.2)
+        read_rdf(b"<urn:a> <urn:b> <urn:c> .\n" * 100_000, ".nt", title="long", seconds=0.05)
 
 
-def test_a_file_of_a_million_lines_is_read_in_memory_of_its_own_order(tmp_path):
+def test_a_file_of_a_million_lines_is_read_in_bounded_memory(tmp_path):
     lines = "".join(f"e{n % 99_991}\tr{n % 20}\te{n % 99_989}\n" for n in range(1_000_000))
     (tmp_path / "big.tsv").write_text(lines)
     tracemalloc.start()

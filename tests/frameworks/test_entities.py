@@ -33,7 +33,7 @@ def a_task(countries, name="visits"):
 
 def test_a_name_gives_its_vector_and_a_stranger_zeros(places):
     assert places.of(["italy", "spain", "france"]).tolist() == [[3, 4], [0, 0], [1, 2]]
-    assert places.of(np.array(["italy"], dtype=object)).tolist() == [[3, 4]]
+    assert places.of(np.array(["italy", 3], dtype=object)).tolist() == [[3, 4], [5, 6]]
     assert places.of([3, None]).tolist() == [[5, 6], [0, 0]]
     assert places.knows(["italy", "spain"]).tolist() == [True, False]
     assert places.of([]).shape == (0, 2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -137,11 +137,11 @@ class EntityFeatures(Model):
         -------
         array of float32, shape (B, D)
         """
-        return self._taken(self._places(ids))
+        return self._taken(self._places(_as_text(ids)))
 
     def knows(self, ids: Any) -> NDArray[np.bool_]:
         """Which of these entities the graph has, shape (B,)."""
-        return np.asarray(self._places(ids) >= 0)
+        return np.asarray(self._places(_as_text(ids)) >= 0)
 
     def score(self, heads: Any, relations: Any, tails: Any) -> Array:
         """How much the graph's embedding believes in these triples; higher is more.
@@ -303,8 +303,7 @@ class EntityFeatures(Model):
             columns=self.columns if columns is None else columns,
         )
 
-    def _places(self, ids: Any) -> NDArray[np.int64]:
-        names = ids if isinstance(ids, np.ndarray) and ids.dtype == object else _as_text(ids)
+    def _places(self, names: Iterable[Any]) -> NDArray[np.int64]:
         return np.array([self._place.get(name, -1) for name in names], dtype=np.int64)
 
     def _taken(self, places: NDArray[np.int64]) -> Array:
