@@ -103,10 +103,10 @@ def write_folder(
     place = checked_path(folder, "a model folder", ModelError)
     if place.exists() and not _replaceable(place):
         raise ModelError(f"{place} exists and is no model folder: it is left as it is.")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if not (_DURABLE.get() or place.exists()):
-        place.mkdir()
+    if not (_DURABLE.get() or (place.exists() and any(place.iterdir()))):
+        place.mkdir(parents=True, exist_ok=True)
         return _fill(place, kind, config, card, write)
+    place.parent.mkdir(parents=True, exist_ok=True)
     work = beside(place)
     work.mkdir()
     try:

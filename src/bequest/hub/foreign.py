@@ -44,7 +44,7 @@ class ForeignFolder:
         Parameters
         ----------
         target : Path
-            Must not exist.
+            Must not exist, or be empty.
         card : Card
 
         Raises

@@ -155,9 +155,8 @@ class Hub:
         licence = checked_licence(licence)
         given = given_model(model, modules, lambda place: self._base_of(place, modules))
         card = published_card(given.card, name, licence, tuple(map(str, parents)), task, epsilon)
-        with self._store.staging() as work:
+        with self._store.staging() as staged:
             self._store.check_parents(name, licence, card.parents)
-            staged = work / "model"
             if isinstance(given, Model):
                 given.with_card(card).save(staged)
             else:
