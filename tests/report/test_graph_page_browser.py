@@ -1,6 +1,7 @@
 """The page of a hub's graph in a real browser, driven through a pipe.
 
-`python tests/report/test_graph_page_browser.py` prints what 10,000 nodes and 30,000 edges cost.
+`python tests/report/test_graph_page_browser.py` prints what 10,000 nodes and 30,000 edges cost;
+with a file name, such as `docs/images/hub-graph.png`, it draws a smaller graph there.
 """
 
 from __future__ import annotations
@@ -413,7 +414,22 @@ def test_ten_thousand_nodes_and_thirty_thousand_edges_stay_fluent(tmp_path):
     assert found["frame_ms"] < 1000  # by a software renderer on shared cores
 
 
-if __name__ == "__main__":
+def pictured(place):
+    """A picture of a middling graph, for the documentation."""
     with tempfile.TemporaryDirectory() as work:
-        for name, value in measured(work).items():
-            sys.stdout.write(f"{name:20} {value:.4g}\n")
+        browser = Browser(Path(work) / "profile")
+        try:
+            browser.open(write_graph(made(500, 36, 800, 120), Path(work) / "graph.html"), 1280, 760)
+            time.sleep(3)
+            browser.picture().quantize(128).save(place, optimize=True)
+        finally:
+            browser.close()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        pictured(sys.argv[1])
+    else:
+        with tempfile.TemporaryDirectory() as work:
+            for name, value in measured(work).items():
+                sys.stdout.write(f"{name:20} {value:.4g}\n")

@@ -1,6 +1,18 @@
-"""Self-contained HTML pages: what came of a transfer, and what a parameter map moves."""
+"""Self-contained HTML pages: what came of a transfer, what a map moves, what a hub holds."""
 
+from bequest.report.graph_page import render_graph, write_graph
+from bequest.report.graph_view import GraphEdge, GraphNode, HubGraph
 from bequest.report.map_page import render_map, write_map
 from bequest.report.page import render, write_report
 
-__all__ = ["render", "render_map", "write_map", "write_report"]
+__all__ = [
+    "GraphEdge",
+    "GraphNode",
+    "HubGraph",
+    "render",
+    "render_graph",
+    "render_map",
+    "write_graph",
+    "write_map",
+    "write_report",
+]
