@@ -38,7 +38,7 @@ SCORINGS: Registry[Any] = Registry(
     group="bequest.scorings",
 )
 NAMES = "names.json"
-NAMES_LIMIT = 2**30  # bytes
+NAMES_LIMIT = 2**28  # bytes
 
 
 @final
