@@ -12,22 +12,19 @@ from typing import Any, Protocol, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import norm
 
 from bequest.core import Card, Outcome, Task
 from bequest.core.given import checked_task
 from bequest.errors import DataError
 from bequest.hub.common_space import VERSION
 from bequest.hub.embedding import FEATURES, task_features
+from bequest.hub.noise import gaussian_noise, sensitivity
 
 __all__ = [
     "LocalSketch",
     "TaskSketch",
     "distance",
-    "gaussian_noise",
     "local_sketch",
-    "sensitivity",
     "similarity",
     "sketch",
     "with_sketch",
@@ -123,9 +120,15 @@ class TaskSketch:
 
     @property
     def size(self) -> float:
-        """Squared length of the mean embedding without what the noise adds to it."""
-        noise = FEATURES * self.noise**2 / self._rows**2
-        return max(float(self.mean @ self.mean) - noise, 1e-9)
+        """Squared length of the mean embedding without what the noise adds to it.
+
+        It is never below twice the deviation of what the noise adds, so that a sketch that is lost
+        in its noise is like nothing, rather than by chance like everything.
+        """
+        scale = self.noise**2 / self._rows**2
+        return max(
+            float(self.mean @ self.mean) - FEATURES * scale, 2 * (2 * FEATURES) ** 0.5 * scale
+        )
 
     @property
     def _rows(self) -> float:
@@ -338,60 +341,3 @@ def with_sketch(about: About, made: TaskSketch) -> About:
     if isinstance(about, Card):
         return replace(about, task={**about.task, "sketch": made.to_dict()})
     return replace(about, target={**about.target, "sketch": made.to_dict()})
-
-
-def sensitivity(classes: int) -> float:
-    """The most that one row moves all published numbers together, as Euclidean length.
-
-    Its features have length 1 and stand in the sum of all rows and in that of its class; its class
-    counts one more.
-
-    Parameters
-    ----------
-    classes : int
-        0 for regression, which has no sums a class.
-    """
-    return float(np.sqrt(3.0 if classes else 2.0))
-
-
-def gaussian_noise(epsilon: float, delta: float, sensitivity: float) -> float:
-    """Standard deviation that makes a sum (epsilon, delta)-differentially private.
-
-    Parameters
-    ----------
-    epsilon : float
-        Above zero.
-    delta : float
-        Between 0 and 1.
-    sensitivity : float
-        The most that one row moves the sum, as Euclidean length.
-
-    Returns
-    -------
-    float
-        The smallest that suffices, in the unit of `sensitivity`.
-
-    Raises
-    ------
-    DataError
-        Epsilon or delta are out of range.
-
-    References
-    ----------
-    Balle and Wang, "Improving the Gaussian mechanism", ICML 2018, theorem 8.
-
-    Examples
-    --------
-    >>> round(gaussian_noise(1.0, 1e-5, 1.0), 2)
-    3.73
-    """
-    if not (0 < epsilon < np.inf and 0 < delta < 1):
-        raise DataError(f"epsilon {epsilon} must be above 0, delta {delta} between 0 and 1.")
-
-    def excess(log_noise: float) -> float:
-        half, rest = sensitivity / np.exp(log_noise) / 2, epsilon * np.exp(log_noise) / sensitivity
-        # exp(epsilon) may overflow where the tail beside it is nothing.
-        tail = np.exp(epsilon + norm.logcdf(-half - rest))
-        return float(norm.cdf(half - rest) - tail - delta)
-
-    return float(np.exp(brentq(excess, -20.0 + np.log(sensitivity), 30.0 + np.log(sensitivity))))
