@@ -42,7 +42,7 @@ class Objects:
 
     def path(self, digest: str) -> Path:
         """Where the content with this sha256 stands, or would stand."""
-        return self.folder / digest[:2] / digest[2:]
+        return self.folder.joinpath(digest[:2], digest[2:])
 
     def add(self, file: Path) -> StoredFile:
         """Keep one file: see `add_all`."""
@@ -65,21 +65,21 @@ class Objects:
             What they are, where that is known.
         """
         stored = hashed or [StoredFile(*hash_file(file)) for file in files]
+        places = {kept.digest: self.path(kept.digest) for kept in stored}
         missing = {
-            kept.digest: file
+            places[kept.digest]: file
             for file, kept in zip(files, stored, strict=True)
-            if not self._sound(kept.digest)
+            if not _sound(places[kept.digest], kept.digest)
         }
-        # Also what another process put here a moment ago, and has not synced yet.
-        known = [self.path(kept.digest) for kept in stored if kept.digest not in missing]
         for file in missing.values():
             file.chmod(0o444)
         sync_all(missing.values())
+        # Also what another process put here a moment ago, and has not synced yet.
         with suppress(FileNotFoundError):  # forgotten since; the transaction looks again
-            sync_all(known)
-        for digest, file in missing.items():
-            self._place(file, digest)
-        self._settle({self.path(kept.digest).parent for kept in stored})
+            sync_all(place for place in places.values() if place not in missing)
+        for place, file in missing.items():
+            self._place(file, place)
+        self._settle({place.parent for place in places.values()})
         return stored
 
     def located(self, file: StoredFile) -> Path:
@@ -126,14 +126,7 @@ class Objects:
         """Whether an object of this name is here; its content is not read."""
         return self.path(digest).is_file()
 
-    def _sound(self, digest: str) -> bool:
-        try:
-            return hash_file(self.path(digest))[0] == digest
-        except (OSError, HubError):
-            return False
-
-    def _place(self, file: Path, digest: str) -> None:
-        place = self.path(digest)
+    def _place(self, file: Path, place: Path) -> None:
         if place.parent.name not in self._settled:
             place.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -142,6 +135,7 @@ class Objects:
             self._replace(file, place)
 
     def _replace(self, file: Path, place: Path) -> None:
+        self._settled.discard(place.parent.name)  # the hub may have been removed meanwhile
         place.parent.mkdir(parents=True, exist_ok=True)
         # Made beside the file, then moved: this replaces a damaged object in one step.
         spare = file.with_name(f"{file.name}.link")
@@ -162,3 +156,10 @@ class Objects:
         there = os.listdir(self.folder)
         sync_folder(self.folder)
         self._settled.update(there)
+
+
+def _sound(place: Path, digest: str) -> bool:
+    try:
+        return hash_file(place)[0] == digest
+    except (OSError, HubError):
+        return False

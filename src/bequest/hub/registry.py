@@ -63,16 +63,16 @@ class Records:
 
     def create(self) -> None:
         """Make the database where there is none yet; safe between processes."""
-        kept = self._taken()
-        if not self.path.exists():
-            self._make()
-        db = kept or self._connect("rwc")
-        try:
-            if kept is None:
+        db = self._taken()
+        if db is None:
+            if not self.path.exists():
+                self._make()
+            db = self._connect("rwc")
+            try:
                 self._prepare(db)
-        except BaseException:
-            _abandon(db)
-            raise
+            except BaseException:
+                _abandon(db)
+                raise
         self._keep(db)
 
     def close(self) -> None:
