@@ -25,6 +25,8 @@ NAMES = (
     "lineage",
     "parameters",
     "mapping",
+    "suggest",
+    "sketch_leak",
 )
 
 

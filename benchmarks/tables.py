@@ -215,6 +215,60 @@ def mapping() -> str:
     return "\n".join(lines)
 
 
+def suggest() -> str:
+    """Predicted gains on published tables, each with what is known of its past."""
+    lines = [
+        "| table | measure | history alone | all evidence | ours | interval covers |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for name, said in results("suggest")["figures"]["tables"].items():
+        cells = [f"{said[key]:.3f}" for key in ("history", "all evidence", "ours")]
+        measure = "weighted τ" if "networks" in name else "Pearson"
+        row = " | ".join([name, measure, *cells])
+        lines.append(f"| {row} | {100 * said['covered']:.0f} % |")
+    return "\n".join(lines)
+
+
+def suggest_coverage() -> str:
+    """How often the intervals hold the gain where the truth is known: over the kinds of worlds."""
+    figures = results("suggest")["figures"]["coverage"]
+    columns = ("new task", "known task", "new model")
+    lines = [f"| past | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    for size, kinds in figures.items():
+        cells = []
+        for column in columns:
+            found = [of[column] for of in kinds.values() if np.isfinite(of[column])]
+            low, high = (
+                f"{100 * end:.0f}" for end in (min(found, default=0), max(found, default=0))
+            )
+            cells.append((low if low == high else f"{low} to {high}") + " %" if found else "–")
+        lines.append(f"| {size} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def suggest_scale() -> str:
+    """Time and memory in a large hub."""
+    said = results("suggest")["figures"]["scale"]
+    return (
+        f"- {said['models']:,} models, {said['tasks']:,} tasks, {said['outcomes']:,} outcomes: "
+        f"{said['median_ms']:.0f} ms a suggestion ({said['cpu_ms']:.0f} ms of CPU; the slowest of "
+        f"50 {said['slowest_ms']:.0f} ms); {said['first_s']:.0f} s for the first, which reads the "
+        f"registry, {said['next_process_s']:.1f} s for the first of the next process, "
+        f"{said['after_an_outcome_s']:.1f} s for the first after a new outcome; "
+        f"{said['memory_mb']:.0f} MB in all, {said['memory_over_start_mb']:.0f} MB above an empty "
+        "process."
+    )
+
+
+def sketch_leak() -> str:
+    """What is won back of iris from what is published of it."""
+    lines = ["| published | in reach | nearer | nearest |", "|---|---:|---:|---:|"]
+    for what, said in results("sketch_leak")["figures"].items():
+        shares = [f"{100 * said[key]:.0f} %" for key in ("in reach", "nearer")]
+        lines.append(f"| {what} | {' | '.join(shares)} | {said['nearest']} |")
+    return "\n".join(lines).replace("epsilon", "ε =")
+
+
 def written(text: str, name: str, content: str) -> str:
     """`text` with `content` between the two comments of this name."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -234,9 +288,28 @@ def pages() -> dict[Path, str]:
         path: written(written(path.read_text(), "transfer", text), "others", others())
         for path, text in texts.items()
     }
-    others_too = {"regularisers": regularisers, "parameters": parameters, "mapping": mapping}
+    others_too = {
+        "regularisers": regularisers,
+        "parameters": parameters,
+        "mapping": mapping,
+        "suggest": suggest,
+        "suggest_scale": suggest_scale,
+    }
     for name, made in others_too.items():
         found[full] = written(found[full], name, made())
+    theory = {
+        "suggest": {
+            "suggest": suggest,
+            "suggest_coverage": suggest_coverage,
+            "suggest_scale": suggest_scale,
+        },
+        "sketches": {"sketch_leak": sketch_leak},
+    }
+    for page, parts in theory.items():
+        path = ROOT / "docs" / "theory" / f"{page}.md"
+        found[path] = path.read_text()
+        for name, made in parts.items():
+            found[path] = written(found[path], name, made())
     return found
 
 

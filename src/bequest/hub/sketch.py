@@ -127,7 +127,8 @@ class TaskSketch:
         """
         scale = self.noise**2 / self._rows**2
         return max(
-            float(self.mean @ self.mean) - FEATURES * scale, 2 * (2 * FEATURES) ** 0.5 * scale
+            float(self.mean @ self.mean) - FEATURES * scale,
+            2.0 * float(np.sqrt(2 * FEATURES)) * scale,
         )
 
     @property
