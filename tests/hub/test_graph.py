@@ -159,7 +159,7 @@ def test_an_address_of_no_server_is_one_line(tmp_path, address):
 
 def test_models_that_hold_the_same_features_are_found(hub, tiny):
     hub.publish(tiny([1.0]), "alone", licence="MIT")
-    teller = Teller(lambda name, before: 0)
+    teller = Teller(lambda name, before: 0, lambda task, sketch: None)
     weights = {"digest": "ab" * 32, "size": 9}
     card = {"parents": [], "licence": "MIT"}
     lines = []

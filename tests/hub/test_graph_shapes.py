@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyshacl
 import pytest
 import rdflib
 
-from bequest.core import Card, Outcome, Verdict
+from bequest.core import Card, Outcome, Task, Verdict
 from bequest.hub import Iri, verified
 from bequest.hub.graph import vocabulary
 from bequest.hub.lineage import Edge
+from bequest.hub.sketch import sketch
 
 SHAPES = Path(__file__).with_name("graph_shapes.ttl")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -52,8 +54,66 @@ def rich(hub, tiny):
     return hub
 
 
-def test_every_node_has_its_shape(rich):
-    data = rdflib.Graph().parse(data=rich.export("ttl"), format="turtle")
+@pytest.fixture
+def sketched(rich):
+    """Tasks with sketches: two of one distribution, and two of others."""
+    rng = np.random.default_rng(0)
+    for number, shift in enumerate((0.0, 0.0, 40.0)):
+        rows = rng.normal(size=(400, 3)) + shift
+        rich.record(about(Task.from_arrays(rows, rows[:, 0] > shift, name=f"rows {number}")))
+    return rich
+
+
+def about(task: Task) -> Outcome:
+    """A transfer to a task that publishes its sketch."""
+    target = task.describe() | {"sketch": sketch(task).to_dict()}
+    verdict = Verdict(0.01, 0.0, 0.02, "accuracy")
+    return Outcome(target, "base@1", "probe", {}, "transfer", verdict, {}, (), (), (), 0, {}, {})
+
+
+def test_tasks_with_close_sketches_are_similar(sketched):
+    found = sketched.query(
+        "SELECT ?a ?b { ?x schema:isSimilarTo ?y . ?x schema:name ?a . ?y schema:name ?b }"
+    )
+    assert {(row["a"], row["b"]) for row in found} == {("rows 0", "rows 1"), ("rows 1", "rows 0")}
+
+
+def test_a_task_that_comes_later_is_held_against_the_earlier_ones(sketched):
+    count = "SELECT (COUNT(*) AS ?n) { ?x schema:isSimilarTo ?y }"
+    assert sketched.query(count) == [{"n": 2}]
+    store = (sketched.folder / "graph" / "store").stat().st_ino
+    rows = np.random.default_rng(1).normal(size=(400, 3)) + 40.0
+    sketched.record(about(Task.from_arrays(rows, rows[:, 0] > 40.0, name="later")))
+    assert sketched.query(count) == [{"n": 4}]
+    assert (sketched.folder / "graph" / "store").stat().st_ino == store
+    followed = set(sketched.export("nt").splitlines())
+    sketched.rebuild_graph()
+    assert set(sketched.export("nt").splitlines()) == followed
+
+
+def test_sketches_that_were_lost_or_altered_are_read_anew(sketched):
+    sketched.query("ASK { ?s ?p ?o }")
+    place = sketched.folder / "graph" / "tasks.sqlite"
+    head = place.read_bytes()[:200]
+    for number, content in enumerate((None, b"\x07" * 5000, head + b"\x07" * 20_000)):
+        place.unlink() if content is None else place.write_bytes(content)
+        rows = np.random.default_rng(number).normal(size=(400, 3))
+        sketched.record(about(Task.from_arrays(rows, rows[:, 0] > 0, name="one more")))
+        before = set(sketched.export("nt").splitlines())
+        sketched.rebuild_graph()
+        assert set(sketched.export("nt").splitlines()) == before
+
+
+def test_what_is_no_sketch_says_nothing(rich):
+    target = {"name": "x", "fingerprint": "ab" * 8, "metric": "accuracy", "sketch": {"sums": "no"}}
+    verdict = Verdict(0.01, 0.0, 0.02, "accuracy")
+    rich.record(Outcome(target, "", "", {}, "transfer", verdict, {}, (), (), (), 0, {}, {}))
+    assert rich.query("ASK { ?t schema:name 'x' }") == [{"answer": True}]
+    assert rich.query("ASK { ?x schema:isSimilarTo ?y }") == [{"answer": False}]
+
+
+def test_every_node_has_its_shape(sketched):
+    data = rdflib.Graph().parse(data=sketched.export("ttl"), format="turtle")
     conforms, _, report = pyshacl.validate(data, shacl_graph=str(SHAPES))
     assert conforms, report
 
@@ -64,14 +124,14 @@ def test_the_shapes_refuse_what_is_wrong(rich):
     assert not pyshacl.validate(data, shacl_graph=str(SHAPES))[0]
 
 
-def test_one_file_holds_every_word_of_the_graph(rich):
-    data = rdflib.Graph().parse(data=rich.export("nt"), format="nt")
+def test_one_file_holds_every_word_of_the_graph(sketched):
+    data = rdflib.Graph().parse(data=sketched.export("nt"), format="nt")
     known = {str(word) for word in vars(vocabulary).values() if isinstance(word, Iri)}
     used = {str(p) for p in data.predicates()} | {
         str(o) for o in data.objects(None, rdflib.RDF.type)
     }
     assert used <= known
-    unused = {vocabulary.POSITION, vocabulary.TITLE, vocabulary.SIMILAR, vocabulary.FILE}
+    unused = {vocabulary.POSITION, vocabulary.FILE}
     nodes = {vocabulary.GRAPH, vocabulary.STATE, vocabulary.HUB}
     assert known - used <= unused | nodes | {vocabulary.HAS_PART}
 

@@ -103,7 +103,7 @@ class Graph:
         """Build it anew from the registry; gives the number of its triples."""
         if self._server is not None:
             with told(self.folder), self._records.reading() as db:
-                return self._server.rebuild(db)
+                return self._server.rebuild(db, self._beside())
         with told(self.folder), self._records.reading() as db:
             view = self._place().rebuild(db)
         return int(self._asker.ask(view, _COUNT, {}, _LONGEST)[0]["n"])
@@ -122,11 +122,16 @@ class Graph:
 
     def _follow(self, server: Server) -> None:
         with told(self.folder), self._records.reading() as db:
-            server.follow(db)
+            server.follow(db, self._beside())
 
     def _view(self) -> Path:
         with told(self.folder), self._records.reading() as db:
             return self._index.current(db) or self._place().view(db)
+
+    def _beside(self) -> Path:
+        root = self._place().root
+        root.mkdir(exist_ok=True)
+        return root
 
     def _place(self) -> Index:
         """Where the graph can be written: the hub, or a folder of our own where that is barred."""

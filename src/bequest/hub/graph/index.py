@@ -3,7 +3,8 @@
 ``store/`` is pyoxigraph's, opened by one process at a time and for as long as a change takes.
 Readers open a *view*: a snapshot of hard links that nobody writes to (a store that is opened for
 reading while somebody writes to it is not safe). ``current.json`` names the newest view and how
-far it has seen the registry; a view that has not seen everything is not read.
+far it has seen the registry; a view that has not seen everything is not read. ``tasks.sqlite`` has
+the sketches of the tasks, to tell which are alike.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import final
 
 from bequest.errors import Damaged
+from bequest.hub.graph.alike import Alike
 from bequest.hub.graph.lock import only_writer
 from bequest.hub.graph.source import Position, chunks, furthest, holds, newest
 from bequest.hub.graph.writing import Writer
@@ -56,7 +58,8 @@ class Index:
         except (OSError, KeyError, TypeError, ValueError, RecursionError):
             return None
         inside = view.parent == self.root / "views" and view.is_dir()
-        return view if inside and position == newest(db) else None
+        there = position is not None and position.reaches(newest(db))
+        return view if inside and there else None
 
     def view(self, db: sqlite3.Connection) -> Path:
         """A view that has seen all that is in the registry, made where there is none.
@@ -87,10 +90,12 @@ class Index:
         try:
             with Writer(self.root / "store", self.wait) as writer:
                 start = furthest(writer.said)
-                if start is None or not holds(db, start):
-                    logger.info("the graph in %s is of another registry or format.", self.root)
-                    return None
-                return self._shown(writer, _load(writer, db, start))
+                with self._alike() as alike:
+                    if start is None or not holds(db, start) or alike.count() < start.tasks:
+                        logger.info("the graph in %s is of another registry or format.", self.root)
+                        return None
+                    end = _load(writer, db, start, alike)
+                return self._shown(writer, end)
         except Damaged as error:
             logger.warning("the graph in %s is damaged: it is rebuilt (%s).", self.root, error)
             return None
@@ -101,11 +106,17 @@ class Index:
         work = self.root / f"store.{secrets.token_hex(4)}"
         try:
             with Writer(work, self.wait) as writer:
-                view = self._shown(writer, _load(writer, db, Position(), bulk=True))
+                with self._alike() as alike:
+                    alike.clear()
+                    end = _load(writer, db, Position(), alike, bulk=True)
+                view = self._shown(writer, end)
             os.replace(work, self.root / "store")
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return view
+
+    def _alike(self) -> Alike:
+        return Alike(self.root / "tasks.sqlite")
 
     def _clear(self) -> None:
         (self.root / "current.json").unlink(missing_ok=True)
@@ -136,11 +147,16 @@ class Index:
 
 
 def _load(
-    writer: Writer, db: sqlite3.Connection, start: Position, *, bulk: bool = False
+    writer: Writer,
+    db: sqlite3.Connection,
+    start: Position,
+    alike: Alike,
+    *,
+    bulk: bool = False,
 ) -> Position:
     """Load what is new; each step moves the position in the same transaction as the rows."""
     end = start
-    for lines, position in chunks(db, start, *([_BULK] if bulk else [])):
+    for lines, position in chunks(db, start, alike, *([_BULK] if bulk else [])):
         writer.load([*lines, f"{position.line()}\n".encode()], bulk=bulk)
         end = position
     if end == start:  # an empty registry has a position, too

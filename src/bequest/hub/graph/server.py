@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import sqlite3
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, final
 from urllib.parse import urlencode, urlsplit
 
-from bequest.errors import HubError
+from bequest.errors import Damaged, HubError
 from bequest.hub.graph import vocabulary as v
-from bequest.hub.graph.source import Position, chunks, holds
+from bequest.hub.graph.alike import Alike
+from bequest.hub.graph.source import Position, chunks, holds, newest
 from bequest.hub.graph.terms import bound, rows, terms
 
 __all__ = ["Server"]
 
+logger = logging.getLogger(__name__)
+
 _MOST = 2**28  # bytes of an answer
 _PATIENCE = 60.0  # seconds for one change
 _LINES = 20_000  # triples in one change
+_SKETCHES = "server.sqlite"
 _KINDS = {"application/sparql-results+json": "json", "application/n-triples": "nt"}
 
 
@@ -66,22 +72,37 @@ class Server:
         """All triples of the hub, as N-Triples."""
         return self._asked("CONSTRUCT WHERE { ?s ?p ?o }", _PATIENCE)[1]
 
-    def follow(self, db: sqlite3.Connection) -> None:
-        """Tell the server what is new in the registry; all of it where it stands elsewhere."""
-        start = self._seen()
-        if start is None or not holds(db, start):
-            self.rebuild(db)
-        else:
-            self._tell(db, start)
+    def follow(self, db: sqlite3.Connection, beside: Path) -> None:
+        """Tell the server what is new in the registry; all of it where it stands elsewhere.
 
-    def rebuild(self, db: sqlite3.Connection) -> int:
+        Parameters
+        ----------
+        db : sqlite3.Connection
+        beside : Path
+            A folder for the sketches of the tasks.
+        """
+        start = self._seen()
+        if start is not None and start.reaches(newest(db)):
+            return
+        try:
+            with Alike(beside / _SKETCHES) as alike:
+                if start is not None and holds(db, start) and alike.count() >= start.tasks:
+                    self._tell(db, start, alike)
+                    return
+        except Damaged as error:
+            logger.warning("%s The server is told everything anew.", error)
+        self.rebuild(db, beside)
+
+    def rebuild(self, db: sqlite3.Connection, beside: Path) -> int:
         """Tell the server everything anew; gives the number of triples."""
         self._changed(f"CLEAR SILENT GRAPH <{v.HUB}>; CLEAR SILENT GRAPH <{v.STATE}>")
-        self._tell(db, Position())
+        with Alike(beside / _SKETCHES) as alike:
+            alike.clear()
+            self._tell(db, Position(), alike)
         return int(self.query("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", {}, _PATIENCE)[0]["n"])
 
-    def _tell(self, db: sqlite3.Connection, start: Position) -> None:
-        for lines, position in chunks(db, start):
+    def _tell(self, db: sqlite3.Connection, start: Position, alike: Alike) -> None:
+        for lines, position in chunks(db, start, alike):
             # Not splitlines: a name may hold U+2028.
             triples = b"".join(lines).decode().split("\n")
             for first in range(0, len(triples), _LINES):

@@ -12,13 +12,14 @@ from functools import partial
 from typing import Any, final
 
 from bequest.hub.graph import vocabulary as v
-from bequest.hub.graph.triples import Teller, quad
+from bequest.hub.graph.alike import Alike
+from bequest.hub.graph.triples import Teller, quad, similar
 
 __all__ = ["FORMAT", "Position", "chunks", "furthest", "holds", "newest"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # of the graph: one that was built by other rules is built anew
+FORMAT = 4  # of the graph: one that was built by other rules is built anew
 _CHUNK = 8 * 2**20  # bytes of lines that are loaded in one transaction
 _ROWS = 256  # rows whose lines are joined
 _CHECKS = """SELECT number, record, seal FROM lineage AS new WHERE number > ? AND NOT EXISTS (
@@ -37,6 +38,8 @@ class Position:
         Numbers of the last rows.
     seal, digest, finding : str
         Their hashes: another registry has others.
+    tasks : int
+        Number of the last task whose sketch was held against the others.
     format : int
     """
 
@@ -46,6 +49,7 @@ class Position:
     digest: str = ""
     checks: int = 0
     finding: str = ""
+    tasks: int = 0
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -61,6 +65,10 @@ class Position:
             return None
         return position if position.format == FORMAT else None
 
+    def reaches(self, other: Position) -> bool:
+        """Whether both have seen the same rows."""
+        return replace(self, tasks=0) == replace(other, tasks=0)
+
     def line(self) -> str:
         """The position as a line of the graph's state, loaded in one step with its rows."""
         return quad(v.GRAPH, v.POSITION, self.to_json(), v.STATE)
@@ -69,7 +77,7 @@ class Position:
 def furthest(said: Iterable[str]) -> Position | None:
     """The furthest of several positions, where an older one was not removed yet."""
     found = [position for position in map(Position.from_json, said) if position is not None]
-    return max(found, key=lambda p: (p.entries, p.outcomes, p.checks), default=None)
+    return max(found, key=lambda p: (p.entries, p.outcomes, p.checks, p.tasks), default=None)
 
 
 def newest(db: sqlite3.Connection) -> Position:
@@ -119,7 +127,7 @@ def _checked(db: sqlite3.Connection) -> bool:
 
 
 def chunks(
-    db: sqlite3.Connection, start: Position, size: int = _CHUNK
+    db: sqlite3.Connection, start: Position, alike: Alike, size: int = _CHUNK
 ) -> Iterator[tuple[list[bytes], Position]]:
     """What the registry has beyond a position, as N-Quads.
 
@@ -127,6 +135,8 @@ def chunks(
     ----------
     db : sqlite3.Connection
     start : Position
+    alike : Alike
+        It has seen what a graph at this position has seen.
     size : int
         Bytes after which a chunk is given.
 
@@ -138,7 +148,7 @@ def chunks(
     parts: list[bytes] = []
     rows: list[str] = []
     length, position = 0, start
-    for row, position in _steps(db, start):
+    for row, position in _steps(db, start, alike):
         rows.append(row)
         if len(rows) == _ROWS:
             parts.append(_encoded(rows))
@@ -156,9 +166,21 @@ def _encoded(rows: list[str]) -> bytes:
     return "".join(rows).encode("utf-8", "replace")
 
 
-def _steps(db: sqlite3.Connection, start: Position) -> Iterator[tuple[str, Position]]:
+def _steps(db: sqlite3.Connection, start: Position, alike: Alike) -> Iterator[tuple[str, Position]]:
+    position = start
+    teller = Teller(partial(_latest, db), alike.saw)
+    for lines, position in _rows(db, start, teller):
+        yield lines, position
+    for task, other in alike.pairs(start.tasks):
+        yield "".join(f"{line}\n" for line in similar(task, other)), position
+    if (last := alike.count()) != start.tasks:
+        yield "", replace(position, tasks=last)
+
+
+def _rows(
+    db: sqlite3.Connection, start: Position, teller: Teller
+) -> Iterator[tuple[str, Position]]:
     seal, place = start.seal, start.entries
-    teller = Teller(partial(_latest, db))
     for place, name, version, record, seal in db.execute(
         "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? ORDER BY rowid",
         (start.entries,),
@@ -179,7 +201,7 @@ def _steps(db: sqlite3.Connection, start: Position) -> Iterator[tuple[str, Posit
         for number, record, finding in db.execute(_CHECKS, (start.checks,)):
             said = _said(f"the finding {number}", record, finding)
             lines = _lines(teller.of_check, said)
-            yield lines, Position(place, seal, *end, number, finding)
+            yield lines, Position(place, seal, *end, number, finding, start.tasks)
 
 
 def _said(what: str, record: str, seal: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, final
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.vocabulary import Iri, node
 
-__all__ = ["Latest", "Teller", "quad"]
+__all__ = ["Latest", "Teller", "quad", "similar"]
 
 # The highest version of a name before a row of the registry; 0 where there is none.
 Latest = Callable[[str, int], int]
@@ -34,6 +34,13 @@ def quad(subject: Iri, predicate: Iri, value: Any, graph: Iri | None = None) -> 
     return f"<{subject}> <{predicate}> {_object(value)}{place} ."
 
 
+def similar(task: str, other: str) -> Iterator[str]:
+    """Two tasks, by their fingerprints, whose sketches are close."""
+    one, two = node("task", task), node("task", other)
+    yield quad(one, v.SIMILAR, two)
+    yield quad(two, v.SIMILAR, one)
+
+
 @final
 class Teller:
     """Tells entries and outcomes; what many of them share, such as a task, is told once.
@@ -42,10 +49,13 @@ class Teller:
     ----------
     latest : callable
         ``latest(name, before)``: the highest version of a parent's name when a row was added.
+    saw : callable
+        ``saw(task, sketch)`` is told of every published sketch, under its task's fingerprint.
     """
 
-    def __init__(self, latest: Latest) -> None:
+    def __init__(self, latest: Latest, saw: Callable[[str, Any], None]) -> None:
         self._latest = latest
+        self._saw = saw
         self._told: set[tuple[str, ...]] = set()
 
     def of_entry(self, place: int, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -167,6 +177,8 @@ class Teller:
         yield quad(v.data(place), v.NAME, name)
         if fingerprint:
             yield quad(place, v.IDENTIFIER, fingerprint)
+            if "sketch" in task:
+                self._saw(fingerprint, task["sketch"])
 
     def _metrics(self, model: Iri, metrics: Any) -> Iterator[str]:
         for name, value in metrics.items() if isinstance(metrics, Mapping) else ():

@@ -61,7 +61,6 @@ __all__ = [
     "SPECIFIED_BY",
     "STATE",
     "TASK",
-    "TITLE",
     "TRAINED_ON",
     "TYPE",
     "USED",
@@ -150,7 +149,6 @@ VERSION = _term("schema:version")
 LICENCE = _term("dcterms:license")
 LICENSE_DOCUMENT = _term("dcterms:LicenseDocument")
 IDENTIFIER = _term("dcterms:identifier")
-TITLE = _term("dcterms:title")
 DESCRIPTION = _term("dcterms:description")  # of an activity: its settings, as JSON
 SORT = _term("dcterms:type")  # check -> the relation that the weights show
 CLASS = _term("rdfs:Class")
