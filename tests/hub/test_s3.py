@@ -304,6 +304,15 @@ def test_every_flipped_bit_of_the_log_is_found(shelf, tiny):
             lambda r: r["entries"][0]["files"].update({"x": {"digest": "../../x", "size": 1}}),
             "no sha256",
         ),
+        (
+            lambda r: r["entries"][0]["files"].update({"x": {"digest": "0" * 64, "size": "1"}}),
+            "'1' is no number of bytes",
+        ),
+        (
+            lambda r: r["entries"][0]["files"].update({"x\0": {"digest": "0" * 64, "size": 1}}),
+            "as no file is named",
+        ),
+        (lambda r: r["entries"][0]["files"].update({"x": {"a\nb": 1}}), "no entry"),
     ],
 )
 def test_a_record_that_was_written_to_do_harm_is_refused(shelf, tiny, change, line):

@@ -52,11 +52,29 @@ class Card:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Card:
-        """The card that these plain values describe; keys that are not known are refused."""
+        """The card that these plain values describe.
+
+        Raises
+        ------
+        ModelError
+            A key is not known, or its value is of another kind: cards come from strangers.
+        """
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
             raise ModelError(f"the card has keys that this version does not know: {unknown}.")
         known = dict(values)
+        for name, value in known.items():
+            if not _fits(name, value):
+                raise ModelError(f"the card has no sound {name!r}: {value!a:.80}.")
         known["parents"] = tuple(known.get("parents", ()))
         known["moved"] = tuple(known.get("moved", ()))
         return cls(**known)
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name in ("name", "licence", "method"):
+        return isinstance(value, str)
+    if name not in ("parents", "moved"):
+        return isinstance(value, Mapping)
+    each = str if name == "parents" else Mapping
+    return isinstance(value, list | tuple) and all(isinstance(item, each) for item in value)

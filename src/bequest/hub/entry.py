@@ -34,7 +34,9 @@ class StoredFile:
     def __post_init__(self) -> None:
         # The digest becomes a path in the hub, and a registry may come from somebody else.
         if not re.fullmatch(r"[0-9a-f]{64}", self.digest):
-            raise Damaged(f"{self.digest!a} is no sha256.")
+            raise Damaged(f"{self.digest!a:.80} is no sha256.")
+        if type(self.size) is not int or self.size < 0:
+            raise Damaged(f"{self.size!a:.80} is no number of bytes.")
 
 
 @final
@@ -113,7 +115,9 @@ def _inside(path: str) -> str:
     """The path of a file, refused where it would lead out of a folder on any platform."""
     parts = path.split("/")
     if "\\" in path or ":" in path or not all(parts) or {".", ".."} & set(parts):
-        raise Damaged(f"the registry names a file outside of the model folder: {path!a}.")
+        raise Damaged(f"the registry names a file outside of the model folder: {path!a:.80}.")
+    if re.search(r"[\x00-\x1f\ud800-\udfff]", path):
+        raise Damaged(f"the registry names a file as no file is named: {path!a:.80}.")
     return path
 
 

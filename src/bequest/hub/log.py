@@ -247,4 +247,5 @@ def _sha256(body: bytes) -> str:
 
 def _short(error: BequestError | Exception) -> str:
     said = f"{error}" if isinstance(error, BequestError) else repr(error)
+    said = "".join(sign if sign.isprintable() else " " for sign in said)
     return said if len(said) <= 300 else f"{said[:297]}..."

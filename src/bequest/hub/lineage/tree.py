@@ -252,10 +252,13 @@ def _as_the_parent_names(weights: Weights, parameter_map: Mapping[str, Any]) -> 
     if inner:  # a model stacked on its source holds the source
         return inner
     renamed: dict[str, Array] = {}
-    for entry in parameter_map.get("entries", ()):
-        sources = {move["source"] for move in entry.get("moves", ()) if move.get("source")}
-        if len(sources) == 1 and entry["target"] in weights:
-            renamed.setdefault(sources.pop(), weights[entry["target"]])
+    try:
+        for entry in parameter_map.get("entries", ()):
+            sources = {move["source"] for move in entry.get("moves", ()) if move.get("source")}
+            if len(sources) == 1 and entry["target"] in weights:
+                renamed.setdefault(sources.pop(), weights[entry["target"]])
+    except (AttributeError, KeyError, TypeError):  # a stranger's card may hold anything there
+        return weights
     return renamed or weights
 
 
