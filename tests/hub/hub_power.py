@@ -39,6 +39,8 @@ _CHANGES = (
 )
 # Calls that change files, too, and that nothing here makes: the recording would be wrong.
 _UNKNOWN = "writev,pwritev,pwritev2,truncate,fallocate,copy_file_range,sendfile,symlink,symlinkat"
+logger = logging.getLogger(__name__)
+
 _SECTOR = 512  # bytes that a disk writes whole
 
 
@@ -75,7 +77,7 @@ def power(folder: Path, states: int, honest: bool = True) -> dict[str, int]:
 
     Where not `honest`, the disk forgets folders that were synced: this must be noticed.
     """
-    logging.disable()
+    logging.disable(logging.ERROR)
     folder.mkdir(parents=True)
     life = recorded(folder)
     synced = _synced(life, honest)
@@ -332,13 +334,13 @@ def _judged(folder: Path, heard: list[str]) -> Counter[str]:
         found["half"] += len([finding for finding in wrong if finding.wrong])
     except BequestError:
         found["lost"] += len(heard)
-        found["unusable"] += not heard
     try:
         Hub(folder).publish(hub_tiny.TinyModel([9.0]), "next", licence="MIT")
         if Hub(folder).pull("next").weights.tolist() != [9.0]:
             found["unusable"] += 1
-    except BequestError:
+    except BequestError as error:
         found["unusable"] += 1
+        logger.critical("%s", error)
     return +found
 
 

@@ -303,3 +303,20 @@ def test_what_is_published_stands_in_one_file_when_the_hub_is_let_go(hub, tiny):
     hub._store.records.close()
     assert not (folder / "registry.sqlite-wal").exists()
     assert [str(entry) for entry in Hub(folder).list()] == ["a@1"]
+
+
+def test_a_hub_whose_making_was_cut_short_is_made_whole(hub, tiny):
+    for name in ("tmp", "objects"):
+        (hub.folder / name).mkdir(parents=True)
+    (hub.folder / "registry.sqlite-wal").touch()
+    assert hub.publish(tiny([1.0]), "a", licence="MIT").version == 1
+    assert hub.verify() == ()
+
+
+def test_a_hub_that_lacks_its_registry_is_not_made_anew(hub, tiny):
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    hub._store.records.close()
+    (hub.folder / "registry.sqlite").unlink()
+    with pytest.raises(HubError, match=r"lacks its registry\.sqlite"):
+        Hub(hub.folder).publish(tiny([2.0]), "b", licence="MIT")
+    assert not (hub.folder / "registry.sqlite").exists()

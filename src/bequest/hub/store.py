@@ -215,7 +215,15 @@ class Store:
     def _refuse_other_folder(self) -> None:
         if self.exists or not self.folder.is_dir():
             return
-        if any(path.name != "tmp" for path in self.folder.iterdir()):
+        names = {path.name for path in self.folder.iterdir()}
+        if "registry.tip" in names:
+            raise Damaged(
+                f"the hub {self.folder} lacks its registry.sqlite: put back a copy of it."
+            )
+        log = self.records.path.with_name("registry.sqlite-wal")
+        # Power may have gone while it was made: some of its names are there, not all.
+        begun = {"tmp", "objects", "registry.sqlite-shm"}
+        if names - begun - ({log.name} if log.exists() and not log.stat().st_size else set()):
             raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
 
 
