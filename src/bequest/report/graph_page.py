@@ -18,7 +18,10 @@ from bequest.report.template import PAGES, write_page
 __all__ = ["render_graph", "write_graph"]
 
 MOST = 1000  # rows of a table; who wants more has --json
-SCRIPTS = ("vendor/graphology.min.js", "vendor/sigma.min.js", "graph.js")
+SCRIPTS = (
+    *("vendor/graphology.min.js", "vendor/sigma.min.js"),
+    *("graph.js", "graph_card.js", "graph_draw.js", "graph_start.js"),
+)
 
 
 @final
@@ -41,7 +44,7 @@ def render_graph(graph: HubGraph) -> str:
     -------
     str
         A whole page. All names and cards are escaped, or stand in a block of data that runs as no
-        script; the three scripts (ours, and the two libraries that draw) are named to the browser
+        script; the scripts (ours, and the two libraries that draw) are named to the browser
         by their sha256. Without scripts, or without WebGL, the graph is there as tables.
 
     Examples
