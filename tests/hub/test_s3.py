@@ -358,6 +358,17 @@ def test_a_huge_record_is_not_read(shelf, tiny):
     assert time.monotonic() - start < 5
 
 
+def test_a_question_to_an_altered_log_is_told_once(shelf, tiny, caplog):
+    hub = shelf.hub()
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    assert hub.query("SELECT ?m { ?m dcterms:license ?l }")
+    (shelf.folder / "bucket" / FIRST).unlink()
+    for ask in (lambda: hub.query("SELECT ?m { ?m dcterms:license ?l }"), lambda: hub.export("nt")):
+        with pytest.raises(Damaged, match=r"record 1 .* is gone"):
+            ask()
+    assert caplog.text == ""
+
+
 def test_a_log_that_was_cut_or_mended_is_told(shelf, tiny):
     hub = shelf.hub()
     for number in range(3):

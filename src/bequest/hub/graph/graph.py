@@ -79,8 +79,8 @@ class Graph:
         try:
             return self._asked(sparql, bindings or {}, seconds)
         except Damaged as error:
-            logger.warning("%s It is rebuilt from the registry.", error)
-            self.rebuild()
+            self.rebuild()  # says it again where it is the registry that is damaged
+            logger.warning("%s It was rebuilt from the registry.", error)
             return self._asked(sparql, bindings or {}, seconds)
 
     def export(self, form: str, path: str | Path | None = None) -> str:
@@ -160,8 +160,8 @@ class Graph:
         try:
             dump(self._view(), form, place)
         except Damaged as error:
-            logger.warning("%s It is rebuilt from the registry.", error)
-            self.rebuild()
+            self.rebuild()  # says it again where it is the registry that is damaged
+            logger.warning("%s It was rebuilt from the registry.", error)
             dump(self._view(), form, place)
 
 
