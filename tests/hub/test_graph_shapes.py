@@ -59,14 +59,16 @@ def sketched(rich):
     """Tasks with sketches: two of one distribution, and two of others."""
     rng = np.random.default_rng(0)
     for number, shift in enumerate((0.0, 0.0, 40.0)):
-        rows = rng.normal(size=(400, 3)) + shift
+        rows = rng.normal(size=(2000, 3)) + shift
         rich.record(about(Task.from_arrays(rows, rows[:, 0] > shift, name=f"rows {number}")))
     return rich
 
 
 def about(task: Task) -> Outcome:
     """A transfer to a task that publishes its sketch."""
-    target = task.describe() | {"sketch": sketch(task).to_dict()}
+    target = task.describe() | {
+        "sketch": sketch(task, rng=np.random.default_rng(len(task.name))).to_dict()
+    }
     verdict = Verdict(0.01, 0.0, 0.02, "accuracy")
     return Outcome(target, "base@1", "probe", {}, "transfer", verdict, {}, (), (), (), 0, {}, {})
 
@@ -82,7 +84,7 @@ def test_a_task_that_comes_later_is_held_against_the_earlier_ones(sketched):
     count = "SELECT (COUNT(*) AS ?n) { ?x schema:isSimilarTo ?y }"
     assert sketched.query(count) == [{"n": 2}]
     store = (sketched.folder / "graph" / "store").stat().st_ino
-    rows = np.random.default_rng(1).normal(size=(400, 3)) + 40.0
+    rows = np.random.default_rng(1).normal(size=(2000, 3)) + 40.0
     sketched.record(about(Task.from_arrays(rows, rows[:, 0] > 40.0, name="later")))
     assert sketched.query(count) == [{"n": 4}]
     assert (sketched.folder / "graph" / "store").stat().st_ino == store
@@ -97,7 +99,7 @@ def test_sketches_that_were_lost_or_altered_are_read_anew(sketched):
     head = place.read_bytes()[:200]
     for number, content in enumerate((None, b"\x07" * 5000, head + b"\x07" * 20_000)):
         place.unlink() if content is None else place.write_bytes(content)
-        rows = np.random.default_rng(number).normal(size=(400, 3))
+        rows = np.random.default_rng(number).normal(size=(2000, 3))
         sketched.record(about(Task.from_arrays(rows, rows[:, 0] > 0, name="one more")))
         before = set(sketched.export("nt").splitlines())
         sketched.rebuild_graph()

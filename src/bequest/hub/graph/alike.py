@@ -7,7 +7,7 @@ against all earlier ones at its end, many at once.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self, final
@@ -15,9 +15,9 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.errors import Damaged
-from bequest.hub.common_space import VERSION
+from bequest.errors import Damaged, DataError
 from bequest.hub.embedding import FEATURES
+from bequest.hub.sketch import TaskSketch
 
 __all__ = ["Alike"]
 
@@ -82,9 +82,9 @@ class Alike:
 
     def saw(self, task: str, sketch: Any) -> None:
         """Keep a task's embedding, where the sketch is one; the first one counts."""
-        embedding = _embedding(sketch)
-        if embedding is not None:
-            row = (task, str(sketch["modality"]), embedding.tobytes())
+        found = _embedding(sketch)
+        if found is not None:
+            row = (task, found[0], found[1].tobytes())
             with _read():
                 self._db.execute(
                     "INSERT OR IGNORE INTO tasks (task, modality, embedding) VALUES (?, ?, ?)", row
@@ -148,18 +148,10 @@ def _close(embedded: Array, first: int) -> Iterator[tuple[int, int]]:
                 yield start + row, earlier
 
 
-def _embedding(sketch: Any) -> Array | None:
-    """What `TaskSketch.similarity` compares; None where this is no sketch of this version."""
+def _embedding(values: Any) -> tuple[str, Array] | None:
+    """Modality, and what `bequest.hub.sketch.similarity` compares; None where this is no sketch."""
     try:
-        if not isinstance(sketch, Mapping) or sketch["version"] != VERSION:
-            return None
-        sums = np.asarray(sketch["sums"], dtype=float)
-        noise, rows = float(sketch["noise"]), max(float(np.sum(sketch["counts"])), 1.0)
-    except (KeyError, TypeError, ValueError, OverflowError):
+        sketch = TaskSketch.from_dict(values)
+    except DataError:  # somebody else's, of another version or damaged: it says nothing
         return None
-    if sums.ndim != 2 or sums.shape[1] != FEATURES or not np.isfinite(sums).all():
-        return None
-    mean = sums.sum(axis=0) / rows
-    size = max(float(mean @ mean) - FEATURES * len(sums) * noise**2 / rows**2, 1e-9)
-    embedding = (mean / np.sqrt(size)).astype(np.float32)
-    return embedding if np.isfinite(embedding).all() else None
+    return sketch.modality, np.asarray(sketch.mean / np.sqrt(sketch.size), dtype=np.float32)
