@@ -19,6 +19,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -199,6 +200,7 @@ def _uses(made: Made) -> Iterator[tuple]:
             yield file.digest, made.model_name(model), 1
 
 
+@cache
 def _sketches() -> dict[tuple[int, int], dict]:
     """A few sketches a field; what differs between them is the sample."""
     found = {}

@@ -72,7 +72,7 @@ def test_the_highest_version_stands_for_a_name_in_whatever_order_they_come():
 def test_an_outcome_without_a_number_for_a_gain_says_nothing():
     kept = Kept()
     target = {"fingerprint": "f", "modality": "vector", "kind": "classification", "metric": "r2"}
-    for gain in ("float:nan", None, float("inf")):
+    for gain in ("float:nan", None, float("inf"), 1e300):
         outcome = {"target": target, "source": "a@1", "verdict": {"gain": gain}, "ranking": []}
         kept.learn_outcome(outcome)
     assert kept.gains == {}

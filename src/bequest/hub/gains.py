@@ -278,6 +278,8 @@ def _freedom(scaled: Array, task: Array) -> float:
         return number - 1.0
     between = max((spread - within) / typical, 0.0)
     whole = between + within
+    if whole == 0:  # nothing was missed anywhere
+        return number - 1.0
     return float(whole**2 / (between**2 / (number - 1) + within**2 / (size - number)))
 
 

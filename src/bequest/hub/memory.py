@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 Array = NDArray[Any]
 Key = tuple[str, str, str]  # modality, kind and metric of a task
 _ABSENT = -1
-_UNSOUND = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
+_UNSOUND = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+_LARGEST = 1e12  # gain; beyond it squares of gains lose all that others say
 
 
 @final
@@ -114,7 +115,7 @@ class Kept:
         if not fingerprint:
             return
         task = self._task(fingerprint, target)
-        if not source or not _finite(gain):
+        if not source or not _finite(gain) or abs(gain) > _LARGEST:
             return
         kept = self.gains.setdefault(key_of(target), Gains())
         row = len(kept)

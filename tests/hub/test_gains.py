@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from bequest.hub.gains import GainModel
+from bequest.hub.history import History, Outcomes, Target
+
+
+def world(rng):
+    """Outcomes of any number, size and likeness, as strangers may have recorded them."""
+    models, tasks = (int(size) for size in rng.integers(1, 12, size=2))
+    pairs = rng.choice(models * tasks, rng.integers(1, models * tasks + 1), replace=False)
+    gain = rng.normal(size=len(pairs)) * 10.0 ** rng.integers(-12, 12)
+    if rng.random() < 0.3:
+        gain[rng.integers(len(gain))] = 10.0 ** rng.integers(-3, 12)
+    if rng.random() < 0.2:
+        gain[:] = gain[0] * (rng.random() < 0.5)
+    scores = {"a": np.where(rng.random(len(pairs)) < 0.3, np.nan, rng.normal(size=len(pairs)))}
+    trained_on = rng.integers(-1, tasks, size=models)
+    seen = Outcomes(*np.divmod(pairs, tasks), gain, trained_on, tasks, scores)
+    return seen, np.where(rng.random((tasks, tasks)) < 0.2, np.nan, rng.random((tasks, tasks)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_was_recorded_predictions_are_finite_and_in_their_intervals(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(30):
+        seen, alike = world(rng)
+        model = GainModel(seen, alike=alike.__getitem__)
+        target = Target(int(rng.integers(-1, seen.tasks)), alike[0], {"a": np.zeros(seen.models)})
+        said = model.predict(target)
+        assert np.isfinite([said.mean, said.low, said.high]).all()
+        assert (said.low <= said.mean).all()
+        assert (said.mean <= said.high).all()
+
+
+def test_evidence_for_some_models_is_that_for_all_at_their_places():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        seen, alike = world(rng)
+        history, target = History(seen, seen.gain), Target(seen.tasks - 1, alike[0])
+        some = rng.permutation(seen.models)[:3]
+        whole, part = history.evidence(target), history.evidence(target, models=some)
+        np.testing.assert_allclose(part.values, whole.values[some])
+        assert (part.known == whole.known[some]).all()
+
+
+def test_evidence_looks_at_no_outcome_on_the_target():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        seen, alike = world(rng)
+        task = int(rng.integers(seen.tasks))
+        changed = np.where(seen.task == task, 7.0, seen.gain)
+        target = Target(task, alike[0])
+        one, two = (History(seen, gain).evidence(target) for gain in (seen.gain, changed))
+        scale = np.abs(seen.gain).max() + 7
+        np.testing.assert_allclose(one.values / scale, two.values / scale, atol=1e-9)
+
+
+def test_an_interval_is_wider_the_less_is_known():
+    rng, models, tasks = np.random.default_rng(0), 20, 30
+    gains = rng.normal(size=(tasks, 1)) + rng.normal(size=models) + rng.normal(size=(tasks, models))
+    task, model = np.divmod(np.arange(tasks * models), models)
+    kept = (model >= 5) | ((task < 2) & (model >= 1))  # model 0 never, 1 to 4 twice
+    seen = Outcomes(model[kept], task[kept], gains.ravel()[kept], np.full(models, -1), tasks)
+    fitted = GainModel(seen)
+    never, twice, often = _widths(fitted.predict(Target()))
+    assert never > twice > often
+    assert _widths(fitted.predict(Target(3)))[2] < often  # the task's level is known
+
+
+def _widths(said):
+    return (said.high - said.low)[[0, 1, 5]]
