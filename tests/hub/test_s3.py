@@ -1,4 +1,5 @@
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -21,6 +22,8 @@ from bequest.errors import BequestError, Conflict, Damaged, HubError, MissingExt
 from bequest.frameworks.leftovers import process_mark
 from bequest.hub import Hub
 from bequest.hub.bucket import PART
+from bequest.hub.remote import RemoteStore
+from bequest.hub.store import Store
 
 SCRIPT = Path(__file__).with_name("s3_faults.py")
 FIRST = "log/0000000001"
@@ -58,6 +61,14 @@ def read(bucket, key):
 def sealed(values):
     body = json.dumps(values).encode()
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def test_a_bucket_answers_all_that_a_folder_answers():
+    asked = {name: value for name, value in vars(Store).items() if not name.startswith("_")}
+    for name, value in asked.items():
+        other = vars(RemoteStore)[name]
+        if callable(value):
+            assert inspect.signature(value) == inspect.signature(other), name
 
 
 def test_what_one_machine_publishes_another_one_sees(s3, tiny):
