@@ -4,10 +4,10 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from tests.report.page_tags import Tags
 
 import bequest.report
 from bequest.core import Verdict
@@ -16,31 +16,7 @@ from bequest.report.graph_page import SCRIPTS, render_graph, write_graph
 from bequest.report.graph_view import GraphEdge, GraphNode, HubGraph, pack
 
 VENDOR = Path(bequest.report.__file__).parent / "templates" / "vendor"
-VOID = {"meta", "input", "path", "circle"}
 EVIL = "</script><script>alert(1)</script>\"><img src=x onerror=alert(1)><!--'{{ 7 * 7 }}\u2028"
-
-
-class Tags(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.seen, self.text = [], [], ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ("script", "style"):
-            self.text += data
 
 
 def transfer(source, target, gain, metric="accuracy"):

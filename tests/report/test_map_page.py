@@ -8,9 +8,9 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
+from tests.report.page_tags import Tags
 from torch import nn
 
 import bequest as bq
@@ -22,30 +22,7 @@ from bequest.report.map_view import view_of
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
-VOID = {"meta", "rect", "input"}
 EVIL = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>'{{ 7 * 7 }}"
-
-
-class Tags(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.seen, self.text = [], [], ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
 
 
 def net(width, classes):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,6 +10,7 @@ from typing import final
 
 from markupsafe import Markup
 
+from bequest.report import template
 from bequest.report.graph_view import GraphEdge, HubGraph, pack, said
 from bequest.report.template import PAGES, write_page
 
@@ -59,8 +58,8 @@ def render_graph(graph: HubGraph) -> str:
         data=Markup(pack(graph)),  # JSON without "<", in an element that runs as no script
         tables=_tables(graph),
         scripts=[Markup(script) for script in scripts],  # files of this package
-        digests=[_digest(script) for script in scripts],
-        licences=_source("vendor/LICENCES.txt"),
+        digests=[template.digest(script) for script in scripts],
+        licences=template.source("vendor/LICENCES.txt"),
         version=version("bequest"),
     )
 
@@ -124,14 +123,4 @@ def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -
 
 def _script(name: str) -> str:
     # A map of the source is another file, which a browser's tools would ask for.
-    return _source(name).partition("//# sourceMappingURL=")[0].strip()
-
-
-def _source(name: str) -> str:
-    loader = PAGES.loader
-    assert loader is not None
-    return loader.get_source(PAGES, name)[0]
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return template.source(name).partition("//# sourceMappingURL=")[0].strip()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +11,7 @@ from markupsafe import Markup
 from bequest.core import Outcome
 from bequest.errors import MapError
 from bequest.mapping import ParameterMap
+from bequest.report import template
 from bequest.report.map_view import MapView, view_of
 from bequest.report.template import PAGES, write_page
 
@@ -44,14 +43,13 @@ def render_map(
     >>> "100" in render_map(bq.map_parameters(net, net), source="ward 3")
     True
     """
-    script = _script()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = template.source("map.js").strip()
     return PAGES.get_template("map_page.html").render(
         map=view_of(plan),
         source=source,
         target=target,
         script=Markup(script),  # our own file
-        digest=digest,
+        digest=template.digest(script),
         version=version("bequest"),
     )
 
@@ -99,9 +97,3 @@ def map_of(outcome: Outcome) -> MapView | None:
         return view_of(ParameterMap.from_json(json.dumps(outcome.parameter_map)))
     except (MapError, OverflowError):
         return None  # `moved` says the same in short
-
-
-def _script() -> str:
-    loader = PAGES.loader
-    assert loader is not None
-    return loader.get_source(PAGES, "map.js")[0].strip()

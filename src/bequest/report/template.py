@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bequest.errors import DataError
 from bequest.report.amounts import plain
 
-__all__ = ["PAGES", "write_page"]
+__all__ = ["PAGES", "digest", "source", "write_page"]
 
 PAGES = Environment(
     loader=PackageLoader("bequest.report", "templates"),
@@ -21,6 +23,18 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 PAGES.filters["plain"] = plain
+
+
+def source(name: str) -> str:
+    """The text of a file among the templates, as it is."""
+    loader = PAGES.loader
+    assert loader is not None
+    return loader.get_source(PAGES, name)[0]
+
+
+def digest(script: str) -> str:
+    """What a page's policy calls a script that stands in it: its sha256, in base 64."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def write_page(path: str | Path, text: str) -> Path:
