@@ -1,24 +1,16 @@
-import hashlib
 import inspect
 import json
 import os
-import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import obstore
 import pytest
-from hub_places import Shared
 from obstore.store import from_url
 
-from bequest.cli import run
-from bequest.errors import BequestError, Conflict, Damaged, HubError, MissingExtra
+from bequest.errors import Conflict, Damaged, HubError
 from bequest.frameworks.leftovers import process_mark
 from bequest.hub import Hub
 from bequest.hub.bucket import PART
@@ -47,20 +39,8 @@ def bucket(s3):
     return from_url(s3.url, client_options={"allow_http": True}, **s3.storage())
 
 
-@pytest.fixture
-def shelf(tmp_path):
-    """A hub in a folder that is used as a bucket, where whatever is altered is at hand."""
-    (tmp_path / "bucket").mkdir()
-    return Shared((tmp_path / "bucket").as_uri(), "", tmp_path)
-
-
 def read(bucket, key):
     return bytes(obstore.get(bucket, key).bytes())
-
-
-def sealed(values):
-    body = json.dumps(values).encode()
-    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
 def test_a_bucket_answers_all_that_a_folder_answers():
@@ -151,13 +131,6 @@ def test_a_cache_that_is_deleted_halfway_is_not_half_filled(s3, tiny, monkeypatc
         other.list()
     monkeypatch.setattr(log, "after", after)
     assert len(other.list(every=True)) == 3
-
-
-def test_without_its_package_it_says_how_to_install_it(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "obstore", None)
-    monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'bequest\[s3\]'"):
-        Hub("s3://bucket/hub", cache=tmp_path / "cache").list()
 
 
 def test_of_four_machines_that_expect_one_version_exactly_one_wins(tmp_path):
@@ -275,259 +248,6 @@ def test_a_cache_that_is_no_database_is_said_to_be_a_cache(s3, tiny):
         s3.hub("other").list()
 
 
-def test_every_flipped_bit_of_the_log_is_found(shelf, tiny):
-    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
-    path = shelf.folder / "bucket" / FIRST
-    whole = path.read_bytes()
-    for place in range(0, len(whole), 7):
-        spoiled = bytearray(whole)
-        spoiled[place] ^= 1 << place % 8
-        path.write_bytes(spoiled)
-        with pytest.raises(Damaged, match="record 1 of the log was altered"):
-            shelf.hub("fresh").list()
-    assert not (shelf.folder / "fresh").exists()
-    path.write_bytes(whole)
-    assert len(shelf.hub("fresh").list()) == 1
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        (lambda r: r.update(format=2), "has format 2, this version reads 1"),
-        (lambda r: r.update(format=[0] * 1000), "has format"),
-        (lambda r: r.update(number=2), "does not follow"),
-        (lambda r: r.update(before="0" * 64), "does not follow"),
-        (lambda r: r.pop("entries"), "unsound"),
-        (lambda r: r.update(entries=[7]), "unsound|no entry"),
-        (lambda r: r.update(outcomes=["{}"]), "unsound"),
-        (lambda r: r.update(outcomes=[7]), "unsound"),
-        (lambda r: r.update(entries=r["entries"] * 2), "a second time"),
-        (lambda r: r["entries"][0].update(name="../../up"), "no name for a hub"),
-        (lambda r: r["entries"][0].update(name="CON"), "no name for a hub"),
-        (lambda r: r["entries"][0].update(version=0), "no version"),
-        (lambda r: r["entries"][0]["card"].update(licence="Mine"), "no licence"),
-        (lambda r: r["entries"][0].update(digest="0" * 64), "no longer match"),
-        (
-            lambda r: r["entries"][0]["files"].update({"../x": {"digest": "0" * 64, "size": 1}}),
-            "outside of the model folder",
-        ),
-        (
-            lambda r: r["entries"][0]["files"].update({"x": {"digest": "../../x", "size": 1}}),
-            "no sha256",
-        ),
-        (
-            lambda r: r["entries"][0]["files"].update({"x": {"digest": "0" * 64, "size": "1"}}),
-            "'1' is no number of bytes",
-        ),
-        (
-            lambda r: r["entries"][0]["files"].update({"x\0": {"digest": "0" * 64, "size": 1}}),
-            "as no file is named",
-        ),
-        (lambda r: r["entries"][0]["files"].update({"x": {"a\nb": 1}}), "no entry"),
-    ],
-)
-def test_a_record_that_was_written_to_do_harm_is_refused(shelf, tiny, change, line):
-    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
-    path = shelf.folder / "bucket" / FIRST
-    values = json.loads(path.read_bytes().partition(b"\n")[2])
-    change(values)
-    path.write_bytes(sealed(values))
-    before = set(os.listdir(shelf.folder))
-    with pytest.raises(HubError, match=line) as told:
-        shelf.hub("fresh").list()
-    assert "\n" not in str(told.value)
-    assert len(str(told.value)) < 500
-    assert set(os.listdir(shelf.folder)) - before <= {"fresh"}
-    assert not list((shelf.folder / "fresh").glob("objects/*"))
-
-
-@pytest.mark.parametrize(
-    ("body", "line"),
-    [
-        (b"[" * 1_000_000, "unsound"),
-        (b"{", "unsound"),
-        (b"[]", "unsound"),
-        (b"\xff\xfe", "unsound"),
-        (b"", "unsound"),
-    ],
-)
-def test_a_record_that_is_no_json_is_refused(shelf, tiny, body, line):
-    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
-    seal = hashlib.sha256(body).hexdigest().encode()
-    (shelf.folder / "bucket" / FIRST).write_bytes(seal + b"\n" + body)
-    with pytest.raises(Damaged, match=line):
-        shelf.hub("fresh").list()
-
-
-def test_a_huge_record_is_not_read(shelf, tiny):
-    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
-    with (shelf.folder / "bucket" / FIRST).open("r+b") as file:
-        file.truncate(2**40)
-    start = time.monotonic()
-    with pytest.raises(Damaged, match="1099511627776 bytes, 16777216 are the most"):
-        shelf.hub("fresh").list()
-    assert time.monotonic() - start < 5
-
-
-def test_a_question_to_an_altered_log_is_told_once(shelf, tiny, caplog):
-    hub = shelf.hub()
-    hub.publish(tiny([1.0]), "a", licence="MIT")
-    assert hub.query("SELECT ?m { ?m dcterms:license ?l }")
-    (shelf.folder / "bucket" / FIRST).unlink()
-    for ask in (lambda: hub.query("SELECT ?m { ?m dcterms:license ?l }"), lambda: hub.export("nt")):
-        with pytest.raises(Damaged, match=r"record 1 .* is gone"):
-            ask()
-    assert caplog.text == ""
-
-
-def test_a_log_that_was_cut_or_mended_is_told(shelf, tiny):
-    hub = shelf.hub()
-    for number in range(3):
-        hub.publish(tiny([float(number)]), "a", licence="MIT")
-    log = shelf.folder / "bucket" / "log"
-    third = (log / "0000000003").read_bytes()
-    (log / "0000000003").unlink()
-    with pytest.raises(Damaged, match=r"record 3 .* is gone or is another"):
-        hub.list()
-    assert len(shelf.hub("fresh").list(every=True)) == 2  # who never saw it cannot know
-    (log / "0000000003").write_bytes(third)
-    assert len(hub.list(every=True)) == 3  # written again, and the same
-    (log / "0000000003").write_bytes((log / "0000000002").read_bytes())
-    with pytest.raises(Damaged, match=r"record 3 .* is gone or is another"):
-        hub.list()
-    (log / "0000000003").write_bytes(third)
-    (log / "0000000002").unlink()
-    with pytest.raises(Damaged, match="lacks its record 2"):
-        shelf.hub("third").list()
-    (log / "0000000002").write_bytes(third)
-    with pytest.raises(Damaged, match="does not follow"):
-        shelf.hub("fourth").list()
-
-
-def test_a_stranger_file_in_the_log_is_told(shelf, tiny):
-    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
-    (shelf.folder / "bucket" / "log" / "0000000001.bak").touch()
-    with pytest.raises(Damaged, match="where it should be stands"):
-        shelf.hub().list()
-
-
-def test_a_card_that_no_record_holds_is_refused_before_it_counts(s3, tiny):
-    from bequest.core import Card
-
-    hub = s3.hub()
-    with pytest.raises(HubError, match="16777216 are the most: shorten"):
-        hub.publish(tiny([1.0], Card(settings={"x": "y" * 2**24})), "a", licence="MIT")
-    with pytest.raises(HubError, match="there is no hub"):
-        hub.list()
-
-
-def test_who_may_only_read_reads_and_is_told_when_writing(s3, tiny):
-    s3.hub().publish(tiny([1.0]), "a", licence="MIT")
-    reader = s3.hub("reader", "reader")
-    assert reader.pull("a").weights.tolist() == [1.0]
-    with pytest.raises(HubError, match=r"may not be written with these credentials \(AccessDenied"):
-        reader.publish(tiny([2.0]), "a", licence="MIT")
-    stranger = s3.hub("stranger", "stranger")
-    for ask in (stranger.list, lambda: stranger.publish(tiny([2.0]), "a", licence="MIT")):
-        with pytest.raises(HubError, match="may not be read with these credentials"):
-            ask()
-    assert not stranger.folder.exists()
-
-
-def test_a_store_that_ignores_conditions_is_refused(s3, tiny):
-    hub = s3.hub(who="careless")
-    with pytest.raises(HubError, match="does not keep to conditional writes"):
-        hub.publish(tiny([1.0]), "a", licence="MIT")
-    with pytest.raises(HubError, match="there is no hub"):
-        s3.hub().list()
-
-
-def test_an_answer_that_is_lost_publishes_once(s3, tiny):
-    hub = s3.hub(who="unheard")
-    assert hub.publish(tiny([1.0]), "a", licence="MIT", expect=0).version == 1
-    assert hub.publish(tiny([2.0]), "a", licence="MIT", expect=1).version == 2
-    assert len(s3.hub("other").list(every=True)) == 2
-
-
-def test_two_writes_that_meet_are_tried_again(s3, tiny):
-    hub = s3.hub(who="busy")
-    assert hub.publish(tiny([1.0]), "a", licence="MIT", expect=0).version == 1
-    assert hub.publish(tiny([2.0]), "a", licence="MIT").version == 2
-    assert len(s3.hub("other").list(every=True)) == 2
-
-
-@pytest.mark.parametrize(
-    ("url", "more", "line"),
-    [
-        ("s3://nobody/hub", {}, "no bucket or folder for the hub s3://nobody/hub"),
-        ("s3://bucket/hub", {"endpoint": "http://127.0.0.1:1"}, "cannot be reached"),
-        ("s3://bucket/hub", {"nonsense": "1"}, "'nonsense' is not valid"),
-        ("s3://bucket/hub", {"endpoint": 7}, "could not be read"),
-    ],
-)
-def test_what_cannot_be_reached_is_one_line_soon(s3, tiny, url, more, line, tmp_path):
-    hub = Hub(url, cache=tmp_path / "cache", storage={**s3.storage(), **more})
-    start = time.monotonic()
-    for ask in (hub.list, lambda: hub.publish(tiny([1.0]), "a", licence="MIT")):
-        with pytest.raises(HubError, match=line) as told:
-            ask()
-        assert "\n" not in str(told.value)
-    assert time.monotonic() - start < 20
-    assert not (tmp_path / "cache").exists()
-
-
-def hold(silent):
-    held = []
-    with suppress(OSError):  # until the test closes the socket
-        while True:
-            held.append(silent.accept()[0])
-    for one in held:
-        one.close()
-
-
-def test_a_server_that_never_answers_is_left(s3, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        threading.Thread(target=hold, args=(silent,), daemon=True).start()
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        storage = {**s3.storage(), "endpoint": address, "read_timeout": "500ms"}
-        start = time.monotonic()
-        with pytest.raises(HubError, match="cannot be reached"):
-            Hub("s3://bucket/hub", cache=tmp_path / "cache", storage=storage).list()
-        assert time.monotonic() - start < 10
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "s3://",
-        "s3:///hub",
-        "s3://key:secret@bucket/hub",
-        "s3://bucket/../hub",
-        "s3://bucket/hub?x=1",
-        "s3://bucket/hub#x",
-        "s3://buck et/hub",
-        "s3://bucket//hub",
-        "s3://bücket/hub",
-        "file://host/hub",
-        "file://",
-        "s3://[",
-    ],
-)
-def test_an_address_that_is_none_is_refused(url):
-    with pytest.raises(HubError, match="no address") as told:
-        Hub(url)
-    assert "secret" not in str(told.value).replace("key:secret@bucket", "")
-
-
-def test_a_path_that_was_an_address_is_told_from_a_folder():
-    with pytest.raises(HubError, match="give it as text"):
-        Hub(Path("s3://bucket/hub"))
-    with pytest.raises(HubError, match="cache and storage are for object storage"):
-        Hub("folder", cache="other")
-    with pytest.raises(HubError, match="storage holds settings by name, it is no str"):
-        Hub("s3://bucket/hub", storage="https://example.org")
-
-
 def test_a_folder_of_other_things_is_no_cache(s3, tiny, tmp_path):
     s3.hub().publish(tiny([1.0]), "a", licence="MIT")
     (tmp_path / "papers").mkdir()
@@ -556,25 +276,6 @@ def test_each_address_has_a_cache_of_its_own(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12 on
-def test_a_forked_process_says_so_instead_of_hanging(s3, tiny):
-    hub = s3.hub()
-    hub.publish(tiny([1.0]), "a", licence="MIT")
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            hub.list()
-        except BequestError as error:
-            os.write(writer, str(error).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writer)
-    with os.fdopen(reader) as said:
-        assert re.search("before this process was forked", said.read())
-
-
 def test_a_bundle_goes_through_a_bucket_in_one_record(s3, tiny, bucket, tmp_path):
     own = Hub(tmp_path / "own")
     own.publish(tiny([1.0]), "a", licence="MIT")
@@ -591,16 +292,3 @@ def test_a_bundle_goes_through_a_bucket_in_one_record(s3, tiny, bucket, tmp_path
     own.bundle("c", tmp_path / "c.bundle")
     with pytest.raises(Conflict, match="c@1 is another model here"):
         hub.unbundle(tmp_path / "c.bundle")
-
-
-def test_commands_take_address_and_credentials_as_other_tools_do(
-    s3, tiny, monkeypatch, capsys, tmp_path
-):
-    s3.hub().publish(tiny([1.0]), "wards/a", licence="MIT")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert run(["list", "--hub", s3.url]) == 1
-    assert "credentials" in capsys.readouterr().err
-    for name, value in s3.storage().items():
-        monkeypatch.setenv(f"AWS_{name.upper()}", value)
-    assert run(["list", "--hub", s3.url]) == 0
-    assert "wards/a@1" in capsys.readouterr().out
