@@ -29,7 +29,8 @@ __all__ = ["Memory", "Suggestion"]
 
 Array = NDArray[Any]
 _WORTH_KEEPING = 5000  # rows that were read, from which on the next process is spared them
-_ROWS = 2000  # of the task, that its own embedding is taken from: the mean of more is the same
+# The task's own embedding is taken from so many rows or numbers: the mean of more is the same.
+_ROWS, _FEWEST, _NUMBERS = 2000, 200, 2**21
 _SAID = {
     "reciprocity": "models trained on this task helped the task that it was trained on",
     "alike": "it did well on tasks that models trained on this task are good at",
@@ -297,8 +298,9 @@ def _best(found: Prediction, allowed: Array, k: int) -> Array:
 
 def _embedding(task: Task) -> Array:
     """The embedding of a task that stays here: noise has no place where nothing is published."""
-    if len(task) > _ROWS:
-        task = task.take(np.linspace(0, len(task) - 1, _ROWS).astype(int))
+    rows = min(_ROWS, max(_FEWEST, _NUMBERS // int(np.prod(task.spec.shape or (1,)))))
+    if len(task) > rows:
+        task = task.take(np.linspace(0, len(task) - 1, rows).astype(int))
     features = task_features(task).mean(axis=0)
     return np.asarray(features / np.linalg.norm(features))
 
