@@ -82,6 +82,15 @@ def test_what_taught_nothing_says_so(cli, hub, tmp_path):
     assert "Made from" not in said
 
 
+def test_names_of_tasks_move_no_cursor(cli, hub, tmp_path):
+    other = bq.Hub(tmp_path / "other")
+    other.publish(hub.pull("wards/base"), "base", licence="MIT")
+    other.record(outcome("base@1", {"name": "\x1b[31mred\x9b2J\u202e"}, 0.1))
+    said = cli("show", "base", "--hub", other.folder).out
+    assert "\N{REPLACEMENT CHARACTER}[31mred" in said
+    assert not [c for c in said if not c.isprintable() and c != "\n"]
+
+
 def test_an_unknown_name_is_one_line_with_the_name_that_was_meant(cli, hub):
     done = cli("show", "wards/mode", "--hub", hub.folder)
     assert (done.code, "Did you mean 'wards/made'?" in done.line) == (1, True)

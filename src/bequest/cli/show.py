@@ -102,7 +102,10 @@ def _print_tree(tree: str) -> None:
     for branch in tree.splitlines():
         found = re.match(r"[│├└─ ]*", branch)
         start = found.group() if found else ""
-        _wrap(branch[len(start) :], start, start.translate(BRANCH) + "  ")
+        if len(start) > _width() // 2:  # of many generations: no column is left to wrap in
+            line(branch)
+        else:
+            _wrap(branch[len(start) :], start, start.translate(BRANCH) + "  ")
 
 
 def _print_made(outcomes: Iterable[Outcome]) -> None:
