@@ -67,6 +67,13 @@ def test_what_is_published_is_there_at_once_and_for_another_reader(known, tiny):
     assert Hub(known.folder).query(count) == [{"n": 4}]
 
 
+def test_changes_leave_nothing_behind_that_grows_with_their_number(known, tiny):
+    for number in range(6):
+        known.publish(tiny([float(number)]), f"c/{number}", licence="MIT")
+        known.query("ASK { ?s ?p ?o }")
+    assert len(list((known.folder / "graph" / "store").glob("LOG*"))) <= 2
+
+
 def test_a_bound_text_is_no_part_of_the_query(known):
     evil = 'x" } ; DROP ALL ; SELECT * { ?s ?p "'
     assert known.query("SELECT ?m { ?m schema:name ?n }", bindings={"n": evil}) == []

@@ -140,6 +140,8 @@ class Index:
         return view
 
     def _sweep(self, newest_view: Path) -> None:
+        for log in self.root.glob("store/LOG.old.*"):  # the engine's diary, one a change
+            log.unlink(missing_ok=True)
         for view in newest_view.parent.iterdir():
             with suppress(OSError):  # on Windows, one that is being read stays until next time
                 if view != newest_view and time.time() - view.stat().st_mtime > _GRACE:
