@@ -2,6 +2,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -192,6 +193,37 @@ def test_a_read_only_hub_can_be_read_and_refuses_a_publication(tiny, request):
         assert os.waitpid(child, 0)[1] == 0
     finally:
         hub.folder.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="another person is needed")
+@pytest.mark.parametrize("killed", [False, True])
+def test_somebody_who_may_not_write_reads_what_stands_in_the_log_alone(killed, tiny, request):
+    place = Path(tempfile.mkdtemp())
+    request.addfinalizer(lambda: shutil.rmtree(place))
+    place.chmod(0o755)
+    reader, writer = os.pipe()
+    publisher = os.fork()
+    if not publisher:
+        hub = Hub(place / "hub")
+        hub.publish(tiny([1.0]), "a", licence="MIT")
+        os.write(writer, b"published")
+        time.sleep(600)
+    os.read(reader, 9)
+    if killed:
+        os.kill(publisher, signal.SIGKILL)
+    other = os.fork()
+    if not other:
+        try:
+            os.setuid(65534)
+            assert [str(entry) for entry in Hub(place / "hub").list()] == ["a@1"]
+            os._exit(0)
+        finally:
+            os._exit(1)
+    try:
+        assert os.waitpid(other, 0)[1] == 0
+    finally:
+        os.kill(publisher, signal.SIGKILL)
+        os.waitpid(publisher, 0)
 
 
 def test_what_a_dead_process_left_is_swept_and_what_a_living_one_holds_is_not(hub, tiny):
