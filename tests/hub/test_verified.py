@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bequest.errors import HubError
 from bequest.hub import Hub
 from bequest.hub.lineage import Edge
-from bequest.hub.verified import findings_of, keep, unkept
+from bequest.hub.verified import findings_of, keep, remember, unkept
 
 EDGE = Edge("base@1", "ward@1", "lora", "lora", True, "rank 2.", "not told")
 
@@ -65,3 +66,23 @@ def test_long_evidence_is_cut_and_not_kept_twice(records):
 def test_a_finding_on_no_version_is_refused(records):
     with records.reading() as db, pytest.raises(HubError, match="one version"):
         unkept(db, [replace(EDGE, child="ward")])
+
+
+def test_what_is_known_already_is_not_written(records):
+    assert remember(records, [EDGE]) == 1
+    files = sorted(records.path.parent.glob("registry.sqlite*"))
+    before = [path.read_bytes() for path in files if path.suffix != ".sqlite-shm"]
+    assert remember(records, [EDGE]) == 0
+    assert [path.read_bytes() for path in files if path.suffix != ".sqlite-shm"] == before
+
+
+def test_what_a_lineage_says_is_kept_as_it_is(hub, tiny):
+    rng = np.random.default_rng(0)
+    parent = tiny(rng.normal(size=64))
+    hub.publish(parent, "parent", licence="MIT")
+    hub.publish(tiny(parent.weights), "copy", licence="MIT", parents=["parent"])
+    edges = hub.lineage("copy").edges
+    assert remember(hub._store.records, edges) == 1
+    with hub._store.records.reading() as db:
+        assert findings_of(db, "copy", 1) == edges
+    assert hub.query("SELECT ?p { ?m bq:verifiedFrom ?p }") == [{"p": "urn:bequest:model:parent@1"}]

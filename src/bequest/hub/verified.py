@@ -17,8 +17,9 @@ from dataclasses import asdict
 from bequest.errors import HubError
 from bequest.hub.lineage.tree import Edge
 from bequest.hub.names import split_reference
+from bequest.hub.registry import Records
 
-__all__ = ["findings_of", "keep", "unkept"]
+__all__ = ["findings_of", "keep", "remember", "unkept"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,28 @@ def keep(db: sqlite3.Connection, edges: Iterable[Edge]) -> int:
             (name, version, edge.parent, record, _sha256(record)),
         )
     return len(new)
+
+
+def remember(records: Records, edges: Iterable[Edge]) -> int:
+    """Keep what is not kept yet; a registry that holds it all is not written to.
+
+    Parameters
+    ----------
+    records : Records
+        The registry of a hub in a folder.
+    edges : iterable of Edge
+
+    Returns
+    -------
+    int
+        The number of new findings.
+    """
+    with records.reading() as db:
+        new = unkept(db, edges)
+    if not new:
+        return 0
+    with records.writing() as db:
+        return keep(db, new)
 
 
 def _newest(db: sqlite3.Connection, name: str, version: int) -> dict[str, Edge]:
