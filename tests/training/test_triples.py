@@ -21,7 +21,7 @@ def brute(scoring, h, r, t) -> float:
     """The score of one triple, as its paper writes it."""
     h, r, t = (part.double().numpy() for part in (h, r, t))
     if scoring is TRANSE:
-        return -np.sqrt(((h + r - t) ** 2).sum())
+        return -np.abs(h + r - t).sum()
     if scoring is DISTMULT:
         return (h * r * t).sum()
     half = len(h) // 2
@@ -109,16 +109,16 @@ def test_transe_finds_the_translations_of_a_grid():
     place = {cell: n for n, cell in enumerate(itertools.product(range(side), repeat=2))}
     right = [(place[x, y], 0, place[x + 1, y]) for x, y in place if x + 1 < side]
     down = [(place[x, y], 1, place[x, y + 1]) for x, y in place if y + 1 < side]
-    fit = fitted(TRANSE, right + down, (side**2, 2), dim=8, epochs=300)
+    fit = fitted(TRANSE, right + down, (side**2, 2), dim=2, epochs=1000, lr=0.3)
     ranks = filtered_ranks(
         TRANSE, fit.entities, fit.relations, np.array(right + down), np.array(right + down)
     )
-    assert rank_summary(ranks)["mrr"] > 0.95
+    assert rank_summary(ranks)["mrr"] == 1.0
     # what was learned is the grid: all steps of one relation are one vector
     for triples in (right, down):
         steps = np.array([(fit.entities[t] - fit.entities[h]).numpy() for h, _, t in triples])
         spread = np.linalg.norm(steps - steps.mean(axis=0), axis=1).mean()
-        assert spread < 0.25 * np.linalg.norm(steps.mean(axis=0))
+        assert spread < 0.05 * np.linalg.norm(steps.mean(axis=0))
 
 
 def test_complex_learns_the_direction_of_rings_and_distmult_cannot():

@@ -18,7 +18,7 @@ def _moved(heads: Tensor, relations: Tensor) -> Tensor:
 
 
 def _nearness(queries: Tensor, candidates: Tensor) -> Tensor:
-    return -torch.cdist(queries, candidates)
+    return -torch.cdist(queries, candidates, p=1.0)
 
 
 TRANSE = Scoring(
@@ -33,4 +33,7 @@ TRANSE = Scoring(
     compare=_nearness,
     distance=True,
 )
-"""The score of a triple is ``-|h + r - t|``, with the Euclidean norm: from -inf to 0."""
+"""The score of a triple is ``-|h + r - t|``, the sum of the sizes, from -inf to 0.
+
+Bordes et al. leave the norm open; by the Euclidean one, Kinships are ranked at half the MRR.
+"""
