@@ -238,6 +238,20 @@ def test_what_a_dead_process_left_is_swept_and_what_a_living_one_holds_is_not(hu
         assert list((hub.folder / "tmp").iterdir()) == [held]
 
 
+def test_a_hub_that_stays_open_sweeps_again_after_a_while(hub, tiny, monkeypatch):
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    child = os.fork()
+    if not child:
+        with staging(hub.folder):
+            os._exit(0)
+    os.waitpid(child, 0)
+    hub.publish(tiny([2.0]), "a", licence="MIT")
+    assert len(list((hub.folder / "tmp").iterdir())) == 1
+    monkeypatch.setattr("bequest.hub.store._SWEEP", 0.0)
+    hub.publish(tiny([3.0]), "a", licence="MIT")
+    assert list((hub.folder / "tmp").iterdir()) == []
+
+
 def test_what_another_machine_left_is_abandoned_after_an_hour(hub):
     work = hub.folder / "tmp" / "ffffffff-1-0123456789abcdef"
     work.mkdir(parents=True)
