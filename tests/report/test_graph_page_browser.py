@@ -1,144 +1,22 @@
-"""The page of a hub's graph in a real browser, driven through a pipe.
-
-`python tests/report/test_graph_page_browser.py` prints what 10,000 nodes and 30,000 edges cost;
-with a file name, such as `docs/images/hub-graph.png`, it draws a smaller graph there.
-"""
+"""The page of a hub's graph in a real browser."""
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import io
-import json
-import os
-import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from tests.report.browser_tab import CHROMIUM, Browser
+from tests.report.graph_figures import made, measured
 
 from bequest.core import Verdict
 from bequest.report.graph_page import write_graph
 from bequest.report.graph_view import GraphEdge, GraphNode, HubGraph
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-QUIET = (
-    "--headless",
-    "--no-sandbox",
-    "--enable-unsafe-swiftshader",
-    "--no-first-run",
-    "--hide-scrollbars",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--remote-debugging-pipe",
-)
 EVIL = "</script><script>window.ran = 1</script><img src=x onerror='window.ran = 1'>"
 
+
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on PATH to look at the page with")
-
-
-class Browser:
-    """One tab; `browser("Page.navigate", url=...)` is a command of the DevTools protocol."""
-
-    def __init__(self, profile):
-        theirs, self._to = os.pipe()
-        self._from, back = os.pipe()
-        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (theirs, back)]
-        self._process = subprocess.Popen(
-            [CHROMIUM, *QUIET, f"--user-data-dir={profile}"],
-            preexec_fn=lambda: [
-                os.dup2(end, place) for end, place in zip(ends, (3, 4), strict=True)
-            ],
-            close_fds=False,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for end in (theirs, back, *ends):
-            os.close(end)
-        self._said, self._number, self._session, self.events = b"", 0, {}, []
-        target = self("Target.createTarget", url="about:blank")["targetId"]
-        session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self._session = {"sessionId": session}
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self(f"{domain}.enable")
-
-    def __call__(self, method, **params):
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": params, **self._session}
-        os.write(self._to, json.dumps(message).encode() + b"\0")
-        while (answer := self._read()).get("id") != self._number:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def _read(self):
-        while b"\0" not in self._said:
-            part = os.read(self._from, 2**20)
-            assert part, "the browser is gone"
-            self._said += part
-        message, _, self._said = self._said.partition(b"\0")
-        return json.loads(message)
-
-    def open(self, page, width=1280, height=860):
-        self.events.clear()
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self("Emulation.setDeviceMetricsOverride", **size)
-        self("Page.navigate", url=Path(page).as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._read())
-
-    def js(self, code):
-        found = self("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
-
-    def until(self, code):
-        for _ in range(200):
-            if self.js(code):
-                return
-            time.sleep(0.05)
-        raise AssertionError(code)
-
-    def mouse(self, kind, x, y):
-        button = "none" if kind == "Moved" else "left"
-        self("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, button=button,
-             buttons=int(kind != "Released"), clickCount=1)  # fmt: skip
-
-    def key(self, key, text=""):
-        self("Input.dispatchKeyEvent", type="keyDown", key=key, **({"text": text} if text else {}))
-        self("Input.dispatchKeyEvent", type="keyUp", key=key)
-
-    def picture(self):
-        found = self("Page.captureScreenshot")["data"]
-        return Image.open(io.BytesIO(base64.b64decode(found))).convert("RGB")
-
-    def complaints(self):
-        """Exceptions, dialogs, and what the page's policy kept from running."""
-        wrong = ("Runtime.exceptionThrown", "Page.javascriptDialogOpening")
-        logged = [e for e in self.events if e.get("method") == "Log.entryAdded"]
-        return [e for e in self.events if e.get("method") in wrong] + [
-            e for e in logged if e["params"]["entry"]["level"] == "error"
-        ]
-
-    def close(self):
-        try:
-            self("Browser.close")
-            self._process.wait(20)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            os.close(self._to)
-            os.close(self._from)
 
 
 def node_at(browser, number):
@@ -148,29 +26,6 @@ def node_at(browser, number):
         f"g.getNodeDisplayData('{number}')), b = document.querySelector('#stage')"
         ".getBoundingClientRect(); return [p.x + b.left, p.y + b.top] })()"
     )
-
-
-def made(models=60, tasks=6, transfers=90, parents=20, seed=0):
-    """A graph of the shape that hubs have: groups of tasks, and models that help within one."""
-    rng = np.random.default_rng(seed)
-    own = rng.choice(tasks, models, p=(share := 1 / np.arange(1, tasks + 1) ** 0.7) / share.sum())
-    groups = np.arange(tasks) % max(1, min(12, tasks // 2))
-    nodes = [GraphNode(f"t{t}", f"task {t}", "task", "", (("rows", "400"),)) for t in range(tasks)]
-    for m in range(models):
-        facts = (("published", "2026-11-20T10:00:00+00:00"), ("digest", f"{m:064x}"))
-        licence = ("MIT", "Apache-2.0", "CC-BY-4.0")[m % 3]
-        nodes.append(GraphNode(f"m{m}", f"team{own[m]}/model-{m}", "model", licence, facts))
-    edges = [GraphEdge(f"m{m}", f"t{own[m]}", "trained on") for m in range(models)]
-    for m in range(1, parents + 1):
-        verified = (None, True, False)[m % 3]
-        edges.append(GraphEdge(f"m{m - 1}", f"m{m}", "made from", "fine-tune", verified=verified))
-    for _ in range(transfers):
-        m, inside = int(rng.integers(models)), rng.random() < 0.8
-        near = np.flatnonzero(groups == groups[own[m]]) if inside else np.arange(tasks)
-        gain, half = float(rng.normal(0.05 if inside else -0.04, 0.06)), float(rng.uniform(0, 0.08))
-        verdict = Verdict(gain, gain - half, gain + half, "accuracy")
-        edges.append(GraphEdge(f"m{m}", f"t{rng.choice(near)}", "transfer", "probe", verdict))
-    return HubGraph("our hub", tuple(nodes), tuple(edges))
 
 
 @pytest.fixture(scope="module")
@@ -363,65 +218,6 @@ def test_dark_and_light_are_followed_while_it_is_open(browser, page):
     assert seen["light"][1] != seen["dark"][1]
 
 
-MOVE = """new Promise((done) => { const gaps = [], g = window.bequestGraph, c = g.getCamera();
-let last = performance.now(), k = 0;
-const step = (now) => { gaps.push(now - last); last = now;
-  c.setState({ x: 0.5 + 0.2 * Math.sin(k / 20), y: 0.5 + 0.1 * Math.cos(k / 13) });
-  if (++k < 60) requestAnimationFrame(step); else done(gaps.slice(5)); };
-requestAnimationFrame(step); })"""
-SCRIPT = """(() => { const g = window.bequestGraph, took = [];
-for (let k = 0; k < 20; k++) {
-  const start = performance.now(); g.render(); took.push(performance.now() - start); }
-return took.sort((a, b) => a - b)[10]; })()"""
-
-
-FILTER = """(() => { const start = performance.now(); window.bequestGraph.refresh();
-return performance.now() - start; })()"""
-
-
-WATCH = """window.gaps = []; (() => { let last = performance.now(); const step = (now) => {
-window.gaps.push(now - last); last = now; requestAnimationFrame(step); };
-requestAnimationFrame(step); })()"""
-
-
-def dragged(browser):
-    """Milliseconds between two frames while the mouse drags the graph."""
-    browser.js(WATCH)
-    browser.mouse("Pressed", 800, 500)
-    for number in range(80):
-        browser.mouse("Moved", 800 - 3 * number, 500 + number)
-        time.sleep(0.03)
-    gaps = browser.js("window.gaps")
-    browser.mouse("Released", 560, 580)
-    return statistics.median(gaps[len(gaps) // 3 :])
-
-
-def measured(folder, models=9700, tasks=300, transfers=18_300, parents=2000):
-    """What a large graph costs, from the layout to a frame."""
-    graph = made(models, tasks, transfers, parents)
-    start = time.process_time()
-    page = write_graph(graph, Path(folder) / "large.html")
-    found = {"nodes": len(graph.nodes), "edges": len(graph.edges),
-             "written_cpu_s": time.process_time() - start,
-             "page_mb": page.stat().st_size / 1e6}  # fmt: skip
-    browser = Browser(Path(folder) / "profile")
-    try:
-        start = time.perf_counter()
-        browser.open(page)
-        found["opened_s"] = time.perf_counter() - start
-        found["script_ms_per_frame"] = browser.js(SCRIPT)
-        found["frame_ms"] = statistics.median(browser.js(MOVE))
-        found["drag_frame_ms"] = dragged(browser)
-        found["filter_ms"] = min(browser.js(FILTER) for _ in range(3))
-        browser("HeapProfiler.enable")
-        browser("HeapProfiler.collectGarbage")
-        found["heap_mb"] = browser("Runtime.getHeapUsage")["usedSize"] / 1e6
-        assert browser.complaints() == []
-    finally:
-        browser.close()
-    return found
-
-
 @pytest.mark.slow
 def test_ten_thousand_nodes_and_thirty_thousand_edges_stay_fluent(tmp_path):
     found = measured(tmp_path)
@@ -429,24 +225,3 @@ def test_ten_thousand_nodes_and_thirty_thousand_edges_stay_fluent(tmp_path):
     assert found["script_ms_per_frame"] < 100  # 1 ms on an idle machine
     assert found["heap_mb"] < 60
     assert found["frame_ms"] < 1000  # by a software renderer on shared cores
-
-
-def pictured(place):
-    """A picture of a middling graph, for the documentation."""
-    with tempfile.TemporaryDirectory() as work:
-        browser = Browser(Path(work) / "profile")
-        try:
-            browser.open(write_graph(made(500, 36, 800, 120), Path(work) / "graph.html"), 1280, 760)
-            time.sleep(3)
-            browser.picture().quantize(128).save(place, optimize=True)
-        finally:
-            browser.close()
-
-
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        pictured(sys.argv[1])
-    else:
-        with tempfile.TemporaryDirectory() as work:
-            for name, value in measured(work).items():
-                sys.stdout.write(f"{name:20} {value:.4g}\n")
