@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import threading
+import time
 import urllib.parse
 
 import pyoxigraph as ox
@@ -11,6 +13,7 @@ import pytest
 
 from bequest.errors import HubError
 from bequest.hub import Hub, Iri
+from bequest.hub.graph.server import Server
 from bequest.hub.graph.terms import checked_query
 
 
@@ -103,3 +106,59 @@ def test_no_query_calls_another_server(sparql):
 
 def test_a_name_that_holds_the_word_passes():
     checked_query("SELECT ?service { ?service schema:serviceType <http://x/service> }")
+
+
+class Bomb(http.server.BaseHTTPRequestHandler):
+    """A server that answers with what nobody asked for."""
+
+    kind = "application/rdf+xml"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", self.kind)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for part in self.parts():
+                self.wfile.write(part)
+
+    def parts(self):
+        entities = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+        yield f'<!DOCTYPE r [<!ENTITY l0 "lol">{entities}]><r>&l9;</r>'.encode()
+
+    def log_message(self, *_):
+        pass
+
+
+class Endless(Bomb):
+    kind = "application/n-triples"
+
+    def parts(self):
+        while True:
+            yield b"<urn:a> <urn:b> <urn:c> .\n" * 2000
+
+
+class Deep(Bomb):
+    kind = "application/sparql-results+json"
+
+    def parts(self):
+        yield b"[" * 2_000_000
+
+
+@pytest.mark.parametrize("bomb", [Bomb, Endless, Deep])
+def test_a_server_that_answers_with_a_bomb_is_one_line_in_bounded_time(hub, tiny, bomb):
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), bomb)
+    thread = threading.Thread(target=served.serve_forever)
+    thread.start()
+    try:
+        far = Server(f"http://127.0.0.1:{served.server_port}")
+        start = time.monotonic()
+        with pytest.raises(HubError) as told:
+            far.query("ASK { ?s ?p ?o }", {}, 2.0)
+        assert time.monotonic() - start < 20
+        assert "\n" not in str(told.value)
+    finally:
+        served.shutdown()
+        served.server_close()
+        thread.join()

@@ -139,7 +139,8 @@ class Server:
         try:
             connection.request("POST", self._path + path, text.encode("utf-8", "replace"), head)
             answer = connection.getresponse()
-            body = _read(answer, end)
+            with answer:  # one that does not end holds its socket, whatever the connection does
+                body = _read(answer, end)
         except TimeoutError as error:
             raise HubError(f"{self.address} took longer than {timeout:g} s.") from error
         except (OSError, http.client.HTTPException) as error:
