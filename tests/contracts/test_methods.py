@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import bequest as bq
-from bequest.core import Model, Task
+from bequest.core import Card, Model, Task
+from bequest.frameworks.entities import EntityFeatures
 from bequest.methods import METHODS
+from bequest.methods.features import Features
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.from_scratch import FromScratch
 from bequest.methods.lora import LoRA
@@ -58,6 +60,16 @@ def pretrained(kind: str, head: str) -> Model:
         return bq.load(
             hub_folders.write(Path(place) / kind, hub_folders.network(kind, head, labels=labels))
         )
+
+
+@cache
+def wards() -> Model:
+    """What a graph knows of the wards of the tables."""
+    vectors = np.array([[0.5, 1.0], [-1.0, 0.25]])
+    graph = EntityFeatures(
+        ["a", "b"], vectors, ["near"], vectors, scoring="complex", card=Card(name="wards")
+    )
+    return graph.on("ward")
 
 
 @cache
@@ -160,6 +172,10 @@ SAMPLES = {
             table("regression"),
             STRANGER,
         ),
+    ],
+    "features": [
+        MethodCase(Features(), wards(), table("classification"), STRANGER),
+        MethodCase(Features(learner="boosting"), wards(), table("regression"), STRANGER),
     ],
 }
 CASES = [

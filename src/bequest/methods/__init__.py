@@ -14,6 +14,7 @@ METHODS: Registry[type[TransferMethod]] = Registry(
         "fine-tune": "bequest.methods.fine_tune:FineTune",
         "parameters": "bequest.methods.parameters:Parameters",
         "lora": "bequest.methods.lora:LoRA",
+        "features": "bequest.methods.features:Features",
     },
     group="bequest.methods",
 )
