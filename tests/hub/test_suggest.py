@@ -201,7 +201,8 @@ def test_a_hub_suggests_and_learns_of_new_outcomes(tmp_path):
     source = vectors(50)
     hub.publish(TinyModel([1.0, 0.0, 0.0, 0.0]), "a/one", licence="MIT", task=source)
     assert [s.known for s in hub.suggest(vectors(1))] == [False]
-    hub.record(outcome(vectors(2), "a/one@1", 0.1))
+    for seed in (2, 3, 4):
+        hub.record(outcome(vectors(seed), "a/one@1", 0.1))
     (found,) = hub.suggest(vectors(1))
     assert (found.known, found.name, found.licence) == (True, "a/one@1", "MIT")
 
@@ -227,3 +228,17 @@ def test_a_sketch_without_a_task_is_refused(tmp_path):
     task = Task.from_arrays(np.eye(4), [0, 1, 0, 1])
     with pytest.raises(HubError, match="give task"):
         Hub(tmp_path).publish(bq.train(task, net="linear"), "a", licence="MIT", epsilon=1.0)
+
+
+def test_a_single_outcome_tells_no_gain_of_any_model():
+    memory = Memory()
+    memory.learn([entry("a"), entry("b")])
+    memory.learn(outcomes=[outcome(vectors(0), "a@1", 0.2)])
+    for target in (vectors(0), vectors(1)):
+        found = memory.suggest(target)
+        assert not any(one.known for one in found)
+        assert "1 task of 3 with outcomes" in found[0].why
+    memory.learn(outcomes=[outcome(vectors(seed), "a@1", 0.2 + seed / 50) for seed in (1, 2)])
+    first, second = memory.suggest(vectors(9))
+    assert (first.name, first.known, second.known) == ("a@1", True, False)
+    assert first.high - first.low > 0.02

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +14,8 @@ from bequest.cli._options import HUB, Common, HubPlace, command
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json, prose, table
 from bequest.cli._task import DATA, TaskOptions, read_task
-from bequest.errors import DataError, HubError
+from bequest.errors import DataError
 from bequest.hub import checked_licence
-from bequest.hub.compatibility import may_become
 from bequest.hub.suggest import Suggestion
 
 __all__ = ["app"]
@@ -57,33 +54,19 @@ def suggest(
     """
     if most < 1:
         raise DataError(f"-k must be 1 or more, not {most}.")
-    wanted = None if licence is None else checked_licence(licence)
+    if licence is not None:
+        licence = checked_licence(licence)
     store = bq.Hub(hub)
     store.check()
     read = read_task(data, task)
     with progress("asking the hub"):
-        found = store.suggest(read, most if wanted is None else sys.maxsize)
-    if wanted is not None:
-        found = list(_usable(found, wanted))[:most]
+        found = store.suggest(read, most, licence=licence)
     if common.json:
         print_json([asdict(one) for one in found])
     elif found:
         _print(found, read.metric_name)
     else:
-        line(f"No model in {hub} {f'allows {wanted}' if wanted else 'takes such a task'}.")
-
-
-def _usable(found: Sequence[Suggestion], wanted: str) -> Iterator[Suggestion]:
-    """Those whose own licence allows this one for what is made from them."""
-
-    @cache
-    def allows(held: str) -> bool:
-        try:
-            return may_become(held, wanted)
-        except HubError:  # a licence that is none, from an older or another hub
-            return False
-
-    return (one for one in found if allows(one.licence))
+        line(f"No model in {hub} {f'allows {licence}' if licence else 'takes such a task'}.")
 
 
 def _print(found: Sequence[Suggestion], metric: str) -> None:
@@ -92,8 +75,9 @@ def _print(found: Sequence[Suggestion], metric: str) -> None:
     if not any(one.known for one in found):
         line()
         prose(
-            "No gain is known of any of them: no outcome on such a task was recorded. bequest rank "
-            "opens and scores them; publish what bequest transfer leaves, and the hub remembers."
+            "No gain is known of any of them: too few outcomes on such tasks were recorded. "
+            "bequest rank opens and scores them; publish what bequest transfer leaves, and the hub "
+            "remembers."
         )
 
 

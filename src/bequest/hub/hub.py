@@ -325,7 +325,12 @@ class Hub:
             return tuple(rows.all_outcomes(db, about))
 
     def suggest(
-        self, task: Task, k: int = 10, *, scores: Mapping[str, Mapping[str, float]] | None = None
+        self,
+        task: Task,
+        k: int = 10,
+        *,
+        scores: Mapping[str, Mapping[str, float]] | None = None,
+        licence: str | None = None,
     ) -> builtins.list[Suggestion]:
         """Name the models that are likely to help a task, before any of them is opened.
 
@@ -337,6 +342,8 @@ class Hub:
             How many, at least 1.
         scores : mapping of str to mapping of str to float, optional
             Transferability scores of models by name, where they are at hand.
+        licence : str, optional
+            Only models of which something under this licence may be made.
 
         Returns
         -------
@@ -346,12 +353,12 @@ class Hub:
         Raises
         ------
         HubError
-            There is no hub, or k is no whole number from 1.
+            There is no hub, k is no whole number from 1, or the licence is none.
         """
         checked_task(task)
         with self._store.reading() as db:
             self._memory.catch_up(db)
-        return self._memory.suggest(task, k, scores=scores)
+        return self._memory.suggest(task, k, scores=scores, licence=licence)
 
     def lineage(
         self,

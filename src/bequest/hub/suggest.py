@@ -28,6 +28,7 @@ from bequest.hub.remembered import load, place_of, save
 __all__ = ["Memory", "Suggestion"]
 
 Array = NDArray[Any]
+_LEAST_TASKS = 3  # with outcomes: how much tasks differ, nobody can tell from fewer
 _WORTH_KEEPING = 5000  # rows that were read, from which on the next process is spared them
 # The task's own embedding is taken from so many rows or numbers: the mean of more is the same.
 _ROWS, _FEWEST, _NUMBERS = 2000, 200, 2**21
@@ -49,9 +50,9 @@ class Suggestion:
     name : str
         ``name@version``.
     gain : float
-        Predicted gain over from scratch in the task's metric; NaN where nothing is known.
+        Predicted gain over from scratch in the task's metric; NaN where none can be told.
     low, high : float
-        Ends of the 95 % interval; infinite where nothing is known.
+        Ends of the 95 % interval; infinite where no gain can be told.
     why : str
         What the prediction rests on.
     licence : str
@@ -164,7 +165,8 @@ class _Fitted:
         self._keep_sketches(tasks)
         on = np.where(origin >= 0, self._task[origin], -1) if len(tasks) else origin
         self._on = on
-        self._outcomes = self._pairs(seen, on, len(tasks)) if len(seen) else None
+        self._met = len(set(seen.task))
+        self._outcomes = self._pairs(seen, on, len(tasks)) if self._met >= _LEAST_TASKS else None
         self._fits: dict[tuple[str, ...], GainModel] = {}
 
     def holds(self, kept: Kept) -> bool:
@@ -192,7 +194,7 @@ class _Fitted:
         return [self._said(int(place), found, model.names) for place in order]
 
     def _without_outcomes(self, alike: Array | None, places: Array, k: int) -> list[Suggestion]:
-        """No gain was ever seen: those trained on a like task first, the unknown last."""
+        """Too few gains were seen to tell any: those trained on a like task stand first."""
         likeness = np.full(len(places), -np.inf)
         if alike is not None:
             on = self._on[places]
@@ -210,8 +212,11 @@ class _Fitted:
     def _unknown(self, place: int, likeness: float = -np.inf) -> Suggestion:
         nan, far = float("nan"), float("inf")
         why = "nothing is known: no outcome, no sketch and no score speaks of it"
-        if likeness >= 0:
-            why = f"no outcome yet; the sketch of its own task is {likeness:.0%} like this one"
+        if self._outcomes is None and (self._met or likeness >= 0):
+            few = f"{counted(self._met, 'task')} of {_LEAST_TASKS}" if self._met else "no task"
+            why = f"no gain is told: {few} with outcomes"
+            if likeness >= 0:
+                why += f"; the sketch of its own task is {likeness:.0%} like this one"
         licence = self._licence(place)
         return Suggestion(self._name(place), nan, -far, far, why, licence, known=False)
 
