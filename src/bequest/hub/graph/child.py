@@ -87,6 +87,8 @@ class _Holder:
         for old in self._state(request):
             if getattr(old.object, "value", "") != request["keep"]:
                 self.store().remove(old)
+        if request["tidy"]:
+            self.store().optimize()
         self.store().backup(request["view"])
         return {}, b""
 

@@ -109,7 +109,7 @@ class Index:
                 with self._alike() as alike:
                     alike.clear()
                     end = _load(writer, db, Position(), alike, bulk=True)
-                view = self._shown(writer, end)
+                view = self._shown(writer, end, tidy=True)
             os.replace(work, self.root / "store")
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -126,12 +126,12 @@ class Index:
             else:
                 path.unlink(missing_ok=True)
 
-    def _shown(self, writer: Writer, position: Position) -> Path:
+    def _shown(self, writer: Writer, position: Position, *, tidy: bool = False) -> Path:
         """A new view of the store, named as the newest."""
         views = self.root / "views"
         views.mkdir(exist_ok=True)
         view = views / f"{time.time_ns()}-{secrets.token_hex(4)}"
-        writer.show(view, position.to_json())
+        writer.show(view, position.to_json(), tidy=tidy)
         said = {"position": position.to_json(), "view": f"views/{view.name}"}
         spare = self.root / "current.json.new"
         spare.write_text(json.dumps(said))

@@ -66,11 +66,20 @@ class Writer:
         self._worker.send(request, lines)
         self._unheard += 1
 
-    def show(self, view: Path, position: str) -> None:
-        """Keep no other position in the state than this one, and make a view."""
+    def show(self, view: Path, position: str, *, tidy: bool = False) -> None:
+        """Keep no other position in the state than this one, and make a view.
+
+        Parameters
+        ----------
+        view : Path
+        position : str
+        tidy : bool
+            Merge the store's files first. What was loaded in bulk would else be merged by whoever
+            opens the store next, as far as its time reaches, again and again.
+        """
         self._hear()
-        place = str(view.absolute())
-        self._told({"do": "show", "view": place, "keep": position, "state": v.STATE})
+        request = {"do": "show", "view": str(view.absolute()), "state": v.STATE}
+        self._told({**request, "keep": position, "tidy": tidy})
 
     def _opened(self) -> dict[str, Any]:
         request = {"do": "write", "store": self._store, "state": v.STATE}
