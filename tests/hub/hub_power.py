@@ -103,7 +103,7 @@ def recorded(folder: Path) -> Life:
     other.bundle("from/afar", folder / "bundle")
     trace, place = folder / "trace", folder / "lived"
     place.mkdir()
-    command = ["strace", "-y", "-xx", "-s", "100000000", "-e", "signal=none"]
+    command = ["strace", "-f", "-y", "-xx", "-s", "100000000", "-e", "signal=none"]
     command += ["-e", f"trace={_CHANGES},{_UNKNOWN}", "-o", str(trace)]
     subprocess.run([*command, sys.executable, __file__, "live", str(folder)], check=True)
     with trace.open(encoding="ascii") as lines:
@@ -154,7 +154,7 @@ _PLACE = re.compile(
 
 def _read(lines: Iterator[str], place: bytes) -> Life:
     life, files = Life(), {}
-    for line in lines:
+    for line in _whole(lines):
         parsed = _LINE.match(line)
         if parsed is None or int(parsed[3]) < 0:
             continue
@@ -166,6 +166,20 @@ def _read(lines: Iterator[str], place: bytes) -> Life:
         else:
             _of_names(life, files, call, said, result, place)
     return life
+
+
+def _whole(lines: Iterator[str]) -> Iterator[str]:
+    """Calls in the order in which they ended: those of several threads are cut in two."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        thread, _, said = line.rstrip("\n").partition(" ")
+        said = said.lstrip()
+        if said.endswith("<unfinished ...>"):
+            begun[thread] = said.removesuffix("<unfinished ...>").rstrip()
+        elif said.startswith("<... "):
+            yield begun.pop(thread) + said.partition(" resumed>")[2]
+        else:
+            yield said
 
 
 def _of_file(life: Life, files: dict, call: str, said: str, result: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, final
 
 from bequest.errors import Damaged, HubError
 from bequest.hub.entry import StoredFile
-from bequest.hub.streams import copy_hashed, hash_file, sync_all, sync_folder
+from bequest.hub.streams import copy_hashed, hash_file, sync_all, sync_folders
 
 __all__ = ["Files", "Objects"]
 
@@ -146,15 +146,14 @@ class Objects:
             copy_hashed(file, spare)
         os.replace(spare, place)
 
-    def _settle(self, folders: Iterable[Path]) -> None:
+    def _settle(self, folders: Collection[Path]) -> None:
         """Wait until the names in these folders, and the folders' own names, are on the disk."""
-        for folder in folders:
-            sync_folder(folder)
         if {folder.name for folder in folders} <= self._settled:
+            sync_folders(folders)
             return
         # Also those that another process made, and may not have synced yet.
         there = os.listdir(self.folder)
-        sync_folder(self.folder)
+        sync_folders([*folders, self.folder])
         self._settled.update(there)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path
+from typing import TypeVar
 
 from bequest.errors import HubError
 
-__all__ = ["copy_hashed", "hash_file", "sync", "sync_all", "sync_folder"]
+__all__ = ["copy_hashed", "hash_file", "sync", "sync_all", "sync_folder", "sync_folders"]
 
+T = TypeVar("T")
+_WAITERS: list[ThreadPoolExecutor] = []  # one at most
 _CHUNK = 2**20  # bytes read at once
 # A symlink put in the file's place is not followed, and a pipe does not make us wait for ever.
 _CAREFULLY = (
@@ -74,11 +78,15 @@ def sync(path: Path) -> None:
 def sync_all(paths: Iterable[Path]) -> None:
     """Wait until the bytes of several files are on the disk: all are sent, then all waited for."""
     with ExitStack() as stack:
-        files = [stack.enter_context(path.open("rb")) for path in paths]
+        files = [stack.enter_context(path.open("rb")).fileno() for path in paths]
         for file in files:
-            _send(file.fileno())
-        for file in files:
-            os.fsync(file.fileno())
+            _send(file)
+        _at_once(os.fsync, files)
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Wait until the names in several folders are on the disk."""
+    _at_once(sync_folder, list(folders))
 
 
 def sync_folder(folder: Path) -> None:
@@ -90,6 +98,35 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _at_once(wait: Callable[[T], None], things: Sequence[T]) -> None:
+    """Wait for several at once: a disk writes them down together, and we sleep but once."""
+    if not _WAITERS:
+        _WAITERS.append(ThreadPoolExecutor(7, thread_name_prefix="bequest-sync"))
+    try:
+        others = [_WAITERS[0].submit(wait, thing) for thing in things[1:]]
+    except (IndexError, RuntimeError):  # another thread forks in this moment
+        others = []
+        for thing in things[1:]:
+            wait(thing)
+    try:
+        for thing in things[:1]:
+            wait(thing)
+    finally:
+        for other in others:
+            other.exception()  # nothing may be closed while it is waited for
+    for other in others:
+        other.result()
+
+
+def _let_waiters_go() -> None:
+    while _WAITERS:
+        _WAITERS.pop().shutdown()
+
+
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(before=_let_waiters_go)
 
 
 def _send(handle: int) -> None:
