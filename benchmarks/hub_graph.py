@@ -117,13 +117,15 @@ def asking(folder: Path) -> dict:
         found["sqlite"] = spread_of(lambda task: db.execute(SQL, (task,)).fetchall(), tasks)
     with_rdflib = triples(facts)
     prepared = prepareQuery(HOPS, initNs=PREFIXES)
+    few = tasks[:20]  # a question takes seconds there
     found["rdflib"] = spread_of(
         lambda task: list(with_rdflib.query(prepared, initBindings={"task": rdflib.URIRef(task)})),
-        tasks[:10],
+        few,
     )
-    for other in ("sqlite", "rdflib"):
-        found[f"ratio_to_{other}"] = graph["median_ms"] / found[other]["median_ms"]
-    assert found["sqlite"]["rows"] == graph["rows"]
+    same = spread_of(lambda task: hub.query(HOPS, bindings={"task": task}, timeout=60), few)
+    assert (same["rows"], graph["rows"]) == (found["rdflib"]["rows"], found["sqlite"]["rows"])
+    found["ratio_to_sqlite"] = graph["median_ms"] / found["sqlite"]["median_ms"]
+    found["ratio_to_rdflib"] = same["median_ms"] / found["rdflib"]["median_ms"]
     return found | memory()
 
 
