@@ -150,7 +150,8 @@ def _loop(graph: Triples, dim: int, epochs: int | None) -> TriplesLoop:
     passes = int(np.clip(QUERIES / (2 * len(graph)), 1, 100)) if epochs is None else int(epochs)
     if len(graph.entities) <= ALL_ENTITIES:
         return TriplesLoop(dim=int(dim), epochs=passes)
-    return TriplesLoop(dim=int(dim), epochs=passes, batch=1024, lr=0.3, negatives=256)
+    # few passes: a large step, and a strong pull against learning triples by heart
+    return TriplesLoop(dim=int(dim), epochs=passes, batch=1024, lr=0.3, pull=0.05, negatives=256)
 
 
 def _metrics(scoring: Scoring, fit: Fit, graph: Triples, held: np.ndarray) -> dict[str, float]:
