@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import shutil
@@ -19,6 +18,7 @@ from bequest.hub import Hub
 __all__ = ["flips"]
 
 
+@hub_tiny.quiet()
 def flips(folder: Path, times: int) -> dict[str, dict[str, int]]:
     """Flip one bit, read all there is, put it back; until `times` flips were told of.
 
@@ -27,7 +27,6 @@ def flips(folder: Path, times: int) -> dict[str, dict[str, int]]:
     and nobody says so. ``unclean``: another error than one of ours. A graph is built anew
     (``rebuilt``) or says the same as before; a tenth as many bits are flipped there.
     """
-    logging.disable()
     logged, whole = _made(folder)
     dice, found = random.Random(0), {place: Counter() for place in ("object", "registry", "log")}
     places = {"object": (whole, "objects/*/*"), "registry": (whole, "registry.sqlite"),

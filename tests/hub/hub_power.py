@@ -72,12 +72,12 @@ class Life:
     heard: list[tuple[int, str]] = field(default_factory=list)
 
 
+@hub_tiny.quiet(logging.ERROR)
 def power(folder: Path, states: int, honest: bool = True) -> dict[str, int]:
     """Lose power in about that many states, spread over all moments.
 
     Where not `honest`, the disk forgets folders that were synced: this must be noticed.
     """
-    logging.disable(logging.ERROR)
     folder.mkdir(parents=True)
     life = recorded(folder)
     synced = _synced(life, honest)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +54,14 @@ def register() -> None:
     """Make `bequest.load` know this kind; twice does no harm."""
     if "tiny" not in KINDS:
         KINDS.add("tiny", load_tiny)
+
+
+@contextmanager
+def quiet(level: int = logging.CRITICAL) -> Iterator[None]:
+    """Nothing up to this level is logged inside; what others log afterwards is."""
+    before = logging.root.manager.disable
+    logging.disable(level)
+    try:
+        yield
+    finally:
+        logging.disable(before)
