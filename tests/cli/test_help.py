@@ -13,7 +13,9 @@ from bequest.cli import app
 from bequest.cli._app import COMMANDS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "cli.md"
-GROUPS = {"hub": ("rebuild-graph", "bundle", "unbundle")}  # commands of commands
+GROUPS = {
+    "hub": ("verify", "record", "export", "rebuild-graph", "bundle", "unbundle")
+}  # commands of commands
 PAGES = [(name, part) for name, parts in GROUPS.items() for part in parts]
 PAGES += [(name,) for name in COMMANDS if name not in GROUPS]
 HEAD = """# The command line

@@ -30,3 +30,13 @@ def test_show_names_a_false_claim_beside_the_true_one(cli, tmp_path):
     assert [line[3:9] for line in tree] == ["base@1", "strang"]
     assert "verified, identical" in tree[0]
     assert "FALSE CLAIM, unrelated" in tree[1]
+
+
+def test_show_searches_for_a_parent_that_the_card_does_not_name(cli, tmp_path):
+    base = model()
+    hub = bq.Hub(tmp_path / "hub")
+    hub.publish(base, "base", licence="MIT")
+    hub.publish(base, "child", licence="MIT")
+    assert "Made from" not in cli("show", "child", "--hub", hub.folder).out
+    said = cli("show", "child", "--hub", hub.folder, "--search").out
+    assert "base@1 [not declared, found in the weights, identical," in " ".join(said.split())

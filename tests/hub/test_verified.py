@@ -76,13 +76,51 @@ def test_what_is_known_already_is_not_written(records):
     assert [path.read_bytes() for path in files if path.suffix != ".sqlite-shm"] == before
 
 
-def test_what_a_lineage_says_is_kept_as_it_is(hub, tiny):
+@pytest.fixture
+def family(hub, tiny):
+    """A copy that claims what it was made from, and a stranger that claims the same."""
     rng = np.random.default_rng(0)
     parent = tiny(rng.normal(size=64))
     hub.publish(parent, "parent", licence="MIT")
-    hub.publish(tiny(parent.weights), "copy", licence="MIT", parents=["parent"])
-    edges = hub.lineage("copy").edges
-    assert remember(hub._store.records, edges) == 1
-    with hub._store.records.reading() as db:
-        assert findings_of(db, "copy", 1) == edges
-    assert hub.query("SELECT ?p { ?m bq:verifiedFrom ?p }") == [{"p": "urn:bequest:model:parent@1"}]
+    hub.publish(tiny(parent.weights), "copy", licence="MIT", parents=["parent", "elsewhere"])
+    return hub
+
+
+VERIFIED = "SELECT ?p { ?m bq:verifiedFrom ?p }"
+PARENT = [{"p": "urn:bequest:model:parent@1"}]
+
+
+def test_what_a_lineage_says_is_in_the_graph_from_then_on(family):
+    assert family.query(VERIFIED) == []
+    edges = family.lineage("copy").edges
+    assert {edge.parent: edge.relation for edge in edges} == {
+        "parent@1": "identical",
+        "elsewhere": "not told",  # it may come to this hub yet
+    }
+    with family._store.records.reading() as db:
+        assert findings_of(db, "copy", 1) == edges[:1]
+    assert family.query(VERIFIED) == PARENT
+
+
+def test_what_verify_finds_is_in_the_graph_from_then_on(family):
+    assert [finding.wrong for finding in family.verify()] == [False]
+    assert family.query(VERIFIED) == PARENT
+
+
+def test_looking_twice_writes_once(family):
+    family.lineage("copy")
+    with family._store.records.reading() as db:
+        before = db.execute("SELECT * FROM lineage").fetchall()
+    family.lineage("copy")
+    family.verify("copy")
+    with family._store.records.reading() as db:
+        assert db.execute("SELECT * FROM lineage").fetchall() == before
+
+
+def test_a_hub_that_may_only_be_read_tells_its_lineage(family, monkeypatch):
+    def barred(edges):
+        raise HubError("the hub may not be written")
+
+    monkeypatch.setattr(family._store, "remember", barred)
+    assert family.lineage("copy").edges[0].verified
+    assert family.query(VERIFIED) == []

@@ -24,7 +24,7 @@ COMMANDS = {
     "convert": "Turn a checkpoint that is a pickle into safetensors.",
     "query": "Ask a hub's knowledge graph, in SPARQL.",
     "graph": "Write the HTML page of a hub's graph: who taught whom, and what it brought.",
-    "hub": "Care for a hub: rebuild its graph, carry entries to another.",
+    "hub": "Care for a hub: verify it, record outcomes, carry entries to another hub.",
 }
 
 app = App(

@@ -3,41 +3,131 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 import bequest as bq
 from bequest.cli._options import HUB, Common, HubPlace, command
+from bequest.cli._outcome import read_outcome
+from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json
+from bequest.core.wording import counted
+from bequest.errors import Damaged
 from bequest.hub import Entry, split_reference
 
 __all__ = ["app"]
 
 app = command(
     "hub",
+    "bequest hub verify",
+    "bequest hub record ward7/outcome.json --hub /team/hub",
+    "bequest hub export ttl --out hub.ttl",
     "bequest hub rebuild-graph --hub /team/hub",
     "bequest hub bundle wards/ward7 ward7.bundle",
     "bequest hub unbundle ward7.bundle --hub /other/hub",
 )
 _COMMON = Common()
+Graph = Annotated[
+    str | None,
+    Parameter(
+        show_default=False,
+        help="Address of the SPARQL server that keeps the graph, where the hub itself does not.",
+    ),
+]
+
+
+@app.command(name="verify")
+def verify(
+    name: str | None = None,
+    /,
+    *,
+    hub: HubPlace = HUB,
+    common: Common = _COMMON,
+) -> None:
+    """Check every file's hash, every row's seal and every claimed parent.
+
+    Ends with 1 where something is wrong; what only cannot be told does not count.
+
+    Parameters
+    ----------
+    name
+        All versions of this name only.
+    """
+    with progress("reading all of it"):
+        found = bq.Hub(hub).verify(name)
+    wrong = [finding for finding in found if finding.wrong]
+    if common.json:
+        print_json([asdict(finding) for finding in found])
+    else:
+        for finding in found:
+            line(finding)
+        if not wrong:
+            line(f"Nothing is wrong in {hub if name is None else name}.")
+    if wrong:
+        raise Damaged(f"{counted(len(wrong), 'finding')} of what is wrong in {hub}.")
+
+
+@app.command(name="record")
+def record(
+    outcome: Path,
+    /,
+    *,
+    hub: HubPlace = HUB,
+    common: Common = _COMMON,
+) -> None:
+    """Keep what came of a transfer, helpful or not; one that is kept already is not kept twice.
+
+    Parameters
+    ----------
+    outcome
+        outcome.json, or the folder that transfer left.
+    """
+    digest = bq.Hub(hub).record(read_outcome(outcome))
+    if common.json:
+        print_json({"outcome": digest})
+    else:
+        line(f"Recorded {outcome} ({digest[:12]}) in {hub}")
+
+
+@app.command(name="export")
+def export(
+    form: Literal["ttl", "jsonld", "nt"],
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(show_default=False)] = None,
+    graph: Graph = None,
+    hub: HubPlace = HUB,
+    common: Common = _COMMON,
+) -> None:
+    """Write the knowledge graph as text: Turtle, JSON-LD or N-Triples.
+
+    Parameters
+    ----------
+    form
+        Which of them.
+    out
+        The file to write; printed where left out.
+    """
+    text = bq.Hub(hub, graph=graph).export(form, out)
+    if out is None:
+        line(text.rstrip("\n"))
+    elif common.json:
+        print_json({"written": out})
+    else:
+        line(f"Written: {out}")
 
 
 @app.command(name="rebuild-graph")
 def rebuild_graph(
     *,
-    graph: Annotated[str | None, Parameter(show_default=False)] = None,
+    graph: Graph = None,
     hub: HubPlace = HUB,
     common: Common = _COMMON,
 ) -> None:
-    """Build the knowledge graph anew from the registry.
-
-    Parameters
-    ----------
-    graph
-        Address of the SPARQL server that keeps the graph, where the hub itself does not.
-    """
+    """Build the knowledge graph anew from the registry."""
     triples = bq.Hub(hub, graph=graph).rebuild_graph()
     if common.json:
         print_json({"triples": triples})

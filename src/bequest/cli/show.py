@@ -9,6 +9,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
 
 import bequest as bq
 from bequest.cli._options import HUB, Common, HubPlace, command
@@ -25,6 +28,7 @@ app = command(
     "show",
     "bequest show wards/ward7",
     "bequest show wards/ward7@2 --hub /team/hub --json",
+    "bequest show wards/ward7 --search",
 )
 _COMMON = Common()
 MOST = 15  # transfers that are listed
@@ -34,7 +38,14 @@ BRANCH = str.maketrans("├└─", "│  ")
 
 
 @app.default
-def show(name: str, /, *, hub: HubPlace = HUB, common: Common = _COMMON) -> None:
+def show(
+    name: str,
+    /,
+    *,
+    search: Annotated[bool, Parameter(show_default=False)] = False,
+    hub: HubPlace = HUB,
+    common: Common = _COMMON,
+) -> None:
     """Show one entry of a hub: its card, what it was made from, what it taught.
 
     What it was made from is held against the weights: a claim is verified, not verified, or false.
@@ -43,12 +54,15 @@ def show(name: str, /, *, hub: HubPlace = HUB, common: Common = _COMMON) -> None
     ----------
     name
         The latest version of this name, or NAME@VERSION.
+    search
+        Also look among all entries for parents that the card does not name; the first search
+        reads each of them once.
     """
     wanted, version = split_reference(name)
     store = bq.Hub(hub)
     entry = store.show(wanted, version)
     versions = [e.version for e in store.list(wanted, every=True) if e.name == wanted]
-    lineage = store.lineage(wanted, entry.version)
+    lineage = store.lineage(wanted, entry.version, search=search)
     task = str(entry.card.task.get("fingerprint", ""))
     came = list(made(entry, store.outcomes(task) if task and entry.card.parents else ()))
     gave = list(taught(wanted, store.outcomes(wanted), version))

@@ -276,7 +276,7 @@ class Outcome:
                 values["test"] = TestResult(**values["test"])
             values["folds"] = {name: tuple(folds) for name, folds in values["folds"].items()}
             outcome: Outcome = _tupled(cls, values)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"this is not an outcome of bequest: {error}.") from error
         return outcome
 

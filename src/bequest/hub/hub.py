@@ -23,7 +23,7 @@ from bequest.hub.entry import Entry
 from bequest.hub.faults import told
 from bequest.hub.graph import Graph
 from bequest.hub.licences import checked_licence
-from bequest.hub.lineage import Finding, Lineage, SketchIndex, findings, refresh, trace
+from bequest.hub.lineage import Edge, Finding, Lineage, SketchIndex, findings, refresh, trace
 from bequest.hub.names import checked_name
 from bequest.hub.parents import with_parents
 from bequest.hub.publishing import given_model, published_card
@@ -381,17 +381,15 @@ class Hub:
         Returns
         -------
         Lineage
-            It prints as a tree; a claim that the weights speak against is shown as such.
+            It prints as a tree; a claim that the weights speak against is shown as such. Where the
+            hub may be written to, the graph knows it from then on.
         """
         entry = self.show(name, version)
-        if not search:
-            return trace(self, entry, modules=modules)
-        index = SketchIndex(self.folder / "sketches.sqlite")
-        every = self.list(every=True)
-        named = {other.digest: other for other in every}
+        index, named = self._sketches(modules) if search else (None, None)
         with told(self.folder):
-            refresh(self, index, every, modules)
-            return trace(self, entry, modules=modules, index=index, named=named)
+            found = trace(self, entry, modules=modules, index=index, named=named)
+        self._remember(found.edges)
+        return found
 
     def verify(
         self, name: str | None = None, *, modules: Sequence[type] = ()
@@ -415,7 +413,7 @@ class Hub:
         with self._store.reading() as db:
             found = (*self._store.damages(), *rows.entries(db, name or "", every=True))
         wanted = [e for e in found if name is None or isinstance(e, Damaged) or e.name == name]
-        return tuple(findings(self, self._store.objects, wanted, modules))
+        return tuple(findings(self, self._store.objects, wanted, self._remember, modules))
 
     def query(
         self, sparql: str, *, bindings: Mapping[str, Any] | None = None, timeout: float = 5.0
@@ -519,6 +517,23 @@ class Hub:
             new = self._store.take_in(work, read_bundle(place, work))
         self._graph.published()
         return new
+
+    def _sketches(self, modules: Sequence[type]) -> tuple[SketchIndex, dict[str, Entry]]:
+        """An index of all entries' weights, and the entries in it by digest."""
+        index, every = SketchIndex(self.folder / "sketches.sqlite"), self.list(every=True)
+        with told(self.folder):
+            refresh(self, index, every, modules)
+        return index, {entry.digest: entry for entry in every}
+
+    def _remember(self, edges: Sequence[Edge]) -> None:
+        """What the weights say becomes a part of the graph."""
+        compared = [edge for edge in edges if edge.relation != "not told"]
+        try:
+            self._store.remember(compared)
+        except HubError as error:  # whoever may only read is told all the same
+            logger.debug("what the weights say was not kept: %s", error)
+            return
+        self._graph.published()
 
     def _base_of(self, folder: Path, modules: Sequence[type]) -> Model | None:
         return find_base(

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from bequest.hub.faults import told
 from bequest.hub.fetched import FetchedObjects
 from bequest.hub.following import follow, move, position_of
 from bequest.hub.importing import enter_new
+from bequest.hub.lineage import Edge
 from bequest.hub.log import Log, Position
 from bequest.hub.parents import licences_of
 from bequest.hub.store import Store, next_version
@@ -176,6 +177,10 @@ class RemoteStore:
             for path, file in entry.files.items():
                 (place / path).parent.mkdir(parents=True, exist_ok=True)
                 self.objects.copy(file, place / path)
+
+    def remember(self, edges: Iterable[Edge]) -> None:
+        """As `Store.remember`, in the cache: what this machine found is not the log's to tell."""
+        self._local.remember(edges)
 
     def damages(self) -> tuple[Damaged, ...]:
         """What is wrong with the log, all of which is read again, and with what follows it."""

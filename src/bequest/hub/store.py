@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +20,14 @@ from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
 from bequest.hub.importing import enter_new
+from bequest.hub.lineage import Edge
 from bequest.hub.objects import Objects
 from bequest.hub.parents import licences_of
 from bequest.hub.registry import Records, identity
 from bequest.hub.soundness import unsound
 from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
+from bequest.hub.verified import remember
 
 __all__ = ["Store", "next_version"]
 
@@ -149,6 +151,11 @@ class Store:
             self._found()
             with self.records.writing() as db:
                 return rows.add_outcome(db, outcome)
+
+    def remember(self, edges: Iterable[Edge]) -> None:
+        """Keep what the weights said of claimed parents."""
+        with told(self.folder):
+            remember(self.records, edges)
 
     def damages(self) -> tuple[Damaged, ...]:
         """What is wrong beside the rows and the objects: see `unsound`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from bequest.errors import Damaged
 from bequest.hub.entry import Entry
-from bequest.hub.lineage.tree import Shelf, trace
+from bequest.hub.lineage.tree import Edge, Shelf, trace
 from bequest.hub.objects import Files
 
 __all__ = ["Finding", "findings"]
@@ -46,6 +46,7 @@ def findings(
     shelf: Shelf,
     objects: Files,
     entries: Iterable[Entry | Damaged],
+    keep: Callable[[Sequence[Edge]], None],
     modules: Sequence[type] = (),
 ) -> Iterator[Finding]:
     """Check every file's hash, every row's seal and every claimed parent.
@@ -58,6 +59,8 @@ def findings(
         Its files.
     entries : iterable of Entry or Damaged
         Rows of its registry.
+    keep : callable
+        Told what the weights say of each entry's claimed parents.
     modules : sequence of classes
         As in `bequest.load`.
 
@@ -79,10 +82,12 @@ def findings(
                 broken = True
                 yield Finding(str(entry), "file", True, f"{path}: {sound[file.digest]}")
         if not broken:
-            yield from _of_lineage(shelf, entry, modules)
+            edges = trace(shelf, entry, modules=modules, deep=False).edges
+            keep(edges)
+            yield from _unverified(entry, edges)
 
 
-def _of_lineage(shelf: Shelf, entry: Entry, modules: Sequence[type]) -> Iterator[Finding]:
-    for edge in trace(shelf, entry, modules=modules, deep=False).edges:
+def _unverified(entry: Entry, edges: Iterable[Edge]) -> Iterator[Finding]:
+    for edge in edges:
         if not edge.verified:
             yield Finding(str(entry), "lineage", edge.verified is False, str(edge))
