@@ -27,6 +27,8 @@ NAMES = (
     "mapping",
     "suggest",
     "sketch_leak",
+    "hub_graph",
+    "hub",
 )
 
 

@@ -31,7 +31,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.__main__ import RESULTS, machine
 from benchmarks.hub_made import fill
 from bequest.core import Card, InputSpec, Model
 from bequest.frameworks.folder import write_folder
@@ -223,14 +222,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the short form, some minutes")
     parser.add_argument("--faults", action="store_true", help="the faults instead of the speed")
     chosen = parser.parse_args()
-    part = "faults" if chosen.faults else "speed"
-    figures = (faults if chosen.faults else speed)(chosen.quick)
-    if not chosen.quick:  # the other part stays as it was measured
-        place = RESULTS / "hub.json"
-        before = json.loads(place.read_text())["figures"] if place.exists() else {}
-        whole = {"limits": LIMITS, **before, part: figures}
-        text = json.dumps({"machine": machine(), "figures": whole}, indent=1, default=float)
-        place.write_text(f"{text}\n")
+    print(json.dumps((faults if chosen.faults else speed)(chosen.quick), indent=1))
 
 
 if __name__ == "__main__":

@@ -270,6 +270,77 @@ def sketch_leak() -> str:
     return "\n".join(lines).replace("epsilon", "ε =")
 
 
+def hub_graph() -> str:
+    """What the graph of a large hub costs."""
+    said = results("hub_graph")["figures"]
+    build, ask = said["build"], said["ask"]
+    graph, few = ask["graph"], said["publish_with_2000_models"]
+    lines = [
+        f"{said['models']:,} models, {said['tasks']:,} tasks and {said['outcomes']:,} outcomes "
+        f"({build['triples'] / 1e6:.1f} million triples):",
+        "",
+        "| what | cost |",
+        "|---|---|",
+        f"| the graph built anew | {build['wall_s']:.0f} s by the clock, {build['cpu_s']:.0f} s of "
+        f"processor time; {build['peak_mb']:.0f} MB, and {build['peak_mb_of_child']:.0f} MB in the "
+        "process that writes |",
+        f"| one more entry, until a question sees it | {said['publish']['cpu_ms_of_both']:.0f} ms "
+        f"of processor time; {few['cpu_ms_of_both']:.0f} ms with 2,000 models |",
+        f"| a hub opened; all of it listed | {1e3 * said['open']['open']['wall_s']:.0f} ms; "
+        f"{said['open']['list_all']['wall_s']:.0f} s |",
+        f"| first question of a process | {1e3 * said['open']['first_query']['wall_s']:.0f} ms |",
+        f"| three hops from a task (what helped on it, what was made from that, under which "
+        f"licence; {graph['rows']:.0f} rows on average) | median {graph['median_ms']:.0f} ms, 95th "
+        f"percentile {graph['p95_ms']:.0f} ms; rdflib takes {1 / ask['ratio_to_rdflib']:.0f} times "
+        f"as long on the same tasks, plain SQLite joins in memory "
+        f"1/{ask['ratio_to_sqlite']:.0f} of it |",
+    ]
+    return "\n".join(lines)
+
+
+def hub_speed() -> str:
+    """Publishing, opening and listing, beside what does no more than it must."""
+    lines = [
+        "| entries | published a second | of the bare loop's rate | open and show one | list all | "
+        "the same rows by sqlite3 |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for entries, said in results("hub")["figures"]["speed"].items():
+        lines.append(
+            f"| {int(entries):,} | {said['publish_per_s']:.0f} | {said['publish_ratio']:.2f} | "
+            f"{1e3 * said['open_s']:.1f} ms | {said['list_all_s']:.2f} s | "
+            f"{said['list_all_bare_s']:.2f} s |"
+        )
+    return "\n".join(lines)
+
+
+def hub_faults() -> str:
+    """What every fault counted."""
+    said = results("hub")["figures"]["faults"]
+    kills, race, full, power = (said[name] for name in ("kills", "race", "full disk", "power"))
+    bits = said["flipped bits"]
+    told = sum(bits[place]["told"] for place in ("object", "registry", "log"))
+    wrong = sum(bits[place].get(what, 0) for place in bits for what in ("wrong", "unclean"))
+    rebuilt, same = (bits["graph"].get(what, 0) for what in ("rebuilt", "unused"))
+    return "\n".join(
+        [
+            f"- {kills['kills']:,} kills: {kills['acknowledged']:,} entries acknowledged, "
+            f"{kills['lost']} lost, {kills['half']} half visible, {kills['temporaries']} "
+            f"temporaries left, {kills['missing_in_graph']} missing in the graph.",
+            f"- {race['rounds']:,} rounds of four processes at one name: "
+            f"{race['rounds_with_one_winner']:,} with exactly one winner.",
+            f"- {full['refused']} publications on a full disk: {full['clean']} clean errors, "
+            f"{full['recovered']} recovered.",
+            f"- {told:,} flipped bits in objects, registry and log told of, {wrong} read wrong; "
+            f"{bits['registry'].get('unused', 0)} more met parts of the registry in which nothing "
+            f"is kept. Of {rebuilt + same} in the graph {rebuilt} had it built anew, {same} changed"
+            " nothing.",
+            f"- {power['states']:,} losses of power: {power['lost']} acknowledged entries lost, "
+            f"{power['half']} half visible, {power['unusable']} hubs unusable.",
+        ]
+    )
+
+
 def written(text: str, name: str, content: str) -> str:
     """`text` with `content` between the two comments of this name."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -298,7 +369,10 @@ def pages() -> dict[Path, str]:
     }
     for name, made in others_too.items():
         found[full] = written(found[full], name, made())
+    hub = ROOT / "docs" / "hub.md"
+    found[hub] = written(hub.read_text(), "hub_graph", hub_graph())
     theory = {
+        "hub-storage": {"hub_speed": hub_speed, "hub_faults": hub_faults},
         "suggest": {
             "suggest": suggest,
             "suggest_coverage": suggest_coverage,

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.hub_graph import HOPS, build, following, opening, read_facts, tables, triples
-from benchmarks.hub_tables import Size, fill
+from benchmarks.hub_made import fill
 
 from bequest.hub import Hub
 
-TINY = Size(200, 40, 600)
+TINY = {"models": 200, "tasks": 40, "outcomes": 600}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("made") / "hub"
-    fill(place, TINY)
+    fill(place, **TINY)
     return place
 
 
 def test_a_made_hub_is_a_hub(folder):
     hub = Hub(folder)
     entries = hub.list()
-    assert len(entries) == TINY.models
-    assert len(hub.outcomes()) == TINY.outcomes
+    assert len(entries) == TINY["models"]
+    assert len(hub.outcomes()) == TINY["outcomes"]
     assert {str(hub.show(e.name).card.licence) for e in entries[:20]} > {"MIT"}
     assert any(entry.card.parents for entry in entries)
     kinds = {outcome.verdict.kind for outcome in hub.outcomes()}
@@ -30,17 +30,17 @@ def test_a_made_hub_is_a_hub(folder):
 
 
 def test_the_same_seed_makes_the_same_hub(folder, tmp_path):
-    fill(tmp_path / "again", TINY)
+    fill(tmp_path / "again", **TINY)
     assert Hub(tmp_path / "again").list() == Hub(folder).list()
 
 
 def test_graph_rdflib_and_sqlite_hold_the_same_facts(folder):
     hub = Hub(folder)
-    assert build(folder)["triples"] > 10 * TINY.outcomes
+    assert build(folder)["triples"] > 10 * TINY["outcomes"]
     facts = read_facts(folder)
-    assert len(facts["gain"]) == TINY.outcomes
+    assert len(facts["gain"]) == TINY["outcomes"]
     held = tables(facts)
-    assert held.execute("SELECT count(*) FROM outcome").fetchone()[0] == TINY.outcomes
+    assert held.execute("SELECT count(*) FROM outcome").fetchone()[0] == TINY["outcomes"]
     assert len(triples(facts)) == sum(map(len, facts.values()))
     everything = "SELECT count(*) FROM outcome JOIN derived USING (source) WHERE verdict = 'helps'"
     rows = hub.query(HOPS.replace("SELECT ?model ?gain ?licence", "SELECT (COUNT(*) AS ?n)"))
