@@ -6,7 +6,7 @@ python -m benchmarks.tables
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -270,6 +270,38 @@ def sketch_leak() -> str:
     return "\n".join(lines).replace("epsilon", "ε =")
 
 
+def lineage() -> str:
+    """What the weights tell of models whose history is known."""
+    said = results("lineage")["figures"]
+    apart, search = said["independent trainings"], said["search"]
+    made = ", ".join(f"{sum(row.values())} {kind}" for kind, row in said["table"].items())
+    missed = Counter((kind, found) for kind, _, found, _ in said["wrong"])
+    wrong = "; ".join(f"{n} {kind} called {found}" for (kind, found), n in missed.items())
+    strangers = said["claims of a stranger as parent are called"]
+    lines = [
+        "| what | result |",
+        "|---|---|",
+        f"| derived models whose relation is right ({made}; the last two are seen as unrelated) | "
+        f"{said['right']} of {said['edges']}{f': {wrong}' if wrong else ''} |",
+        f"| false claims: each of them held against a stranger | {strangers['unrelated']} of "
+        f"{sum(strangers.values())} unrelated |",
+        f"| {apart['pairs']} pairs of independent trainings | {apart['claimed']} claimed; the "
+        f"largest is {apart['largest surprise']:.1f} standard deviations, against the 8 that are "
+        f"asked for; the largest correlation {apart['largest correlation']:.3f}, against 0.3 |",
+    ]
+    for how, kinds in said["trainings from the same initial weights are called"].items():
+        called = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+        lines.append(
+            f"| {sum(kinds.values())} trainings from the same initial weights, {how} | {called} |"
+        )
+    lines.append(
+        f"| parent first among {search['models']:,} sketches | {search['parent first']} of "
+        f"{search['searches']} fine-tuned perceptrons; {search['milliseconds a search']:.0f} ms a "
+        f"search, {search['bytes a model'] / 1000:.1f} kB a model |"
+    )
+    return "\n".join(lines)
+
+
 def hub_graph() -> str:
     """What the graph of a large hub costs."""
     said = results("hub_graph")["figures"]
@@ -379,6 +411,7 @@ def pages() -> dict[Path, str]:
             "suggest_scale": suggest_scale,
         },
         "sketches": {"sketch_leak": sketch_leak},
+        "lineage": {"lineage": lineage},
     }
     for page, parts in theory.items():
         path = ROOT / "docs" / "theory" / f"{page}.md"

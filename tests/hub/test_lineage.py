@@ -13,6 +13,7 @@ import torch
 from hub_places import everywhere
 from torch import nn
 
+import bequest as bq
 from bequest.core import Card, InputSpec
 from bequest.frameworks.torch_model import TorchModel
 from bequest.hub.lineage import Lineage, SketchIndex, merge_of, relate
@@ -48,11 +49,23 @@ def test_a_fine_tuned_model_is_seen_and_its_direction_is_not():
     assert (found.kind, found.direction) == ("fine-tuned", "not told")
 
 
-def test_two_trainings_from_one_beginning_are_said_to_look_as_such():
+def test_two_trainings_from_one_beginning_are_not_taken_for_a_fine_tuning():
     beginning = weights(0)
     siblings = [nudged(beginning, seed) for seed in (1, 2)]
-    assert "two trainings" in relate(*siblings).evidence
-    assert "two trainings" not in relate(siblings[0], beginning).evidence
+    assert relate(*siblings).kind == "common origin"
+    assert relate(siblings[0], beginning).kind == "fine-tuned"
+
+
+def test_models_that_were_trained_alone_are_not_claimed_whatever_they_say(hub):
+    """At its default seed every training of one architecture has the same beginning."""
+    for number in range(4):
+        rng = np.random.default_rng(100 + number)
+        rows = rng.normal(size=(80, 12))
+        task = bq.Task.from_arrays(rows, rows @ rng.normal(size=12) > 0, name=f"task {number}")
+        parents = ["alone0"] if number else []
+        hub.publish(bq.train(task, net="mlp"), f"alone{number}", licence="MIT", parents=parents)
+    found = hub.lineage("alone3", search=True)
+    assert [(edge.parent, edge.verified) for edge in found.edges] == [("alone0@1", None)]
 
 
 def test_a_new_head_of_other_width_does_not_hide_the_parent():

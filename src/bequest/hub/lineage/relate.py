@@ -21,7 +21,7 @@ Weights = Mapping[str, Array]
 _SURPRISE = 8.0
 _ALIKE = 0.3  # correlation
 _FAR = 0.7  # difference over the parent's norm, above which two share an origin at most
-_BALANCED = 0.35  # see _balance; siblings have about a half
+_BALANCED = 0.38  # see _balance; siblings have about a half
 _INSIDE = 0.6  # mean cosine of a unit and the one found for it
 _ZEROED = 0.05  # share of a model's numbers that pruning set to zero, at least
 _RESIDUAL = 0.1  # of a merge, over the distance to its nearest parent
@@ -194,11 +194,9 @@ def _of_one_shape(ours: Weights, theirs: Weights, *, more: int, fewer: int) -> R
         return Relation("lora", f"every changed matrix differs by a rank of {rank} at most.")
     difference = _difference(body, theirs)
     numbers = f"difference {difference:.3f} of its norm, {_said(found)}"
-    if difference > _FAR and not kept:
+    if not kept and (difference > _FAR or _balance(body, theirs) > _BALANCED):
         return Relation("common origin", f"{numbers}; as of two trainings from one beginning.")
-    siblings = "; two trainings from one beginning would look so too"
-    doubt = siblings if not kept and _balance(body, theirs) > _BALANCED else ""
-    return Relation("fine-tuned", f"{numbers}; {len(kept)} weights are equal{doubt}.")
+    return Relation("fine-tuned", f"{numbers}; {len(kept)} weights are equal.")
 
 
 def _no_agreement(found: Agreement) -> Relation:
@@ -245,16 +243,18 @@ def _balance(ours: Weights, theirs: Weights) -> float:
 
     Where a child is its parent and something at a right angle to it, the parent lacks nothing of
     what both share: 0. Two trainings from one beginning each have something that the other lacks.
+    The median over the weights, since training unlearns one layer more than another.
     """
-    shared = own = others = 0.0
+    found = []
     for name, values in ours.items():
         one, other = centred(values), centred(theirs[name])
-        if one is not None and other is not None:
-            shared += float((one * other).sum())
-            own += float((one**2).sum())
-            others += float((other**2).sum())
-    apart = own + others - 2 * shared
-    return min(own - shared, others - shared) / apart if apart > 0 else 0.0
+        if one is None or other is None:
+            continue
+        shared, own, others = float((one * other).sum()), (one**2).sum(), (other**2).sum()
+        apart = own + others - 2 * shared
+        if apart > 0:
+            found.append(float(min(own, others) - shared) / apart)
+    return float(np.median(found)) if found else 0.0
 
 
 def _low_rank(ours: Weights, theirs: Weights, changed: Sequence[str]) -> int | None:

@@ -29,7 +29,7 @@ function start() {
     labelWeight: "500",
     labelDensity: 0.7,
     labelGridCellSize: 120,
-    labelRenderedSizeThreshold: 5,
+    labelRenderedSizeThreshold: N.name.length > 100 ? 5 : 0, // of few, all are named
   });
   renderer.getCamera().setState(whole());
   renderer.on("clickNode", ({ node }) => {
