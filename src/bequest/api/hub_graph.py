@@ -9,6 +9,7 @@ from bequest.core import Outcome
 from bequest.hub import Entry, Hub
 from bequest.hub.facts import card_facts, task_facts
 from bequest.hub.lineage import Edge
+from bequest.hub.names import name_and_version
 from bequest.report.graph_view import GraphEdge, GraphNode, HubGraph
 
 __all__ = ["hub_graph"]
@@ -52,8 +53,8 @@ def hub_graph(
     """
     entries = hub.list(prefix, every=every)
     drawn = _Drawn(hub.list(every=True), entries, every)
-    for entry in entries:
-        drawn.add_entry(entry, _checked(hub, entry) if check else {})
+    for entry, parents in zip(entries, hub.parents(entries), strict=True):
+        drawn.add_entry(entry, parents, _checked(hub, entry) if check else {})
     for outcome in hub.outcomes(prefix):
         drawn.add_outcome(outcome, prefix)
     return HubGraph(title or hub.folder.name, tuple(drawn.nodes.values()), tuple(drawn.edges))
@@ -77,23 +78,23 @@ class _Drawn:
         self.edges: list[GraphEdge] = []
         self._every = every
         self._versions: dict[str, list[int]] = {}
-        self._digests: dict[str, Entry] = {}
         self._entries: dict[str, Entry] = {}
         for entry in known:
             self._versions.setdefault(entry.name, []).append(entry.version)
-            self._digests[entry.digest] = entry
             self._entries[self._key(entry)] = entry  # the latest version comes last
         for entry in shown:
             self._model(self._key(entry))
 
-    def add_entry(self, entry: Entry, checked: Mapping[str, Edge]) -> None:
+    def add_entry(
+        self, entry: Entry, parents: Mapping[str, Entry | None], checked: Mapping[str, Edge]
+    ) -> None:
         """Its task, and what it was made from."""
         child = self._key(entry)
         if task := self._task(entry.card.task):
             self.edges.append(GraphEdge(child, task, "trained on"))
         method = entry.card.method or ""
-        for parent in dict.fromkeys(map(str, entry.card.parents)):
-            source = self._model(self._meant(parent, entry))
+        for parent, meant in parents.items():
+            source = self._model(f"elsewhere {parent}" if meant is None else self._key(meant))
             if source == child:  # another version of it, where one node stands for all
                 continue
             edge = checked.get(parent)
@@ -108,26 +109,19 @@ class _Drawn:
             return
         task = self._task(outcome.target)
         if outcome.source and task:
-            source = self._model(self._meant(outcome.source, None))
+            source = self._model(self._source(outcome.source))
             self.edges.append(GraphEdge(source, task, "transfer", outcome.method, outcome.verdict))
 
     def _key(self, entry: Entry) -> str:
         return f"model {entry if self._every else entry.name}"
 
-    def _meant(self, said: str, child: Entry | None) -> str:
-        """The key of the model that a card or an outcome names."""
-        if found := self._digests.get(said.removeprefix("sha256:")):
-            return self._key(found)
-        name, at, number = said.rpartition("@")
-        if not (at and number.isdecimal()):
-            name, number = said, ""
+    def _source(self, said: str) -> str:
+        """The key of the model that an outcome names; without a version, its latest one."""
+        name, version = name_and_version(said)
         versions = self._versions.get(name)
-        if versions is None or (number and int(number) not in versions):
+        if versions is None or (version is not None and version not in versions):
             return f"elsewhere {said}"
-        if not self._every:
-            return f"model {name}"
-        before = [v for v in versions if child is None or name != child.name or v < child.version]
-        return f"model {name}@{number or max(before or versions)}"
+        return f"model {name}@{version or max(versions)}" if self._every else f"model {name}"
 
     def _model(self, key: str) -> str:
         if key not in self.nodes:

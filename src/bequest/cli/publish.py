@@ -54,7 +54,8 @@ def publish(
     licence
         SPDX identifier, such as Apache-2.0, or LicenseRef-NAME.
     parent
-        What it was made from, where its card does not say so; may be given several times.
+        What it was made from, beside what its card says: a name, NAME@VERSION or a digest; may be
+        given several times.
     expect
         Publish only if this is the latest version now (0: if the name is new).
     data

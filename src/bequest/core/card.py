@@ -27,7 +27,8 @@ class Card:
     licence : str
         An SPDX identifier; empty where nobody has said.
     parents : tuple of str
-        Names or digests of the models that it was made from.
+        Names or digests of the models that it was made from; ``name@version`` once a hub that
+        holds them has published it.
     moved : tuple of mapping
         What came from the parents: ``{"part", "numbers", "rule"}`` per layer or output.
     method, settings

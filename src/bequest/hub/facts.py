@@ -7,6 +7,7 @@ from typing import Any
 
 from bequest.core import Outcome
 from bequest.hub.entry import Entry
+from bequest.hub.names import name_and_version
 
 __all__ = ["came_of", "card_facts", "made", "task_facts", "taught"]
 
@@ -71,6 +72,8 @@ def made(entry: Entry, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
     """
     card = entry.card
     task, parents = card.task.get("fingerprint"), {str(parent) for parent in card.parents}
+    # An outcome may name a model of a folder, which the card calls by its name and version here.
+    parents |= {name_and_version(parent)[0] for parent in parents}
     for outcome in outcomes:
         if (
             task
@@ -97,11 +100,8 @@ def taught(name: str, outcomes: Iterable[Outcome], version: int | None = None) -
     Outcome
     """
     for outcome in outcomes:
-        said, at, number = outcome.source.rpartition("@")
-        exact = bool(at) and number.isdecimal()
-        if (said if exact else outcome.source) != name:
-            continue
-        if version is None or not exact or int(number) == version:
+        said, number = name_and_version(outcome.source)
+        if said == name and (version is None or number in (None, version)):
             yield outcome
 
 

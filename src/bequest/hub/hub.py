@@ -8,10 +8,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
-from bequest.core import Model, Outcome, Task
+from bequest.core import Card, Model, Outcome, Task
 from bequest.core.given import checked_path, checked_task
 from bequest.errors import BequestError, Damaged, HubError, NotApplicable
 from bequest.frameworks.folder import load
@@ -21,12 +22,13 @@ from bequest.hub.bases import find_base
 from bequest.hub.bundles import read_bundle, write_bundle
 from bequest.hub.entry import Entry
 from bequest.hub.faults import told
+from bequest.hub.foreign import ForeignFolder
 from bequest.hub.graph import Graph
 from bequest.hub.licences import checked_licence
 from bequest.hub.lineage import Edge, Finding, Lineage, SketchIndex, findings, refresh, trace
 from bequest.hub.names import checked_name
-from bequest.hub.parents import with_parents
-from bequest.hub.publishing import given_model, published_card
+from bequest.hub.parents import ParentCame, with_parents
+from bequest.hub.publishing import given_model, given_parents, published_card
 from bequest.hub.remote import opened
 from bequest.hub.streams import sync_folder
 from bequest.hub.suggest import Memory, Suggestion
@@ -128,7 +130,9 @@ class Hub:
             without rows, and differentially private with this epsilon (`bequest.hub.sketch`). Its
             noise is drawn anew every time: each publication of one task costs epsilon once more.
         parents : iterable of str or Entry
-            What it was made from, where its card does not say so.
+            What it was made from, beside what its card says: names, ``name@version``, digests or
+            entries. The card that is published calls each that is here ``name@version``, the
+            latest version of a name; what is not here stays as it is written.
         expect : int, optional
             The version that must be the latest now; 0 where the name must be new. Without it, the
             next free version is taken.
@@ -146,22 +150,16 @@ class Hub:
         HubError
             Name or licence are refused, a parent in this hub does not allow the licence or
             excludes another parent (`bequest.hub.compatibility`), the card says another licence,
-            the folder holds more than a model, epsilon is given without a task, the disk is full,
-            or another process holds the hub.
+            the folder holds more than a model, epsilon is given without a task, parents is no
+            list of names and entries, the disk is full, or another process holds the hub.
         ModelError
             The folder is no sound model folder.
         """
         checked_name(name)
-        licence = checked_licence(licence)
+        licence, named = checked_licence(licence), given_parents(parents)
         given = given_model(model, modules, lambda place: self._base_of(place, modules))
-        card = published_card(given.card, name, licence, tuple(map(str, parents)), task, epsilon)
-        with self._store.staging() as staged:
-            self._store.check_parents(name, licence, card.parents)
-            if isinstance(given, Model):
-                given.with_card(card).save(staged)
-            else:
-                given.copy(staged, card)
-            entry = self._store.enter(staged, name, card, expect)
+        card = published_card(given.card, name, licence, named, task, epsilon)
+        entry = self._published(given, name, card, expect)
         self._graph.published()
         return entry
 
@@ -272,6 +270,23 @@ class Hub:
     def show(self, name: str, version: int | None = None) -> Entry:
         """An entry with its card and its files; the latest version where none is named."""
         return self._store.find(checked_name(name), version)
+
+    def parents(self, entries: Iterable[Entry]) -> builtins.list[dict[str, Entry | None]]:
+        """What entries of this hub were made from, as their cards say it.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+
+        Returns
+        -------
+        list of dict
+            One for each entry: by what the card calls a parent the entry that it means, or None
+            where it is not in this hub or cannot be read. ``name@version`` and a digest mean that
+            entry; on a card from before, a name alone means the latest version that was published
+            before the child (of its own name: the version before).
+        """
+        return self._store.parents(entries)
 
     def models(
         self, *, modules: Sequence[type] = ()
@@ -517,6 +532,20 @@ class Hub:
             new = self._store.take_in(work, read_bundle(place, work))
         self._graph.published()
         return new
+
+    def _published(
+        self, given: ForeignFolder | Model, name: str, card: Card, expect: int | None
+    ) -> Entry:
+        """Write and enter it; anew where a parent came meanwhile, whose licence counts, too."""
+        while True:  # each time another parent has come, which stays: it ends
+            with self._store.staging() as staged:
+                final = self._store.settled(name, card)
+                if isinstance(given, Model):
+                    given.with_card(final).save(staged)
+                else:
+                    given.copy(staged, final)
+                with suppress(ParentCame):
+                    return self._store.enter(staged, name, final, expect)
 
     def _sketches(self, modules: Sequence[type]) -> tuple[SketchIndex, dict[str, Entry]]:
         """An index of all entries' weights, and the entries in it by digest."""

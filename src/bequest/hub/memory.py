@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.errors import Damaged, DataError
+from bequest.hub.names import name_and_version
 from bequest.hub.sketch import TaskSketch
 
 __all__ = ["Gains", "Kept", "Key", "key_of", "standard"]
@@ -119,7 +120,7 @@ class Kept:
             return
         kept = self.gains.setdefault(key_of(target), Gains())
         row = len(kept)
-        kept.model.append(self._model(source.split("@")[0]))
+        kept.model.append(self._model(name_and_version(source)[0]))
         kept.task.append(task)
         kept.gain.append(float(gain))
         for name, value in _standing(source, outcome["ranking"]):

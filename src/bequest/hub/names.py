@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from bequest.errors import HubError
 
-__all__ = ["LONGEST", "checked_name", "split_reference"]
+__all__ = [
+    "LONGEST",
+    "checked_name",
+    "digest_in",
+    "name_and_version",
+    "split_reference",
+]
 
 LONGEST = 128  # characters of a whole name
 
@@ -14,6 +21,8 @@ LONGEST = 128  # characters of a whole name
 # file system cuts a dot off; lower case only, so that none folds two names into one.
 _SEGMENT = r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?"
 _NAME = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,2}}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
     + [f"{device}{digit}" for device in ("com", "lpt") for digit in range(10)]
@@ -72,9 +81,46 @@ def split_reference(text: str) -> tuple[str, int | None]:
     name, at, version = text.partition("@")
     if not at:
         return checked_name(name), None
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
+    if not _VERSION.fullmatch(version):
         raise HubError(f"{version!a} is no version: versions are whole numbers from 1.")
     return checked_name(name), int(version)
+
+
+def name_and_version(said: Any) -> tuple[str, int | None]:
+    """Split what a record calls a model, whoever wrote it: nothing is refused.
+
+    Parameters
+    ----------
+    said : str
+        ``name@version``, or anything else.
+
+    Returns
+    -------
+    tuple of str and int or None
+        The name and the version; where no version stands at the end, all of it and None.
+
+    Examples
+    --------
+    >>> name_and_version("wards/ward7@2"), name_and_version("a@b@3"), name_and_version("Net @ 3")
+    (('wards/ward7', 2), ('a@b', 3), ('Net @ 3', None))
+    """
+    text = str(said)
+    name, at, version = text.rpartition("@")
+    if at and _VERSION.fullmatch(version):
+        return name, int(version)
+    return text, None
+
+
+def digest_in(said: str) -> str | None:
+    """The digest that a card names, with ``sha256:`` before it or without; None where none.
+
+    Examples
+    --------
+    >>> digest_in("sha256:" + "0f" * 32) == digest_in("0f" * 32), digest_in("wards/ward7")
+    (True, None)
+    """
+    found = _DIGEST.fullmatch(said)
+    return found.group(1) if found else None
 
 
 def _fault(name: str) -> str:

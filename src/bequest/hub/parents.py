@@ -1,63 +1,156 @@
-"""The parents of an entry that stand in the same hub, by what its card calls them."""
+"""The parents of an entry that stand in the same hub, by what its card calls them.
+
+A card that is published calls each parent that is here ``name@version`` (`settled`), so that
+nothing that comes later changes what it means. Cards from before, and those of other hubs, may hold
+bare names and digests: `resolve` says what these mean, to whoever asks.
+"""
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
-from bequest.errors import BequestError, EntryNotFound, HubError
+from bequest.core import Card
+from bequest.errors import BequestError, Damaged, HubError
 from bequest.hub import rows
+from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry
-from bequest.hub.names import split_reference
+from bequest.hub.names import digest_in, split_reference
 
-__all__ = ["find_parent", "licences_of", "with_parents"]
+__all__ = [
+    "ParentCame",
+    "Reference",
+    "came_before",
+    "check_settled",
+    "find_parent",
+    "parents_of",
+    "resolve",
+    "settled",
+    "with_parents",
+]
+
+Reference = tuple[str, int]  # name and version
 
 
-def find_parent(db: sqlite3.Connection, parent: str, child: Entry | None = None) -> Entry | None:
-    """The entry that a card calls its parent.
+class ParentCame(Exception):
+    """A parent was published after the card of its child was settled: it is settled anew."""
+
+
+def resolve(
+    db: sqlite3.Connection, parent: str, child: Reference | None = None
+) -> Reference | None:
+    """Which entry of this hub a card calls its parent.
 
     Parameters
     ----------
     db : sqlite3.Connection
     parent : str
-        A name, ``name@version``, or the digest of an entry.
-    child : Entry, optional
-        Whose parent it is, where it is published already: a name without a version then means
-        the latest version that there was before it.
+        ``name@version``; the digest of an entry, which is the first that had it; or a name, which
+        is the latest version that was published before the child. The child's own name is the
+        version before it.
+    child : Reference, optional
+        Whose parent it is, where it is published already.
 
     Returns
     -------
-    Entry or None
+    Reference or None
         None where this hub holds no such entry.
+    """
+    if digest := digest_in(parent):
+        return _by_digest(db, digest)
+    try:
+        name, version = split_reference(parent)
+    except HubError:  # a card may name what is in no hub
+        return None
+    if version is None:
+        version = rows.latest(db, name) if child is None else _before(db, name, child)
+    found = (name, version)
+    return found if found != child and rows.holds(db, *found) else None
+
+
+def find_parent(db: sqlite3.Connection, parent: str, child: Entry | None = None) -> Entry | None:
+    """The entry that `resolve` names.
 
     Raises
     ------
     Damaged
         Its row was altered.
     """
-    if re.fullmatch(r"(sha256:)?[0-9a-f]{64}", parent):
-        return _by_digest(db, parent.removeprefix("sha256:"))
-    try:
-        name, version = split_reference(parent)
-    except HubError:  # a card may name what is in no hub
-        return None
-    if version is None and child is not None:
-        version = _latest_before(db, name, child)
-    try:
-        return rows.find(db, name, version)
-    except EntryNotFound:
-        return None
+    found = resolve(db, parent, None if child is None else (child.name, child.version))
+    return None if found is None else rows.find(db, *found)
 
 
-def licences_of(db: sqlite3.Connection, parents: Iterable[str]) -> dict[str, str | None]:
-    """The licence of every parent; None for one that this hub does not hold, or cannot read."""
-    return {parent: _licence(db, parent) for parent in parents}
+def came_before(db: sqlite3.Connection, parent: Reference, child: Reference) -> bool:
+    """Whether one entry was published before another."""
+    # Rows are never changed, so their order is that in which they were published.
+    row = "(SELECT rowid FROM entries WHERE name = ? AND version = ?)"
+    return bool(db.execute(f"SELECT {row} < {row}", (*parent, *child)).fetchone()[0])
+
+
+def parents_of(db: sqlite3.Connection, entry: Entry) -> dict[str, Entry | None]:
+    """What a card calls its parents, and which entries these are.
+
+    None stands for one that this hub does not hold, or cannot read.
+    """
+    found: dict[str, Entry | None] = {}
+    for parent in map(str, entry.card.parents):
+        try:
+            found[parent] = find_parent(db, parent, entry)
+        except Damaged:
+            found[parent] = None
+    return found
+
+
+def settled(db: sqlite3.Connection, name: str, card: Card) -> Card:
+    """A card that is about to be published, with every parent that is here as ``name@version``.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+    name : str
+        Under which it is published.
+    card : Card
+
+    Returns
+    -------
+    Card
+        Each parent once; what this hub does not hold stays as it is written, and the log names it.
+
+    Raises
+    ------
+    HubError
+        A parent's licence does not allow that of its child: it is called as it is written.
+    """
+    found = {parent: resolve(db, parent) for parent in card.parents}
+    check_derived(name, card.licence, {said: _licence(db, place) for said, place in found.items()})
+    called = (said if place is None else _called(place) for said, place in found.items())
+    return replace(card, parents=tuple(dict.fromkeys(called)))
+
+
+def check_settled(db: sqlite3.Connection, name: str, card: Card) -> None:
+    """Look at a settled card again in the transaction that enters it, before it does.
+
+    Raises
+    ------
+    ParentCame
+        A parent was published since, and has a version now.
+    HubError
+        Its licence does not allow that of its child.
+    """
+    found = {parent: resolve(db, parent) for parent in card.parents}
+    here = {said: place for said, place in found.items() if place is not None}
+    if any(said != _called(place) for said, place in here.items()):
+        raise ParentCame
+    held = {said: _licence(db, place) for said, place in here.items()}
+    # Those that nobody knows were named in the log once.
+    known = {said: licence for said, licence in held.items() if licence is not None}
+    check_derived(name, card.licence, known)
 
 
 def with_parents(db: sqlite3.Connection, entry: Entry) -> tuple[Entry, ...]:
     """An entry and all that it was made from as far as the hub holds it, parents first."""
-    ordered: dict[tuple[str, int], Entry] = {}
+    ordered: dict[Reference, Entry] = {}
     seen = {(entry.name, entry.version)}
     # A stack of our own: a lineage may be deeper than Python's.
     stack = [(entry, _parents(db, entry))]
@@ -80,18 +173,25 @@ def _parents(db: sqlite3.Connection, entry: Entry) -> Iterator[Entry]:
             yield found
 
 
-def _licence(db: sqlite3.Connection, parent: str) -> str | None:
+def _called(place: Reference) -> str:
+    return f"{place[0]}@{place[1]}"
+
+
+def _licence(db: sqlite3.Connection, place: Reference | None) -> str | None:
+    """None for one that this hub does not hold, or cannot read."""
+    if place is None:
+        return None
     try:
-        found = find_parent(db, parent)
+        return rows.find(db, *place).licence
     except BequestError:  # an altered row of another entry does not keep this one out
         return None
-    return found.licence if found is not None else None
 
 
-def _by_digest(db: sqlite3.Connection, digest: str) -> Entry | None:
+def _by_digest(db: sqlite3.Connection, digest: str) -> Reference | None:
     # The digests of files stand in the record, too: what is found is looked at again.
     found = db.execute(
-        "SELECT name, version FROM entries WHERE instr(record, ?)", (f'"digest": "{digest}"',)
+        "SELECT name, version FROM entries WHERE instr(record, ?) ORDER BY rowid",
+        (f'"digest": "{digest}"',),
     )
     for name, version in found.fetchall():
         try:
@@ -99,15 +199,16 @@ def _by_digest(db: sqlite3.Connection, digest: str) -> Entry | None:
         except BequestError:
             continue
         if entry.digest == digest:
-            return entry
+            return name, version
     return None
 
 
-def _latest_before(db: sqlite3.Connection, name: str, child: Entry) -> int:
-    # Rows are never changed, so their order is that in which they were published.
+def _before(db: sqlite3.Connection, name: str, child: Reference) -> int:
+    if name == child[0]:
+        return child[1] - 1
     found = db.execute(
         "SELECT max(version) FROM entries WHERE name = ? AND rowid < "
         "(SELECT rowid FROM entries WHERE name = ? AND version = ?)",
-        (name, child.name, child.version),
+        (name, *child),
     ).fetchone()
     return int(found[0] or 0)

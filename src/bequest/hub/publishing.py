@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bequest.core import Card, Model, Task
 from bequest.core.given import checked_path, checked_task
 from bequest.errors import HubError
 from bequest.frameworks.folder import foreign_config, load
+from bequest.hub.entry import Entry
 from bequest.hub.foreign import ForeignFolder, read_folder
 from bequest.hub.sketch import sketch
 
-__all__ = ["given_model", "published_card"]
+__all__ = ["given_model", "given_parents", "published_card"]
 
 
 def given_model(
@@ -42,6 +44,38 @@ def given_model(
     return read_folder(place, modules, base_of(place))
 
 
+def given_parents(parents: Iterable[str | Entry]) -> tuple[str, ...]:
+    """What a person calls the parents, as a card does.
+
+    Raises
+    ------
+    HubError
+        It is one name and no list of them, or something in it is neither a name nor an `Entry`.
+
+    Examples
+    --------
+    >>> given_parents(["wards/ward3"])
+    ('wards/ward3',)
+    >>> given_parents("wards/ward3")
+    Traceback (most recent call last):
+        ...
+    bequest.errors.HubError: parents is a list: write parents=['wards/ward3'].
+    """
+    if isinstance(parents, str | bytes):  # which would be taken letter by letter
+        name = parents if isinstance(parents, str) else parents.decode("utf-8", "backslashreplace")
+        raise HubError(f"parents is a list: write parents=[{name!a:.140}].")
+    if not isinstance(parents, Iterable):
+        raise HubError(f"parents is a list of names or entries, not a {type(parents).__name__}.")
+    return tuple(_called(parent) for parent in parents)
+
+
+def _called(parent: Any) -> str:
+    if not isinstance(parent, str | Entry):
+        kind = type(parent).__name__
+        raise HubError(f"a parent is a name or an Entry, not a {kind}: {parent!a:.80}.")
+    return str(parent)
+
+
 def published_card(
     card: Card,
     name: str,
@@ -50,7 +84,7 @@ def published_card(
     task: Task | None = None,
     epsilon: float | None = None,
 ) -> Card:
-    """The card under which a model is published.
+    """The card under which a model is published; `parents` come behind its own.
 
     Raises
     ------
@@ -69,5 +103,6 @@ def published_card(
         if task is None:
             raise HubError("a sketch is made of a task's rows: give task, or leave epsilon out.")
         about["sketch"] = sketch(task, epsilon=epsilon).to_dict()
-    parents = parents or card.parents
-    return replace(card, name=name, licence=licence, task=about, parents=parents)
+    # Its own count, too: whoever names another parent does not get rid of their licences.
+    named = tuple(dict.fromkeys([*card.parents, *parents]))
+    return replace(card, name=name, licence=licence, task=about, parents=named)

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -23,7 +23,6 @@ from bequest.core.given import checked_path
 from bequest.errors import Damaged, EntryNotFound, HubError
 from bequest.hub import rows
 from bequest.hub.bucket import Bucket
-from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
 from bequest.hub.fetched import FetchedObjects
@@ -31,7 +30,7 @@ from bequest.hub.following import follow, move, position_of
 from bequest.hub.importing import enter_new
 from bequest.hub.lineage import Edge
 from bequest.hub.log import Log, Position
-from bequest.hub.parents import licences_of
+from bequest.hub.parents import check_settled, parents_of, settled
 from bequest.hub.store import Store, next_version
 from bequest.hub.streams import hash_file
 
@@ -115,12 +114,17 @@ class RemoteStore:
         with self._local.staging() as work:
             yield work
 
-    def check_parents(self, name: str, licence: str, parents: Collection[str]) -> None:
-        """As `Store.check_parents`."""
-        if not parents:
-            return
+    def settled(self, name: str, card: Card) -> Card:
+        """As `Store.settled`."""
         with self._here() as db:
-            check_derived(name, licence, licences_of(db, parents))
+            return settled(db, name, card)
+
+    def parents(self, entries: Iterable[Entry]) -> list[dict[str, Entry | None]]:
+        """As `Store.parents`; the log is not asked: what was read here came after its parents."""
+        if not self._local.exists:
+            self._catch_up()
+        with self._here() as db:
+            return [parents_of(db, entry) for entry in entries]
 
     def enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
         """As `Store.enter`: the files are in the bucket before the log names them."""
@@ -133,6 +137,7 @@ class RemoteStore:
 
         def change(db: sqlite3.Connection) -> _Change:
             version = next_version(rows.latest(db, name), name, expect)
+            check_settled(db, name, card)
             when = datetime.now(UTC).isoformat(timespec="seconds")
             entry = Entry(name, version, manifest_digest(files), when, card, files)
             rows.enter(db, entry)

@@ -16,13 +16,12 @@ from bequest.core import Card, Outcome
 from bequest.errors import Conflict, Damaged, HubError
 from bequest.frameworks.folder import unsynced
 from bequest.hub import rows
-from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
 from bequest.hub.importing import enter_new
 from bequest.hub.lineage import Edge
 from bequest.hub.objects import Objects
-from bequest.hub.parents import licences_of
+from bequest.hub.parents import check_settled, parents_of, settled
 from bequest.hub.registry import Records, identity
 from bequest.hub.soundness import unsound
 from bequest.hub.staging import abandoned, staging
@@ -81,12 +80,15 @@ class Store:
             with staging(self.folder) as work:
                 yield work
 
-    def check_parents(self, name: str, licence: str, parents: Collection[str]) -> None:
-        """Raise `HubError` where a parent's licence does not allow that of its child."""
-        if not parents:
-            return
+    def settled(self, name: str, card: Card) -> Card:
+        """As `bequest.hub.parents.settled`."""
         with self.reading() as db:
-            check_derived(name, licence, licences_of(db, parents))
+            return settled(db, name, card)
+
+    def parents(self, entries: Iterable[Entry]) -> list[dict[str, Entry | None]]:
+        """As `parents_of`, for each entry."""
+        with self.reading() as db:
+            return [parents_of(db, entry) for entry in entries]
 
     def enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
         """Keep the files of a folder and enter them under the next version of a name.
@@ -96,7 +98,7 @@ class Store:
         staged : Path
             A folder within `staging`, to which nobody writes any more.
         name, card
-            Checked.
+            Checked, and `settled`.
         expect : int, optional
             The version that must be the latest now.
 
@@ -104,6 +106,10 @@ class Store:
         ------
         Conflict
             The latest version is not the expected one.
+        ParentCame
+            A parent that was not here when the card was settled is here now.
+        HubError
+            The licence of such a parent does not allow that of its child.
         """
         found = os.walk(staged)
         paths = sorted(Path(place, file) for place, _, files in found for file in files)
@@ -113,6 +119,7 @@ class Store:
         files = dict(zip(names, stored, strict=True))
         with self._kept({file.digest: p for file, p in zip(stored, paths, strict=True)}) as db:
             version = next_version(rows.latest(db, name), name, expect)
+            check_settled(db, name, card)
             when = datetime.now(UTC).isoformat(timespec="seconds")
             entry = Entry(name, version, manifest_digest(files), when, card, files)
             rows.enter(db, entry)

@@ -23,6 +23,7 @@ from bequest.hub.gains import GainModel, Prediction
 from bequest.hub.history import COLUMNS, Outcomes, Target
 from bequest.hub.licences import checked_licence
 from bequest.hub.memory import Gains, Kept, Key, key_of, standard
+from bequest.hub.names import name_and_version
 from bequest.hub.remembered import load, place_of, save
 
 __all__ = ["Memory", "Suggestion"]
@@ -276,7 +277,8 @@ class _Fitted:
     def _columns(self, scores: Mapping[str, Mapping[str, float]]) -> dict[str, Array]:
         """The scores that are given here and that outcomes had, standardised."""
         columns: dict[str, Array] = {}
-        places = {name: self._kept.models.get(name.split("@")[0], -1) for name in scores}
+        known = self._kept.models
+        places = {name: known.get(name_and_version(name)[0], -1) for name in scores}
         for score in self._outcomes.scores if self._outcomes is not None else ():
             values = np.full(len(self.models), np.nan)
             for name, own in scores.items():

@@ -14,12 +14,13 @@ from typing import Any, final
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.alike import Alike
 from bequest.hub.graph.triples import Teller, quad, similar
+from bequest.hub.parents import Reference, came_before, resolve
 
 __all__ = ["FORMAT", "Position", "chunks", "furthest", "holds", "newest"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4  # of the graph: one that was built by other rules is built anew
+FORMAT = 5  # of the graph: one that was built by other rules is built anew
 _CHUNK = 8 * 2**20  # bytes of lines that are loaded in one transaction
 _ROWS = 256  # rows whose lines are joined
 _CHECKS = """SELECT number, record, seal FROM lineage AS new WHERE number > ? AND NOT EXISTS (
@@ -168,7 +169,7 @@ def _encoded(rows: list[str]) -> bytes:
 
 def _steps(db: sqlite3.Connection, start: Position, alike: Alike) -> Iterator[tuple[str, Position]]:
     position = start
-    teller = Teller(partial(_latest, db), alike.saw)
+    teller = Teller(partial(_meant, db), alike.saw)
     for lines, position in _rows(db, start, teller):
         yield lines, position
     for task, other in alike.pairs(start.tasks):
@@ -186,7 +187,7 @@ def _rows(
         (start.entries,),
     ):
         said = _said(f"the row of {name}@{version}", record, seal)
-        lines = _lines(partial(teller.of_entry, place), said)
+        lines = _lines(partial(teller.of_entry, (name, version)), said)
         yield lines, replace(start, entries=place, seal=seal)
     end = (start.outcomes, start.digest)
     for number, digest, record in db.execute(
@@ -225,8 +226,12 @@ def _lines(say: Any, said: Any) -> str:
         return ""
 
 
-def _latest(db: sqlite3.Connection, name: str, before: int) -> int:
-    found = db.execute(
-        "SELECT max(version) FROM entries WHERE name = ? AND rowid < ?", (name, before)
-    ).fetchone()
-    return int(found[0] or 0)
+def _meant(db: sqlite3.Connection, said: str, child: Reference) -> str:
+    """What `resolve` finds; as it is written where that came after the child.
+
+    So a graph that followed the registry row by row says the same as one that is built anew.
+    """
+    if "@" in said:  # one version, here or elsewhere
+        return said
+    found = resolve(db, said, child)
+    return f"{found[0]}@{found[1]}" if found and came_before(db, found, child) else said

@@ -9,11 +9,13 @@ from typing import Any, final
 
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.vocabulary import Iri, node
+from bequest.hub.names import digest_in, name_and_version
 
-__all__ = ["Latest", "Teller", "quad", "similar"]
+__all__ = ["Meant", "Teller", "quad", "similar"]
 
-# The highest version of a name before a row of the registry; 0 where there is none.
-Latest = Callable[[str, int], int]
+# What a card calls a parent, as ``name@version`` where it was there before the child, which is the
+# second; else as it is written.
+Meant = Callable[[str, tuple[str, int]], str]
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 _XSD = v.PREFIXES["xsd"]
@@ -47,24 +49,24 @@ class Teller:
 
     Parameters
     ----------
-    latest : callable
-        ``latest(name, before)``: the highest version of a parent's name when a row was added.
+    meant : callable
+        See `Meant`.
     saw : callable
         ``saw(task, sketch)`` is told of every published sketch, under its task's fingerprint.
     """
 
-    def __init__(self, latest: Latest, saw: Callable[[str, Any], None]) -> None:
-        self._latest = latest
+    def __init__(self, meant: Meant, saw: Callable[[str, Any], None]) -> None:
+        self._meant = meant
         self._saw = saw
         self._told: set[tuple[str, ...]] = set()
 
-    def of_entry(self, place: int, entry: Mapping[str, Any]) -> Iterator[str]:
+    def of_entry(self, place: tuple[str, int], entry: Mapping[str, Any]) -> Iterator[str]:
         """What the registry says of one version of a model.
 
         Parameters
         ----------
-        place : int
-            Number of its row.
+        place : tuple of str and int
+            Name and version of its row.
         entry : mapping
             As `Entry.to_dict` gives it.
         """
@@ -203,9 +205,11 @@ class Teller:
             yield quad(method, v.TYPE, v.ALGORITHM)
             yield quad(method, v.NAME, name)
 
-    def _making(self, model: Iri, card: Mapping[str, Any], place: int) -> Iterator[str]:
+    def _making(self, model: Iri, card: Mapping[str, Any], place: tuple[str, int]) -> Iterator[str]:
         method = str(card.get("method") or "")
-        parents = [self._parent(str(parent), place) for parent in card["parents"]]
+        # What is in no hub keeps its name, or the node of its content.
+        parents = [_named(self._meant(str(parent), place)) for parent in card["parents"]]
+        parents = list(dict.fromkeys(parents))
         for parent in parents:
             yield quad(model, v.DERIVED, parent)
             if method == "fine-tune":
@@ -223,22 +227,16 @@ class Teller:
             yield from _settings(making, card.get("settings") or {})
         yield from _coverage(making, card)
 
-    def _parent(self, said: str, place: int) -> Iri:
-        """The node that a card means: an entry, a content, or a name that is not published yet."""
-        version = 0 if "@" in said or _is_content(said) else self._latest(said, place)
-        return _named(f"{said}@{version}" if version else said)
-
     def _source(self, run: Iri, said: str) -> Iterator[str]:
-        name, at, version = said.rpartition("@")
-        exact = bool(at) and version.isdecimal()
+        name, version = name_and_version(said)
         source = node("model", said)
         yield quad(run, v.USED, source)
         if not self._once("source", said):
             return
-        if exact:
+        if version is not None:
             # Also where that version is in another hub: the name's node collects all its versions.
             yield quad(source, v.VERSION_OF, node("model", name))
-        yield quad(node("model", name if exact else said), v.NAME, name if exact else said)
+        yield quad(node("model", name), v.NAME, name)
 
 
 def _object(value: Any) -> str:
@@ -285,11 +283,8 @@ def _settings(making: Iri, settings: Any) -> Iterator[str]:
 
 
 def _named(said: str) -> Iri:
-    return node(v.CONTENT, said) if _is_content(said) else node("model", said)
-
-
-def _is_content(said: str) -> bool:
-    return len(said) == 64 and not set(said) - set("0123456789abcdef")
+    digest = digest_in(said)
+    return node("model", said) if digest is None else node(v.CONTENT, digest)
 
 
 def _after(model: Iri) -> str:

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core import Model
-from bequest.errors import BequestError, HubError
+from bequest.errors import BequestError
 from bequest.hub.entry import Entry
 from bequest.hub.lineage.relate import Relation, merge_of, relate
 from bequest.hub.lineage.sketches import SketchIndex
-from bequest.hub.names import split_reference
 
 __all__ = ["Edge", "Lineage", "Shelf", "refresh", "trace"]
 
@@ -29,8 +28,8 @@ _UNSEEN = frozenset({"distil", "distill", "distillation", "distilled"})
 class Shelf(Protocol):
     """What of a hub is asked here."""
 
-    def show(self, name: str, version: int | None = None) -> Entry:
-        """An entry, or `EntryNotFound`."""
+    def parents(self, entries: Iterable[Entry]) -> list[dict[str, Entry | None]]:
+        """By what a card calls them, for each entry; None where it is not in the hub."""
 
     def pull(self, name: str, version: int | None = None, *, modules: Sequence[type] = ()) -> Model:
         """Its model."""
@@ -193,15 +192,9 @@ class _Reader:
             self._kept[key] = self._read(entry)
         return self._kept[key]
 
-    def entry(self, reference: str, child: Entry) -> Entry | None:
-        """The entry that a card names; None where the hub has none."""
-        try:
-            name, version = split_reference(reference)
-            if version is None and name == child.name:  # a version is made from the one before
-                version = child.version - 1
-            return self._shelf.show(name, version)
-        except HubError:
-            return None
+    def parents(self, child: Entry) -> dict[str, Entry | None]:
+        """The entries that a card names; None where the hub has none."""
+        return self._shelf.parents([child])[0] if child.card.parents else {}
 
     def _read(self, entry: Entry) -> Weights | str:
         try:
@@ -214,7 +207,7 @@ class _Reader:
 def _claimed(reader: _Reader, child: Entry, edges: list[Edge]) -> list[Entry]:
     """Add an edge for every parent that the card names; give those that are in the hub."""
     declared = child.card.method or "derived"
-    found = {claim: reader.entry(claim, child) for claim in dict.fromkeys(child.card.parents)}
+    found = reader.parents(child)
     there = [parent for parent in found.values() if parent is not None]
     relations = _relations(reader, child, there)
     for claim, parent in found.items():
