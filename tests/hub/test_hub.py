@@ -132,6 +132,47 @@ def test_a_name_or_version_that_is_not_there_is_said_with_what_is(hub, tiny):
         hub.show("wards/ward7", 2)
 
 
+NO_VERSIONS = [True, False, "1", 1.0, np.True_, np.float64(1), b"1", [1], 10**30]
+
+
+@pytest.mark.parametrize("version", NO_VERSIONS, ids=map(repr, NO_VERSIONS))
+def test_a_version_that_is_no_whole_number_is_one_line(hub, tiny, version, tmp_path):
+    hub.publish(tiny([1.0]), "a/b", licence="MIT")
+    for ask in (
+        lambda: hub.show("a/b", version),
+        lambda: hub.pull("a/b", version),
+        lambda: hub.fetch("a/b", tmp_path / "fetched", version),
+        lambda: hub.lineage("a/b", version),
+        lambda: hub.bundle("a/b", tmp_path / "a.bundle", version),
+        lambda: hub.publish(tiny([2.0]), "a/b", licence="MIT", expect=version),
+    ):
+        with pytest.raises(HubError, match=r"a whole number, such as|nine digits") as told:
+            ask()
+        assert "\n" not in str(told.value)
+    assert [entry.version for entry in hub.list(every=True)] == [1]
+
+
+def test_a_version_may_be_a_whole_number_of_numpy(hub, tiny):
+    first = hub.publish(tiny([1.0]), "a/b", licence="MIT", expect=np.int64(0))
+    assert hub.show("a/b", np.int32(1)) == first
+    assert hub.pull("a/b", np.uint8(1)).weights.tolist() == [1.0]
+
+
+def test_own_classes_reach_the_loading_of_a_foreign_folder(hub, tiny, tmp_path, monkeypatch):
+    class Own:
+        pass
+
+    given = []
+    monkeypatch.setattr(
+        "bequest.hub.publishing.load",
+        lambda place, **named: given.append(named) or tiny([1.0]),
+    )
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "config.json").write_text('{"model_type": "bert"}')
+    hub.publish(tmp_path / "theirs", "theirs", licence="MIT", modules=[Own])
+    assert given == [{"modules": [Own]}]
+
+
 def test_a_hub_that_is_not_there_is_said_and_not_made(tmp_path):
     hub = Hub(tmp_path / "none")
     for ask in (hub.list, hub.outcomes, lambda: hub.show("a"), lambda: list(hub.models())):

@@ -15,6 +15,7 @@ from torch import nn
 
 import bequest as bq
 from bequest.core import Card, InputSpec
+from bequest.errors import EntryNotFound
 from bequest.frameworks.torch_model import TorchModel
 from bequest.hub.lineage import Lineage, SketchIndex, merge_of, relate
 from bequest.nets.mlp import MLP
@@ -318,6 +319,48 @@ def test_verifying_finds_an_altered_file(family):
     found = [f for f in family.verify("child") if f.about == "file"]
     assert [f.subject for f in found] == ["child@1"]
     assert found[0].wrong
+
+
+def altered(hub, name, version):
+    with hub._store.records.writing() as db:
+        db.execute(
+            "UPDATE entries SET record = replace(record, 'MIT', 'BSD') "
+            "WHERE name = ? AND version = ?",
+            (name, version),
+        )
+
+
+def test_verifying_one_name_tells_nothing_of_others(hub, tiny):
+    for name in ("ward", "ward7", "ward"):
+        hub.publish(tiny([1.0]), name, licence="MIT")
+    altered(hub, "ward7", 1)
+    with hub._store.records.writing() as db:
+        db.execute("INSERT INTO outcomes (digest, record) VALUES ('00', 'altered')")
+        db.execute("DELETE FROM uses WHERE name = 'ward7'")
+    assert hub.verify("ward") == ()
+    of_it = [finding.message for finding in hub.verify("ward7")]
+    assert len(of_it) == 1 + len(hub.show("ward").files)
+    assert all("ward7@1" in message for message in of_it)
+    assert len(hub.verify()) == len(of_it) + 1
+
+
+def test_verifying_one_name_tells_who_uses_its_files(hub, tiny):
+    hub.publish(tiny([1.0]), "ward", licence="MIT")
+    with hub._store.records.writing() as db:
+        db.execute("DELETE FROM uses WHERE name = 'ward'")
+    assert {f.about for f in hub.verify("ward")} == {"row"}
+
+
+def test_verifying_one_name_tells_that_its_newest_row_was_altered(hub, tiny):
+    for number in range(2):
+        hub.publish(tiny([float(number)]), "ward", licence="MIT")
+    altered(hub, "ward", 2)
+    assert ["the row of ward@2" in f.message for f in hub.verify("ward")] == [True]
+
+
+def test_verifying_a_name_that_is_not_there_says_so(family):
+    with pytest.raises(EntryNotFound, match="Did you mean 'child'"):
+        family.verify("chlid")
 
 
 def test_a_model_without_parents_has_an_empty_tree(hub):

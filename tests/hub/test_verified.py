@@ -10,7 +10,7 @@ import pytest
 from bequest.errors import HubError
 from bequest.hub import Hub
 from bequest.hub.lineage import Edge
-from bequest.hub.verified import findings_of, keep, remember, unkept
+from bequest.hub.verified import keep, remember, unkept
 
 EDGE = Edge("base@1", "ward@1", "lora", "lora", True, "rank 2.", "not told")
 
@@ -23,7 +23,6 @@ def records(hub, tiny):
 
 def test_a_registry_without_findings_says_so(records):
     with records.reading() as db:
-        assert findings_of(db, "ward", 1) == ()
         assert unkept(db, [EDGE]) == (EDGE,)
 
 
@@ -34,9 +33,9 @@ def test_a_finding_is_kept_once_and_the_newest_counts(records):
         assert keep(db, [EDGE]) == 0
         assert keep(db, [later, replace(EDGE, parent="other@1")]) == 2
     with records.reading() as db:
-        assert findings_of(db, "ward", 1) == (later, replace(EDGE, parent="other@1"))
-        assert findings_of(db, "ward", 2) == ()
-        assert unkept(db, [later]) == ()
+        assert unkept(db, [later, replace(EDGE, parent="other@1")]) == ()
+        assert unkept(db, [EDGE]) == (EDGE,)
+        assert unkept(db, [replace(later, child="ward@2")]) == (replace(later, child="ward@2"),)
 
 
 def test_an_altered_finding_is_left_out(records, caplog):
@@ -44,7 +43,7 @@ def test_an_altered_finding_is_left_out(records, caplog):
         keep(db, [EDGE])
         db.execute("UPDATE lineage SET record = replace(record, 'rank 2', 'rank 9')")
     with records.reading() as db:
-        assert findings_of(db, "ward", 1) == ()
+        assert unkept(db, [EDGE]) == (EDGE,)
     assert "it was altered" in caplog.text
 
 
@@ -98,7 +97,7 @@ def test_what_a_lineage_says_is_in_the_graph_from_then_on(family):
         "elsewhere": "not told",  # it may come to this hub yet
     }
     with family._store.records.reading() as db:
-        assert findings_of(db, "copy", 1) == edges[:1]
+        assert unkept(db, edges) == edges[1:]
     assert family.query(VERIFIED) == PARENT
 
 

@@ -26,7 +26,7 @@ from bequest.hub.foreign import ForeignFolder
 from bequest.hub.graph import Graph
 from bequest.hub.licences import checked_licence
 from bequest.hub.lineage import Edge, Finding, Lineage, SketchIndex, findings, refresh, trace
-from bequest.hub.names import checked_name
+from bequest.hub.names import checked_name, checked_version
 from bequest.hub.parents import ParentCame, with_parents
 from bequest.hub.publishing import given_model, given_parents, published_card
 from bequest.hub.remote import opened
@@ -151,12 +151,14 @@ class Hub:
             Name or licence are refused, a parent in this hub does not allow the licence or
             excludes another parent (`bequest.hub.compatibility`), the card says another licence,
             the folder holds more than a model, epsilon is given without a task, parents is no
-            list of names and entries, the disk is full, or another process holds the hub.
+            list of names and entries, expect no whole number, the disk is full, or another process
+            holds the hub.
         ModelError
             The folder is no sound model folder.
         """
         checked_name(name)
         licence, named = checked_licence(licence), given_parents(parents)
+        expect = checked_version(expect, "expect")
         given = given_model(model, modules, lambda place: self._base_of(place, modules))
         card = published_card(given.card, name, licence, named, task, epsilon)
         entry = self._published(given, name, card, expect)
@@ -177,7 +179,7 @@ class Hub:
         ----------
         name : str
         version : int, optional
-            The latest where left out.
+            A whole number; the latest where left out.
         modules : sequence of classes
             As in `bequest.load`: your own network classes that the model may name.
         base : Model, optional
@@ -269,7 +271,7 @@ class Hub:
 
     def show(self, name: str, version: int | None = None) -> Entry:
         """An entry with its card and its files; the latest version where none is named."""
-        return self._store.find(checked_name(name), version)
+        return self._store.find(checked_name(name), checked_version(version))
 
     def parents(self, entries: Iterable[Entry]) -> builtins.list[dict[str, Entry | None]]:
         """What entries of this hub were made from, as their cards say it.
@@ -414,7 +416,7 @@ class Hub:
         Parameters
         ----------
         name : str, optional
-            All versions of this name only.
+            All versions of this name only; the rest of the registry is not read.
         modules : sequence of classes
             As in `pull`.
 
@@ -422,13 +424,18 @@ class Hub:
         -------
         tuple of Finding
             What is wrong, and what cannot be told; empty where all holds.
+
+        Raises
+        ------
+        EntryNotFound
+            There is nothing under this name.
         """
         if name is not None:
-            self.show(name)
+            checked_name(name)
         with self._store.reading() as db:
-            found = (*self._store.damages(), *rows.entries(db, name or "", every=True))
-        wanted = [e for e in found if name is None or isinstance(e, Damaged) or e.name == name]
-        return tuple(findings(self, self._store.objects, wanted, self._remember, modules))
+            of_it = rows.entries(db, "", every=True) if name is None else rows.versions(db, name)
+            found = (*self._store.damages(name), *of_it)
+        return tuple(findings(self, self._store.objects, found, self._remember, modules))
 
     def query(
         self, sparql: str, *, bindings: Mapping[str, Any] | None = None, timeout: float = 5.0
@@ -497,11 +504,12 @@ class Hub:
             `path` exists, or a stored file was altered.
         """
         checked_name(name)
+        wanted = checked_version(version)
         place = checked_path(path, "the bundle to write", HubError)
         if place.exists():
             raise HubError(f"{place} exists: it is left as it is.")
         with self._store.reading() as db:
-            entries = with_parents(db, rows.find(db, name, version))
+            entries = with_parents(db, rows.find(db, name, wanted))
             write_bundle(place, entries, self._store.objects)
         return entries
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from numbers import Integral
 from typing import Any
 
 from bequest.errors import HubError
@@ -10,12 +11,14 @@ from bequest.errors import HubError
 __all__ = [
     "LONGEST",
     "checked_name",
+    "checked_version",
     "digest_in",
     "name_and_version",
     "split_reference",
 ]
 
 LONGEST = 128  # characters of a whole name
+_MOST = 10**9  # versions of one name
 
 # ASCII only, so that no two names look alike; a segment ends in a letter or a digit, so that no
 # file system cuts a dot off; lower case only, so that none folds two names into one.
@@ -121,6 +124,29 @@ def digest_in(said: str) -> str | None:
     """
     found = _DIGEST.fullmatch(said)
     return found.group(1) if found else None
+
+
+def checked_version(version: Any, what: str = "a version") -> int | None:
+    """The version that was asked for, or one line where it is no whole number.
+
+    Examples
+    --------
+    >>> checked_version(2), checked_version(None)
+    (2, None)
+    >>> checked_version(True)
+    Traceback (most recent call last):
+        ...
+    bequest.errors.HubError: a version is a whole number, such as 2, not a bool: True.
+    """
+    if version is None:
+        return None
+    # True would be 1, and SQLite takes "1" and 1.0 for 1, too.
+    if isinstance(version, bool) or not isinstance(version, Integral):
+        kind, shown = type(version).__name__, f"{version!a:.80}"
+        raise HubError(f"{what} is a whole number, such as 2, not a {kind}: {shown}.")
+    if abs(int(version)) >= _MOST:
+        raise HubError(f"{what} has nine digits at most, not {len(str(abs(int(version))))}.")
+    return int(version)
 
 
 def _fault(name: str) -> str:

@@ -40,7 +40,7 @@ def given_model(
         return model
     place = checked_path(model, "a model folder", HubError).resolve()
     if foreign_config(place) is not None:  # of the Hugging Face Hub: written anew, as ours
-        return load(place)
+        return load(place, modules=modules)
     return read_folder(place, modules, base_of(place))
 
 

@@ -187,8 +187,14 @@ class RemoteStore:
         """As `Store.remember`, in the cache: what this machine found is not the log's to tell."""
         self._local.remember(edges)
 
-    def damages(self) -> tuple[Damaged, ...]:
-        """What is wrong with the log, all of which is read again, and with what follows it."""
+    def damages(self, name: str | None = None) -> tuple[Damaged, ...]:
+        """What is wrong with the log, all of which is read again, and with what follows it.
+
+        With a name, the log is not read again.
+        """
+        if name is not None:
+            self._catch_up()
+            return self._local.damages(name)
         try:
             self._log.check(self._catch_up())
         except Damaged as error:

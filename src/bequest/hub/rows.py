@@ -24,6 +24,7 @@ __all__ = [
     "latest",
     "references",
     "used",
+    "versions",
 ]
 
 
@@ -83,6 +84,22 @@ def entries(db: sqlite3.Connection, prefix: str, *, every: bool) -> Iterator[Ent
         "(? OR version = (SELECT max(version) FROM entries WHERE name = e.name)) "
         "ORDER BY name, version",
         (prefix, prefix + "\x7f", every),
+    )
+    return (_entry_or_error(row) for row in rows)
+
+
+def versions(db: sqlite3.Connection, name: str) -> Iterator[Entry | Damaged]:
+    """All versions of one name, as `entries` gives them.
+
+    Raises
+    ------
+    EntryNotFound
+        There is none.
+    """
+    if not latest(db, name):
+        raise _not_found(db, name, None)
+    rows = db.execute(
+        "SELECT name, version, record, seal FROM entries WHERE name = ? ORDER BY version", (name,)
     )
     return (_entry_or_error(row) for row in rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bequest.errors import Damaged
 from bequest.hub import rows
@@ -12,12 +12,14 @@ from bequest.hub import rows
 __all__ = ["unsound"]
 
 
-def unsound(db: sqlite3.Connection) -> Iterator[str]:
+def unsound(db: sqlite3.Connection, name: str | None = None) -> Iterator[str]:
     """Say in one line each what is wrong with the registry as a whole; reads all of it.
 
     Parameters
     ----------
     db : sqlite3.Connection
+    name : str, optional
+        Only which objects the entries of this name use.
 
     Yields
     ------
@@ -25,6 +27,17 @@ def unsound(db: sqlite3.Connection) -> Iterator[str]:
         Nothing where all holds. Rows of entries that were altered are not named: see
         `rows.entries`.
     """
+    if name is None:
+        yield from _as_a_whole(db)
+    # Two questions, not one with OR: by name, only the rows of that name are read.
+    only, given = ("", ()) if name is None else (" WHERE name = ?", (name,))
+    used = set(db.execute(f"SELECT object, name, version FROM uses{only}", given))
+    listed = set(_listed(db.execute(f"SELECT name, version, record FROM entries{only}", given)))
+    for digest, user, version in sorted(used ^ listed, key=str)[:5]:
+        yield f"the registry does not know who uses {digest[:12]}: {user}@{version}."
+
+
+def _as_a_whole(db: sqlite3.Connection) -> Iterator[str]:
     for (line,) in db.execute("PRAGMA integrity_check(5)"):
         if line != "ok":
             yield f"the registry's pages do not fit together: {' '.join(str(line).split())}."
@@ -33,14 +46,10 @@ def unsound(db: sqlite3.Connection) -> Iterator[str]:
             pass
     except Damaged as error:
         yield str(error)
-    used = set(db.execute("SELECT object, name, version FROM uses"))
-    listed = set(_listed(db))
-    for digest, name, version in sorted(used ^ listed, key=str)[:5]:
-        yield f"the registry does not know who uses {digest[:12]}: {name}@{version}."
 
 
-def _listed(db: sqlite3.Connection) -> Iterator[tuple[str, str, int]]:
-    for name, version, record in db.execute("SELECT name, version, record FROM entries"):
+def _listed(rows: Iterable[tuple[str, int, str]]) -> Iterator[tuple[str, str, int]]:
+    for name, version, record in rows:
         try:
             files = json.loads(record)["files"].values()
             found = {str(file["digest"]) for file in files}

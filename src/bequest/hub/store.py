@@ -164,10 +164,10 @@ class Store:
         with told(self.folder):
             remember(self.records, edges)
 
-    def damages(self) -> tuple[Damaged, ...]:
-        """What is wrong beside the rows and the objects: see `unsound`."""
+    def damages(self, name: str | None = None) -> tuple[Damaged, ...]:
+        """What is wrong beside the rows and the objects, or with one name: see `unsound`."""
         with self.reading() as db:
-            return tuple(Damaged(line) for line in unsound(db))
+            return tuple(Damaged(line) for line in unsound(db, name))
 
     def copy(self, entry: Entry, place: Path) -> None:
         """Copy the files of an entry to a new folder, each checked against its hash."""

@@ -19,7 +19,7 @@ from bequest.hub.lineage.tree import Edge
 from bequest.hub.names import split_reference
 from bequest.hub.registry import Records
 
-__all__ = ["findings_of", "keep", "remember", "unkept"]
+__all__ = ["keep", "remember", "unkept"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,24 +28,6 @@ _TABLE = """CREATE TABLE IF NOT EXISTS lineage (
     record TEXT NOT NULL, seal TEXT NOT NULL)"""
 _INDEX = "CREATE INDEX IF NOT EXISTS lineage_of ON lineage (name, version, parent)"
 _LONGEST = 1000  # characters of evidence, which is a sentence
-
-
-def findings_of(db: sqlite3.Connection, name: str, version: int) -> tuple[Edge, ...]:
-    """The newest finding on each parent of an entry, in the order of the parents' names.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        A registry.
-    name : str
-    version : int
-
-    Returns
-    -------
-    tuple of Edge
-        Empty where nobody has looked at its weights. Rows that were altered are left out.
-    """
-    return tuple(_newest(db, name, version).values())
 
 
 def unkept(db: sqlite3.Connection, edges: Iterable[Edge]) -> tuple[Edge, ...]:
@@ -109,6 +91,7 @@ def remember(records: Records, edges: Iterable[Edge]) -> int:
 
 
 def _newest(db: sqlite3.Connection, name: str, version: int) -> dict[str, Edge]:
+    """The newest finding on each parent of an entry; rows that were altered are left out."""
     return {edge.parent: edge for edge in _rows(db, name, version)}
 
 
