@@ -13,10 +13,27 @@ from bequest.hub.licences import LICENCES
 ANSWERS = [
     ("MIT", "GPL-2.0-only", True),
     ("MIT", "CC-BY-NC-ND-4.0", True),
+    ("MIT", "CC0-1.0", False),  # "shall be included in all copies": a notice to keep
+    ("MIT", "CC-PDDC", False),
+    ("BSD-3-Clause", "WTFPL", False),
+    ("ISC", "0BSD", False),
+    ("Apache-2.0", "Unlicense", False),  # section 4
+    ("Apache-2.0", "MIT-0", False),
+    ("CC-BY-4.0", "CC0-1.0", False),  # section 3 a: the makers are named
+    ("CC-BY-4.0", "PDDL-1.0", False),
+    ("CDLA-Permissive-1.0", "CC0-1.0", False),
+    ("ODC-By-1.0", "PDDL-1.0", False),  # section 4.2
+    ("CC0-1.0", "PDDL-1.0", True),
+    ("0BSD", "MIT-0", True),
+    ("Unlicense", "MIT", True),
     ("MIT", "LicenseRef-ward7", True),
     ("CC0-1.0", "GPL-2.0-only", True),
     ("CC-BY-4.0", "CC-BY-SA-4.0", True),
     ("CC-BY-4.0", "MIT", True),
+    ("CC-BY-4.0", "GPL-2.0-only", True),
+    ("CC-BY-3.0", "MIT", True),
+    ("CC-BY-3.0", "GPL-2.0-only", False),  # the FSF's list speaks for version 4 alone
+    ("CC-BY-2.0", "LGPL-3.0-only", False),
     ("Apache-2.0", "GPL-3.0-only", True),
     ("Apache-2.0", "GPL-2.0-only", False),  # GPL 2, section 6: no further restrictions
     ("Apache-2.0", "GPL-2.0-or-later", False),
@@ -26,9 +43,9 @@ ANSWERS = [
     ("GPL-2.0-only", "GPL-3.0-only", False),
     ("GPL-2.0-only", "GPL-2.0-or-later", False),
     ("GPL-2.0-or-later", "GPL-3.0-only", True),
-    ("GPL-3.0-only", "AGPL-3.0-only", True),  # section 13
+    ("GPL-3.0-only", "AGPL-3.0-only", False),  # section 13: only a combination with such a work
     ("GPL-3.0-only", "GPL-3.0-or-later", False),
-    ("GPL-3.0-or-later", "AGPL-3.0-or-later", True),
+    ("GPL-3.0-or-later", "AGPL-3.0-or-later", False),
     ("GPL-3.0-only", "MIT", False),
     ("GPL-3.0-only", "CC-BY-SA-4.0", False),
     ("AGPL-3.0-only", "GPL-3.0-only", False),
@@ -37,8 +54,8 @@ ANSWERS = [
     ("LGPL-2.1-or-later", "LGPL-3.0-only", True),
     ("LGPL-3.0-only", "GPL-3.0-only", True),  # section 2 b
     ("LGPL-3.0-only", "GPL-2.0-only", False),
-    ("MPL-2.0", "GPL-2.0-only", True),  # sections 1.12 and 3.3
-    ("MPL-2.0", "AGPL-3.0-only", True),
+    ("MPL-2.0", "GPL-2.0-only", False),  # section 3.3: only a combination with such a work
+    ("MPL-2.0", "AGPL-3.0-only", False),
     ("MPL-2.0", "MIT", False),
     ("MPL-2.0", "EPL-2.0", False),
     ("CC-BY-SA-4.0", "GPL-3.0-only", True),  # declared compatible on 8 October 2015
@@ -58,7 +75,8 @@ ANSWERS = [
     ("CC-BY-NC-ND-4.0", "CC-BY-NC-ND-4.0", False),
     ("EPL-1.0", "EPL-2.0", True),  # section 7
     ("EPL-2.0", "GPL-3.0-only", False),  # only with a notice that the identifier does not say
-    ("EUPL-1.2", "AGPL-3.0-only", True),  # appendix
+    ("EUPL-1.2", "AGPL-3.0-only", False),  # section 5: only based upon such a work, too
+    ("EUPL-1.2", "CC-BY-SA-3.0", False),  # appendix: for works other than software
     ("EUPL-1.2", "MIT", False),
     ("EUPL-1.1", "GPL-3.0-only", False),
     ("ODbL-1.0", "ODbL-1.0", True),
@@ -72,6 +90,32 @@ ANSWERS = [
     ("LicenseRef-ward7", "MIT", False),
 ]
 
+# What the text grants only where a work under that licence goes into the model as well.
+BESIDE = [
+    ("GPL-3.0-only", "AGPL-3.0-only", "AGPL-3.0-only", True),
+    ("GPL-3.0-only", "AGPL-3.0-or-later", "AGPL-3.0-only", True),
+    ("GPL-3.0-only", "AGPL-3.0-or-later", "AGPL-3.0-or-later", False),
+    ("GPL-3.0-or-later", "AGPL-3.0-or-later", "AGPL-3.0-or-later", True),
+    ("LGPL-3.0-only", "AGPL-3.0-only", "AGPL-3.0-only", True),
+    ("MPL-2.0", "GPL-2.0-only", "GPL-2.0-only", True),
+    ("MPL-2.0", "GPL-2.0-or-later", "GPL-3.0-only", True),
+    ("MPL-2.0", "LGPL-3.0-only", "GPL-3.0-only", True),
+    ("MPL-2.0", "MIT", "GPL-3.0-only", False),
+    ("MPL-2.0", "CC-BY-SA-4.0", "GPL-3.0-only", False),  # its adaptations may be, it is not
+    ("EUPL-1.2", "MPL-2.0", "MPL-2.0", True),
+    ("EUPL-1.2", "GPL-3.0-or-later", "GPL-3.0-only", True),
+    ("EUPL-1.2", "CC-BY-SA-3.0", "CC-BY-SA-3.0", False),
+    ("EUPL-1.1", "GPL-3.0-only", "GPL-3.0-only", False),
+]
+
+
+@pytest.mark.parametrize(("parent", "other", "licence", "allowed"), BESIDE)
+def test_what_a_text_grants_to_combinations_needs_a_parent_under_that_licence(
+    parent, other, licence, allowed
+):
+    assert may_become(parent, licence, beside=[other]) is allowed
+    assert not may_become(parent, licence)
+
 
 @pytest.mark.parametrize(("parent", "licence", "allowed"), ANSWERS)
 def test_a_derived_model_may_have_the_licences_that_the_texts_allow(parent, licence, allowed):
@@ -81,6 +125,13 @@ def test_a_derived_model_may_have_the_licences_that_the_texts_allow(parent, lice
 @pytest.mark.parametrize("licence", LICENCES)
 def test_every_licence_allows_itself_unless_it_forbids_derivatives(licence):
     assert may_become(licence, licence) is ("-ND-" not in licence)
+
+
+def test_what_must_be_named_never_comes_under_a_licence_that_names_nobody():
+    # By no number of steps: each is allowed by the licence of the step before alone.
+    free = {"0BSD", "CC-PDDC", "CC0-1.0", "MIT-0", "PDDL-1.0", "Unlicense", "WTFPL"}
+    for parent in set(LICENCES) - free:
+        assert not any(may_become(parent, new) for new in free), parent
 
 
 def test_nothing_that_takes_a_freedom_away_is_lost_on_any_way_of_two_steps():
@@ -97,7 +148,6 @@ def test_a_merged_model_may_have_what_all_its_parents_allow():
     assert allowed_licences(["GPL-3.0-only", "AGPL-3.0-only"]) == ("AGPL-3.0-only",)
     assert allowed_licences(["CC-BY-SA-4.0", "GPL-3.0-only"]) == ("GPL-3.0-only",)
     assert allowed_licences(["MPL-2.0", "Apache-2.0", "LGPL-3.0-only"]) == (
-        "AGPL-3.0-only",
         "GPL-3.0-only",
         "LGPL-3.0-only",
     )
@@ -112,8 +162,32 @@ def test_the_order_of_parents_does_not_matter():
 
 def test_three_parents_of_which_each_two_agree_may_still_exclude_one_another():
     parents = {"a": "MPL-2.0", "b": "Apache-2.0", "c": "LGPL-2.1-only", "d": "EUPL-1.1"}
-    with pytest.raises(HubError, match="cannot be"):
+    with pytest.raises(HubError, match="All its parents together allow no licence"):
         check_derived("new", "GPL-3.0-only", parents)
+
+
+def test_two_parents_may_agree_only_beside_a_third():
+    parents = {"a": "MPL-2.0", "b": "Artistic-2.0"}
+    with pytest.raises(HubError, match=r"both a \(MPL-2\.0\) and b \(Artistic-2\.0\)"):
+        check_derived("new", "GPL-3.0-only", parents)
+    check_derived("new", "GPL-3.0-only", {**parents, "c": "GPL-3.0-only"})
+
+
+def test_conflicts_name_both_licences_and_what_would_do_in_one_line():
+    with pytest.raises(HubError) as caught:
+        check_derived("new", "GPL-2.0-only", {"a": "GPL-2.0-only", "b": "CC-BY-SA-4.0"})
+    assert str(caught.value) == (
+        "new cannot be made from both a (GPL-2.0-only) and b (CC-BY-SA-4.0): no licence is allowed "
+        "by both (GPL-2.0-only allows GPL-2.0-only; CC-BY-SA-4.0 allows CC-BY-SA-4.0, "
+        "GPL-3.0-only). Leave one of them out, or ask for another licence of it."
+    )
+    with pytest.raises(HubError) as caught:
+        check_derived("new", "GPL-2.0-only", {"a": "MPL-2.0"})
+    assert str(caught.value) == (
+        "new cannot be published under GPL-2.0-only: its parent a is under MPL-2.0, which goes "
+        "into GPL-2.0-only only beside a parent that is under GPL-2.0-only. Its parents allow "
+        "MPL-2.0."
+    )
 
 
 def test_two_parents_that_exclude_each_other_are_both_named(hub, tiny):
@@ -125,12 +199,12 @@ def test_two_parents_that_exclude_each_other_are_both_named(hub, tiny):
 
 
 def test_a_licence_that_a_parent_does_not_allow_is_refused_with_those_that_it_allows(hub, tiny):
-    parent = hub.publish(tiny([1.0]), "one", licence="GPL-3.0-only")
+    parent = hub.publish(tiny([1.0]), "one", licence="GPL-3.0-or-later")
     for named in ("one", "one@1", parent.digest, f"sha256:{parent.digest}"):
-        with pytest.raises(HubError, match=r"parents allow AGPL-3.0-only, GPL-3.0-only"):
+        with pytest.raises(HubError, match=r"parents allow GPL-3.0-only, GPL-3.0-or-later"):
             hub.publish(tiny([3.0]), "new", licence="MIT", parents=[named])
-    entry = hub.publish(tiny([3.0]), "new", licence="AGPL-3.0-only", parents=[parent.digest])
-    assert entry.licence == "AGPL-3.0-only"
+    entry = hub.publish(tiny([3.0]), "new", licence="GPL-3.0-only", parents=[parent.digest])
+    assert entry.licence == "GPL-3.0-only"
 
 
 def test_the_parents_that_the_card_names_count_too(hub, tiny):

@@ -161,7 +161,10 @@ def test_only_models_whose_licence_allows_the_wanted_one_are_named():
     for name, licence in (("a", "MIT"), ("b", "GPL-3.0-only"), ("c", "LicenseRef-ours"), ("d", "")):
         memory.learn([entry(name, licence=licence)])
     assert [s.name for s in memory.suggest(vectors(0), licence="Apache-2.0")] == ["a@1"]
-    assert [s.name for s in memory.suggest(vectors(0), licence="agpl-3.0-only")] == ["a@1", "b@1"]
+    assert [s.name for s in memory.suggest(vectors(0), licence="gpl-3.0-only")] == ["a@1", "b@1"]
+    # Section 13 of the GPL is for combinations, and a model that is suggested is the one parent.
+    assert [s.name for s in memory.suggest(vectors(0), licence="AGPL-3.0-only")] == ["a@1"]
+    assert memory.suggest(vectors(0), licence="CC0-1.0") == []
     with pytest.raises(HubError, match="no licence 'free'"):
         memory.suggest(vectors(0), licence="free")
 

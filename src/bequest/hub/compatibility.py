@@ -35,42 +35,64 @@ _ALSO: Mapping[str, tuple[str, ...]] = {
     "CDLA-Sharing-1.0": (),
     "EPL-1.0": ("EPL-2.0",),
     "EPL-2.0": (),
-    "EUPL-1.1": ("GPL-2.0-only", "OSL-3.0", "EPL-1.0"),
-    "EUPL-1.2": (
-        *("EUPL-1.1", "GPL-2.0-only", "GPL-3.0-only", "AGPL-3.0-only", "OSL-3.0", "EPL-1.0"),
-        *("MPL-2.0", "LGPL-2.1-only", "LGPL-3.0-only", "CC-BY-SA-3.0"),
-    ),
+    "EUPL-1.1": (),
+    "EUPL-1.2": (),
     "GFDL-1.3-only": (),
     "GFDL-1.3-or-later": ("GFDL-1.3-only",),
     "GPL-2.0-only": (),
-    "GPL-2.0-or-later": ("GPL-2.0-only", *_GPL_3, *_AGPL_3),
-    "GPL-3.0-only": ("AGPL-3.0-only",),
-    "GPL-3.0-or-later": ("GPL-3.0-only", *_AGPL_3),
+    "GPL-2.0-or-later": ("GPL-2.0-only", *_GPL_3),
+    "GPL-3.0-only": (),
+    "GPL-3.0-or-later": ("GPL-3.0-only",),
     "LGPL-2.1-only": (*_GPL_2, *_GPL_3),
-    "LGPL-2.1-or-later": ("LGPL-2.1-only", *_LGPL_3, *_GPL_2, *_GPL_3, *_AGPL_3),
-    "LGPL-3.0-only": ("GPL-3.0-only", "AGPL-3.0-only"),
-    "LGPL-3.0-or-later": ("LGPL-3.0-only", *_GPL_3, *_AGPL_3),
+    "LGPL-2.1-or-later": ("LGPL-2.1-only", *_LGPL_3, *_GPL_2, *_GPL_3),
+    "LGPL-3.0-only": ("GPL-3.0-only",),
+    "LGPL-3.0-or-later": ("LGPL-3.0-only", *_GPL_3),
     "LPPL-1.3c": (),
-    "MPL-2.0": _GNU,
+    "MPL-2.0": (),
     "MS-PL": (),
     "O-UDA-1.0": (),
     "ODbL-1.0": (),
     "OFL-1.1": (),
     "OSL-3.0": (),
 }
+# What a text grants only to a combination with a work that is under that licence already: version 3
+# of the GPL in section 13, MPL 2 in 3.3, the EUPL in 5. CC-BY-SA-3.0 of the EUPL's list is left
+# out: it is for works other than software, and nobody can say that a model is one.
+_COMBINED: Mapping[str, tuple[str, ...]] = {
+    "EUPL-1.1": ("GPL-2.0-only", "OSL-3.0", "EPL-1.0"),
+    "EUPL-1.2": (
+        *("EUPL-1.1", "GPL-2.0-only", "GPL-3.0-only", "AGPL-3.0-only", "OSL-3.0", "EPL-1.0"),
+        *("MPL-2.0", "LGPL-2.1-only", "LGPL-3.0-only"),
+    ),
+    "GPL-2.0-or-later": _AGPL_3,
+    "GPL-3.0-only": ("AGPL-3.0-only",),
+    "GPL-3.0-or-later": _AGPL_3,
+    "LGPL-2.1-or-later": _AGPL_3,
+    "LGPL-3.0-only": ("AGPL-3.0-only",),
+    "LGPL-3.0-or-later": _AGPL_3,
+    "MPL-2.0": _GNU,
+}
+# They ask for nothing, so what must keep a notice or name its makers cannot come under them.
+_ASK_NOTHING = frozenset(
+    ["0BSD", "CC-PDDC", "CC0-1.0", "MIT-0", "PDDL-1.0", "Unlicense", "WTFPL"],
+)
 # Permissive, but with terms on patents that version 2 of the GPL lets nobody add.
 _NOT_GPL_2 = frozenset(["Apache-2.0", "ECL-2.0", "MulanPSL-2.0"])
 _GPL_2_LIKE = frozenset([*_GPL_2, *_LGPL_2])
-_NOT_GNU = frozenset(["AFL-3.0"])
+# The list of the FSF speaks against the first, and for version 4 alone of CC-BY.
+_NOT_GNU = frozenset(["AFL-3.0", "CC-BY-2.0", "CC-BY-2.5", "CC-BY-3.0"])
 
 
-def may_become(parent: str, licence: str) -> bool:
+def may_become(parent: str, licence: str, *, beside: Iterable[str] = ()) -> bool:
     """Whether what was made from a model under `parent` may be published under `licence`.
 
     Parameters
     ----------
     parent, licence : str
         SPDX identifiers, or ``LicenseRef-NAME`` for terms of one's own.
+    beside : iterable of str
+        Licences of the other parents: some texts allow another licence only to what is combined
+        with a work that is under it. Left out, it has one parent.
 
     Returns
     -------
@@ -91,6 +113,10 @@ def may_become(parent: str, licence: str) -> bool:
     --------
     >>> may_become("MIT", "GPL-3.0-only"), may_become("GPL-3.0-only", "MIT")
     (True, False)
+    >>> may_become("MPL-2.0", "GPL-3.0-only")
+    False
+    >>> may_become("MPL-2.0", "GPL-3.0-only", beside=["GPL-3.0-or-later"])
+    True
     >>> may_become("CC-BY-SA-4.0", "GPL-3.0-only"), may_become("CC-BY-ND-4.0", "CC-BY-ND-4.0")
     (True, False)
     """
@@ -98,11 +124,16 @@ def may_become(parent: str, licence: str) -> bool:
     if _forbids_derivatives(parent):
         return False
     if parent in _ALSO:
-        return licence in (parent, *_ALSO[parent])
+        return licence in (parent, *_ALSO[parent]) or (
+            licence in _COMBINED.get(parent, ())
+            and any(_has(checked_licence(other), licence) for other in beside)
+        )
     if parent.startswith("LicenseRef-"):
         return licence == parent
     if _non_commercial(parent):
         return _non_commercial(licence)
+    if licence in _ASK_NOTHING:
+        return parent in _ASK_NOTHING
     if parent in _NOT_GPL_2:
         return licence not in _GPL_2_LIKE
     return not (parent in _NOT_GNU and licence in _GNU)
@@ -124,13 +155,12 @@ def allowed_licences(parents: Iterable[str]) -> tuple[str, ...]:
     Examples
     --------
     >>> allowed_licences(["Apache-2.0", "GPL-2.0-or-later"])
-    ('AGPL-3.0-only', 'AGPL-3.0-or-later', 'GPL-3.0-only', 'GPL-3.0-or-later')
+    ('GPL-3.0-only', 'GPL-3.0-or-later')
     >>> allowed_licences(["GPL-2.0-only", "CC-BY-SA-4.0"])
     ()
     """
-    held = sorted({checked_licence(parent) for parent in parents})
-    known = sorted({*LICENCES, *held})
-    return tuple(new for new in known if all(may_become(parent, new) for parent in held))
+    held = {checked_licence(parent) for parent in parents}
+    return _allowed_by(held, held)
 
 
 def check_derived(name: str, licence: str, parents: Mapping[str, str | None]) -> None:
@@ -155,33 +185,63 @@ def check_derived(name: str, licence: str, parents: Mapping[str, str | None]) ->
             "%s is made from %s, whose licence this hub does not know: look that it allows %s.",
             *(name, " and ".join(unknown), licence),
         )
-    known = {parent: held for parent, held in parents.items() if held is not None}
-    for parent, held in known.items():
-        if _forbids_derivatives(held):
+    known = {parent: own for parent, own in parents.items() if own is not None}
+    for parent, own in known.items():
+        if _forbids_derivatives(own):
             raise HubError(
-                f"{name} is made from {parent}, whose licence {held} forbids to share what was "
+                f"{name} is made from {parent}, whose licence {own} forbids to share what was "
                 f"made from it: it cannot be published. Ask for another licence of {parent}."
             )
+    held = set(map(checked_licence, known.values()))
     for (one, first), (two, second) in combinations(known.items(), 2):
-        if not allowed_licences([first, second]):
+        if not _allowed_by([first, second], held):
             raise HubError(
                 f"{name} cannot be made from both {one} ({first}) and {two} ({second}): no licence "
-                f"is allowed by both. Leave one of them out, or ask for another licence of it."
+                f"is allowed by both ({_allows(first, held)}; {_allows(second, held)}). Leave one "
+                f"of them out, or ask for another licence of it."
             )
-    for parent, held in known.items():
-        if not may_become(held, licence):
+    for parent, own in known.items():
+        if not may_become(own, licence, beside=held):
             raise HubError(
-                f"{name} cannot be published under {licence}: its parent {parent} is under {held}. "
-                f"{_way_out(known.values())}"
+                f"{name} cannot be published under {licence}: its parent {parent} is under {own}"
+                f"{_only_beside(own, licence)}. {_way_out(held)}"
             )
+
+
+def _has(held: str, licence: str) -> bool:
+    """Whether a work under one licence is, as it is, under the other: GPL 2 or later is under 3."""
+    return licence == held or (held in _GNU and licence in _ALSO[held])
+
+
+def _allowed_by(parents: Iterable[str], held: Iterable[str]) -> tuple[str, ...]:
+    """What all of these parents allow where a model is made from works under all of `held`."""
+    parents, held = set(map(checked_licence, parents)), set(held)
+    return tuple(
+        new
+        for new in sorted({*LICENCES, *parents})
+        if all(may_become(parent, new, beside=held) for parent in parents)
+    )
+
+
+def _allows(licence: str, held: Iterable[str]) -> str:
+    return f"{licence} allows {_listed(_allowed_by([licence], held))}"
+
+
+def _only_beside(own: str, licence: str) -> str:
+    if licence not in _COMBINED.get(own, ()):
+        return ""
+    return f", which goes into {licence} only beside a parent that is under {licence}"
 
 
 def _way_out(held: Iterable[str]) -> str:
-    allowed = allowed_licences(held)
+    allowed = _allowed_by(held, held)
     if not allowed:
         return "All its parents together allow no licence: leave one of them out."
-    shown = ", ".join(allowed[:6]) + (", ..." if len(allowed) > 6 else "")
-    return f"Its parents allow {shown}."
+    return f"Its parents allow {_listed(allowed)}."
+
+
+def _listed(licences: tuple[str, ...]) -> str:
+    return ", ".join(licences[:6]) + (", ..." if len(licences) > 6 else "")
 
 
 def _forbids_derivatives(licence: str) -> bool:

@@ -360,7 +360,7 @@ class Hub:
         scores : mapping of str to mapping of str to float, optional
             Transferability scores of models by name, where they are at hand.
         licence : str, optional
-            Only models of which something under this licence may be made.
+            Only models of which something under this licence may be made, each as the only parent.
 
         Returns
         -------

@@ -129,7 +129,7 @@ class Memory:
         scores : mapping of str to mapping, optional
             Transferability scores by name of the model where they are at hand.
         licence : str, optional
-            Only models of which something under this licence may be made.
+            Only models of which something under this licence may be made, each as the only parent.
 
         Returns
         -------
