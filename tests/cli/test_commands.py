@@ -3,6 +3,7 @@ import io
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,27 @@ def test_publishing_what_transfer_left_records_its_outcome(cli, csv, saved, aske
     assert len(done.json["outcome"]) == 64
     (outcome,) = bq.Hub("hub").outcomes()
     assert outcome == bq.Outcome.from_json(Path("ward7/outcome.json").read_text())
+
+
+def test_with_a_sketch_the_outcome_is_recorded_under_it_and_says_no_exact_rows(
+    cli, csv, saved, asked
+):
+    csv("ward.csv")
+    cli("transfer", "ward.csv", "--target", "outcome", "--source", saved, "--out", "ward7")
+    place, task = Path("ward7/outcome.json"), bq.Task.from_table("ward.csv", target="outcome")
+    raw = replace(bq.Outcome.from_json(place.read_text()), target=task.describe())
+    place.write_text(raw.to_json())
+    tokens = ("publish", "ward7", "ward7", "--licence", "MIT", "--hub", "hub", "--epsilon", 1)
+    refused = cli(*tokens, "--data", csv("other.csv", seed=5), "--target", "outcome")
+    assert "is about other data than --data" in refused.line
+    assert not Path("hub").exists()
+    done = cli(*tokens, "--data", "ward.csv", "--target", "outcome")
+    assert (done.code, done.err) == (0, "")
+    hub = bq.Hub("hub")
+    (outcome,), card = hub.outcomes(), hub.show("ward7").card
+    assert outcome.target["fingerprint"] == card.task["fingerprint"] != raw.target["fingerprint"]
+    assert raw.target["fingerprint"] not in outcome.to_json() + str(card)
+    assert (outcome.verdict, outcome.splits) == (raw.verdict, ())
 
 
 def test_a_hub_is_handed_on_whole(cli, csv, saved, asked):

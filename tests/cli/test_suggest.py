@@ -104,7 +104,8 @@ def test_a_model_that_was_published_with_a_sketch_is_found_by_what_it_was_traine
     assert (like[:7], apart[:8]) == ("like@1 ", "apart@1 ")
     assert "the sketch of its own task is" in like
     card = bq.Hub("hub").show("like").card.task
-    assert (card["sketch"]["epsilon"], card["rows"]) == (2.0, 600)
+    assert card["sketch"]["epsilon"] == 2.0
+    assert card["rows"] == pytest.approx(600, abs=50)  # by noisy counts
 
 
 def test_a_sketch_needs_the_rows_that_it_is_made_of(cli, csv, saved):

@@ -1,3 +1,5 @@
+import datetime
+import decimal
 import hashlib
 
 import numpy as np
@@ -90,6 +92,10 @@ def test_samples_of_no_known_kind_are_refused_in_one_line(samples, said):
     assert "\n" not in str(caught.value).strip() or "doubled" in said
 
 
+HOUR = datetime.timedelta(hours=1)
+NOON_SAID = "2020-01-02 12:00:00"  # in UTC
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "cells"),
     [
@@ -106,6 +112,15 @@ def test_samples_of_no_known_kind_are_refused_in_one_line(samples, said):
         (pa.array([90], pa.time32("s")), "number", [90.0]),
         (pa.array([90], pa.duration("s")), "number", [90.0]),
         (torch.tensor([1, 2]), "number", [1.0, 2.0]),
+        ([HOUR, None], "number", [3600.0, None]),
+        ([datetime.time(1, 0, 0, 500_000), np.timedelta64(1, "m")], "number", [3600.5, 60.0]),
+        (pd.Series([HOUR, 1.5], dtype=object), "number", [3600.0, 1.5]),
+        (pd.Series([2**70, 1.5], dtype=object), "number", [2.0**70, 1.5]),
+        ([decimal.Decimal("NaN"), decimal.Decimal("1.5")], "number", [None, 1.5]),
+        # What stands among others reads back as what it would be alone.
+        ([HOUR, "about 3"], "category", ["3600.0", "about 3"]),
+        ([np.float32(0.1), "x"], "category", [str(float(np.float32(0.1))), "x"]),
+        ([pd.Timestamp("2020-01-02 13:00", tz="Europe/Paris"), 1], "category", [NOON_SAID, "1"]),
     ],
 )
 def test_a_column_is_of_the_kind_that_its_values_have(values, kind, cells):

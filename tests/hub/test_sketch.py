@@ -1,17 +1,25 @@
+import datetime
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from benchmarks.hub_made import outcome_like
 from benchmarks.sketch_leak import from_sums, leak, nearest
 from hub_tiny import TinyModel
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy.stats import beta
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 
-from bequest.core import Card, Task
+import bequest as bq
+from bequest.api.seen import overlap_notes, remember
+from bequest.core import Card, Outcome, Task
 from bequest.errors import DataError
 from bequest.hub import Hub
+from bequest.hub.cells import number_in
 from bequest.hub.embedding import FEATURES, task_features
 from bequest.hub.noise import gaussian_noise, sensitivity
 from bequest.hub.sketch import (
@@ -83,6 +91,120 @@ def test_one_row_moves_what_is_published_by_the_stated_sensitivity(iris):
     assert np.linalg.norm([*row, 1.0]) == pytest.approx(sensitivity(0))
 
 
+DATES = st.datetimes(datetime.datetime(1000, 1, 1), datetime.datetime(2999, 1, 1))
+CELLS = st.one_of(
+    st.none(),
+    st.just(float("nan")),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(allow_nan=False, allow_infinity=False, width=32).map(np.float32),
+    st.decimals(allow_nan=True, allow_infinity=False, places=3).filter(lambda d: not d.is_snan()),
+    st.dates(datetime.date(1000, 1, 1)),
+    DATES,
+    DATES.map(lambda date: date.replace(tzinfo=datetime.UTC)),
+    DATES.map(lambda d: d.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=5)))),
+    st.timedeltas(datetime.timedelta(-9999), datetime.timedelta(9999)),
+    st.times(),
+    st.text(max_size=6),
+    st.sampled_from(["3", "3.50", "1,5", "1e999", "0x1F", "TRUE", "2024-01-05", "10:00", "nan"]),
+)
+
+
+def moved_by(make, cells, row):
+    """How far one row moves the sums over all rows and over its class, and the counts."""
+    labels = ["a", "b"] * 2 + ["a"] * len(cells)  # no class is lost with a row
+    rest = [None] * 4  # of no type: what the column is hangs on the others
+    with_it = make([*rest, *cells], labels)
+    without = make([*rest, *cells[:row], *cells[row + 1 :]], labels[:-1])
+    moved = []
+    for task, sign in ((with_it, 1), (without, -1)):
+        features = task_features(task)
+        sums = [features[task.targets == place].sum(axis=0) for place in (0, 1)]
+        counts = np.bincount(task.targets)
+        moved.append(sign * np.concatenate([features.sum(axis=0), *sums, counts]))
+    return np.linalg.norm(moved[0] + moved[1])
+
+
+def of_frame(cells, labels):
+    frame = pd.DataFrame({"x": pd.Series(cells, dtype=object), "t": labels})
+    return Task.from_table(frame, "t")
+
+
+def of_lists(cells, labels):
+    return Task.from_table({"x": cells, "t": labels}, "t")
+
+
+@pytest.mark.parametrize("make", [of_frame, of_lists])
+@given(cells=st.lists(CELLS, min_size=1, max_size=8), data=st.data())
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_row_of_any_types_moves_the_sums_by_more_than_the_stated_sensitivity(make, cells, data):
+    row = data.draw(st.integers(0, len(cells) - 1))
+    assert moved_by(make, cells, row) <= sensitivity(2) + 1e-6
+
+
+@pytest.mark.parametrize("make", [of_frame, of_lists])
+@given(
+    kind=st.sampled_from(
+        [
+            st.integers(-(2**60), 2**60),
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.floats(allow_nan=False, allow_infinity=False, width=32).map(np.float32),
+            st.decimals(allow_nan=False, allow_infinity=False, places=3),
+            st.booleans(),
+            st.dates(datetime.date(1000, 1, 1)),
+            DATES.map(lambda date: date.replace(tzinfo=datetime.UTC)),
+            st.timedeltas(datetime.timedelta(-9999), datetime.timedelta(9999)),
+            st.times(),
+        ]
+    ),
+    data=st.data(),
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_one_word_in_a_column_changes_no_other_row(make, kind, data):
+    cells = data.draw(st.lists(kind, min_size=3, max_size=8))
+    labels = (["a", "b"] * len(cells))[: len(cells)]
+    alone, beside = make(cells, labels), make([*cells, "about 3"], [*labels, "a"])
+    assert np.abs(task_features(alone) - task_features(beside)[:-1]).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["3", "-4.50", "+5", ".5", "1e3"],
+        ["007", "0x1F", "12"],
+        ["true", "False", "TRUE"],
+        ["2024-01-05", "1969-12-31", "2024-02-29"],
+        ["2024-01-05 10:00:00", "2024-01-05T10:00", "1969-12-31"],
+        ["2024-01-05T10:00:00Z", "2024-01-05 10:00:00+02:00"],
+        ["10:00", "11:30:05"],
+    ],
+)
+def test_one_word_in_a_file_changes_no_other_row(tmp_path, cells):
+    def points(name, cells):
+        rows = [f"{cell},{'ab'[place % 2]}" for place, cell in enumerate(cells)]
+        (tmp_path / name).write_text("\n".join(["x,t", *rows]) + "\n")
+        return task_features(Task.from_table(tmp_path / name, "t"))
+
+    alone, beside = points("alone.csv", cells), points("beside.csv", [*cells, "about 3"])
+    assert np.abs(alone - beside[:-1]).max() < 1e-9
+
+
+def test_a_comma_that_is_a_decimal_point_stays_one_beside_a_word(tmp_path):
+    def points(name, *more):
+        place = tmp_path / name
+        place.write_text("\n".join(["x;t", "1,5;a", "2,25;b", *more]) + "\n")
+        return task_features(Task.from_table(place, "t"))
+
+    assert np.abs(points("alone.csv") - points("beside.csv", "no;a")[:2]).max() < 1e-9
+
+
+def test_a_number_without_an_end_is_a_word():
+    task = Task.from_arrays(pd.DataFrame({"x": [1.0, float("inf"), 2.0]}), [0, 1, 1])
+    assert np.isfinite(task_features(task)).all()
+    assert number_in("1e999") is None
+
+
 def test_the_noise_has_the_stated_scale(iris):
     clean = task_features(iris).sum(axis=0)
     errors = [np.asarray(shared(iris, 1.0, seed).whole) - clean for seed in range(20)]
@@ -129,6 +251,88 @@ def test_without_noise_the_last_row_is_no_secret_so_nothing_without_it_can_be_wr
         json.dumps(local_sketch(iris))
     with pytest.raises(DataError, match="has no noise"):
         TaskSketch.from_dict({**shared(iris).to_dict(), "noise": 0.0})
+
+
+def test_a_sketch_that_claims_more_privacy_than_its_noise_gives_is_refused(iris):
+    good = shared(iris).to_dict()
+    for damage in (
+        {"noise": 1e-9},
+        {"noise": good["noise"] * 0.999},
+        {"epsilon": 0.9},
+        {"delta": 1e-7},
+        {"epsilon": 1e9, "noise": 1e-9},
+    ):
+        with pytest.raises(DataError, match="has not the privacy that it claims"):
+            TaskSketch.from_dict({**good, **damage})
+    for fine in ({}, {"noise": good["noise"] * 2}, {"epsilon": 1.1}, {"delta": 1e-5}):
+        assert TaskSketch.from_dict({**good, **fine}).rows == shared(iris).rows
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 0.1, 1.0, 8.0, 100.0])
+@pytest.mark.parametrize("delta", [1e-12, 1e-6, 1e-2])
+def test_every_sketch_that_is_made_is_read(iris, epsilon, delta):
+    for task in (iris, Task.from_arrays(np.asarray(iris.inputs), np.linspace(0.5, 9, 150))):
+        made = sketch(task, epsilon=epsilon, delta=delta)
+        assert TaskSketch.from_dict(json.loads(json.dumps(made.to_dict()))).noise == made.noise
+
+
+def exact_of(task):
+    """What tells of the rows exactly, and would stand in what is published."""
+    said = task.describe()
+    packed = remember(TinyModel([1.0]), task).card.task["fingerprints"]
+    return [said["fingerprint"], packed, json.dumps(said["class_shares"])]
+
+
+@pytest.fixture
+def secret():
+    rng = np.random.default_rng(0)
+    return Task.from_arrays(rng.normal(size=(211, 3)), np.arange(211) % 3 % 2, name="secret")
+
+
+def test_what_is_published_with_a_sketch_tells_nothing_exact_of_the_rows(tmp_path, secret):
+    hub = Hub(tmp_path / "hub")
+    model = bq.train(secret, net="linear")  # its card remembers rows
+    assert "fingerprints" in model.card.task
+    entry = hub.publish(model, "a/b", licence="MIT", task=secret, epsilon=1.0)
+    hub.fetch("a/b", tmp_path / "got")
+    written = "".join(
+        path.read_text() for path in (tmp_path / "got").iterdir() if path.suffix in (".json", ".md")
+    )
+    for told in (json.dumps(entry.to_dict()), written):
+        assert not any(exact in told for exact in exact_of(secret))
+    card = entry.card.task
+    made = TaskSketch.from_dict(card["sketch"])
+    assert (card["fingerprint"], card["rows"]) == (made.fingerprint, made.rows)
+    assert card["class_shares"] == list(made.shares)
+    assert (card["name"], card["metric"], card["classes"]) == ("secret", "accuracy", [0, 1])
+    assert overlap_notes([hub.pull("a/b")], secret) == ()
+
+
+def test_a_fingerprint_beside_a_sketch_recognises_no_guessed_row(secret):
+    # The attacker knows all rows but the last, and has the right guess among his candidates.
+    published = with_sketch(Card(task=secret.describe()), sketch(secret)).task["fingerprint"]
+    assert secret.fingerprint != published
+    assert sketch(secret).fingerprint != published
+
+
+def test_an_outcome_with_a_sketch_is_of_the_task_of_the_card_and_tells_nothing_exact(secret):
+    made = sketch(secret)
+    raced = bq.transfer(secret, [bq.train(secret, net="linear")], methods=["reuse"], budget=60)
+    assert raced.outcome.splits
+    card = with_sketch(remember(TinyModel([1.0]), secret).card, made)
+    outcome = with_sketch(replace(raced.outcome, notes=()), made)
+    assert outcome.target["fingerprint"] == card.task["fingerprint"] == made.fingerprint
+    assert Outcome.from_json(outcome.to_json()).cost["labels"] == made.rows
+    for told in (json.dumps(card.to_dict()), outcome.to_json()):
+        assert not any(exact in told for exact in exact_of(secret))
+        assert not any(split in told for split in raced.outcome.splits)
+    assert (outcome.verdict, outcome.labels_saved) == (raced.outcome.verdict, None)
+
+
+def test_rows_by_noisy_counts_are_never_below_zero(iris):
+    made = replace(shared(iris), counts=(-9.0, 1.0, 2.0))
+    assert (made.rows, made.describe()["rows"]) == (0, 0)
+    assert (made.shares[0], sum(made.shares)) == (0.0, pytest.approx(1.0))
 
 
 def test_a_class_of_few_rows_is_hidden_in_the_noise(iris):

@@ -21,7 +21,8 @@ KEPT = 1000  # fingerprints on a card: the smallest, so that two cards keep the 
 def remember(model: Model, task: Task) -> Model:
     """The model with a sample of its training rows' fingerprints on its card.
 
-    The fingerprints are hashes of coarsened rows: who holds a row can ask whether it was seen.
+    The fingerprints are hashes of coarsened rows: who holds a row can ask whether it was seen. With
+    a sketch of the task (`bequest.hub.sketch`) they are not published.
     """
     rows = np.sort(row_fingerprints(task))[:KEPT]
     return model.with_card(

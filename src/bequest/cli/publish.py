@@ -15,6 +15,7 @@ from bequest.cli._say import line, print_json
 from bequest.cli._sources import model_folder
 from bequest.cli._task import TaskOptions, read_task
 from bequest.errors import DataError
+from bequest.hub.sketch import TaskSketch, with_sketch
 
 __all__ = ["app"]
 
@@ -62,13 +63,16 @@ def publish(
         What it was trained on, where its card does not say so, or for --epsilon.
     epsilon
         Also publish a differentially private sketch of the data, by which bequest suggest finds the
-        model for tasks like it: 1 is strict, 10 is lax. No row leaves this machine.
+        model for tasks like it: 1 is strict, 10 is lax. No row leaves this machine, no fingerprint
+        and no exact count; weights and metrics do.
     """
     if data is None and (epsilon is not None or task != _TASK):
         raise DataError("--epsilon and what describes the data need --data.")
     store = bq.Hub(hub)
     about = None if data is None else read_task(data, task)
     outcome = read_outcome(model) if model.is_dir() and is_result(model) else None
+    if outcome is not None and about is not None and epsilon is not None:
+        _check_same(outcome, about, model)
     entry = store.publish(
         model_folder(model),
         name,
@@ -78,6 +82,8 @@ def publish(
         parents=parent,
         expect=expect,
     )
+    if outcome is not None and epsilon is not None:
+        outcome = with_sketch(outcome, TaskSketch.from_dict(entry.card.task["sketch"]))
     recorded = None if outcome is None else store.record(outcome)
     if common.json:
         print_json({**entry.to_dict(), "outcome": recorded})
@@ -85,3 +91,12 @@ def publish(
     line(f"Published {entry} ({entry.licence}, {entry.digest[:12]}) in {hub}")
     if recorded:
         line(f"Recorded its outcome ({recorded[:12]}).")
+
+
+def _check_same(outcome: bq.Outcome, task: bq.Task, place: Path) -> None:
+    """An outcome of other rows would tell of them exactly, and a sketch of these says nothing."""
+    if outcome.target.get("fingerprint") != task.fingerprint:
+        raise DataError(
+            f"the outcome in {place} is about other data than --data: with --epsilon, give the "
+            f"data and the options that transfer had, or publish {place / 'model'} without it."
+        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
 
@@ -23,6 +24,7 @@ ColumnKind = Literal["number", "category", "date"]
 KINDS: Mapping[str, ColumnKind] = {"f": "number", "M": "date", "O": "category"}
 NUMBERS = (int, float, np.number, np.bool_, decimal.Decimal)
 DATES = (datetime.date, np.datetime64)  # datetime.datetime and pandas.Timestamp are dates
+TIMES = (datetime.timedelta, datetime.time, np.timedelta64)  # np.timedelta64 is an np.number, too
 NESTED = (list, tuple, dict, set, bytes, np.ndarray)
 
 
@@ -156,6 +158,9 @@ def _typed_objects(objects: NDArray[Any]) -> NDArray[Any]:
     if _only_text(objects) and not missing.all():
         return objects.copy()
     known = objects[~missing]
+    for place, value in enumerate(known):
+        if isinstance(value, TIMES):
+            known[place] = _seconds(value)
     if all(isinstance(v, NUMBERS) for v in known):
         numbers = np.full(len(objects), np.nan)
         numbers[~missing] = known.astype(np.float64)
@@ -168,8 +173,24 @@ def _typed_objects(objects: NDArray[Any]) -> NDArray[Any]:
         if isinstance(value, NESTED):
             raise DataError(f"it holds {type(value).__name__} values; numbers, text and dates fit.")
     texts = np.full(len(objects), None, dtype=object)
-    texts[~missing] = [str(value) for value in known]
+    texts[~missing] = [_text(value) for value in known]
     return texts
+
+
+def _text(value: Any) -> str:
+    """A cell among others of other kinds; a number or a date reads back as what it would be."""
+    if isinstance(value, np.floating):
+        return str(float(value))  # all digits: 0.1 of 32 bits is another number than 0.1
+    if isinstance(value, np.datetime64):
+        return str(value.astype("datetime64[us]"))
+    return str(_utc(value))
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, datetime.time):
+        seconds = 60 * (60 * value.hour + value.minute) + value.second
+        return (1_000_000 * seconds + value.microsecond) / 1e6
+    return float(np.timedelta64(value).astype("timedelta64[us]").astype(np.int64)) / 1e6
 
 
 def _utc(value: Any) -> Any:
@@ -185,8 +206,8 @@ def is_missing(value: Any) -> bool:
     >>> [is_missing(value) for value in (None, float("nan"), "", 0)]
     [True, True, False, False]
     """
-    if isinstance(value, float | np.floating):
-        return bool(np.isnan(value))
+    if isinstance(value, float | np.floating | decimal.Decimal):
+        return math.isnan(value)
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))
     return value is None or type(value).__name__ in ("NAType", "NaTType")
@@ -254,14 +275,32 @@ def plain_array(values: Any) -> NDArray[Any]:
 
 def _from_arrow_library(values: Any) -> NDArray[Any]:
     arrow = need("pyarrow", extra="", purpose="reading columns")
+    objects = _of_many_types(values)
+    if objects is not None:
+        return objects
     try:
         if hasattr(values, "__arrow_c_stream__"):
             column = arrow.chunked_array(values)
         else:
             column = arrow.chunked_array([arrow.array(values)])
-    except (arrow.ArrowInvalid, arrow.ArrowTypeError):  # a column of Python objects, of many types
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError, OverflowError):  # Python objects, unlike
         return np.asarray(values, dtype=object)
     return _from_arrow(column, arrow)
+
+
+def _of_many_types(values: Any) -> NDArray[Any] | None:
+    """A column of Python objects of several types, which Arrow would bend to that of one of them.
+
+    Beside a duration a number becomes a duration to it: one cell would change all the others.
+    """
+    native = values.to_native() if hasattr(values, "to_native") else values
+    if getattr(native, "dtype", None) != np.dtype(object):
+        return None
+    objects = np.asarray(native, dtype=object)
+    types = {
+        type(cell) for cell in objects.tolist() if isinstance(cell, str) or not is_missing(cell)
+    }
+    return objects if len(types) > 1 else None
 
 
 def _from_arrow(column: Any, arrow: Any) -> NDArray[Any]:

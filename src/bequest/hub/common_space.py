@@ -1,8 +1,8 @@
 """Every row as a point of one fixed space, whatever the task: the same for everybody.
 
 N samples, D features, C channels, H and W pixels, L = 64 dimensions. What becomes of a row depends
-on that row alone: no mean and no quantile of the data enters, so that one row moves a sum of rows
-by no more than its own length.
+on that row alone: no mean and no quantile of the data enters, nor what the other cells of a column
+are, so that one row moves a sum of rows by no more than its own length.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from bequest.core.inputs import Inputs
 from bequest.core.table import Table, missing_cells
 from bequest.core.texts import Texts
+from bequest.hub.cells import number_in, years
 
 __all__ = ["DIMENSIONS", "VERSION", "direction", "in_common_space"]
 
 Array = NDArray[Any]
-VERSION = 1  # of what is done here: sketches of two versions are not compared
+VERSION = 2  # of what is done here: sketches of two versions are not compared
+_DRAWN = 1  # of the directions
 DIMENSIONS = 64
 _GRID = 8  # an image becomes 8 × 8 means a channel
 _WORDS = 2**12  # buckets of words and pairs of words
-_SECONDS_PER_YEAR = 31_556_952.0
 
 
 @lru_cache(maxsize=2**16)
@@ -38,7 +39,7 @@ def direction(name: str) -> Array:
     >>> bool((direction("age") == direction("age")).all()), direction("age").shape
     (True, (64,))
     """
-    seed = int.from_bytes(hashlib.sha256(f"bequest {VERSION} {name}".encode()).digest()[:16])
+    seed = int.from_bytes(hashlib.sha256(f"bequest {_DRAWN} {name}".encode()).digest()[:16])
     drawn = np.random.Generator(np.random.PCG64(seed)).normal(size=DIMENSIONS)
     drawn /= np.sqrt(DIMENSIONS)
     drawn.flags.writeable = False
@@ -57,8 +58,9 @@ def in_common_space(inputs: Inputs) -> Array:
     -------
     array, shape (N, L)
         A number enters as ``asinh(x)`` along the direction of its column's name (of its place,
-        for vectors), a category along that of name and value; an image as 8 × 8 means after
-        division by its own largest number; a text as its hashed words and pairs of words.
+        for vectors), a category along that of name and value; a cell of text that says a number
+        or a date enters as such. An image enters as 8 × 8 means after division by its own largest
+        number; a text as its hashed words and pairs of words.
 
     Examples
     --------
@@ -92,12 +94,20 @@ def _of_table(table: Table) -> Array:
 
 def _of_column(name: str, known: Array) -> Array:
     if known.dtype.kind == "O":
-        drawn = [direction(f"{name} = {value}") for value in known]
-        return np.reshape(drawn, (len(drawn), DIMENSIONS))
-    if known.dtype.kind == "M":
-        seconds = known.astype("datetime64[s]").astype(np.int64)
-        known = seconds / _SECONDS_PER_YEAR
-    return np.asarray(np.outer(np.arcsinh(known), direction(name)))
+        cells = {cell: _of_cell(name, cell) for cell in set(known)}
+        return np.reshape([cells[cell] for cell in known], (len(known), DIMENSIONS))
+    numbers = years(known) if known.dtype.kind == "M" else known
+    points: Array = np.outer(np.arcsinh(numbers), direction(name))
+    for row in np.flatnonzero(np.isinf(numbers)):  # no place is that far
+        points[row] = direction(f"{name} = {numbers[row]}")
+    return points
+
+
+def _of_cell(name: str, text: str) -> Array:
+    number = number_in(text)
+    if number is None:
+        return direction(f"{name} = {text}")
+    return np.asarray(np.arcsinh(number) * direction(name))
 
 
 def _of_images(images: Array) -> Array:

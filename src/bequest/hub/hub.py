@@ -127,8 +127,10 @@ class Hub:
             What it was trained on, where its card does not say so or says something else.
         epsilon : float, optional
             Also publish a sketch of `task`, by which `suggest` finds the model for tasks like it:
-            without rows, and differentially private with this epsilon (`bequest.hub.sketch`). Its
-            noise is drawn anew every time: each publication of one task costs epsilon once more.
+            without rows, and differentially private with this epsilon (`bequest.hub.sketch`). The
+            card then says nothing exact of the rows: no fingerprint of the task or of rows, and
+            noisy counts. Its noise is drawn anew every time: each publication of one task costs
+            epsilon once more. Weights and metrics are published as they are.
         parents : iterable of str or Entry
             What it was made from, beside what its card says: names, ``name@version``, digests or
             entries. The card that is published calls each that is here ``name@version``, the

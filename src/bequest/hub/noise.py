@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import log_ndtr, ndtr
 
 from bequest.errors import DataError
 
-__all__ = ["gaussian_noise", "sensitivity"]
+__all__ = ["delta_of", "gaussian_noise", "sensitivity"]
 
 
 def sensitivity(classes: int) -> float:
@@ -60,9 +60,38 @@ def gaussian_noise(epsilon: float, delta: float, sensitivity: float) -> float:
         raise DataError(f"epsilon {epsilon} must be above 0, delta {delta} between 0 and 1.")
 
     def excess(log_noise: float) -> float:
-        half, rest = sensitivity / np.exp(log_noise) / 2, epsilon * np.exp(log_noise) / sensitivity
-        # exp(epsilon) may overflow where the tail beside it is nothing.
-        tail = np.exp(epsilon + norm.logcdf(-half - rest))
-        return float(norm.cdf(half - rest) - tail - delta)
+        return delta_of(epsilon, float(np.exp(log_noise)), sensitivity) - delta
 
     return float(np.exp(brentq(excess, -20.0 + np.log(sensitivity), 30.0 + np.log(sensitivity))))
+
+
+def delta_of(epsilon: float, noise: float, sensitivity: float) -> float:
+    """The delta that a sum with this much noise has for an epsilon.
+
+    Parameters
+    ----------
+    epsilon : float
+        Above zero.
+    noise : float
+        Standard deviation, above zero, in the unit of `sensitivity`.
+    sensitivity : float
+        The most that one row moves the sum, as Euclidean length.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    References
+    ----------
+    Balle and Wang, "Improving the Gaussian mechanism", ICML 2018, theorem 8.
+
+    Examples
+    --------
+    >>> round(delta_of(1.0, gaussian_noise(1.0, 1e-5, 1.0), 1.0), 9)
+    1e-05
+    """
+    half, rest = sensitivity / noise / 2, epsilon * noise / sensitivity
+    # exp(epsilon) may overflow where the tail beside it is nothing.
+    tail = np.exp(epsilon + log_ndtr(-half - rest))
+    return float(ndtr(half - rest) - tail)

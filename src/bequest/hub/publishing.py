@@ -13,7 +13,7 @@ from bequest.errors import HubError
 from bequest.frameworks.folder import foreign_config, load
 from bequest.hub.entry import Entry
 from bequest.hub.foreign import ForeignFolder, read_folder
-from bequest.hub.sketch import sketch
+from bequest.hub.sketch import sketch, with_sketch
 
 __all__ = ["given_model", "given_parents", "published_card"]
 
@@ -98,11 +98,12 @@ def published_card(
             f"the card says {card.licence}, not {licence}: publish it under {card.licence}, or "
             f"give the model another card first (model.with_card)."
         )
-    about = dict(card.task if task is None else checked_task(task).describe())
+    if task is not None:
+        card = replace(card, task=checked_task(task).describe())
     if epsilon is not None:
         if task is None:
             raise HubError("a sketch is made of a task's rows: give task, or leave epsilon out.")
-        about["sketch"] = sketch(task, epsilon=epsilon).to_dict()
+        card = with_sketch(card, sketch(task, epsilon=epsilon))
     # Its own count, too: whoever names another parent does not get rid of their licences.
     named = tuple(dict.fromkeys([*card.parents, *parents]))
-    return replace(card, name=name, licence=licence, task=about, parents=named)
+    return replace(card, name=name, licence=licence, parents=named)

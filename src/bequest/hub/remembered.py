@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 NAME = "suggest.npz"
-FORMAT = 2  # one that was read by other rules is read anew
+FORMAT = 3  # one that was read by other rules is read anew
 _UNSOUND = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RecursionError)
 
 

@@ -2,6 +2,7 @@
 
 N samples, C classes, F = 256 numbers an embedding. What leaves the machine is a `TaskSketch`, which
 is differentially private by construction; a `LocalSketch` has no noise, and no way to be written.
+Where a sketch stands, nothing beside it is told of the task's rows that the sketch does not tell.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any, Protocol, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Card, Outcome, Task
+from bequest.core import Card, Outcome, Task, fingerprint
 from bequest.core.given import checked_task
 from bequest.errors import DataError
 from bequest.hub.common_space import VERSION
 from bequest.hub.embedding import FEATURES, task_features
-from bequest.hub.noise import gaussian_noise, sensitivity
+from bequest.hub.noise import delta_of, gaussian_noise, sensitivity
 
 __all__ = [
     "LocalSketch",
@@ -34,6 +35,8 @@ Array = NDArray[Any]
 About = TypeVar("About", Card, Outcome)
 FORMAT = 2  # of what is written
 _LARGEST_JSON = 4096  # classes
+_LARGEST_EPSILON = 100.0
+_ROUNDING = 1e-9  # share of the noise that may be lost by writing it as a number
 _DECIMALS = 2  # the noise is never below 0.1: more would only show its last bits
 
 
@@ -114,6 +117,33 @@ class TaskSketch:
         return tuple((counts / total if total else counts + 1 / len(counts)).tolist())
 
     @property
+    def rows(self) -> int:
+        """How many rows there are, by the noisy counts; 0 or more."""
+        return max(round(float(np.sum(self.counts))), 0)
+
+    @property
+    def fingerprint(self) -> str:
+        """What the task is known by where the sketch is published: 16 hex digits.
+
+        It is made from the noisy numbers: unlike the task's own, nobody can tell by it whether the
+        task holds the rows that he guesses. Two sketches of one task have two.
+        """
+        return fingerprint("sketch", self.counts, self.whole, self.sums)
+
+    def describe(self) -> dict[str, Any]:
+        """What a card or an outcome may say of the task, as plain values; see `Task.describe`."""
+        said: dict[str, Any] = {
+            "fingerprint": self.fingerprint,
+            "modality": self.modality,
+            "kind": self.kind,
+            "rows": self.rows,
+            "sketch": self.to_dict(),
+        }
+        if self.classes:
+            said |= {"classes": list(self.classes), "class_shares": list(self.shares)}
+        return said
+
+    @property
     def mean(self) -> Array:
         """Mean embedding of all inputs, shape (F,)."""
         return np.asarray(self.whole) / self._rows
@@ -191,6 +221,14 @@ class TaskSketch:
         said = (self.epsilon, self.delta, self.noise)
         if not (np.isfinite(every).all() and np.isfinite(said).all() and min(said) > 0):
             raise DataError("a sketch holds numbers that are not finite, or has no noise.")
+        noise = self.noise * (1 + _ROUNDING)
+        if self.epsilon > _LARGEST_EPSILON or self.delta < delta_of(
+            self.epsilon, noise, sensitivity(classes)
+        ):
+            raise DataError(
+                f"a sketch with noise {self.noise:.3g} has not the privacy that it claims: "
+                f"epsilon {self.epsilon:.3g}, delta {self.delta:.3g}."
+            )
 
 
 def similarity(one: Embedded, other: Embedded) -> float:
@@ -255,7 +293,7 @@ def sketch(
     epsilon : float
         The sketch is (epsilon, delta)-differentially private for adding or removing one row. Two
         sketches of one task cost twice as much. Labels and the names of columns are published as
-        they are: they must not be secret.
+        they are: they must not be secret, nor that there is a row with each label.
     delta : float
         Between 0 and 1; below one over the number of rows.
     rng : numpy Generator, optional
@@ -284,7 +322,7 @@ def sketch(
     (1.0, True)
     """
     checked_task(task)
-    if not 0 < epsilon <= 100:
+    if not 0 < epsilon <= _LARGEST_EPSILON:
         raise DataError(f"epsilon must be above 0 and at most 100, not {epsilon!r}.")
     rng = np.random.default_rng() if rng is None else rng
     features, number = task_features(task), len(task.classes)
@@ -314,7 +352,12 @@ def sketch(
 
 
 def with_sketch(about: About, made: TaskSketch) -> About:
-    """A model's card, or an outcome, whose task is described with a sketch, for a hub.
+    """A model's card, or an outcome, whose task is described by a sketch alone, for a hub.
+
+    What the sketch does not cover goes: the task's own fingerprint, those of its rows, exact rows
+    and class shares; of an outcome the fingerprints of its splits and the curve of labels as well.
+    What was measured (metrics, gains, notes) stays. Under one sketch a card and an outcome are of
+    one task.
 
     Parameters
     ----------
@@ -340,5 +383,18 @@ def with_sketch(about: About, made: TaskSketch) -> About:
     if not isinstance(made, TaskSketch):
         raise DataError(f"a {type(made).__name__} is not for others: make one by sketch(task).")
     if isinstance(about, Card):
-        return replace(about, task={**about.task, "sketch": made.to_dict()})
-    return replace(about, target={**about.target, "sketch": made.to_dict()})
+        return replace(about, task=_told(about.task, made))
+    labels = {"labels": float(made.rows)} if "labels" in about.cost else {}
+    return replace(
+        about,
+        target=_told(about.target, made),
+        splits=(),
+        cost={**about.cost, **labels},
+        labels_saved=None,  # it names rows of every size that from scratch was measured at
+    )
+
+
+def _told(said: Mapping[str, Any], made: TaskSketch) -> dict[str, Any]:
+    """The words of people and the metric; of the rows only what the sketch says."""
+    kept = {key: said[key] for key in ("name", "metric") if key in said}
+    return {**kept, **made.describe()}
