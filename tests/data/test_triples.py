@@ -153,6 +153,10 @@ def test_a_billion_laughs_end_a_process_that_is_not_ours():
     assert time.perf_counter() - began < 60
 
 
+def test_rdf_is_read_where_less_memory_may_be_had_than_is_asked_for(little_memory):
+    assert read_rdf(b"<a:a> <a:b> <a:c> .", ".nt", title="few")[0] == ["a:a", "a:c"]
+
+
 def test_reading_that_takes_too_long_is_given_up():
     with pytest.raises(DataError, match="took longer than 0 s"):
         read_rdf(b"<urn:a> <urn:b> <urn:c> .\n" * 100_000, ".nt", title="long", seconds=0.05)

@@ -94,6 +94,14 @@ def test_a_process_that_somebody_ended_is_replaced(hub, tiny):
     assert (hub.folder / "graph" / "current.json").read_text() == view
 
 
+def test_a_graph_is_asked_where_less_memory_may_be_had_than_is_asked_for(
+    hub, tiny, little_memory, caplog
+):
+    hub.publish(tiny([1.0]), "one", licence="MIT")
+    assert hub.query(COUNT) == [{"n": 1}]
+    assert caplog.text == ""
+
+
 def laughs(levels: int) -> str:
     """A text that is ten times as long at each level."""
     binds = ['BIND("laughs ten" AS ?a0)']

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
-import sys
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import pyoxigraph
 from numpy.typing import NDArray
 
+from bequest.core.limited import allowed, command
 from bequest.core.wording import counted
 from bequest.errors import DataError
 
@@ -37,8 +37,7 @@ RDF_FORMATS = {
 _MEMORY = 2 * 2**30  # bytes of addresses that the process may take
 _START = 30.0  # seconds that any file may take
 _PACE = 2**20  # bytes that it may take another second for
-_RUN = "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
-_RUN += "sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
+_CHILD = str(Path(__file__).with_name("rdf_child.py"))
 
 
 def read_rdf(
@@ -104,7 +103,7 @@ def read_rdf(
     if "memory" in head:
         raise DataError(
             f"{title} ended the process that reads it: it is nested too deeply, or {size} bytes "
-            f"unfold to more than {memory / 2**30:.3g} GiB. Give it as N-Triples (.nt)."
+            f"unfold to more than {allowed(memory) / 2**30:.3g} GiB. Give it as N-Triples (.nt)."
         )
     if head["left_out"]:
         logger.info(
@@ -127,10 +126,8 @@ def _answer(
     content: bytes | None = None,
     file: IO[bytes] | None = None,
 ) -> bytes:
-    child = Path(__file__).with_name("rdf_child.py")
-    packages = str(Path(pyoxigraph.__file__).parents[1])
     done = subprocess.run(
-        [*(sys.executable, "-I", "-S", "-c", _RUN, packages), str(child), media_type, str(memory)],
+        command(_CHILD, media_type, memory=memory, needs=pyoxigraph),
         input=content,
         stdin=file,
         stdout=subprocess.PIPE,

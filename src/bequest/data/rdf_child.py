@@ -2,35 +2,26 @@
 
 It reads RDF from its standard input and writes a line of JSON, then the names of entities and of
 relations, one a line, then the triples as numbers of these. It is run as a file, without the
-package: starting it must be quick.
+package, by `bequest.core.limited`: starting it must be quick.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from array import array
 from typing import Any
 
 from pyoxigraph import Literal, RdfFormat, Triple, parse
 
-if os.name == "posix":
-    import resource
 
-
-def main(media_type: str, memory: int) -> None:
+def main(media_type: str) -> None:
     """Read everything, then answer.
 
     Parameters
     ----------
     media_type : str
-    memory : int
-        Bytes that this process may take.
     """
-    if os.name == "posix":
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     kind = RdfFormat.from_media_type(media_type)
     assert kind is not None
     entities: dict[Any, int] = {}
@@ -70,4 +61,4 @@ def _answer(head: dict[str, Any], *parts: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1])

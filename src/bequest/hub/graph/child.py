@@ -1,8 +1,9 @@
 """The process that holds a store: it may be killed, and knows nothing but that store.
 
 It reads requests as lines of JSON, some followed by bytes, and answers each with a line of JSON,
-and the bytes of which that line tells the size. It is run as a file, without the package: starting
-it must be quick. The engine's threads and locks live in it alone, so whoever asks may fork.
+and the bytes of which that line tells the size. It is run as a file, without the package, by
+`bequest.core.limited`: starting it must be quick. The engine's threads and locks live in it alone,
+so whoever asks may fork.
 """
 
 from __future__ import annotations
@@ -24,9 +25,6 @@ from pyoxigraph import (
     RdfFormat,
     Store,
 )
-
-if os.name == "posix":
-    import resource
 
 _FORMATS = {"ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD, "nt": RdfFormat.N_TRIPLES}
 
@@ -136,17 +134,14 @@ class _Holder:
         return list(self.store().quads_for_pattern(None, None, None, place))
 
 
-def main(memory: int, most: int) -> None:
+def main(most: int) -> None:
     """Answer until nobody asks any more.
 
     Parameters
     ----------
-    memory, most : int
-        Bytes that this process may take, and that an answer may have.
+    most : int
+        Bytes that an answer may have.
     """
-    if os.name == "posix":
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     holder = _Holder(most)
     for line in sys.stdin.buffer:
         request = json.loads(line)
@@ -180,4 +175,4 @@ def _answer(head: dict[str, Any], body: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -14,14 +13,14 @@ from typing import Any, Self, final
 
 import pyoxigraph
 
+from bequest.core.limited import command
 from bequest.errors import Damaged
 
 __all__ = ["MEMORY", "MOST", "Deadline", "Worker", "fault_of"]
 
 MEMORY = 4 * 2**30  # bytes of addresses that the process may take; its store's files count, too
 MOST = 32 * 2**20  # bytes of an answer
-_RUN = "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
-_RUN += "sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
+_CHILD = str(Path(__file__).with_name("child.py"))
 
 
 @final
@@ -36,11 +35,7 @@ class Worker:
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-I", "-S", "-c", _RUN),
-                str(Path(pyoxigraph.__file__).parents[1]),
-                *(str(Path(__file__).with_name("child.py")), str(memory), str(MOST)),
-            ],
+            command(_CHILD, str(MOST), memory=memory, needs=pyoxigraph),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
