@@ -23,6 +23,7 @@ from bequest.hub.bundles import read_bundle, write_bundle
 from bequest.hub.entry import Entry
 from bequest.hub.faults import told
 from bequest.hub.foreign import ForeignFolder
+from bequest.hub.forks import Turn
 from bequest.hub.graph import Graph
 from bequest.hub.licences import checked_licence
 from bequest.hub.lineage import Edge, Finding, Lineage, SketchIndex, findings, refresh, trace
@@ -73,6 +74,8 @@ class Hub:
     leaves a whole entry or none. On object storage that moment is the creation of the next record
     of the hub's log (`bequest.hub.log`), which exactly one of many can do.
 
+    Threads may share one object. A fork waits until no other thread has the registry open.
+
     Examples
     --------
     >>> hub = Hub("no-such-folder/hub")
@@ -95,6 +98,7 @@ class Hub:
         self._place = str(folder)
         self.folder = self._store.folder
         self._memory = Memory()
+        self._remembering = Turn()
         self._graph = Graph(self.folder, self._store.records, graph)
 
     def __repr__(self) -> str:
@@ -375,9 +379,12 @@ class Hub:
             There is no hub, k is no whole number from 1, or the licence is none.
         """
         checked_task(task)
-        with self._store.reading() as db:
-            self._memory.catch_up(db)
-        return self._memory.suggest(task, k, scores=scores, licence=licence)
+        with self._remembering.taken() as whole:
+            if not whole:
+                self._memory = Memory()
+            with self._store.reading() as db:
+                self._memory.catch_up(db)
+            return self._memory.suggest(task, k, scores=scores, licence=licence)
 
     def lineage(
         self,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import final
 
 from bequest.errors import Damaged, HubError
+from bequest.hub.forks import on_fork, unforked
 from bequest.hub.staging import staging
 from bequest.hub.streams import sync
 from bequest.hub.tip import Tip
@@ -35,7 +36,7 @@ _SCHEMA = (
 )
 
 
-_IN_USE: weakref.WeakSet[Records] = weakref.WeakSet()
+_IN_USE: weakref.WeakValueDictionary[int, Records] = weakref.WeakValueDictionary()
 
 
 @final
@@ -57,10 +58,11 @@ class Records:
         self.path = path
         self.wait = wait
         self._tip = Tip(path.with_suffix(".tip"))
-        self._kept: list[tuple[sqlite3.Connection, tuple[int, int]]] = []  # one at most
-        _IN_USE.add(self)
+        self._kept: list[tuple[sqlite3.Connection, tuple[int, int]]] = []  # one, at rest
+        _IN_USE[id(self)] = self
         weakref.finalize(self, _close, self._kept)
 
+    @unforked()
     def create(self) -> None:
         """Make the database where there is none yet; safe between processes."""
         db = self._taken()
@@ -84,7 +86,7 @@ class Records:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one state of the registry throughout."""
         newest = self._tip.read()
-        with closing(self._readable()) as db:
+        with unforked(), closing(self._readable()) as db:
             db.execute("BEGIN")
             if not self._checked(db):
                 raise self._missing()
@@ -95,20 +97,21 @@ class Records:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all that is done in it becomes visible at its end, or nothing does."""
         newest = self._tip.read()
-        db = self._taken() or self._connect("rw")
-        try:
-            db.execute(_DURABLE)
-            db.execute("BEGIN IMMEDIATE")
-            self._checked(db)
-            self._require(db, newest)
-            yield db
-            newest = self._tip.newest(db)
-            db.execute("COMMIT")
-            self._tip.write(newest)
-        except BaseException:
-            _abandon(db)
-            raise
-        self._keep(db)
+        with unforked():
+            db = self._taken() or self._connect("rw")
+            try:
+                db.execute(_DURABLE)
+                db.execute("BEGIN IMMEDIATE")
+                self._checked(db)
+                self._require(db, newest)
+                yield db
+                newest = self._tip.newest(db)
+                db.execute("COMMIT")
+                self._tip.write(newest)
+            except BaseException:
+                _abandon(db)
+                raise
+            self._keep(db)
 
     def _taken(self) -> sqlite3.Connection | None:
         """The kept connection, unless another file has taken the place of the one it is to."""
@@ -232,13 +235,14 @@ def _abandon(db: sqlite3.Connection) -> None:
 
 def _close(kept: list[tuple[sqlite3.Connection, tuple[int, int]]]) -> None:
     with suppress(IndexError):
-        kept.pop()[0].close()
+        while True:  # two threads that ended at once have kept one each
+            kept.pop()[0].close()
 
 
 def _close_all() -> None:
-    for records in list(_IN_USE):
-        records.close()
+    for found in _IN_USE.valuerefs():
+        if (records := found()) is not None:
+            records.close()
 
 
-if hasattr(os, "register_at_fork"):  # SQLite's locks do not survive a fork
-    os.register_at_fork(before=_close_all)
+on_fork(_close_all)  # SQLite's locks do not survive a fork

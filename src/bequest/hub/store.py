@@ -230,6 +230,8 @@ class Store:
         if self.exists or not self.folder.is_dir():
             return
         names = {path.name for path in self.folder.iterdir()}
+        if self.records.path.exists():  # another thread or process has just made it
+            return
         if "registry.tip" in names:
             raise Damaged(
                 f"the hub {self.folder} lacks its registry.sqlite: put back a copy of it."

@@ -6,13 +6,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
 from bequest.errors import HubError
+from bequest.hub.forks import on_fork
 
 __all__ = ["copy_hashed", "hash_file", "sync", "sync_all", "sync_folder", "sync_folders"]
 
@@ -104,14 +105,12 @@ def _at_once(wait: Callable[[T], None], things: Sequence[T]) -> None:
     """Wait for several at once: a disk writes them down together, and we sleep but once."""
     if not _WAITERS:
         _WAITERS.append(ThreadPoolExecutor(7, thread_name_prefix="bequest-sync"))
-    try:
-        others = [_WAITERS[0].submit(wait, thing) for thing in things[1:]]
-    except (IndexError, RuntimeError):  # another thread forks in this moment
-        others = []
+    others: list[Future[None]] = []
+    with suppress(IndexError, RuntimeError):  # another thread forks in this moment
         for thing in things[1:]:
-            wait(thing)
+            others.append(_WAITERS[0].submit(wait, thing))
     try:
-        for thing in things[:1]:
+        for thing in (*things[:1], *things[1 + len(others) :]):
             wait(thing)
     finally:
         for other in others:
@@ -125,8 +124,7 @@ def _let_waiters_go() -> None:
         _WAITERS.pop().shutdown()
 
 
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork
-    os.register_at_fork(before=_let_waiters_go)
+on_fork(_let_waiters_go, _WAITERS.clear)  # threads do not survive a fork
 
 
 def _send(handle: int) -> None:

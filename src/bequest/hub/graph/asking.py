@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
 from bequest.errors import HubError
+from bequest.hub.forks import Turn
 from bequest.hub.graph.terms import bound, rows, terms
 from bequest.hub.graph.vocabulary import PREFIXES
 from bequest.hub.graph.worker import MEMORY, MOST, Deadline, Worker, fault_of
@@ -31,8 +30,7 @@ class Asker:
     def __init__(self, memory: int = MEMORY) -> None:
         self.memory = memory
         self._worker: Worker | None = None
-        self._turn = threading.Lock()
-        self._owner = os.getpid()
+        self._turn = Turn()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"memory": self.memory}
@@ -66,7 +64,7 @@ class Asker:
             "prefixes": PREFIXES,
             "timeout": timeout,
         }
-        with self._my_turn():
+        with self._turn.taken():
             worker = self._reading(str(view.absolute()))
             worker.send(request)
             with (deadline := Deadline(worker, timeout)):
@@ -80,11 +78,6 @@ class Asker:
         if said := _refusal(head):
             raise HubError(said)
         return rows(head["kind"], body)
-
-    def _my_turn(self) -> threading.Lock:
-        if self._owner != os.getpid():  # a thread that was not forked may have held the lock
-            self._turn, self._owner = threading.Lock(), os.getpid()
-        return self._turn
 
     def _reading(self, view: str) -> Worker:
         """A process that has this view open."""

@@ -20,6 +20,7 @@ from bequest.core.given import checked_path
 from bequest.errors import Damaged, HubError
 from bequest.frameworks.leftovers import beside
 from bequest.hub.faults import told
+from bequest.hub.forks import Turn
 from bequest.hub.graph.asking import Asker
 from bequest.hub.graph.index import Index
 from bequest.hub.graph.server import Server
@@ -66,6 +67,7 @@ class Graph:
         self._server = None if address is None else Server(address)
         self._index = Index(folder / "graph", records.wait)
         self._asker = Asker()
+        self._turn = Turn()
 
     def query(
         self, sparql: str, bindings: Mapping[str, Any] | None = None, timeout: float = 5.0
@@ -135,13 +137,14 @@ class Graph:
 
     def _place(self) -> Index:
         """Where the graph can be written: the hub, or a folder of our own where that is barred."""
-        root = self._index.root
-        barred = not os.access(root if root.exists() else self.folder, os.W_OK)
-        if barred and root.parent == self.folder:
-            place = Path(tempfile.mkdtemp(prefix="bequest-graph-"))
-            weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
-            self._index = Index(place / "graph", self._records.wait)
-        return self._index
+        with self._turn.taken():
+            root = self._index.root
+            barred = not os.access(root if root.exists() else self.folder, os.W_OK)
+            if barred and root.parent == self.folder:
+                place = Path(tempfile.mkdtemp(prefix="bequest-graph-"))
+                weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
+                self._index = Index(place / "graph", self._records.wait)
+            return self._index
 
     def _asked(
         self, sparql: str, bindings: Mapping[str, Any], seconds: float

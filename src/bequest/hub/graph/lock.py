@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from bequest.hub.forks import unforked
+
 __all__ = ["only_writer"]
 
 
@@ -26,7 +28,7 @@ def only_writer(path: Path, wait: float) -> Iterator[None]:
     sqlite3.OperationalError
         The other process did not end in time, or the folder may not be written.
     """
-    with closing(_locked(path, wait)):
+    with unforked(), closing(_locked(path, wait)):
         yield
 
 
