@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
+import sqlite3
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +22,8 @@ import bequest as bq
 from bequest.core import Card, InputSpec
 from bequest.errors import EntryNotFound
 from bequest.frameworks.torch_model import TorchModel
-from bequest.hub.lineage import Lineage, SketchIndex, merge_of, relate
+from bequest.hub import Hub
+from bequest.hub.lineage import Lineage, SketchIndex, merge_of, relate, tree
 from bequest.nets.mlp import MLP
 
 
@@ -270,6 +276,73 @@ def test_a_damaged_file_of_sketches_is_made_anew(family):
     whole = family.lineage("liar", search=True)
     (family.folder / "sketches.sqlite").write_bytes(b"no database at all" * 100)
     assert family.lineage("liar", search=True) == whole
+
+
+def held(path):
+    """Whether somebody is writing to a database."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
+
+
+def test_a_search_holds_nothing_while_it_loads_and_keeps_what_it_has_seen(family, monkeypatch):
+    monkeypatch.setattr(tree, "_TOGETHER", 2)
+    path, seen, pull = family.folder / "sketches.sqlite", [], Hub.pull
+
+    def load(hub, *name, **options):
+        assert not path.exists() or not held(path)
+        seen.append(name)
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return pull(hub, *name, **options)
+
+    monkeypatch.setattr(Hub, "pull", load)
+    with pytest.raises(KeyboardInterrupt):
+        family.lineage("liar", search=True)
+    assert len(SketchIndex(path).known()) == 4
+    family.lineage("liar", search=True)
+    assert len(SketchIndex(path).known()) == len(family.list())
+
+
+def test_two_search_at_once(family):
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda n: family.lineage("liar", search=True), range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_search_in_a_hub_that_may_not_be_written_leaves_it_as_it_is(family, monkeypatch, before):
+    if before:
+        family.lineage("orphan", search=True)
+    found = family.lineage("liar", search=before)
+    path, refused = family.folder / "sketches.sqlite", Hub(family.folder)
+    content = path.read_bytes() if before else None
+    family.publish(tuned(network(0), 9), "late", licence="MIT")
+
+    def access(place, mode):
+        return mode != os.W_OK or family.folder not in (Path(place), *Path(place).parents)
+
+    monkeypatch.setattr(os, "access", access)
+    edges = {edge.parent for edge in refused.lineage("liar", search=True).edges}
+    assert {edge.parent for edge in found.edges} | {"late@1", "base@1"} <= edges
+    assert (path.read_bytes() if path.exists() else None) == content
+    work = refused._index.path.parent
+    assert work.exists()
+    del refused
+    gc.collect()
+    assert not work.exists()
+
+
+def test_an_index_is_not_made_by_being_read(tmp_path):
+    index = SketchIndex(tmp_path / "sketches.sqlite")
+    assert (index.known(), index.nearest(weights(0))) == (frozenset(), [])
+    assert list(tmp_path.iterdir()) == []
+    with closing(sqlite3.connect(index.path)) as db:
+        db.execute("PRAGMA user_version = 1")  # a file that is all but empty
+    assert (index.known(), index.nearest(weights(0))) == (frozenset(), [])
 
 
 def test_distillation_is_declared_only(family):

@@ -26,7 +26,16 @@ from bequest.hub.foreign import ForeignFolder
 from bequest.hub.forks import Turn
 from bequest.hub.graph import Graph
 from bequest.hub.licences import checked_licence
-from bequest.hub.lineage import Edge, Finding, Lineage, SketchIndex, findings, refresh, trace
+from bequest.hub.lineage import (
+    Edge,
+    Finding,
+    Lineage,
+    SketchIndex,
+    findings,
+    index_in,
+    refresh,
+    trace,
+)
 from bequest.hub.names import checked_name, checked_version
 from bequest.hub.parents import ParentCame, with_parents
 from bequest.hub.publishing import given_model, given_parents, published_card
@@ -99,6 +108,7 @@ class Hub:
         self.folder = self._store.folder
         self._memory = Memory()
         self._remembering = Turn()
+        self._index: SketchIndex | None = None
         self._graph = Graph(self.folder, self._store.records, graph)
 
     def __repr__(self) -> str:
@@ -402,7 +412,8 @@ class Hub:
             As in `pull`.
         search : bool
             Also look among all entries for parents that the card does not name, by sketches of
-            their weights; the first search loads each entry once.
+            their weights; the first search loads each entry once. Where the hub may not be
+            written, the sketches are kept for as long as this object.
 
         Returns
         -------
@@ -566,8 +577,9 @@ class Hub:
 
     def _sketches(self, modules: Sequence[type]) -> tuple[SketchIndex, dict[str, Entry]]:
         """An index of all entries' weights, and the entries in it by digest."""
-        index, every = SketchIndex(self.folder / "sketches.sqlite"), self.list(every=True)
+        every = self.list(every=True)
         with told(self.folder):
+            self._index = index = self._index or index_in(self.folder)
             refresh(self, index, every, modules)
         return index, {entry.digest: entry for entry in every}
 

@@ -2,7 +2,7 @@
 
 from bequest.hub.lineage.findings import Finding, findings
 from bequest.hub.lineage.relate import Relation, merge_of, relate
-from bequest.hub.lineage.sketches import SketchIndex
+from bequest.hub.lineage.sketches import SketchIndex, index_in
 from bequest.hub.lineage.tree import Edge, Lineage, refresh, trace
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Relation",
     "SketchIndex",
     "findings",
+    "index_in",
     "merge_of",
     "refresh",
     "relate",

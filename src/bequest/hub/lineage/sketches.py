@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
@@ -18,11 +22,14 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from bequest.hub.forks import unforked
 from bequest.hub.lineage.correlate import centred
 
-__all__ = ["SUMS", "SketchIndex", "weight_sketch"]
+__all__ = ["SUMS", "SketchIndex", "index_in", "sketches", "weight_sketch"]
 
 Array = NDArray[Any]
+Sketches = Sequence[tuple[str, int, bytes]]  # shape of a weight, its place among those, its sums
+NAME = "sketches.sqlite"
 SUMS = 256  # two unrelated weights of one shape have a cosine of 0 ± 1/16
 _SCHEMA = """CREATE TABLE IF NOT EXISTS sketches (
     shape TEXT NOT NULL, place INTEGER NOT NULL, model TEXT NOT NULL, sums BLOB NOT NULL,
@@ -94,17 +101,27 @@ class SketchIndex:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; what is lost with the power is built again."""
-        with closing(sqlite3.connect(self.path, timeout=30.0)) as db:
+        """One transaction, to be short; what is lost with the power is built again."""
+        with unforked(), closing(sqlite3.connect(self.path, timeout=30.0)) as db:
             db.executescript(_SCHEMA)
             with db:
                 yield db
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that writes nothing, not even where there is nothing yet."""
+        with unforked(), closing(self._readable()) as db:
+            yield db
+
     def add(self, db: sqlite3.Connection, model: str, weights: Mapping[str, Array]) -> None:
         """Keep the sketches of a model under a key of the caller's."""
-        rows = [(*where, model, sums.tobytes()) for where, sums in _sketches(weights)]
+        self.keep(db, {model: sketches(weights)})
+
+    def keep(self, db: sqlite3.Connection, made: Mapping[str, Sketches]) -> None:
+        """Keep the sketches of several models, by keys of the caller's."""
+        rows = [(*row[:2], model, row[2]) for model, rows in made.items() for row in rows]
         db.executemany("INSERT OR REPLACE INTO sketches VALUES (?, ?, ?, ?)", rows)
-        db.execute("INSERT OR REPLACE INTO models VALUES (?)", (model,))
+        db.executemany("INSERT OR REPLACE INTO models VALUES (?)", [(model,) for model in made])
 
     def discard_damaged(self) -> None:
         """Remove the file where it is no sound database: all in it is derived."""
@@ -122,9 +139,7 @@ class SketchIndex:
 
     def known(self) -> frozenset[str]:
         """Every model that was looked at, those without any weight to sketch too."""
-        if not self.path.exists():
-            return frozenset()
-        with self.writing() as db:
+        with self.reading() as db:
             return frozenset(row[0] for row in db.execute("SELECT model FROM models"))
 
     def forget(self, db: sqlite3.Connection, models: Iterable[str]) -> None:
@@ -132,6 +147,21 @@ class SketchIndex:
         gone = [(model,) for model in models]
         db.executemany("DELETE FROM sketches WHERE model = ?", gone)
         db.executemany("DELETE FROM models WHERE model = ?", gone)
+
+    def _readable(self) -> sqlite3.Connection:
+        if self.path.exists():
+            place = f"{self.path.absolute().as_uri()}?mode=ro"
+            db = sqlite3.connect(place, timeout=30.0, uri=True)
+            try:
+                if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'models'").fetchone():
+                    return db
+            except BaseException:
+                db.close()
+                raise
+            db.close()
+        db = sqlite3.connect(":memory:")  # nothing is kept yet
+        db.executescript(_SCHEMA)
+        return db
 
     def nearest(self, weights: Mapping[str, Array], k: int = 10) -> list[tuple[str, float]]:
         """The models whose weights look most like these.
@@ -149,8 +179,9 @@ class SketchIndex:
         """
         totals: dict[str, float] = {}
         counts: dict[str, int] = {}
-        with self.writing() as db:
-            for where, sums in _sketches(weights):
+        with self.reading() as db:
+            for *where, kept in sketches(weights):
+                sums = np.frombuffer(kept, dtype=np.float16)
                 rows = db.execute(
                     "SELECT model, sums FROM sketches WHERE shape = ? AND place = ?", where
                 ).fetchall()
@@ -163,8 +194,9 @@ class SketchIndex:
         return sorted(scores.items(), key=lambda pair: -pair[1])[:k]
 
 
-def _sketches(weights: Mapping[str, Array]) -> Iterator[tuple[tuple[str, int], Array]]:
-    """Every sketch, under its shape and its place among the weights of that shape."""
+def sketches(weights: Mapping[str, Array]) -> Sketches:
+    """Every sketch, behind its shape and its place among the weights of that shape."""
+    found = []
     seen: dict[str, int] = {}
     for values in weights.values():
         sums = weight_sketch(np.asarray(values))
@@ -172,4 +204,24 @@ def _sketches(weights: Mapping[str, Array]) -> Iterator[tuple[tuple[str, int], A
         place = seen.get(shape, 0)
         seen[shape] = place + 1
         if sums is not None:
-            yield (shape, place), sums
+            found.append((shape, place, sums.tobytes()))
+    return found
+
+
+def index_in(folder: Path) -> SketchIndex:
+    """The index of a hub; where the hub may not be written, a copy that goes with the object.
+
+    Parameters
+    ----------
+    folder : Path
+        The hub.
+    """
+    place = folder / NAME
+    if os.access(folder, os.W_OK) and (os.access(place, os.W_OK) or not place.exists()):
+        return SketchIndex(place)
+    work = Path(tempfile.mkdtemp(prefix="bequest-sketches-"))
+    with suppress(OSError):  # there is none yet, or it may not be read
+        shutil.copyfile(place, work / NAME)
+    index = SketchIndex(work / NAME)
+    weakref.finalize(index, shutil.rmtree, work, ignore_errors=True)
+    return index

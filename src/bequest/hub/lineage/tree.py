@@ -13,7 +13,7 @@ from bequest.core import Model
 from bequest.errors import BequestError
 from bequest.hub.entry import Entry
 from bequest.hub.lineage.relate import Relation, merge_of, relate
-from bequest.hub.lineage.sketches import SketchIndex
+from bequest.hub.lineage.sketches import SketchIndex, sketches
 
 __all__ = ["Edge", "Lineage", "Shelf", "refresh", "trace"]
 
@@ -21,6 +21,7 @@ Array = NDArray[Any]
 Weights = Mapping[str, Array]
 _DEEPEST = 64  # generations
 _CANDIDATES = 5  # models whose weights are read in a search
+_TOGETHER = 8  # models that were looked at, and are kept in one transaction
 # What these hand over is what a model answers, not its numbers.
 _UNSEEN = frozenset({"distil", "distill", "distillation", "distilled"})
 
@@ -163,16 +164,26 @@ def trace(
 def refresh(
     shelf: Shelf, index: SketchIndex, entries: Iterable[Entry], modules: Sequence[type] = ()
 ) -> None:
-    """Bring the sketches up to date with the entries; only new ones are loaded."""
+    """Bring the sketches up to date with the entries; only new ones are loaded.
+
+    Others may search meanwhile: nothing is held while a model is loaded, and what was looked at
+    is kept as it comes.
+    """
     by_digest = {entry.digest: entry for entry in entries}
     index.discard_damaged()
     known = index.known()
     reader = _Reader(shelf, modules)
-    with index.writing() as db:
-        index.forget(db, known - by_digest.keys())
-        for digest in sorted(by_digest.keys() - known):
+    new = sorted(by_digest.keys() - known)
+    if gone := known - by_digest.keys():
+        with index.writing() as db:
+            index.forget(db, gone)
+    for first in range(0, len(new), _TOGETHER):
+        made = {}
+        for digest in new[first : first + _TOGETHER]:
             weights = reader.weights(by_digest[digest])
-            index.add(db, digest, {} if isinstance(weights, str) else weights)
+            made[digest] = sketches({} if isinstance(weights, str) else weights)
+        with index.writing() as db:
+            index.keep(db, made)
 
 
 @final
