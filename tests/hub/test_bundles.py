@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import warnings
@@ -7,7 +8,7 @@ import pytest
 from hub_places import everywhere
 
 from bequest.errors import BequestError, Conflict, HubError
-from bequest.hub import Hub
+from bequest.hub import Hub, bundles
 
 
 @pytest.fixture
@@ -76,6 +77,50 @@ def test_a_bundle_leaves_a_file_that_exists_as_it_is(hub, bundled):
     with pytest.raises(HubError, match="exists"):
         hub.bundle("b", bundled)
     assert bundled.read_bytes() == before
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_file_system_without_hard_links_takes_a_bundle(
+    hub, bundled, second, tmp_path, monkeypatch, taken
+):
+    def link(source, target):
+        if taken:
+            (tmp_path / "new").write_text("somebody else's")
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    if taken:
+        with pytest.raises(HubError, match="exists"):
+            hub.bundle("b", tmp_path / "new")
+        assert (tmp_path / "new").read_text() == "somebody else's"
+    else:
+        hub.bundle("b", tmp_path / "new")
+        assert (tmp_path / "new").read_bytes() == bundled.read_bytes()
+    assert len([path for path in os.listdir(tmp_path) if "new" in path]) == 1
+
+
+def test_a_fault_at_the_target_is_not_told_as_one_of_the_hub(hub, bundled, tmp_path, monkeypatch):
+    with pytest.raises(HubError, match=r"absent/new cannot be written: No such file") as error:
+        hub.bundle("b", tmp_path / "absent" / "new")
+    assert str(hub.folder) not in str(error.value)
+
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(bundles, "sync", full)
+    with pytest.raises(HubError, match=r"the disk is full: .*/new was not written") as error:
+        hub.bundle("b", tmp_path / "new")
+    assert str(hub.folder) not in str(error.value)
+    assert not [path for path in os.listdir(tmp_path) if "new" in path]
+
+
+def test_a_fault_of_an_object_is_told_as_one_of_the_hub(hub, bundled, tmp_path):
+    digest = hub.show("b").files["weights.f64"].digest
+    place = hub.folder / "objects" / digest[:2] / digest[2:]
+    place.unlink()
+    place.mkdir()  # reading it is a fault, whoever we are
+    with pytest.raises(HubError, match=f"the hub's object {digest[:12]} cannot be read"):
+        hub.bundle("b", tmp_path / "new")
 
 
 def test_a_damaged_object_is_in_no_bundle(hub, bundled, tmp_path):

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,7 +49,9 @@ def write_bundle(path: Path, entries: Sequence[Entry], objects: Files) -> None:
     Damaged
         A stored file no longer has its hash.
     HubError
-        `path` exists.
+        `path` exists, or a stored file cannot be read.
+    OSError
+        `path` cannot be written.
     """
     listed = [entry.to_dict() for entry in entries]
     text = json.dumps({"format": FORMAT, "entries": listed}, sort_keys=True, allow_nan=False)
@@ -63,10 +65,7 @@ def write_bundle(path: Path, entries: Sequence[Entry], objects: Files) -> None:
                 with archive.open(_info(f"objects/{digest}"), "w", force_zip64=True) as target:
                     _put(objects, stored[digest], target)
         sync(work)
-        try:
-            os.link(work, path)  # unlike a move, it never replaces
-        except FileExistsError as error:
-            raise HubError(f"{path} exists: it is left as it is.") from error
+        _name(work, path)
         sync_folder(path.parent)
     finally:
         work.unlink(missing_ok=True)
@@ -116,18 +115,43 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
+def _name(work: Path, path: Path) -> None:
+    """Give a file its name, in the place of nothing that is there."""
+    try:
+        os.link(work, path)  # unlike a move, it never replaces
+    except FileExistsError as error:
+        raise HubError(f"{path} exists: it is left as it is.") from error
+    except OSError:  # this file system has no hard links: what is replaced is our own
+        _take_name(path)
+        os.replace(work, path)
+
+
+def _take_name(path: Path) -> None:
+    try:
+        path.open("xb").close()
+    except FileExistsError as error:
+        raise HubError(f"{path} exists: it is left as it is.") from error
+
+
 def _put(objects: Files, stored: StoredFile, target: IO[bytes]) -> None:
-    digest = stored.digest
     hashed = hashlib.sha256()
+    for part in _parts(objects, stored):
+        hashed.update(part)
+        target.write(part)
+    if hashed.hexdigest() != stored.digest:
+        raise Damaged(f"the object {stored.digest[:12]} was altered: no bundle was written.")
+
+
+def _parts(objects: Files, stored: StoredFile) -> Iterator[bytes]:
+    """What stands in an object; a fault is the hub's, whatever those of the bundle's own disk."""
     try:
         with objects.located(stored).open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                hashed.update(chunk)
-                target.write(chunk)
+            while part := file.read(_CHUNK):
+                yield part
     except FileNotFoundError as error:
-        raise Damaged(f"the hub lacks its object {digest[:12]}.") from error
-    if hashed.hexdigest() != digest:
-        raise Damaged(f"the object {digest[:12]} was altered: no bundle was written.")
+        raise Damaged(f"the hub lacks its object {stored.digest[:12]}.") from error
+    except OSError as error:
+        raise HubError(f"the hub's object {stored.digest[:12]} cannot be read: {error}.") from error
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bequest.errors import Damaged, HubError
 
-__all__ = ["told"]
+__all__ = ["told", "written"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BARRED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -44,6 +44,23 @@ def told(folder: Path) -> Iterator[None]:
         if primary in _BROKEN:
             raise Damaged(f"the registry of the hub {folder} is damaged: {error}.") from error
         raise HubError(_of_registry(folder, error, primary)) from error
+
+
+@contextmanager
+def written(place: Path) -> Iterator[None]:
+    """Raise `HubError` with a line for a person where a file that they asked for cannot be written.
+
+    Parameters
+    ----------
+    place : Path
+        The file, which may stand on another disk than the hub.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise HubError(f"the disk is full: {place} was not written.") from error
+        raise HubError(f"{place} cannot be written: {error.strerror or error}.") from error
 
 
 def _of_disk(folder: Path, error: OSError) -> str:

@@ -21,7 +21,7 @@ from bequest.hub import rows
 from bequest.hub.bases import find_base
 from bequest.hub.bundles import read_bundle, write_bundle
 from bequest.hub.entry import Entry
-from bequest.hub.faults import told
+from bequest.hub.faults import told, written
 from bequest.hub.foreign import ForeignFolder
 from bequest.hub.forks import Turn
 from bequest.hub.graph import Graph
@@ -521,7 +521,7 @@ class Hub:
         Raises
         ------
         HubError
-            `path` exists, or a stored file was altered.
+            `path` exists or cannot be written, or a stored file was altered.
         """
         checked_name(name)
         wanted = checked_version(version)
@@ -530,6 +530,7 @@ class Hub:
             raise HubError(f"{place} exists: it is left as it is.")
         with self._store.reading() as db:
             entries = with_parents(db, rows.find(db, name, wanted))
+        with written(place):
             write_bundle(place, entries, self._store.objects)
         return entries
 
