@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 import sqlite3
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from bequest.errors import Damaged, DataError
 from bequest.hub.names import name_and_version
+from bequest.hub.seals import Altered, sealed
 from bequest.hub.sketch import TaskSketch
 
 __all__ = ["Gains", "Kept", "Key", "key_of", "standard"]
@@ -145,9 +144,7 @@ class Kept:
         for number, name, version, record, seal in new:
             self.read[0] = number
             try:
-                if hashlib.sha256(record.encode()).hexdigest() != seal:
-                    raise ValueError("the row was altered")
-                entry = json.loads(record)
+                entry = sealed(record, seal, "the row")
                 if (entry["name"], entry["version"]) != (name, version):
                     raise ValueError("the row is that of another entry")
                 self.learn_entry(entry)
@@ -161,12 +158,13 @@ class Kept:
             self.read[1:],
         )
         for number, digest, record in new:
-            if hashlib.sha256(record.encode()).hexdigest() != digest:
-                raise Damaged(f"the outcome {digest[:12]} in the registry was altered.")
+            what = f"the outcome {digest[:12]} in the registry"
             try:
-                self.learn_outcome(json.loads(record))
+                self.learn_outcome(sealed(record, digest, what))
+            except Altered as error:
+                raise Damaged(f"{error}.") from error
             except _UNSOUND as error:
-                raise Damaged(f"the outcome {digest[:12]} in the registry: {error}") from error
+                raise Damaged(f"{what}: {error}") from error
             self.read[1] = number
 
     def _forget(self, name: str, version: Any) -> None:
@@ -191,7 +189,7 @@ class Kept:
                 found = TaskSketch.from_dict(about["sketch"])
             except DataError:  # somebody else's, of another version or damaged: it says nothing
                 return number
-            self.sketches[number] = (found.mean / np.sqrt(found.size)).astype(np.float32)
+            self.sketches[number] = found.embedding
         return number
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from bequest.core import Outcome
 from bequest.core.wording import counted
 from bequest.errors import Damaged, DataError, EntryNotFound
 from bequest.hub.entry import Entry
+from bequest.hub.seals import Altered, seal_of, sealed, unaltered
 
 __all__ = [
     "add_outcome",
@@ -39,7 +39,7 @@ def enter(db: sqlite3.Connection, entry: Entry) -> None:
     record = json.dumps(entry.to_dict(), allow_nan=False)
     db.execute(
         "INSERT INTO entries VALUES (?, ?, ?, ?)",
-        (entry.name, entry.version, record, _sha256(record)),
+        (entry.name, entry.version, record, seal_of(record)),
     )
     objects = {file.digest for file in entry.files.values()}
     db.executemany(
@@ -122,7 +122,7 @@ def add_outcome(db: sqlite3.Connection, outcome: Outcome) -> str:
 
 def add_text(db: sqlite3.Connection, record: str) -> str:
     """Add an outcome as the JSON that it was recorded as, perhaps by another version."""
-    digest = _sha256(record)
+    digest = seal_of(record)
     db.execute("INSERT OR IGNORE INTO outcomes (digest, record) VALUES (?, ?)", (digest, record))
     return digest
 
@@ -134,24 +134,26 @@ def all_outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome]:
         (json.dumps(about)[1:-1],),  # as it stands in the record; each holds the empty text
     )
     for digest, record in found:
-        if _sha256(record) != digest:
-            raise Damaged(f"the outcome {digest[:12]} in the registry was altered.")
+        what = f"the outcome {digest[:12]} in the registry"
         try:
-            yield Outcome.from_json(record)
+            yield Outcome.from_json(unaltered(record, digest, what))
+        except Altered as error:
+            raise Damaged(f"{error}.") from error
         except DataError as error:
-            raise Damaged(f"the outcome {digest[:12]} in the registry: {error}") from error
+            raise Damaged(f"{what}: {error}") from error
 
 
 def _entry(row: tuple[str, int, str, str]) -> Entry:
     name, version, record, seal = row
-    if _sha256(record) != seal:
-        raise Damaged(f"the row of {name}@{version} in the registry was altered.")
+    what = f"the row of {name}@{version} in the registry"
     try:
-        entry = Entry.from_dict(json.loads(record))
+        entry = Entry.from_dict(sealed(record, seal, what))
+    except Altered as error:
+        raise Damaged(f"{error}.") from error
     except (ValueError, RecursionError) as error:
-        raise Damaged(f"the row of {name}@{version} in the registry is unsound: {error}") from error
+        raise Damaged(f"{what} is unsound: {error}") from error
     if (entry.name, entry.version) != (name, version):
-        raise Damaged(f"the row of {name}@{version} in the registry is that of {entry}.")
+        raise Damaged(f"{what} is that of {entry}.")
     return entry
 
 
@@ -170,7 +172,3 @@ def _not_found(db: sqlite3.Connection, name: str, version: int | None) -> EntryN
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else f" It has {counted(len(names), 'name')}."
     return EntryNotFound(f"the hub has no entry named {name!r}.{hint}")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(str(text).encode()).hexdigest()

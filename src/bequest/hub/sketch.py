@@ -162,6 +162,11 @@ class TaskSketch:
         )
 
     @property
+    def embedding(self) -> Array:
+        """Mean embedding in which the cosine of two is their `similarity`, float32, shape (F,)."""
+        return np.asarray(self.mean / np.sqrt(self.size), dtype=np.float32)
+
+    @property
     def _rows(self) -> float:
         return max(float(np.sum(self.counts)), 1.0)
 

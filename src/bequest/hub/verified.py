@@ -7,7 +7,6 @@ table, and a version that does not know the table passes over it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sqlite3
@@ -18,6 +17,7 @@ from bequest.errors import HubError
 from bequest.hub.lineage.tree import Edge
 from bequest.hub.names import split_reference
 from bequest.hub.registry import Records
+from bequest.hub.seals import seal_of, sealed
 
 __all__ = ["keep", "remember", "unkept"]
 
@@ -63,7 +63,7 @@ def keep(db: sqlite3.Connection, edges: Iterable[Edge]) -> int:
         record = json.dumps(asdict(edge), allow_nan=False)
         db.execute(
             "INSERT INTO lineage (name, version, parent, record, seal) VALUES (?, ?, ?, ?, ?)",
-            (name, version, edge.parent, record, _sha256(record)),
+            (name, version, edge.parent, record, seal_of(record)),
         )
     return len(new)
 
@@ -104,9 +104,7 @@ def _rows(db: sqlite3.Connection, name: str, version: int) -> Iterator[Edge]:
     )
     for record, seal in rows:
         try:
-            if _sha256(record) != seal:
-                raise ValueError("it was altered")
-            yield Edge(**json.loads(record))
+            yield Edge(**sealed(record, seal))
         except (TypeError, ValueError, RecursionError) as error:
             logger.warning("a finding on %s@%d is left out: %s.", name, version, error)
 
@@ -115,7 +113,3 @@ def _short(edge: Edge) -> Edge:
     if len(edge.evidence) <= _LONGEST:
         return edge
     return Edge(**{**asdict(edge), "evidence": edge.evidence[:_LONGEST]})
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(str(text).encode("utf-8", "replace")).hexdigest()

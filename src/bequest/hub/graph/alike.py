@@ -154,4 +154,4 @@ def _embedding(values: Any) -> tuple[str, Array] | None:
         sketch = TaskSketch.from_dict(values)
     except DataError:  # somebody else's, of another version or damaged: it says nothing
         return None
-    return sketch.modality, np.asarray(sketch.mean / np.sqrt(sketch.size), dtype=np.float32)
+    return sketch.modality, sketch.embedding

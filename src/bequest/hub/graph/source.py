@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sqlite3
@@ -15,6 +14,7 @@ from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.alike import Alike
 from bequest.hub.graph.triples import Teller, quad, similar
 from bequest.hub.parents import Reference, came_before, resolve
+from bequest.hub.seals import Altered, sealed
 
 __all__ = ["FORMAT", "Position", "chunks", "furthest", "holds", "newest"]
 
@@ -206,13 +206,13 @@ def _rows(
 
 
 def _said(what: str, record: str, seal: str) -> Any:
+    what = f"{what} in the registry"
     try:
-        if hashlib.sha256(str(record).encode("utf-8", "replace")).hexdigest() == seal:
-            return json.loads(record)
+        return sealed(record, seal, what)
+    except Altered as error:
+        logger.warning("%s. It is left out of the graph.", error)
     except (ValueError, RecursionError) as error:
-        logger.warning("%s in the registry is unsound (%r). It is left out.", what, error)
-        return None
-    logger.warning("%s in the registry was altered. It is left out of the graph.", what)
+        logger.warning("%s is unsound (%r). It is left out.", what, error)
     return None
 
 
