@@ -361,3 +361,15 @@ def test_a_hub_that_lacks_its_registry_is_not_made_anew(hub, tiny):
     with pytest.raises(HubError, match=r"lacks its registry\.sqlite"):
         Hub(hub.folder).publish(tiny([2.0]), "b", licence="MIT")
     assert not (hub.folder / "registry.sqlite").exists()
+
+
+def test_every_connection_has_the_drive_itself_write_down_what_it_commits(hub, tiny):
+    hub.publish(tiny([1.0]), "a", licence="MIT")
+    for used in (hub._store.records.reading, hub._store.records.writing):
+        with used() as db:
+            for pragma, value in (
+                ("fullfsync", 1),
+                ("checkpoint_fullfsync", 1),
+                ("synchronous", 2),
+            ):
+                assert db.execute(f"PRAGMA {pragma}").fetchone()[0] == value

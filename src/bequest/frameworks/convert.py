@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from bequest.core.disk import flush
 from bequest.core.given import checked_path
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.leftovers import beside, sweep
@@ -148,4 +149,4 @@ def _read(source: Path, work: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 def _sync(path: Path) -> None:
     with path.open("rb+") as file:
-        os.fsync(file.fileno())
+        flush(file.fileno())

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bequest.core import Card, InputSpec, Model, Registry
+from bequest.core.disk import flush, sync_folder
 from bequest.core.given import checked_path
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.leftovers import beside, sweep
@@ -314,7 +315,7 @@ def _swap(work: Path, place: Path) -> None:
         if old is not None:
             os.replace(old / "model", place)
         raise
-    _sync_folder(place.parent)
+    sync_folder(place.parent)
     if old is not None:
         shutil.rmtree(old)
 
@@ -322,19 +323,11 @@ def _swap(work: Path, place: Path) -> None:
 def _sync(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_dir():
-            _sync_folder(path)
+            sync_folder(path)
         else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            with path.open("rb+") as file:  # Windows syncs what is open for writing
+                flush(file.fileno())
+    sync_folder(folder)
 
 
 def _sha256(path: Path) -> str:

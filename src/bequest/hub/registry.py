@@ -22,6 +22,9 @@ __all__ = ["FORMAT", "Records", "identity"]
 FORMAT = 1
 _OURS = 0x62717374  # "bqst": application_id, so that no other database is taken for a hub
 _DURABLE = "PRAGMA synchronous = FULL"  # a commit that was acknowledged survives a power loss
+# On macOS a sync leaves the bytes in the drive's own memory unless it is told more; also a reader
+# that closes last moves the log into the file.
+_WHOLE = ("PRAGMA fullfsync = ON", "PRAGMA checkpoint_fullfsync = ON")
 _SCHEMA = (
     """CREATE TABLE entries (
         name TEXT NOT NULL, version INTEGER NOT NULL CHECK (version > 0),
@@ -160,6 +163,8 @@ class Records:
             check_same_thread=False,  # one thread has it at a time
         )
         db.execute("PRAGMA trusted_schema = OFF")
+        for pragma in _WHOLE:
+            db.execute(pragma)
         # A flipped bit may leave no UTF-8; the row's seal tells, so reading it must not fail.
         db.text_factory = lambda text: text.decode("utf-8", "replace")
         return db

@@ -12,6 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
+from bequest.core.disk import flush, sync_folder
 from bequest.errors import HubError
 from bequest.hub.forks import on_fork
 
@@ -60,7 +61,7 @@ def copy_hashed(source: Path, target: Path) -> tuple[str, int]:
         if _state(file) != before:
             raise HubError(f"{source} changed while it was read: nothing was kept.")
         copy.flush()
-        os.fsync(copy.fileno())
+        flush(copy.fileno())
         return digest.hexdigest(), copy.tell()
 
 
@@ -73,7 +74,7 @@ def hash_file(path: Path) -> tuple[str, int]:
 def sync(path: Path) -> None:
     """Wait until a file's bytes are on the disk."""
     with path.open("rb") as file:
-        os.fsync(file.fileno())
+        flush(file.fileno())
 
 
 def sync_all(paths: Iterable[Path]) -> None:
@@ -82,23 +83,12 @@ def sync_all(paths: Iterable[Path]) -> None:
         files = [stack.enter_context(path.open("rb")).fileno() for path in paths]
         for file in files:
             _send(file)
-        _at_once(os.fsync, files)
+        _at_once(flush, files)
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
     """Wait until the names in several folders are on the disk."""
     _at_once(sync_folder, list(folders))
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until a folder's names are on the disk."""
-    if os.name == "nt":  # Windows opens no folders, and syncs names by itself
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _at_once(wait: Callable[[T], None], things: Sequence[T]) -> None:

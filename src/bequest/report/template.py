@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bequest.core.disk import flush
 from bequest.errors import DataError
 from bequest.report.amounts import plain
 
@@ -73,7 +74,7 @@ def _write(place: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            flush(file.fileno())
         Path(work).chmod(0o644)
         os.replace(work, place)
     finally:
