@@ -55,7 +55,7 @@ def left_out(table: Table, judge: Judge, scores: dict[str, np.ndarray] | None = 
     own = {name: given[tasks, models] for name, given in scores.items()}
     whole = Outcomes(models, tasks, values[tasks, models], trained_on, len(values), own)
     rows = [_one(whole, task, judge, values, scores) for task in range(len(values))]
-    named = ("history", "all evidence", "ours", "covered", "width")
+    named = ("history", "ours", "covered", "width")
     return {name: float(np.mean([row[name] for row in rows])) for name in named} | {"tasks": rows}
 
 
@@ -67,11 +67,9 @@ def _one(whole: Outcomes, task: int, judge: Judge, values: np.ndarray, scores: d
     history = np.bincount(past.model, past.gain, minlength=past.models) / count
     target = Target(task, None, {name: given[task] for name, given in scores.items()})
     said = GainModel(past).predict(target)
-    trusting = GainModel(past, careful=False).predict(target)
     inside = (said.low[there] <= truth) & (truth <= said.high[there])
     return {
         "history": judge(truth, history[there]),
-        "all evidence": judge(truth, trusting.mean[there]),
         "ours": judge(truth, said.mean[there]),
         "covered": float(inside.mean()),
         "width": float((said.high - said.low).mean()),
@@ -211,7 +209,7 @@ def tables() -> dict[str, dict]:
     found["Taskonomy, affinities"] = left_out(taskonomy("affinities"), pearson)
     many = [pairs(path) for path in sorted((SHARED / "taskgrouping").glob("*.txt"))]
     whole = [left_out(one, pearson) for one in many if np.isfinite(one[0]).sum() == 20]
-    named = ("history", "all evidence", "ours", "covered", "width")
+    named = ("history", "ours", "covered", "width")
     mean = {name: float(np.mean([one[name] for one in whole])) for name in named}
     found[f"5 tasks trained in pairs, mean of {len(whole)} tables"] = mean
     return found
@@ -222,6 +220,7 @@ def run(quick: bool) -> dict[str, Any]:
         "published": PUBLISHED,
         "tables": tables(),
         "coverage": suggest_worlds.run(10 if quick else 60),
+        "rankings": suggest_worlds.rankings(20 if quick else 200),
         "scale": scale(quick),
     }
 
@@ -237,7 +236,8 @@ if __name__ == "__main__":
         figures = run(chosen.quick)
         for name, said in figures["tables"].items():
             print(f"{name:32}", {k: round(v, 3) for k, v in said.items() if isinstance(v, float)})
-        for size, kinds in figures["coverage"].items():
-            for kind, said in kinds.items():
-                print(f"{size:42}{kind:28}", {k: round(v, 3) for k, v in said.items()})
+        for found in (figures["coverage"], figures["rankings"]):
+            for size, kinds in found.items():
+                for kind, said in kinds.items():
+                    print(f"{size:42}{kind:32}", {k: round(v, 3) for k, v in said.items()})
         print(figures["scale"])

@@ -1,8 +1,9 @@
-"""Hubs whose truth is known: how often the intervals of predicted gains hold the gain.
+"""Hubs whose truth is known: how often intervals hold the gain, and how well models are ranked.
 
 A gain is what the task gives, what the model is worth, how well the two fit, and noise; models are
 tried on few tasks or on all. The target is new, or half of the models have an outcome on it; of
-some models no outcome is known at all.
+some models no outcome is known at all. Scores, as transferability scores do, look at the same
+features, so that they err together.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import weightedtau
 
 from bequest.hub.gains import GainModel
 from bequest.hub.history import Outcomes, Target
@@ -41,12 +43,21 @@ class Kind:
         Tasks have sketches, and models fit those that are alike.
     trained : bool
         Models were trained on one of the tasks, and fit those that are like it.
+    told : tuple of float
+        Of each score, its correlation with how well a model fits a task.
+    varying : float
+        Standard deviation of that correlation between tasks, of scores that tell anything.
+    of_worth : float
+        Correlation of every score with the model's worth.
     """
 
     level: float = 1.0
     tails: bool = False
     sketched: bool = False
     trained: bool = False
+    told: tuple[float, ...] = ()
+    varying: float = 0.0
+    of_worth: float = 0.0
 
 
 KINDS = {
@@ -55,27 +66,37 @@ KINDS = {
     "heavy tails": Kind(tails=True),
     "with sketches": Kind(sketched=True),
     "with sketches and origins": Kind(sketched=True, trained=True),
+    "scores that tell nothing": Kind(told=(0.0, 0.0, 0.0)),
+    "one of three scores tells": Kind(told=(0.6, 0.0, 0.0)),
+    "scores that tell more or less": Kind(told=(0.6, 0.4, 0.2), varying=0.3),
+    "scores of the worth alone": Kind(told=(0.0, 0.0), of_worth=0.5),
 }
+FEW = {f"{tasks} tasks, all 10 models tried": (10, tasks, 10) for tasks in (3, 5, 7, 10, 20, 40)}
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Gains (T + 1, M), the last task's are wanted; what of them was seen; likeness of tasks."""
+    """Gains (T + 1, M), the last task's are wanted; what of them was seen; likeness of tasks, and
+    scores (P, T + 1, M)."""
 
     gains: np.ndarray
     model: np.ndarray
     task: np.ndarray
     trained_on: np.ndarray
     alike: np.ndarray | None
+    scores: np.ndarray
 
-    def predict(self, model: np.ndarray, task: np.ndarray, **options):
+    def predict(self, model: np.ndarray, task: np.ndarray):
         """What is said of the last task from these outcomes."""
         tasks = len(self.gains)
-        seen = Outcomes(model, task, self.gains[task, model], self.trained_on, tasks)
+        named = {f"score {place}": of for place, of in enumerate(self.scores)}
+        own = {name: of[task, model] for name, of in named.items()}
+        seen = Outcomes(model, task, self.gains[task, model], self.trained_on, tasks, own)
         alike, near = None, None
         if self.alike is not None:
             alike, near = self.alike.__getitem__, self.alike[-1]
-        return GainModel(seen, alike=alike, **options).predict(Target(tasks - 1, near))
+        target = Target(tasks - 1, near, {name: of[-1] for name, of in named.items()})
+        return GainModel(seen, alike=alike).predict(target)
 
 
 def draw(rng: np.random.Generator, kind: Kind, models: int, tasks: int, tried: int) -> World:
@@ -86,11 +107,28 @@ def draw(rng: np.random.Generator, kind: Kind, models: int, tasks: int, tried: i
     size = (tasks + 1, models)
     noise = rng.standard_t(3, size=size) / np.sqrt(3) if kind.tails else rng.normal(size=size)
     level = kind.level * rng.normal(size=(tasks + 1, 1))
-    gains = level + 0.7 * rng.normal(size=models) + fit + 0.5 * noise
+    worth = rng.normal(size=models)
+    gains = level + 0.7 * worth + fit + 0.5 * noise
     model = np.concatenate([rng.choice(models, tried, replace=False) for _ in range(tasks)])
     distance = ((place[:, None] - place[None]) ** 2).sum(axis=-1)
     alike = np.exp(-distance / 2) if kind.sketched else None
-    return World(gains, model, np.repeat(np.arange(tasks), tried), origin, alike)
+    scores = _scores(rng, kind, fit / fit.std(), worth)
+    return World(gains, model, np.repeat(np.arange(tasks), tried), origin, alike, scores)
+
+
+def _scores(rng: np.random.Generator, kind: Kind, fit: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    """Scores (P, T + 1, M), standardised within each task; half of what they err is common."""
+    shape = (len(kind.told), *fit.shape)
+    if not kind.told:
+        return np.zeros(shape)
+    told = np.array(kind.told)[:, None, None]
+    told = told + kind.varying * (told > 0) * rng.normal(size=(*shape[:2], 1))
+    told = np.clip(told, -0.9, 0.9)
+    error = (rng.normal(size=fit.shape) + rng.normal(size=shape)) / np.sqrt(2)
+    said = told * fit + kind.of_worth * worth
+    said += np.sqrt(np.maximum(1 - told**2 - kind.of_worth**2, 0.0)) * error
+    said -= said.mean(axis=2, keepdims=True)
+    return np.asarray(said / said.std(axis=2, keepdims=True))
 
 
 def coverage(kind: Kind, size: tuple[int, int, int], runs: int, seed: int = 0) -> dict[str, float]:
@@ -113,6 +151,32 @@ def coverage(kind: Kind, size: tuple[int, int, int], runs: int, seed: int = 0) -
         held = (said.low <= truth) & (truth <= said.high)
         inside["known task"].append(np.delete(held, own).mean())
     return {name: float(np.mean(of)) if of else float("nan") for name, of in inside.items()}
+
+
+def ranking(kind: Kind, size: tuple[int, int, int], runs: int, seed: int = 0) -> dict[str, float]:
+    """Mean weighted tau on a new task: of history alone, and ours."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(runs):
+        world = draw(rng, kind, *size)
+        ours = world.predict(world.model, world.task)
+        said = ours.evidence.values[:, 0], ours.mean
+        found.append([_tau(world.gains[-1], one) for one in said])
+    return dict(zip(("history", "ours"), np.mean(found, axis=0).tolist(), strict=True))
+
+
+def _tau(truth: np.ndarray, said: np.ndarray) -> float:
+    """Weighted tau; 0 where all models are said to be equal."""
+    return float(weightedtau(truth, said, rank=None).statistic) if np.ptp(said) > 0 else 0.0
+
+
+def rankings(runs: int) -> dict[str, dict[str, dict[str, float]]]:
+    """`ranking` in every kind of world with scores, by the number of past tasks."""
+    scored = {kind: how for kind, how in KINDS.items() if how.told}
+    return {
+        size: {kind: ranking(how, shape, runs) for kind, how in scored.items()}
+        for size, shape in FEW.items()
+    }
 
 
 def run(runs: int) -> dict[str, dict[str, dict[str, float]]]:

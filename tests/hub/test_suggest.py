@@ -129,15 +129,12 @@ def table(rng, scores_tell, tasks=8, models=10):
 
 @pytest.mark.parametrize("scores_tell", [True, False])
 def test_a_score_is_trusted_as_far_as_past_tasks_show_that_it_tells(scores_tell):
-    rng, trust, careful, bold = np.random.default_rng(0), [], [], []
+    rng, weights = np.random.default_rng(0), []
     for _ in range(60):
-        seen, target, truth = table(rng, scores_tell)
-        model, other = GainModel(seen), GainModel(seen, careful=False)
-        trust.append(model.weights[-1] / max(other.weights[-1], 1e-9))
-        careful.append(np.mean((model.predict(target).mean - truth) ** 2))
-        bold.append(np.mean((other.predict(target).mean - truth) ** 2))
-    assert np.mean(trust) > 0.75 if scores_tell else np.mean(trust) < 0.25
-    assert np.mean(careful) < 1.05 * np.mean(bold)
+        seen, _, _ = table(rng, scores_tell)
+        weights.append(GainModel(seen).weights[-1])
+    # Were it known what the score tells, its weight would be 0.71 or 0.
+    assert np.mean(weights) > 0.5 if scores_tell else np.mean(weights) < 0.07
 
 
 def test_a_score_that_is_not_at_hand_widens_the_interval():

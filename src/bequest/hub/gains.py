@@ -76,9 +76,9 @@ class GainModel:
     """Gains from the hub's own history: columns of evidence, weighed by what they were worth.
 
     Each past task is held out in turn, the evidence for its models is computed from the others,
-    and one weight per column, none negative, is learned by ridge regression; the strength of the
-    ridge, how far any column but history is trusted, and the interval's width come from the tasks
-    held out.
+    and one weight per column, none negative, is learned by ridge regression towards history alone:
+    the other columns count as far as they show that they add to it. The strength of the ridge and
+    the interval's width come from the tasks held out.
 
     Parameters
     ----------
@@ -90,13 +90,11 @@ class GainModel:
         as in `Target`.
     level : float
         Coverage of the intervals, 0 to 1.
-    careful : bool
-        Whether the other columns count only as far as tasks held out show, beyond chance, that they
-        add to history.
 
     References
     ----------
-    Stein, "Inadmissibility of the usual estimator", 1956 (how much is taken of what may be chance);
+    Hoerl and Kennard, "Ridge regression", Technometrics, 1970 (with a prior mean that is not zero:
+    Lindley and Smith, "Bayes estimates for the linear model", 1972);
     Satterthwaite, 1946 (the degrees of freedom of two variances).
     """
 
@@ -107,7 +105,6 @@ class GainModel:
         names: tuple[str, ...] | None = None,
         alike: Callable[[Array], Array] | None = None,
         level: float = 0.95,
-        careful: bool = True,
     ) -> None:
         self.names = tuple(sorted(outcomes.scores)) if names is None else names
         self._effects = _TaskEffects(outcomes)
@@ -116,7 +113,12 @@ class GainModel:
         wanted = self._effects.residual[held.place]
         spread = held.design.std(axis=0)
         self._scale = np.where(spread > 1e-9, spread, np.inf)
-        self.weights, errors = _weigh(held.design / self._scale, wanted, held.task, careful)
+        self._reach = np.abs(held.design).max(axis=0)
+        self._reach[0] = np.inf
+        alone = np.zeros(len(spread))
+        alone[0] = spread[0]  # the model's shrunken mean, as it is
+        folds = np.unique(held.task, return_inverse=True)[1] % _FOLDS
+        self.weights, errors = _learned(held.design / self._scale, wanted, folds, alone)
         own = (held.design / self._scale * self.weights)[:, _OF_OUTCOMES].sum(axis=1)
         new = errors + self._effects.unforeseen(held)
         met = errors + self._effects.unforeseen_by_others(held.place, outcomes)
@@ -125,7 +127,9 @@ class GainModel:
     def predict(self, target: Target) -> Prediction:
         """The gain of every model on a task, with an interval."""
         found = self._history.evidence(target, self.names)
-        parts = found.values / self._scale * self.weights
+        # With few tasks a column may reach far beyond all that its weight was learned on.
+        values = np.clip(found.values, -self._reach, self._reach)
+        parts = values / self._scale * self.weights
         common = self._effects.of(target)
         number = int(self._effects.counts[target.task]) if target.task >= 0 else 0
         mean = common + parts.sum(axis=1)
@@ -290,32 +294,7 @@ def _some_tasks(counts: Array) -> Array:
     return np.asarray(order[places])
 
 
-def _weigh(design: Array, wanted: Array, tasks: Array, careful: bool) -> tuple[Array, Array]:
-    """Weights of the columns, and the errors on tasks that were held out."""
-    inside = np.unique(tasks, return_inverse=True)[1]
-    weights, errors = _learned(design, wanted, inside % _FOLDS)
-    if careful:
-        alone, missed = _learned(design[:, :1], wanted, inside % _FOLDS)
-        trust = _trust(missed**2 - errors**2, inside)
-        weights, errors = trust * weights, trust * errors + (1 - trust) * missed
-        weights[0] += (1 - trust) * alone[0]
-    return weights, errors
-
-
-def _trust(saved: Array, inside: Array) -> float:
-    """How much of what the other columns add to history is taken, 0 to 1.
-
-    `saved` is what they take off the squared errors on tasks held out. Stein's factor:
-    1 - (standard error / mean)², and nothing where that is below zero.
-    """
-    counts = np.bincount(inside)
-    means = np.bincount(inside, saved) / counts
-    if len(means) < 2 or means.mean() <= 0:
-        return 0.0
-    return max(0.0, 1.0 - float(means.var(ddof=1) / len(means) / means.mean() ** 2))
-
-
-def _learned(design: Array, wanted: Array, groups: Array) -> tuple[Array, Array]:
+def _learned(design: Array, wanted: Array, groups: Array, start: Array) -> tuple[Array, Array]:
     """Weights at the strength that is best on tasks held out, and the errors there."""
     best: tuple[float, Array, float] | None = None
     for strength in _STRENGTHS:
@@ -324,18 +303,19 @@ def _learned(design: Array, wanted: Array, groups: Array) -> tuple[Array, Array]
             held = groups == fold
             if held.all():  # one task only: what it says of itself is all there is
                 continue
-            errors[held] -= design[held] @ _ridge(design[~held], wanted[~held], strength)
+            weights = _ridge(design[~held], wanted[~held], strength, start)
+            errors[held] -= design[held] @ weights
         loss = float(np.mean(errors**2))
         if best is None or loss < best[0]:
             best = (loss, errors, strength)
     assert best is not None
-    weights = _ridge(design, wanted, best[2]) if groups.any() else np.zeros(design.shape[1])
+    weights = _ridge(design, wanted, best[2], start) if groups.any() else np.zeros(len(start))
     return weights, best[1]
 
 
-def _ridge(design: Array, wanted: Array, strength: float) -> Array:
-    """Ridge regression without negative weights."""
-    size = design.shape[1]
-    lower = np.linalg.cholesky(design.T @ design + strength * np.eye(size))
-    weights: Array = nnls(lower.T, np.linalg.solve(lower, design.T @ wanted))[0]
+def _ridge(design: Array, wanted: Array, strength: float, start: Array) -> Array:
+    """Ridge regression towards `start`, without negative weights."""
+    lower = np.linalg.cholesky(design.T @ design + strength * np.eye(len(start)))
+    pulled = design.T @ wanted + strength * start
+    weights: Array = nnls(lower.T, np.linalg.solve(lower, pulled))[0]
     return weights
