@@ -49,6 +49,9 @@ class Kind:
         Standard deviation of that correlation between tasks, of scores that tell anything.
     of_worth : float
         Correlation of every score with the model's worth.
+    always : float
+        Share of the scores' variance that is the same on every task, whatever the model is worth:
+        0.1 to 0.9 of the published ones of `benchmarks.published`.
     """
 
     level: float = 1.0
@@ -58,6 +61,7 @@ class Kind:
     told: tuple[float, ...] = ()
     varying: float = 0.0
     of_worth: float = 0.0
+    always: float = 0.0
 
 
 KINDS = {
@@ -69,6 +73,7 @@ KINDS = {
     "scores that tell nothing": Kind(told=(0.0, 0.0, 0.0)),
     "one of three scores tells": Kind(told=(0.6, 0.0, 0.0)),
     "scores that tell more or less": Kind(told=(0.6, 0.4, 0.2), varying=0.3),
+    "scores that favour models": Kind(told=(0.6, 0.4, 0.2), varying=0.3, always=0.6),
     "scores of the worth alone": Kind(told=(0.0, 0.0), of_worth=0.5),
 }
 FEW = {f"{tasks} tasks, all 10 models tried": (10, tasks, 10) for tasks in (3, 5, 7, 10, 20, 40)}
@@ -127,6 +132,10 @@ def _scores(rng: np.random.Generator, kind: Kind, fit: np.ndarray, worth: np.nda
     error = (rng.normal(size=fit.shape) + rng.normal(size=shape)) / np.sqrt(2)
     said = told * fit + kind.of_worth * worth
     said += np.sqrt(np.maximum(1 - told**2 - kind.of_worth**2, 0.0)) * error
+    always = (rng.normal(size=len(worth)) + rng.normal(size=(len(said), 1, len(worth)))) / np.sqrt(
+        2
+    )
+    said = np.sqrt(1 - kind.always) * said + np.sqrt(kind.always) * always
     said -= said.mean(axis=2, keepdims=True)
     return np.asarray(said / said.std(axis=2, keepdims=True))
 

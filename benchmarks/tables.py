@@ -246,6 +246,17 @@ def suggest_coverage() -> str:
     return "\n".join(lines)
 
 
+def suggest_rankings() -> str:
+    """How well models are ranked where the truth is known: history alone, and ours."""
+    figures = results("suggest")["figures"]["rankings"]
+    kinds = list(next(iter(figures.values())))
+    lines = [f"| past | {' | '.join(kinds)} |", "|---|" + "---:|" * len(kinds)]
+    for size, found in figures.items():
+        cells = [f"{found[kind]['history']:.3f} → {found[kind]['ours']:.3f}" for kind in kinds]
+        lines.append(f"| {size.partition(',')[0]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def suggest_scale() -> str:
     """Time and memory in a large hub."""
     said = results("suggest")["figures"]["scale"]
@@ -408,6 +419,7 @@ def pages() -> dict[Path, str]:
         "suggest": {
             "suggest": suggest,
             "suggest_coverage": suggest_coverage,
+            "suggest_rankings": suggest_rankings,
             "suggest_scale": suggest_scale,
         },
         "sketches": {"sketch_leak": sketch_leak},

@@ -117,8 +117,20 @@ def test_a_score_beyond_all_that_was_seen_counts_as_the_largest_that_was():
     seen, _, _ = scored(np.random.default_rng(0), tells=True)
     model, largest = GainModel(seen, names=("0",)), np.abs(seen.scores["0"]).max()
     wild, most = (
-        model.predict(Target(scores={"0": np.full(seen.models, value)})).mean
-        for value in (1e6, largest)
+        model.predict(Target(scores={"0": np.full(seen.models, value)})).parts[:, -1]
+        for value in (1e6, 3 * largest)
     )
     assert model.weights[-1] > 0
     np.testing.assert_allclose(wild, most)
+    assert most[0] == most.min()
+
+
+def test_what_a_score_says_of_a_model_on_every_task_is_left_to_history():
+    seen, target, _ = scored(np.random.default_rng(0), tells=True)
+    always = np.random.default_rng(1).normal(scale=3.0, size=seen.models)
+    own = {name: of + always[seen.model] for name, of in seen.scores.items()}
+    shifted = Outcomes(seen.model, seen.task, seen.gain, seen.trained_on, seen.tasks, own)
+    plain = GainModel(seen).predict(target).mean
+    target = Target(scores={name: of + always for name, of in target.scores.items()})
+    told = GainModel(shifted).predict(target).mean
+    assert np.corrcoef(plain, told)[0, 1] > 0.98

@@ -91,7 +91,8 @@ class Evidence:
         Columns: the model's shrunken mean ("history"); how models trained on the target did on
         the task that this one was trained on ("reciprocity"); the model's outcomes on the tasks
         that models trained on the target are good at ("alike"); its outcomes on the tasks with
-        like sketches ("near"); the likeness of the task that it was trained on ("own"); scores.
+        like sketches ("near"); the likeness of the task that it was trained on ("own"); scores,
+        each less what the model usually has of it.
     counts : array, shape (M,)
         Outcomes of the model on other tasks.
     known : bool array, shape (M,)
@@ -101,6 +102,38 @@ class Evidence:
     values: Array
     counts: Array
     known: Array
+
+
+@final
+class _Means:
+    """Every model's shrunken mean over the tasks, with and without one of them.
+
+    Parameters
+    ----------
+    seen : Outcomes
+    values : array, shape (n,)
+        NaN where not known.
+    """
+
+    def __init__(self, seen: Outcomes, values: Array) -> None:
+        there = np.isfinite(values)
+        model, task, values = seen.model[there], seen.task[there], values[there]
+        place, size = (task, model), (seen.tasks, seen.models)
+        self.number = csr_array((np.ones(len(values)), place), shape=size)
+        self.rest = csr_array((values, place), shape=size)
+        self._counts = np.bincount(model, minlength=seen.models).astype(float)
+        self._sums = np.bincount(model, values, minlength=seen.models).astype(float)
+
+    def without(self, task: int) -> tuple[Array, Array]:
+        """How many values every model has on the other tasks, and their shrunken mean."""
+        counts, sums = self._counts, self._sums
+        if task >= 0:
+            models, number = _row(self.number, task)
+            counts, sums = counts.copy(), sums.copy()
+            counts[models] -= number
+            models, rest = _row(self.rest, task)
+            sums[models] -= rest
+        return counts, sums / (counts + SHRINK)
 
 
 @final
@@ -124,13 +157,11 @@ class History:
     def __init__(self, seen: Outcomes, residual: Array) -> None:
         self._origin = seen.trained_on
         size, place = (seen.models, seen.tasks), (seen.model, seen.task)
-        # How many outcomes a model has on a task, and what they add up to; then by task.
+        # How many outcomes a model has on a task, and what they add up to.
         self._number = csr_array((np.ones(len(seen)), place), shape=size)
         self._rest = csr_array((residual, place), shape=size)
-        self._number_by_task = csr_array(self._number.T)
-        self._rest_by_task = csr_array(self._rest.T)
-        self._counts = np.bincount(seen.model, minlength=seen.models).astype(float)
-        self._sums = np.bincount(seen.model, residual, minlength=seen.models)
+        self._gains = _Means(seen, residual)
+        self._scores = {name: _Means(seen, values) for name, values in seen.scores.items()}
         self._has_origin = self._origin >= 0
         self._by_origin = np.argsort(self._origin, kind="stable")
         self._origins = self._origin[self._by_origin]
@@ -157,7 +188,7 @@ class History:
             Of m models.
         """
         chosen = slice(None) if models is None else models
-        counts, history = self._without(target.task)
+        counts, history = self._gains.without(target.task)
         rest, number = self._rest, self._number
         if models is not None:
             rest, number = rest[models], number[models]
@@ -169,19 +200,10 @@ class History:
         for name in names:
             values = target.scores.get(name, np.full(len(history), np.nan))[chosen]
             known |= np.isfinite(values)
+            # Most of what scores say is the same on every task, and history says that better.
+            values = values - self._scores[name].without(target.task)[1][chosen]
             columns.append(np.nan_to_num(values, nan=0.0))
         return Evidence(np.stack(columns, axis=1), counts[chosen], known)
-
-    def _without(self, task: int) -> tuple[Array, Array]:
-        """Every model's outcomes and shrunken mean on the other tasks."""
-        counts, sums = self._counts, self._sums
-        if task >= 0:
-            models, number = _row(self._number_by_task, task)
-            counts, sums = counts.copy(), sums.copy()
-            counts[models] -= number
-            models, rest = _row(self._rest_by_task, task)
-            sums[models] -= rest
-        return counts, sums / (counts + SHRINK)
 
     def _liking(self, task: int, history: Array) -> Array | None:
         """How good models that were trained on a task are at each of the others, shape (T,)."""
@@ -197,9 +219,9 @@ class History:
             return None
         # Against the other models that were trained on one of the tasks: models of another kind
         # stand elsewhere on a task as a whole.
-        sourced = self._number_by_task[met] @ self._has_origin
-        usual = self._rest_by_task[met] @ self._has_origin
-        usual -= self._number_by_task[met] @ np.where(self._has_origin, history, 0.0)
+        sourced = self._gains.number[met] @ self._has_origin
+        usual = self._gains.rest[met] @ self._has_origin
+        usual -= self._gains.number[met] @ np.where(self._has_origin, history, 0.0)
         found = np.asarray(rest.sum(axis=0))[met] - (number.T @ history[here])[met]
         liking = np.zeros(len(counts))
         found -= counts[met] * usual / np.maximum(sourced, 1)
