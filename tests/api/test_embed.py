@@ -101,6 +101,7 @@ def test_a_hub_is_a_graph_too(tmp_path):
         ({"model": "rescal"}, UnknownName, "no scoring of triples named 'rescal'"),
         ({"dim": 7}, DataError, "above 1 and even, it is 7"),
         ({"dim": 0}, DataError, "dim must be a whole number above 1"),
+        ({"dim": 10**9}, DataError, "2 entities and 1 relations with 1000000000 numbers each"),
         ({"dim": "64"}, DataError, "dim must be a whole number above 1"),
         ({"epochs": 0}, DataError, "epochs must be a whole number above zero"),
         ({"budget": 0}, BudgetTooSmall, "seconds above zero, not 0"),
@@ -111,3 +112,9 @@ def test_a_hub_is_a_graph_too(tmp_path):
 def test_bad_settings_are_one_line(settings, error, said):
     with pytest.raises(error, match=said):
         embed([("a", "p", "b")], **settings)
+
+
+def test_a_name_that_is_no_unicode_is_one_line():
+    with pytest.raises(DataError, match=r"names 'a\\ud800': half of a surrogate pair") as error:
+        embed([("a\ud800", "r", "b")])
+    assert str(error.value).isprintable()

@@ -137,6 +137,22 @@ def test_a_reader_that_leaves_is_no_error(tmp_path, saved):
     assert said == b""
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_streams_are_no_error_and_no_file_takes_their_place(closed, tmp_path, saved):
+    hub = tmp_path / "hub"
+    bq.Hub(hub).publish(saved, "ward3", licence="MIT")
+    for words in ("list", f"publish {saved} ward4 --licence MIT"):
+        done = subprocess.run(
+            f"{sys.executable} -m bequest {words} --hub {hub} {closed}",
+            shell=True,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert bq.Hub(hub).verify() == ()
+
+
 def test_a_real_process_ends_with_the_same_codes(process):
     start = time.perf_counter()
     assert process("--version").stdout.strip() == "0.1.0.dev0"

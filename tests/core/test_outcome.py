@@ -102,3 +102,70 @@ def test_labels_saved_is_the_difference():
         outcome(labels_saved=LabelsSaved(40, 100.0, 60.0, 150.0, (), (), 0.8)).labels_saved.saved
         == 60
     )
+
+
+def changed(change):
+    values = json.loads(outcome().to_json())
+    change(values)
+    return json.dumps(values)
+
+
+WRONG = {
+    **{
+        f"{part} {value!r:.20}": lambda v, part=part, value=value: v["verdict"].update(
+            {part: value}
+        )
+        for part in ("gain", "low", "high", "level")
+        for value in (10**400, "high", None, [1], True)
+    },
+    "a metric": lambda v: v["verdict"].update(metric={}),
+    **{
+        f"{part} {value!r}": lambda v, part=part, value=value: v.update({part: value})
+        for part, values in {
+            "target": (None, [1], "x", {"classes": 3}, {"classes": {}}, {"rows": 10**400}),
+            "source": (3, ["x"], "\ud800"),
+            "method": ({}, 3),
+            "settings": (3, None),
+            "handed_over": ("neither", [1]),
+            "folds": (3, {"transfer": ["x"]}),
+            "splits": ([1], "abc"),
+            "ranking": ([{"source": 3}], [{"scores": {"logme": "x"}}]),
+            "arms": ([{"score": None}], 3),
+            "seed": ("x", 0.5),
+            "cost": ("x", {"seconds": "x"}),
+            "versions": (3, {"torch": 2}),
+            "test": (3, {"rows": "x"}),
+            "labels_saved": ({"sizes": ["x"]},),
+            "moved": (3, ["x"]),
+            "parameter_map": (3,),
+            "notes": ([1], "abc"),
+        }.items()
+        for value in values
+    },
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_a_value_of_another_kind_makes_it_no_outcome(change):
+    with pytest.raises(DataError, match="not an outcome of bequest") as told:
+        Outcome.from_json(changed(change))
+    assert str(told.value).isprintable()
+    assert len(str(told.value)) < 300
+
+
+def test_an_outcome_made_by_hand_is_held_against_the_same_kinds():
+    whole = outcome()
+    assert whole.checked() is whole
+    for bad in (
+        outcome(source=3),
+        outcome(verdict=Verdict("high", 0.0, 1.0, "accuracy")),
+        outcome(verdict=None),
+        outcome(settings={"a": object()}),
+    ):
+        with pytest.raises(DataError, match="outcome"):
+            bad.checked()
+
+
+def test_a_gain_that_is_no_number_is_a_finding():
+    said = changed(lambda v: v["verdict"].update(gain="float:nan", low="float:-inf"))
+    assert Outcome.from_json(said).verdict.gain != Outcome.from_json(said).verdict.gain

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from hub_places import everywhere
 
-from bequest.errors import BequestError, Conflict, HubError
+from bequest.errors import BequestError, Conflict, Damaged, HubError
 from bequest.hub import Hub, bundles
 
 
@@ -224,3 +224,22 @@ def test_a_packed_bundle_a_link_and_a_folder_are_refused(second, bundled, tmp_pa
         with pytest.raises(HubError, match=line):
             second.unbundle(path)
     assert nothing_in(second)
+
+
+@pytest.mark.parametrize("around", [(b"before", b""), (b"", b"behind"), (b"x" * 99, b"y" * 99)])
+def test_other_bytes_around_a_bundle_are_refused(around, second, bundled):
+    bundled.write_bytes(around[0] + bundled.read_bytes() + around[1])
+    with pytest.raises(Damaged, match="other bytes before it or behind it"):
+        second.unbundle(bundled)
+    assert nothing_in(second)
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["\x1b[31m\n", "", "yesterday", 3, None, "2026-13-01T00:00:00Z", "2026-01-01\n00:00:00Z"],
+)
+def test_an_entry_published_at_no_time_is_refused(when, second, bundled):
+    rewritten(bundled, lambda m: listed(m, lambda entries: entries[0].update(published=when)))
+    with pytest.raises(Damaged, match="no ISO 8601 time") as error:
+        second.unbundle(bundled)
+    assert str(error.value).isprintable()

@@ -7,6 +7,7 @@ import gc
 import os
 import sqlite3
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
@@ -23,7 +24,7 @@ from bequest.core import Card, InputSpec
 from bequest.errors import EntryNotFound
 from bequest.frameworks.torch_model import TorchModel
 from bequest.hub import Hub
-from bequest.hub.lineage import Lineage, SketchIndex, merge_of, relate, tree
+from bequest.hub.lineage import Edge, Lineage, SketchIndex, merge_of, relate, tree
 from bequest.nets.mlp import MLP
 
 
@@ -439,3 +440,32 @@ def test_verifying_a_name_that_is_not_there_says_so(family):
 def test_a_model_without_parents_has_an_empty_tree(hub):
     hub.publish(network(0), "alone", licence="MIT")
     assert hub.lineage("alone") == Lineage("alone@1", ())
+
+
+def test_a_lineage_of_many_parents_or_many_ways_prints_soon_and_each_branch_once():
+    wide = tuple(Edge(f"p{n}", "m@1", "", "derived", None, "no.") for n in range(50_000))
+    start = time.process_time()
+    assert str(Lineage("m@1", wide)).count("\n") == 50_000
+    # Two models a generation, each made from both of the one before: 2^60 ways to the first.
+    steps = [(f"{n}{a}@1", f"{n + 1}{b}@1") for n in range(60) for a in "xy" for b in "xy"]
+    deep = tuple(Edge(p, c, "", "derived", None, "no.") for p, c in reversed(steps))
+    printed = str(Lineage("60x@1", deep)).splitlines()
+    assert time.process_time() - start < 5
+    assert len(printed) == 1 + 2 + 59 * 4
+    assert sum(line.endswith("Its parents stand above.") for line in printed) == 58 * 2
+
+
+def test_a_lineage_deeper_than_python_prints():
+    chain = tuple(Edge(f"{n + 1}@1", f"{n}@1", "", "derived", None, "no.") for n in range(1500))
+    assert str(Lineage("0@1", chain)).count("\n") == 1500
+
+
+def test_each_model_of_a_lineage_is_looked_at_once(hub):
+    hub.publish(network(0), "x0", licence="MIT")
+    hub.publish(network(1), "y0", licence="MIT")
+    for n in range(5):
+        for name in ("x", "y"):
+            parents = [f"x{n}@1", f"y{n}@1"]
+            hub.publish(network(0, parents=parents), f"{name}{n + 1}", licence="MIT")
+    edges = hub.lineage("x5").edges
+    assert len(edges) == len(set(edges)) == 2 + 4 * 4

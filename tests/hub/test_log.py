@@ -47,7 +47,7 @@ def test_every_flipped_bit_of_the_log_is_found(shelf, tiny):
         (lambda r: r.update(before="0" * 64), "does not follow"),
         (lambda r: r.pop("entries"), "unsound"),
         (lambda r: r.update(entries=[7]), "unsound|no entry"),
-        (lambda r: r.update(outcomes=["{}"]), "unsound"),
+        (lambda r: r.update(outcomes=3), "unsound"),
         (lambda r: r.update(outcomes=[7]), "unsound"),
         (lambda r: r.update(entries=r["entries"] * 2), "a second time"),
         (lambda r: r["entries"][0].update(name="../../up"), "no name for a hub"),
@@ -167,3 +167,24 @@ def test_a_card_that_no_record_holds_is_refused_before_it_counts(s3, tiny):
         hub.publish(tiny([1.0], Card(settings={"x": "y" * 2**24})), "a", licence="MIT")
     with pytest.raises(HubError, match="there is no hub"):
         hub.list()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r["entries"][0]["card"].update(metrics={"a": 10**400}),
+        lambda r: r.update(outcomes=["{}"]),
+    ],
+)
+def test_one_unsound_row_of_a_record_keeps_nobody_from_the_rest(shelf, tiny, change, caplog):
+    shelf.hub().publish(tiny([1.0]), "a", licence="MIT")
+    path = shelf.folder / "bucket" / FIRST
+    values = json.loads(path.read_bytes().partition(b"\n")[2])
+    change(values)
+    path.write_bytes(sealed(values))
+    fresh = shelf.hub("fresh")
+    assert len(fresh.list()) == (1 if values["outcomes"] else 0)
+    assert fresh.outcomes() == ()
+    assert "in record 1 of the log is left out" in caplog.text
+    fresh.publish(tiny([2.0]), "b", licence="MIT")
+    assert fresh.show("b").version == 1

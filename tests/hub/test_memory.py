@@ -1,3 +1,4 @@
+import hashlib
 import sqlite3
 from contextlib import closing
 
@@ -77,3 +78,17 @@ def test_an_outcome_without_a_number_for_a_gain_says_nothing():
         kept.learn_outcome(outcome)
     assert kept.gains == {}
     assert kept.names == []
+
+
+def test_an_unsound_outcome_is_left_out_whole_and_said(db, caplog):
+    for record in (
+        "[]",
+        '{"target": 3}',
+        '{"target": {"fingerprint": "f"}, "source": 3, "verdict": {"gain": 1}}',
+    ):
+        digest = hashlib.sha256(record.encode()).hexdigest()
+        db.execute("INSERT INTO outcomes (digest, record) VALUES (?, ?)", (digest, record))
+    kept = Kept()
+    kept.catch_up(db)
+    assert len(kept.gains["vector", "classification", "accuracy"]) == 90
+    assert caplog.text.count("is left out") == 3

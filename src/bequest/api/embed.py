@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 ALL_ENTITIES = 10_000  # up to so many, the true one is held against all of them
 QUERIES = 20_000_000  # that the passes over a large graph are worth
+LARGEST = 4 * 2**30  # bytes of all vectors
 ONE_THREAD = 2**22  # scores a batch, up to which one thread trains fastest
 
 
@@ -75,7 +76,8 @@ def embed(
     Raises
     ------
     DataError
-        The triples cannot be used as given, or `dim` or `epochs` is no such number.
+        The triples cannot be used as given, `dim` or `epochs` is no such number, or the vectors
+        would take more than 4 GiB.
     UnknownName
         No such model.
     BudgetTooSmall
@@ -102,6 +104,7 @@ def embed(
     graph = _graph(triples, name)
     held = None if test is None else _held_out(_graph(test, None), graph)
     sizes = (len(graph.entities), len(graph.relations))
+    _check_size(int(dim), *sizes)
     loop = _loop(graph, dim, epochs)
     small = (loop.negatives or sizes[0]) * loop.batch <= ONE_THREAD
     with single_threaded() if small else nullcontext():
@@ -122,6 +125,16 @@ def _check(scoring: Scoring, dim: Any, epochs: Any, budget: Any) -> None:
         raise DataError(f"epochs must be a whole number above zero, it is {epochs!r}.")
     if not isinstance(budget, int | float | np.number) or not 0 < budget < math.inf:
         raise BudgetTooSmall(f"the budget must be a number of seconds above zero, not {budget!r}.")
+
+
+def _check_size(dim: int, entities: int, relations: int) -> None:
+    size = 4 * dim * (entities + relations)
+    if size > LARGEST:
+        raise DataError(
+            f"{entities} entities and {relations} relations with {dim} numbers each take "
+            f"{size} bytes, {LARGEST} are the most: training takes some four times that. Give a "
+            f"smaller dim."
+        )
 
 
 def _graph(given: Any, name: str | None) -> Triples:

@@ -29,6 +29,7 @@ __all__ = ["main", "run"]
 def main() -> NoReturn:
     """Run the command line of this process and leave it."""
     signal.signal(signal.SIGTERM, _stop)
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold what this terminal cannot show
             stream.reconfigure(errors="backslashreplace")
@@ -78,6 +79,13 @@ def run(tokens: Sequence[str]) -> int:
     except Exception as error:  # the last door before a person: no traceback passes it
         return _failed(f"unexpected {type(error).__name__}: {error} (a bug? see --debug)", debug)
     return 0
+
+
+def _replace_closed_streams() -> None:
+    """Who closed them (``>&-``) wants to hear nothing; no file of ours may come in their place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _failed(line: str, debug: bool) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, final
+from types import MappingProxyType
+from typing import Any, Self, final
 
+from bequest.core import kinds
 from bequest.errors import ModelError
 
 __all__ = ["Card"]
@@ -28,7 +30,8 @@ class Card:
         An SPDX identifier; empty where nobody has said.
     parents : tuple of str
         Names or digests of the models that it was made from; ``name@version`` once a hub that
-        holds them has published it.
+        holds them has published it. 1,000 at most: whoever asks for the lineage has the weights of
+        each of them compared.
     moved : tuple of mapping
         What came from the parents: ``{"part", "numbers", "rule"}`` per layer or output.
     method, settings
@@ -60,22 +63,45 @@ class Card:
         ModelError
             A key is not known, or its value is of another kind: cards come from strangers.
         """
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
-        if unknown:
-            raise ModelError(f"the card has keys that this version does not know: {unknown}.")
         known = dict(values)
-        for name, value in known.items():
-            if not _fits(name, value):
-                raise ModelError(f"the card has no sound {name!r}: {value!a:.80}.")
-        known["parents"] = tuple(known.get("parents", ()))
-        known["moved"] = tuple(known.get("moved", ()))
+        if unknown := sorted(map(str, set(known) - {f.name for f in fields(cls)})):
+            raise ModelError(
+                f"the card has keys that this version does not know: {kinds.shown(unknown, 100)}."
+            )
+        _check(known)
+        for name in ("parents", "moved"):
+            known[name] = tuple(known.get(name, ()))
         return cls(**known)
 
+    def checked(self) -> Self:
+        """The card itself, where it could be read back from its file.
 
-def _fits(name: str, value: Any) -> bool:
-    if name in ("name", "licence", "method"):
-        return isinstance(value, str)
-    if name not in ("parents", "moved"):
-        return isinstance(value, Mapping)
-    each = str if name == "parents" else Mapping
-    return isinstance(value, list | tuple) and all(isinstance(item, each) for item in value)
+        Raises
+        ------
+        ModelError
+            As in `from_dict`; a card may also be made by hand.
+        """
+        _check({f.name: getattr(self, f.name) for f in fields(self)})
+        return self
+
+
+_PARENTS = 1000
+_KINDS: Mapping[str, kinds.Kind] = MappingProxyType(
+    {
+        "name": kinds.text,
+        "task": kinds.TASK,
+        "metrics": kinds.named(kinds.number),
+        "licence": kinds.text,
+        "parents": kinds.each(kinds.text, most=_PARENTS),
+        "moved": kinds.each(kinds.mapping),
+        "method": kinds.text,
+        "settings": kinds.mapping,
+        "parameter_map": kinds.mapping,
+    }
+)
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if fault := _KINDS[name](value):
+            raise ModelError(f"the card has no sound {name!r}: {fault}.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
+from bequest.core import kinds
 from bequest.core.metric import METRICS
 from bequest.errors import DataError
 
@@ -262,10 +263,12 @@ class Outcome:
         Raises
         ------
         DataError
-            The text is no outcome.
+            The text is no outcome, or a value in it is of another kind.
         """
         try:
             values = _loose(json.loads(text))
+            if fault := _OUTCOME(values):
+                raise DataError(f"this is not an outcome of bequest: {fault}.")
             values["verdict"].pop("kind")
             values["verdict"] = Verdict(**values["verdict"])
             values["ranking"] = tuple(RankedSource(**entry) for entry in values["ranking"])
@@ -276,9 +279,85 @@ class Outcome:
                 values["test"] = TestResult(**values["test"])
             values["folds"] = {name: tuple(folds) for name, folds in values["folds"].items()}
             outcome: Outcome = _tupled(cls, values)
+        except DataError:
+            raise
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise DataError(f"this is not an outcome of bequest: {error}.") from error
+            said = kinds.shown(f"{error}", 200)
+            raise DataError(f"this is not an outcome of bequest: {said}.") from error
         return outcome
+
+    def checked(self) -> Self:
+        """The outcome itself, where it could be read back from its JSON.
+
+        Raises
+        ------
+        DataError
+            As in `from_json`; an outcome may also be made by hand.
+        """
+        try:
+            text = self.to_json()
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise DataError(f"this outcome has no JSON: {kinds.shown(str(error), 200)}.") from error
+        type(self).from_json(text)
+        return self
+
+
+_MEASURES = kinds.each(kinds.measured)
+_INTERVAL = {"low": kinds.measured, "high": kinds.measured}
+_VERDICT = kinds.record(
+    gain=kinds.measured, **_INTERVAL, metric=kinds.text, level=kinds.number, kind=kinds.text
+)
+_RANKED = kinds.record(
+    source=kinds.text,
+    score=kinds.measured,
+    **_INTERVAL,
+    scores=kinds.named(kinds.measured),
+    reason=kinds.text,
+)
+_ARM = kinds.record(
+    source=kinds.text,
+    method=kinds.text,
+    settings=kinds.mapping_measured,
+    score=kinds.measured,
+    folds=_MEASURES,
+    seconds=kinds.measured,
+    reason=kinds.text,
+)
+_SAVED = kinds.record(
+    labels=kinds.whole,
+    needed=kinds.measured,
+    **_INTERVAL,
+    sizes=kinds.each(kinds.whole),
+    scratch=_MEASURES,
+    transfer=kinds.measured,
+)
+_TEST = kinds.record(
+    rows=kinds.count,
+    transfer=kinds.measured,
+    scratch=kinds.measured,
+    gain=kinds.measured,
+    **_INTERVAL,
+)
+_OUTCOME = kinds.record(
+    target=kinds.TASK,
+    source=kinds.text,
+    method=kinds.text,
+    settings=kinds.mapping_measured,
+    handed_over=kinds.choice("transfer", "from-scratch"),
+    verdict=_VERDICT,
+    folds=kinds.named(_MEASURES),
+    splits=kinds.each(kinds.text),
+    ranking=kinds.each(_RANKED),
+    arms=kinds.each(_ARM),
+    seed=kinds.whole,
+    cost=kinds.named(kinds.measured),
+    versions=kinds.named(kinds.text),
+    labels_saved=kinds.optional(_SAVED),
+    test=kinds.optional(_TEST),
+    moved=kinds.each(kinds.mapping_measured),
+    parameter_map=kinds.mapping_measured,
+    notes=kinds.each(kinds.text),
+)
 
 
 def _tupled(cls: Any, values: Mapping[str, Any]) -> Any:

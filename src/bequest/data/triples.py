@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bequest.core import Table
 from bequest.core.given import as_text, checked_path
+from bequest.core.kinds import shown
 from bequest.core.table import frame_columns
 from bequest.core.wording import counted
 from bequest.data.encoding import utf8_bytes
@@ -80,7 +81,12 @@ class Triples:
     @classmethod
     def of(cls, triples: Any, name: str = "triples") -> Self:
         """From three columns: a DataFrame, a mapping, or a list or array of shape (M, 3)."""
-        columns = [pa.array(column, pa.string()) for column in _three_columns(triples)]
+        try:
+            columns = [pa.array(column, pa.string()) for column in _three_columns(triples)]
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{name} names {shown(error.object)}: half of a surrogate pair is no Unicode."
+            ) from error
         for part, column in zip(PARTS, columns, strict=True):
             _check_known(column, part, name, first=0)
         return cls._of_arrow(columns, name)

@@ -17,6 +17,7 @@ from typing import Any
 from bequest.core import Card, InputSpec, Model, Registry
 from bequest.core.disk import flush, sync_folder
 from bequest.core.given import checked_path
+from bequest.core.kinds import bare, plain, shown
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.model_card import model_card
@@ -102,6 +103,7 @@ def write_folder(
         `folder` holds something that is not a model folder.
     """
     place = checked_path(folder, "a model folder", ModelError)
+    card.checked()  # what cannot be read back is not written
     if place.exists() and not _replaceable(place):
         raise ModelError(f"{place} exists and is no model folder: it is left as it is.")
     if not (_DURABLE.get() or (place.exists() and any(place.iterdir()))):
@@ -177,7 +179,7 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
     except ModelError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{place}/config.json is damaged: {error!r}.") from error
+        raise ModelError(f"{place}/config.json is damaged: {shown(error, 200)}.") from error
 
 
 def _loaded(
@@ -205,9 +207,9 @@ def check_files(place: Path, files: Mapping[str, str]) -> None:
             continue
         path = place / name
         if not path.is_file() or path.is_symlink():
-            raise ModelError(f"the model folder {place} lacks its file {name}.")
+            raise ModelError(f"the model folder {place} lacks its file {bare(name)}.")
         if _sha256(path) != digest:
-            raise ModelError(f"{path} was altered since the model was saved.")
+            raise ModelError(f"{place}/{bare(name)} was altered since the model was saved.")
 
 
 def for_people(name: str) -> bool:
@@ -255,9 +257,11 @@ def _config(place: Path) -> dict[str, Any]:
     if not (place / "config.json").is_file():
         raise ModelError(f"{place} is no model folder: it has no config.json.")
     config = read_json(place / "config.json")
+    if fault := plain(config):
+        raise ModelError(f"{place}/config.json is unsound: {fault}.")
     if config.get("format") != FORMAT:
         raise ModelError(
-            f"{place} has model format {config.get('format')!r}, this version reads {FORMAT}."
+            f"{place} has model format {shown(config.get('format'))}, this version reads {FORMAT}."
         )
     if config.pop("digest", None) != _digest(config):
         raise ModelError(f"{place}/config.json was altered since the model was saved.")
@@ -267,7 +271,13 @@ def _config(place: Path) -> dict[str, Any]:
     for name, digest in files.items():
         parts = Path(str(name)).parts
         if Path(name).is_absolute() or ".." in parts or not isinstance(digest, str):
-            raise UnsafeModel(f"{place}/config.json names a file outside of the folder: {name!r}.")
+            raise UnsafeModel(
+                f"{place}/config.json names a file outside of the folder: {shown(name)}."
+            )
+        if "\0" in name:
+            raise ModelError(
+                f"{place}/config.json names a file as no file is named: {shown(name)}."
+            )
     return config
 
 
@@ -277,7 +287,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path} is larger than {CONFIG_LIMIT} bytes: it is no config.")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}.") from error
     if not isinstance(values, dict):
         raise ModelError(f"{path} holds no object.")

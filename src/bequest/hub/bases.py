@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bequest.core import Model
-from bequest.errors import BequestError, Damaged
+from bequest.errors import BequestError, Damaged, HubError
 from bequest.hub.entry import Entry, StoredFile
 from bequest.hub.objects import Files
+from bequest.hub.streams import read_small
 
 __all__ = ["find_base"]
 
@@ -46,9 +47,11 @@ def find_base(
         return None
     address, name = config["base"].get("address"), config["base"].get("name")
     for entry in _likely_first(entries(), str(name)):
+        # An adapter stands on an ordinary network. One that says that it is the base itself, or
+        # that another adapter is, would be looked for without end.
         file = entry.files.get("config.json")
         # What an entry says of itself is a hint: loading the adapter computes the address again.
-        if file is None or _stated(_kept(objects, file)) != address:
+        if file is None or not address or _stated(_kept(objects, file)) != address:
             continue
         try:
             return pull(entry)
@@ -69,13 +72,13 @@ def _likely_first(entries: Iterable[Entry], name: str) -> Iterator[Entry]:
 
 def _stated(config: Mapping[str, Any]) -> Any:
     """The address in a config of ours, or in our section of one that is Hugging Face's."""
+    if config.get("kind") == "adapter":
+        return None
     section = config.get("bequest_model")
     return (section if isinstance(section, dict) else config).get("address")
 
 
 def _kept(objects: Files, file: StoredFile) -> dict[str, Any]:
-    if file.size > _LARGEST_CONFIG:
-        return {}
     try:
         return _json(objects.located(file))
     except Damaged:
@@ -85,7 +88,7 @@ def _kept(objects: Files, file: StoredFile) -> dict[str, Any]:
 def _json(path: Path) -> dict[str, Any]:
     """A config that is not there, or is damaged, says nothing; reading it again tells why."""
     try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        values = json.loads(read_small(path, _LARGEST_CONFIG))
+    except (OSError, HubError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}

@@ -20,7 +20,7 @@ from bequest.frameworks.leftovers import beside
 from bequest.hub.entry import Entry, StoredFile
 from bequest.hub.objects import Files
 from bequest.hub.strangers import read_entry
-from bequest.hub.streams import sync, sync_folder
+from bequest.hub.streams import opened, sync, sync_folder
 
 __all__ = ["read_bundle", "write_bundle"]
 
@@ -31,6 +31,7 @@ _LARGEST_CARD = 16 * 2**20
 _LIST = "bundle.json"
 _OBJECT = re.compile(r"objects/([0-9a-f]{64})")
 _ENCRYPTED = 0x1
+_END = 22  # bytes of the record that ends a zip
 
 
 def write_bundle(path: Path, entries: Sequence[Entry], objects: Files) -> None:
@@ -95,6 +96,7 @@ def read_bundle(path: Path, work: Path) -> tuple[Entry, ...]:
         raise HubError(f"{path} is no file with a bundle.")
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_ends(path, archive)
             members = _members(archive, path.stat().st_size)
             entries = _entries(archive, members)
             stored = {file.digest: file for entry in entries for file in entry.files.values()}
@@ -145,13 +147,23 @@ def _put(objects: Files, stored: StoredFile, target: IO[bytes]) -> None:
 def _parts(objects: Files, stored: StoredFile) -> Iterator[bytes]:
     """What stands in an object; a fault is the hub's, whatever those of the bundle's own disk."""
     try:
-        with objects.located(stored).open("rb") as file:
+        with opened(objects.located(stored)) as file:
             while part := file.read(_CHUNK):
                 yield part
     except FileNotFoundError as error:
         raise Damaged(f"the hub lacks its object {stored.digest[:12]}.") from error
     except OSError as error:
         raise HubError(f"the hub's object {stored.digest[:12]} cannot be read: {error}.") from error
+
+
+def _check_ends(path: Path, archive: zipfile.ZipFile) -> None:
+    """A zip may stand in the midst of other bytes; a bundle is nothing else."""
+    with path.open("rb") as file:
+        file.seek(-_END, os.SEEK_END)
+        ends = file.read(4) == b"PK\x05\x06" and not archive.comment
+    begins = min((info.header_offset for info in archive.infolist()), default=0) == 0
+    if not (ends and begins):
+        raise Damaged("the bundle has other bytes before it or behind it.")
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:

@@ -7,12 +7,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, final
 
 from bequest.core import Card
 from bequest.errors import Damaged, ModelError
 
 __all__ = ["Entry", "StoredFile", "manifest_digest"]
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
 
 
 @final
@@ -106,9 +109,22 @@ class Entry:
             entry = cls(**{**values, "card": card, "files": files})
         except (AttributeError, KeyError, TypeError, ModelError) as error:
             raise Damaged(f"the registry holds something that is no entry: {error}.") from error
+        if not _is_time(entry.published):
+            raise Damaged(f"nothing says when {entry.name!a:.140} was published: no ISO 8601 time.")
         if manifest_digest(files) != entry.digest:
             raise Damaged(f"the files of {entry} no longer match its digest {entry.digest[:12]}.")
         return entry
+
+
+def _is_time(text: Any) -> bool:
+    # A fixed shape, too: Python takes any character between date and time.
+    if not isinstance(text, str) or not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _inside(path: str) -> str:

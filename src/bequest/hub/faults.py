@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bequest.errors import Damaged, HubError
 
@@ -20,13 +21,19 @@ _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
+def told(
+    folder: Path, place: Path | None = None, *, lost: str = "nothing was kept"
+) -> Iterator[None]:
     """Raise `HubError` with a line for a person where the disk or the registry fails.
 
     Parameters
     ----------
     folder : Path
         The hub.
+    place : Path, optional
+        Where everything is written, where that is not the hub.
+    lost : str
+        What it means that the disk is full.
 
     Raises
     ------
@@ -38,12 +45,12 @@ def told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HubError(_of_disk(folder, error)) from error
+        raise HubError(_of_disk(folder, place, lost, error)) from error
     except sqlite3.Error as error:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if primary in _BROKEN:
             raise Damaged(f"the registry of the hub {folder} is damaged: {error}.") from error
-        raise HubError(_of_registry(folder, error, primary)) from error
+        raise HubError(_of_registry(folder, lost, error, primary)) from error
 
 
 @contextmanager
@@ -58,24 +65,35 @@ def written(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise HubError(f"the disk is full: {place} was not written.") from error
-        raise HubError(f"{place} cannot be written: {error.strerror or error}.") from error
+        raise HubError(_of_target(place, error)) from error
 
 
-def _of_disk(folder: Path, error: OSError) -> str:
+def _of_target(place: Path, error: OSError) -> str:
     if error.errno in _FULL:
-        return f"the disk of the hub {folder} is full: nothing was kept ({error.strerror})."
+        return f"the disk is full: {place} was not written."
+    return f"{place} cannot be written: {error.strerror or error}."
+
+
+def _of_disk(folder: Path, place: Path | None, lost: str, error: OSError) -> str:
+    if place is not None and (error.errno in _FULL or not _within(folder, error.filename)):
+        return _of_target(place, error)
+    if error.errno in _FULL:
+        return f"the disk of the hub {folder} is full: {lost} ({error.strerror})."
     if error.errno in _BARRED:
         return f"the hub {folder} may not be written or read here: {error}."
     return f"the hub {folder} failed on disk: {error}."
 
 
-def _of_registry(folder: Path, error: sqlite3.Error, primary: int) -> str:
+def _within(folder: Path, file: Any) -> bool:
+    """Whether a fault is the hub's; one that names no file was met while it was read."""
+    return not isinstance(file, str) or Path(file).absolute().is_relative_to(folder.absolute())
+
+
+def _of_registry(folder: Path, lost: str, error: sqlite3.Error, primary: int) -> str:
     if primary in _LOCKED:
         return f"the hub {folder} is held by another process. Try again, or end that process."
     if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and _no_room(folder)):
-        return f"the disk of the hub {folder} is full: nothing was kept."
+        return f"the disk of the hub {folder} is full: {lost}."
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"the hub {folder} may not be written or read here: {error}."
     return f"the registry of the hub {folder} failed: {error}."

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NoReturn, final
 
 from bequest.core import Card, Model
+from bequest.core.kinds import shown
 from bequest.errors import HubError
 from bequest.frameworks.folder import for_people, load, write_folder
 from bequest.hub.streams import copy_hashed
@@ -60,7 +61,9 @@ class ForeignFolder:
         write_folder(target, kind=config["kind"], config=rest, card=card, write=write)
 
 
-def read_folder(path: Path, modules: Sequence[type], base: Model | None = None) -> ForeignFolder:
+def read_folder(
+    path: Path, modules: Sequence[type], base_of: Callable[[Path], Model | None]
+) -> ForeignFolder:
     """Look through a model folder and load it once, which checks its files.
 
     Parameters
@@ -68,8 +71,8 @@ def read_folder(path: Path, modules: Sequence[type], base: Model | None = None) 
     path : Path
     modules : sequence of classes
         As in `bequest.frameworks.folder.load`.
-    base : Model or None
-        Where the folder holds an adapter: what it was made on.
+    base_of : callable
+        Finds what the adapter in a folder was made on; asked once it is known to hold files only.
 
     Raises
     ------
@@ -78,9 +81,13 @@ def read_folder(path: Path, modules: Sequence[type], base: Model | None = None) 
     ModelError
         As `bequest.frameworks.folder.load` raises it.
     """
-    found = _survey(path)
+    try:
+        found = _survey(path) if path.is_dir() else set()
+    except OSError as error:  # folders within folders until no path is long enough, say
+        reason = error.strerror or type(error).__name__
+        raise HubError(f"{path} cannot be read whole: {reason}.") from error
     config = _config(path) if "config.json" in found else b""
-    card = load(path, modules=modules, base=base).card
+    card = load(path, modules=modules, base=base_of(path)).card
     if _config(path) != config:
         raise HubError(f"{path} changed while it was read: nothing was published.")
     listed = {"config.json", *json.loads(config)["files"]}
@@ -88,7 +95,7 @@ def read_folder(path: Path, modules: Sequence[type], base: Model | None = None) 
     if unlisted:
         raise HubError(
             f"{path} holds {len(unlisted)} file(s) that the model does not list, such as "
-            f"{unlisted[0]!a}: nothing is published by accident. Move them out of the folder."
+            f"{shown(unlisted[0])}: nothing is published by accident. Move them out of the folder."
         )
     return ForeignFolder(path, config, card)
 
@@ -104,15 +111,21 @@ def _config(path: Path) -> bytes:
 
 def _survey(source: Path) -> set[str]:
     found: set[str] = set()
-    for place, folders, files in os.walk(source):
+    for place, folders, files in os.walk(source, onerror=_raised):
         for name in (*folders, *files):
             path = Path(place, name)
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
+                inside = shown(path.relative_to(source).as_posix())
                 raise HubError(
-                    f"{path} is a link or a device: a model folder holds plain files only."
+                    f"{inside} in {source} is a link or a device: a model folder holds plain files "
+                    "only."
                 )
         found |= {Path(place, name).relative_to(source).as_posix() for name in files}
     return found
+
+
+def _raised(error: OSError) -> NoReturn:
+    raise error
 
 
 def _copy_files(source: Path, digests: Mapping[str, str], target: Path) -> None:
@@ -121,4 +134,6 @@ def _copy_files(source: Path, digests: Mapping[str, str], target: Path) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         digest, _ = copy_hashed(source / path, copy)
         if digest != expected:
-            raise HubError(f"{source / path} changed while it was published: nothing was kept.")
+            raise HubError(
+                f"{shown(path)} in {source} changed while it was published: nothing was kept."
+            )

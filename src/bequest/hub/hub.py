@@ -38,8 +38,14 @@ from bequest.hub.lineage import (
 )
 from bequest.hub.names import checked_name, checked_version
 from bequest.hub.parents import ParentCame, with_parents
-from bequest.hub.publishing import given_model, given_parents, published_card
+from bequest.hub.publishing import (
+    checked_expect,
+    given_model,
+    given_parents,
+    published_card,
+)
 from bequest.hub.remote import opened
+from bequest.hub.store import next_version
 from bequest.hub.streams import sync_folder
 from bequest.hub.suggest import Memory, Suggestion
 
@@ -164,17 +170,18 @@ class Hub:
         Conflict
             The latest version is not the expected one.
         HubError
-            Name or licence are refused, a parent in this hub does not allow the licence or
-            excludes another parent (`bequest.hub.compatibility`), the card says another licence,
-            the folder holds more than a model, epsilon is given without a task, parents is no
-            list of names and entries, expect no whole number, the disk is full, or another process
-            holds the hub.
+            Name, licence or expected version are refused, a parent in this hub does not allow the
+            licence or excludes another parent (`bequest.hub.compatibility`), the card says another
+            licence, the folder holds more than a model, epsilon is given without a task, parents
+            is no list of names and entries, the disk is full, or another process holds the hub.
         ModelError
             The folder is no sound model folder.
         """
         checked_name(name)
         licence, named = checked_licence(licence), given_parents(parents)
-        expect = checked_version(expect, "expect")
+        expect = checked_expect(expect)
+        if expect and not self._store.exists:
+            next_version(0, name, expect)  # refused before a hub is made for it
         given = given_model(model, modules, lambda place: self._base_of(place, modules))
         card = published_card(given.card, name, licence, named, task, epsilon)
         entry = self._published(given, name, card, expect)
@@ -236,7 +243,7 @@ class Hub:
         place = checked_path(folder, "the folder to write", HubError)
         if place.exists() and not (place.is_dir() and not any(place.iterdir())):
             raise HubError(f"{place} exists: it is left as it is.")
-        with told(self.folder):
+        with told(self.folder, place):
             place.parent.mkdir(parents=True, exist_ok=True)
             work = beside(place)
             try:
@@ -338,10 +345,15 @@ class Hub:
         -------
         str
             sha256 of its JSON, 64 hex digits.
+
+        Raises
+        ------
+        DataError
+            A value in it is of another kind than `Outcome` says.
         """
         if not isinstance(outcome, Outcome):
             raise HubError(f"only an Outcome is recorded, not a {type(outcome).__name__}.")
-        digest = self._store.record(outcome)
+        digest = self._store.record(outcome.checked())
         self._graph.published()
         return digest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,14 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from bequest.core import Outcome
-from bequest.errors import BequestError, Damaged, HubError
+from bequest.errors import BequestError, Damaged, DataError, HubError, ModelError
 from bequest.hub.bucket import Bucket, Stored
 from bequest.hub.entry import Entry
 from bequest.hub.strangers import read_entry
 
 __all__ = ["Log", "Position", "Record"]
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 _LARGEST = 16 * 2**20  # bytes of a record
@@ -208,8 +211,8 @@ def _parsed(content: bytes, before: Position, tag: str) -> Record:
             )
         if (said["number"], said["before"]) != (number, before.seal):
             raise Damaged(f"record {number} of the log does not follow the one before it.")
-        entries = tuple(read_entry(values) for values in said["entries"])
-        outcomes = tuple(_outcome(text) for text in said["outcomes"])
+        entries = tuple(filter(None, (_entry(number, values) for values in said["entries"])))
+        outcomes = tuple(text for text in said["outcomes"] if _sound(number, text))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, HubError):
             raise
@@ -219,9 +222,33 @@ def _parsed(content: bytes, before: Position, tag: str) -> Record:
     return Record(Position(number, seal.decode(), tag), entries, outcomes)
 
 
-def _outcome(text: str) -> str:
-    Outcome.from_json(text)
-    return text
+def _entry(number: int, values: Any) -> Entry | None:
+    """The entry, or None where its card is unsound: older versions took in such cards."""
+    try:
+        return read_entry(values)
+    except Damaged as error:
+        if not isinstance(error.__cause__, ModelError):
+            raise
+        logger.warning("an entry in record %d of the log is left out: %s", number, _short(error))
+        return None
+
+
+def _sound(number: int, text: str) -> bool:
+    """Whether it is an outcome; the log names one that is none, which keeps nobody from the rest.
+
+    Raises
+    ------
+    TypeError
+        It is not even text: no version of ours wrote this record.
+    """
+    try:
+        Outcome.from_json(text)
+    except DataError as error:
+        if not isinstance(text, str):
+            raise TypeError("an outcome is text") from error
+        logger.warning("an outcome in record %d of the log is left out: %s", number, _short(error))
+        return False
+    return True
 
 
 def _batches(listed: Iterable[Stored]) -> Iterator[list[Stored]]:

@@ -84,7 +84,8 @@ class Kept:
         Raises
         ------
         Damaged
-            An outcome was altered; entries that were are left out.
+            An outcome was altered; entries that were are left out, and so are rows of a stranger
+            that hold values of another kind.
         """
         last = db.execute(
             "SELECT (SELECT max(rowid) FROM entries), (SELECT max(number) FROM outcomes)"
@@ -117,12 +118,14 @@ class Kept:
         task = self._task(fingerprint, target)
         if not source or not _finite(gain) or abs(gain) > _LARGEST:
             return
+        # Read whole before anything is kept: it may be unsound at its end.
+        model, standing = name_and_version(source)[0], list(_standing(source, outcome["ranking"]))
         kept = self.gains.setdefault(key_of(target), Gains())
         row = len(kept)
-        kept.model.append(self._model(name_and_version(source)[0]))
+        kept.model.append(self._model(model))
         kept.task.append(task)
         kept.gain.append(float(gain))
-        for name, value in _standing(source, outcome["ranking"]):
+        for name, value in standing:
             rows, values = kept.scores.setdefault(name, (array("l"), array("d")))
             rows.append(row)
             values.append(value)
@@ -164,7 +167,7 @@ class Kept:
             except Altered as error:
                 raise Damaged(f"{error}.") from error
             except _UNSOUND as error:
-                raise Damaged(f"{what}: {error}") from error
+                logger.warning("%s is left out: %r.", what, error)
             self.read[1] = number
 
     def _forget(self, name: str, version: Any) -> None:

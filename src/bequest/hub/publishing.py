@@ -9,13 +9,23 @@ from typing import Any
 
 from bequest.core import Card, Model, Task
 from bequest.core.given import checked_path, checked_task
+from bequest.core.kinds import bare
 from bequest.errors import HubError
 from bequest.frameworks.folder import foreign_config, load
 from bequest.hub.entry import Entry
 from bequest.hub.foreign import ForeignFolder, read_folder
+from bequest.hub.names import checked_version
 from bequest.hub.sketch import sketch, with_sketch
 
-__all__ = ["given_model", "given_parents", "published_card"]
+__all__ = ["checked_expect", "given_model", "given_parents", "published_card"]
+
+
+def checked_expect(expect: int | None) -> int | None:
+    """Give the version that must be the latest back; `HubError` where it cannot be one."""
+    found = checked_version(expect, "expect")
+    if found is not None and found < 0:
+        raise HubError(f"expect is the latest version now, or 0 for a new name; not {found}.")
+    return found
 
 
 def given_model(
@@ -41,7 +51,7 @@ def given_model(
     place = checked_path(model, "a model folder", HubError).resolve()
     if foreign_config(place) is not None:  # of the Hugging Face Hub: written anew, as ours
         return load(place, modules=modules)
-    return read_folder(place, modules, base_of(place))
+    return read_folder(place, modules, base_of)
 
 
 def given_parents(parents: Iterable[str | Entry]) -> tuple[str, ...]:
@@ -92,11 +102,14 @@ def published_card(
         It names another licence already, or there is an epsilon and no task to make a sketch of.
     DataError
         Epsilon is out of range.
+    ModelError
+        A value on it is of another kind than `Card` says.
     """
     if card.licence and card.licence.lower() != licence.lower():
+        said = bare(card.licence)
         raise HubError(
-            f"the card says {card.licence}, not {licence}: publish it under {card.licence}, or "
-            f"give the model another card first (model.with_card)."
+            f"the card says {said}, not {licence}: publish it under {said}, or give the model "
+            "another card first (model.with_card)."
         )
     if task is not None:
         card = replace(card, task=checked_task(task).describe())
@@ -106,4 +119,4 @@ def published_card(
         card = with_sketch(card, sketch(task, epsilon=epsilon))
     # Its own count, too: whoever names another parent does not get rid of their licences.
     named = tuple(dict.fromkeys([*card.parents, *parents]))
-    return replace(card, name=name, licence=licence, parents=named)
+    return replace(card, name=name, licence=licence, parents=named).checked()

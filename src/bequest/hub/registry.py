@@ -72,6 +72,8 @@ class Records:
         if db is None:
             if not self.path.exists():
                 self._make()
+            elif not self.path.stat().st_size and self._tip.read():
+                raise self._lost()  # emptied: a new one in its place would hide that
             db = self._connect("rwc")
             try:
                 self._prepare(db)
@@ -92,7 +94,7 @@ class Records:
         with unforked(), closing(self._readable()) as db:
             db.execute("BEGIN")
             if not self._checked(db):
-                raise self._missing()
+                raise self._lost() if newest else self._missing()
             self._require(db, newest)
             yield db
 
@@ -149,6 +151,8 @@ class Records:
         db.execute(_DURABLE)
         db.execute("BEGIN IMMEDIATE")
         if not self._checked(db):
+            if self._tip.read():
+                raise self._lost()
             for statement in _SCHEMA:
                 db.execute(statement)
         db.execute("COMMIT")
@@ -213,11 +217,14 @@ class Records:
 
     def _require(self, db: sqlite3.Connection, newest: str) -> None:
         if not self._tip.kept(db, newest):
-            raise Damaged(
-                f"the registry of the hub {self.path.parent} has lost what was published last: its "
-                f"files were altered, or are those of an older copy. Put back a whole copy, or "
-                f"remove {self._tip.path} to go on with what is left."
-            )
+            raise self._lost()
+
+    def _lost(self) -> Damaged:
+        return Damaged(
+            f"the registry of the hub {self.path.parent} has lost what was published last: its "
+            f"files were altered, or are those of an older copy. Put back a whole copy, or "
+            f"remove {self._tip.path} to go on with what is left."
+        )
 
     def _missing(self) -> HubError:
         return HubError(f"there is no hub at {self.path.parent}: the first publish makes one.")

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, final
 
 from bequest.core import Card, Outcome
 from bequest.core.given import checked_path
+from bequest.core.kinds import shown
 from bequest.errors import Damaged, EntryNotFound, HubError
 from bequest.hub import rows
 from bequest.hub.bucket import Bucket
@@ -39,6 +40,7 @@ __all__ = ["RemoteStore", "opened"]
 logger = logging.getLogger(__name__)
 
 CACHES = Path("~/.cache/bequest")
+_LONGEST = 86400.0  # seconds
 _ATTEMPTS = 100  # every lost one means that somebody else has published
 
 
@@ -176,9 +178,10 @@ class RemoteStore:
     def copy(self, entry: Entry, place: Path) -> None:
         """As `Store.copy`: what is not here is fetched first."""
         with told(self.folder), ThreadPoolExecutor(4) as pool:
-            place.mkdir()
             needed = {file.digest: file for file in entry.files.values()}
             list(pool.map(self.objects.located, needed.values()))
+        with told(self.folder, place.parent):
+            place.mkdir()
             for path, file in entry.files.items():
                 (place / path).parent.mkdir(parents=True, exist_ok=True)
                 self.objects.copy(file, place / path)
@@ -280,6 +283,9 @@ def opened(
     storage: Mapping[str, Any] | None = None,
 ) -> Store | RemoteStore:
     """The store in a folder, or at an address."""
+    known = isinstance(wait, int | float) and not isinstance(wait, bool)
+    if not known or not 0 <= wait <= _LONGEST:
+        raise HubError(f"wait is in seconds, from 0 to {_LONGEST:.0f}; not {shown(wait)}.")
     if storage is not None and not isinstance(storage, Mapping):
         raise HubError(f"storage holds settings by name, it is no {type(storage).__name__}.")
     if isinstance(place, str) and "://" in place:
@@ -293,9 +299,14 @@ def opened(
 
 
 def _folder(place: str | Path, what: str) -> Path:
-    folder = checked_path(place, what, HubError).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise HubError(f"{folder} is a file; {what} is a folder.")
+    folder = checked_path(place, what, HubError)
+    try:
+        folder = folder.expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise HubError(f"{folder} is a file; {what} is a folder.")
+    except (OSError, RuntimeError) as error:  # a name too long, a user that nobody knows
+        reason = getattr(error, "strerror", None) or f"{error}"
+        raise HubError(f"{what} cannot be at {shown(str(place))}: {reason.rstrip('.')}.") from error
     return folder
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import sqlite3
 from collections.abc import Iterator
 
 from bequest.core import Outcome
+from bequest.core.kinds import shown
 from bequest.core.wording import counted
 from bequest.errors import Damaged, DataError, EntryNotFound
 from bequest.hub.entry import Entry
@@ -22,10 +24,13 @@ __all__ = [
     "find",
     "holds",
     "latest",
+    "outcomes",
     "references",
     "used",
     "versions",
 ]
+
+logger = logging.getLogger(__name__)
 
 
 def latest(db: sqlite3.Connection, name: str) -> int:
@@ -64,10 +69,11 @@ def find(db: sqlite3.Connection, name: str, version: int | None) -> Entry:
         Its row was altered.
     """
     wanted = latest(db, name) if version is None else version
-    row = db.execute(
-        "SELECT name, version, record, seal FROM entries WHERE name = ? AND version = ?",
-        (name, wanted),
-    ).fetchone()
+    query = "SELECT name, version, record, seal FROM entries WHERE name = ? AND version = ?"
+    try:
+        row = db.execute(query, (name, wanted)).fetchone()
+    except OverflowError:  # a larger number than SQLite has
+        row = None
     if row is None:
         raise _not_found(db, name, version)
     return _entry(row)
@@ -128,19 +134,33 @@ def add_text(db: sqlite3.Connection, record: str) -> str:
 
 
 def all_outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome]:
-    """Every outcome that holds a text, in the order in which they were recorded."""
+    """Every outcome that holds a text, in the order in which they were recorded.
+
+    One that is none, but was recorded as it stands, is somebody else's: the log names it, and it
+    keeps nobody from the others.
+
+    Raises
+    ------
+    Damaged
+        A row was altered.
+    """
+    for found in outcomes(db, about):
+        if isinstance(found, Outcome):
+            yield found
+        elif isinstance(found.__cause__, DataError):
+            logger.warning("%s It is left out.", found)
+        else:
+            raise found
+
+
+def outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome | Damaged]:
+    """As `all_outcomes`; in the place of one that cannot be read stands the error that says so."""
     found = db.execute(
         "SELECT digest, record FROM outcomes WHERE instr(record, ?) ORDER BY number",
         (json.dumps(about)[1:-1],),  # as it stands in the record; each holds the empty text
     )
     for digest, record in found:
-        what = f"the outcome {digest[:12]} in the registry"
-        try:
-            yield Outcome.from_json(unaltered(record, digest, what))
-        except Altered as error:
-            raise Damaged(f"{error}.") from error
-        except DataError as error:
-            raise Damaged(f"{what}: {error}") from error
+        yield _outcome_or_error(record, digest)
 
 
 def _entry(row: tuple[str, int, str, str]) -> Entry:
@@ -164,10 +184,22 @@ def _entry_or_error(row: tuple[str, int, str, str]) -> Entry | Damaged:
         return error
 
 
+def _outcome_or_error(record: str, digest: str) -> Outcome | Damaged:
+    what = f"the outcome {digest[:12]} in the registry"
+    try:
+        return Outcome.from_json(unaltered(record, digest, what))
+    except Altered as error:
+        return Damaged(f"{error}.")
+    except DataError as error:
+        unsound = Damaged(f"{what} is unsound: {error}")
+        unsound.__cause__ = error
+        return unsound
+
+
 def _not_found(db: sqlite3.Connection, name: str, version: int | None) -> EntryNotFound:
     highest = latest(db, name)
     if highest:
-        return EntryNotFound(f"{name} has no version {version}: the latest is {highest}.")
+        return EntryNotFound(f"{name} has no version {shown(version)}: the latest is {highest}.")
     names = [row[0] for row in db.execute("SELECT DISTINCT name FROM entries LIMIT 10000")]
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else f" It has {counted(len(names), 'name')}."

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bequest.core import Card, Outcome, Task, fingerprint
 from bequest.core.given import checked_task
+from bequest.core.kinds import shown
 from bequest.errors import DataError
 from bequest.hub.common_space import VERSION
 from bequest.hub.embedding import FEATURES, task_features
@@ -327,8 +328,9 @@ def sketch(
     (1.0, True)
     """
     checked_task(task)
-    if not 0 < epsilon <= _LARGEST_EPSILON:
-        raise DataError(f"epsilon must be above 0 and at most 100, not {epsilon!r}.")
+    known = isinstance(epsilon, int | float | np.number) and not isinstance(epsilon, bool)
+    if not known or not 0 < epsilon <= _LARGEST_EPSILON:
+        raise DataError(f"epsilon must be above 0 and at most 100, not {shown(epsilon)}.")
     rng = np.random.default_rng() if rng is None else rng
     features, number = task_features(task), len(task.classes)
     sums = np.zeros((number, FEATURES))

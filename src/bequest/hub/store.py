@@ -171,7 +171,7 @@ class Store:
 
     def copy(self, entry: Entry, place: Path) -> None:
         """Copy the files of an entry to a new folder, each checked against its hash."""
-        with told(self.folder):
+        with told(self.folder, place.parent):
             place.mkdir()
             for path, file in entry.files.items():
                 (place / path).parent.mkdir(parents=True, exist_ok=True)

@@ -28,8 +28,6 @@ def read_entry(values: Mapping[str, Any]) -> Entry:
     checked_licence(entry.licence)
     if type(entry.version) is not int or not 0 < entry.version < 10**9:
         raise HubError(f"{entry.version!a} is no version: versions are whole numbers from 1.")
-    if not isinstance(entry.published, str) or len(entry.published) > 64:
-        raise HubError(f"nothing says when {entry} was published.")
     if not {"config.json", "card.json"} <= set(entry.files):
         raise HubError(f"{entry} is no model folder.")
     return entry

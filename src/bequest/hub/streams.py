@@ -16,7 +16,16 @@ from bequest.core.disk import flush, sync_folder
 from bequest.errors import HubError
 from bequest.hub.forks import on_fork
 
-__all__ = ["copy_hashed", "hash_file", "sync", "sync_all", "sync_folder", "sync_folders"]
+__all__ = [
+    "copy_hashed",
+    "hash_file",
+    "opened",
+    "read_small",
+    "sync",
+    "sync_all",
+    "sync_folder",
+    "sync_folders",
+]
 
 T = TypeVar("T")
 _WAITERS: list[ThreadPoolExecutor] = []  # one at most
@@ -51,7 +60,7 @@ def copy_hashed(source: Path, target: Path) -> tuple[str, int]:
     OSError
         The disk says so.
     """
-    with _opened(source) as file, target.open("xb") as copy:
+    with opened(source) as file, target.open("xb") as copy:
         before = _state(file)
         digest = hashlib.sha256()
         # As many bytes as it had: one that grows as fast as it is read would never end.
@@ -67,8 +76,17 @@ def copy_hashed(source: Path, target: Path) -> tuple[str, int]:
 
 def hash_file(path: Path) -> tuple[str, int]:
     """Say the sha256, 64 hex digits, and the bytes of a regular file."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+def read_small(path: Path, most: int) -> bytes:
+    """The bytes of a regular file; `HubError` where it is none, or has more than `most`."""
+    with opened(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise HubError(f"{str(path)!a} has more than {most} bytes: it is not read.")
+    return content
 
 
 def sync(path: Path) -> None:
@@ -123,7 +141,8 @@ def _send(handle: int) -> None:
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _opened(path: Path) -> BufferedReader:
+def opened(path: Path) -> BufferedReader:
+    """A regular file, open for reading; `HubError` where it is a link, a pipe or a device."""
     file = os.fdopen(os.open(path, _CAREFULLY), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()

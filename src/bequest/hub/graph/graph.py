@@ -10,7 +10,7 @@ import sqlite3
 import tempfile
 import weakref
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -90,23 +90,22 @@ class Graph:
         if form not in FORMATS:
             raise HubError(f"{str(form)[:60]!a} is no format of the graph: {', '.join(FORMATS)}.")
         place = None if path is None else checked_path(path, "the file to write", HubError)
-        with tempfile.TemporaryDirectory(prefix="bequest-") as work, told(self.folder):
-            made = Path(work, "graph") if place is None else beside(place)
-            try:
-                self._write(form, made)
-                text = made.read_text(encoding="utf-8")
-                if place is not None:
-                    os.replace(made, place)
-            finally:
-                made.unlink(missing_ok=True)
+        # Made here first: whatever the other place lacks is no fault of the graph's.
+        with tempfile.TemporaryDirectory(prefix="bequest-") as work, told(self.folder, Path(work)):
+            made = Path(work, "graph")
+            self._write(form, made)
+            text = made.read_text(encoding="utf-8")
+        if place is not None:
+            with told(self.folder, place):
+                _replace(place, text)
         return text
 
     def rebuild(self) -> int:
         """Build it anew from the registry; gives the number of its triples."""
         if self._server is not None:
-            with told(self.folder), self._records.reading() as db:
+            with self._told(), self._records.reading() as db:
                 return self._server.rebuild(db, self._beside())
-        with told(self.folder), self._records.reading() as db:
+        with self._told(), self._records.reading() as db:
             view = self._place().rebuild(db)
         return int(self._asker.ask(view, _COUNT, {}, _LONGEST)[0]["n"])
 
@@ -123,12 +122,15 @@ class Graph:
             logger.warning("the graph's server was not told: %s", error)
 
     def _follow(self, server: Server) -> None:
-        with told(self.folder), self._records.reading() as db:
+        with self._told(), self._records.reading() as db:
             server.follow(db, self._beside())
 
     def _view(self) -> Path:
-        with told(self.folder), self._records.reading() as db:
+        with self._told(), self._records.reading() as db:
             return self._index.current(db) or self._place().view(db)
+
+    def _told(self) -> AbstractContextManager[None]:
+        return told(self.folder, lost="its graph cannot be brought up to date")
 
     def _beside(self) -> Path:
         root = self._place().root
@@ -150,7 +152,7 @@ class Graph:
         self, sparql: str, bindings: Mapping[str, Any], seconds: float
     ) -> list[dict[str, Any]]:
         view = self._view()
-        with told(self.folder):
+        with self._told():
             return self._asker.ask(view, sparql, bindings, seconds)
 
     def _write(self, form: str, place: Path) -> None:
@@ -166,6 +168,16 @@ class Graph:
             self.rebuild()  # says it again where it is the registry that is damaged
             logger.warning("%s It was rebuilt from the registry.", error)
             dump(self._view(), form, place)
+
+
+def _replace(place: Path, text: str) -> None:
+    made = beside(place)
+    try:
+        made.write_text(text, encoding="utf-8")
+        os.replace(made, place)
+    finally:
+        with suppress(OSError):  # the first fault is the one to tell
+            made.unlink(missing_ok=True)
 
 
 def _seconds(timeout: float) -> float:

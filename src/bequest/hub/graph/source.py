@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 5  # of the graph: one that was built by other rules is built anew
 _CHUNK = 8 * 2**20  # bytes of lines that are loaded in one transaction
+_UNSOUND = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 _ROWS = 256  # rows whose lines are joined
 _CHECKS = """SELECT number, record, seal FROM lineage AS new WHERE number > ? AND NOT EXISTS (
     SELECT 1 FROM lineage WHERE name = new.name AND version = new.version AND parent = new.parent
@@ -221,7 +222,7 @@ def _lines(say: Any, said: Any) -> str:
         return ""
     try:
         return "".join(f"{line}\n" for line in say(said))
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except _UNSOUND as error:
         logger.warning("a row of the registry is left out of the graph: %r.", error)
         return ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, final
 
@@ -106,16 +106,32 @@ class Lineage:
         return tuple(edge for edge in self.edges if edge.verified is False)
 
     def __str__(self) -> str:
-        return "\n".join([self.name, *self._below(self.name, "", frozenset({self.name}))])
+        return "\n".join([self.name, *self._branches()])
 
-    def _below(self, child: str, indent: str, above: frozenset[str]) -> Iterable[str]:
-        edges = [edge for edge in self.edges if edge.child == child]
-        for edge in edges:
-            last = edge is edges[-1]
-            yield f"{indent}{'└' if last else '├'}─ {edge}"
-            if edge.parent not in above:
-                inner = indent + ("   " if last else "│  ")
-                yield from self._below(edge.parent, inner, above | {edge.parent})
+    def _branches(self) -> Iterator[str]:
+        """Every edge, and below it, the first time, its parent's own: many may share ancestors."""
+        below: dict[str, list[Edge]] = {}
+        for edge in self.edges:
+            below.setdefault(edge.child, []).append(edge)
+        told = {self.name}
+        # A stack of our own: a lineage may be deeper than Python's.
+        todo = _hung(below, self.name, "")
+        while todo:
+            edge, indent, last = todo.pop()
+            again = edge.parent in told
+            more = " Its parents stand above." if again and edge.parent in below else ""
+            yield f"{indent}{'└' if last else '├'}─ {edge}{more}"
+            if not again:
+                told.add(edge.parent)
+                todo += _hung(below, edge.parent, indent + ("   " if last else "│  "))
+
+
+def _hung(
+    below: Mapping[str, Sequence[Edge]], child: str, indent: str
+) -> list[tuple[Edge, str, bool]]:
+    """A model's edges, the last one first, each with whether it is the last."""
+    edges = below.get(child, ())
+    return [(edge, indent, edge is edges[-1]) for edge in reversed(edges)]
 
 
 def trace(
@@ -154,8 +170,9 @@ def trace(
         parents: list[Entry] = []
         for child in todo:
             parents += _claimed(reader, child, edges)
-        todo = [parent for parent in parents if str(parent) not in seen] if deep else []
-        seen |= {str(parent) for parent in todo}
+        new = {str(parent): parent for parent in parents if str(parent) not in seen}
+        todo = list(new.values()) if deep else []
+        seen |= new.keys()
     if index is not None:
         edges += _found(reader, entry, index, named or {}, edges)
     return Lineage(str(entry), tuple(edges))
