@@ -45,10 +45,10 @@ def test_models_that_helped_others_come_first_and_the_unknown_one_last(cli, csv,
     assert (done.code, done.err) == (0, "")
     head, good, bad, new = done.out.splitlines()
     assert head.startswith("model         gain in accuracy  95 % interval")
-    assert good.startswith("wards/good@1  +0.0")
+    assert good.startswith("wards/good@1  +0.1")
     assert "GPL-3.0-only" in good
     assert "6 outcomes on other tasks" in good
-    assert bad.startswith("wards/bad@1   -0.0")
+    assert bad.startswith("wards/bad@1   -0.1")
     assert new.startswith("wards/new@1   not known")
     assert "no outcome, no sketch and no score speaks of it" in new
 

@@ -23,7 +23,7 @@ from bequest.core import Card, Model, Outcome, Task, Verdict
 from bequest.core.kinds import shown
 from bequest.errors import BequestError, Conflict, Damaged, DataError, HubError, ModelError
 from bequest.hub import Hub, objects
-from bequest.hub.rows import _sha256
+from bequest.hub.seals import seal_of
 from bequest.hub.sketch import sketch
 
 TASK = Task.from_arrays(np.eye(4), [0, 1, 0, 1], name="t")
@@ -78,7 +78,7 @@ def change_rows(hub, table, change):
             values = json.loads(record)
             if change(values) is not False:
                 new = json.dumps(values)
-                row = (new, _sha256(new), number)
+                row = (new, seal_of(new), number)
                 db.execute(f"UPDATE {table} SET record = ?, {key} = ? WHERE rowid = ?", row)
         db.commit()
     (hub.folder / "registry.tip").unlink()
@@ -306,7 +306,7 @@ def test_adapters_that_name_themselves_or_each_other_are_refused_alone(bases, hu
 def test_a_version_that_no_hub_has_is_not_found(version, hub, tiny, tmp_path):
     hub.publish(tiny([1.0]), "a", licence="MIT")
     for ask in (hub.show, hub.pull, lambda name, v: hub.bundle(name, tmp_path / "b", v)):
-        with pytest.raises(HubError, match="has no version") as error:
+        with pytest.raises(HubError, match=r"has no version|nine digits") as error:
             ask("a", version)
         assert one_line(error)
 
@@ -332,7 +332,7 @@ def test_a_wait_that_is_none_is_told_at_once(wait, tmp_path):
 
 @pytest.mark.parametrize("expect", [-1, "x", 1.5, True, 10**5000, [1]], ids=shown)
 def test_an_expected_version_that_is_none_is_told_before_anything_is_written(expect, hub, tiny):
-    with pytest.raises(HubError, match="expect is the version") as error:
+    with pytest.raises(HubError, match=r"^expect (is|has)") as error:
         hub.publish(tiny([1.0]), "a", licence="MIT", expect=expect)
     assert one_line(error)
     assert not hub.folder.exists()
@@ -375,9 +375,9 @@ def test_a_full_disk_is_said_of_the_place_that_is_full(hub, tiny, tmp_path, monk
     hub.publish(tiny([1.0]), "a", licence="MIT")
     with monkeypatch.context() as patched:
         patched.setattr(objects, "copy_hashed", full)
-        with pytest.raises(HubError, match=r"the disk of .*there is full: nothing was written"):
+        with pytest.raises(HubError, match=r"the disk is full: .*there.* was not written"):
             hub.fetch("a", tmp_path / "there" / "target")
-        with pytest.raises(HubError, match=r"the disk of .*bequest-.* is full"):
+        with pytest.raises(HubError, match=r"the disk is full: .*bequest-.* was not written"):
             hub.pull("a")
     (tmp_path / "file").write_text("")
     with pytest.raises(HubError, match=r"file/target cannot be written"):
@@ -393,7 +393,7 @@ def test_a_place_to_export_to_that_is_not_there_is_no_damage(hub, tiny, tmp_path
     assert not isinstance(error.value, Damaged)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_text", full)
-        with pytest.raises(HubError, match=r"the disk of .*a\.nt is full: nothing was written"):
+        with pytest.raises(HubError, match=r"the disk is full: .*a\.nt was not written"):
             hub.export("nt", tmp_path / "a.nt")
     assert (tmp_path / "a.nt").read_text() == text
     assert sorted(os.listdir(tmp_path)) == ["a.nt", "hub"]

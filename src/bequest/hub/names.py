@@ -145,7 +145,7 @@ def checked_version(version: Any, what: str = "a version") -> int | None:
         kind, shown = type(version).__name__, f"{version!a:.80}"
         raise HubError(f"{what} is a whole number, such as 2, not a {kind}: {shown}.")
     if abs(int(version)) >= _MOST:
-        raise HubError(f"{what} has nine digits at most, not {len(str(abs(int(version))))}.")
+        raise HubError(f"{what} has nine digits at most.")
     return int(version)
 
 
