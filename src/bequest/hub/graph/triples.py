@@ -242,6 +242,8 @@ class Teller:
 def _object(value: Any) -> str:
     if isinstance(value, Iri):
         return f"<{value}>"
+    if isinstance(value, str):
+        return f'"{value.translate(_ESCAPES)}"'
     if isinstance(value, bool):
         return f'"{str(value).lower()}"^^<{_XSD}boolean>'
     if isinstance(value, int):
