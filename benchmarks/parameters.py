@@ -146,7 +146,7 @@ def chosen_rate(fit, task, seed):
 
     def score(lr):
         model = fit(task.take(train), lr=lr)
-        return second.rows(task.targets[held], model.output(task.inputs[held]), task.targets).mean()
+        return second.value(task.targets[held], model.output(task.inputs[held]))
 
     return max(RATES, key=score)
 
@@ -160,7 +160,7 @@ def run_one(name, labels, seed):
 
     def judge(key, model):
         output = model.output(task.test.inputs)
-        rows[key] = task.metric.rows(task.test.targets, output, task.test.targets)
+        rows[key] = task.test.row_scores(output)
 
     def plain(few, lr):
         return tuned(source, few, lr=lr, steps=steps, seed=seed)

@@ -144,8 +144,8 @@ def inside(source, task, method, strength, lr, steps, seed):
         model = tuned(source, task.take(train), method, strength, lr=lr, steps=steps, seed=seed)
         output = model.output(task.inputs[held])
         y = task.targets
-        first_scores.append(task.metric.rows(y[held], output, y))
-        second_scores.append(second.rows(y[held], output, y))
+        first_scores.append(task.row_scores(output, held))
+        second_scores.append(second.linearise(y[held], output))
     return float(np.concatenate(first_scores).mean()), float(np.concatenate(second_scores).mean())
 
 
@@ -166,7 +166,7 @@ def run_one(name, labels, seed):
             chosen[method] = max(found, key=found.get)
             model = tuned(source, task, method, chosen[method], lr=lr, steps=steps, seed=seed)
             test = task.test
-            rows[method] = task.metric.rows(test.targets, model.output(test.inputs), test.targets)
+            rows[method] = test.row_scores(model.output(test.inputs))
     keep = {
         "task": name,
         "labels": labels,

@@ -203,7 +203,7 @@ def test_doubled_columns_of_an_arrow_file_are_refused(tmp_path):
         ({"groups": "outcome"}, "name one column twice: outcome, outcome"),
         ({"drop": ("outcome",)}, "name one column twice: outcome, outcome"),
         ({"kind": "regression"}, "regression needs numbers"),
-        ({"metric": "f1"}, "no metric named 'f1'"),
+        ({"metric": "f2"}, "no metric named 'f2'"),
         ({"test": {"age": [1]}}, "the held-out rows lack a column. no column 'outcome'"),
         ({"test": {**PATIENTS, "age": ["x"] * 4}}, "column 'age' should hold numbers"),
         ({"test": {**PATIENTS, "outcome": ["dead"] * 4}}, "never seen in training: 'dead'"),

@@ -60,7 +60,7 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     metrics = {}
     if task.test is not None:
         output = model.output(task.test.inputs)
-        metrics = {f"test {task.metric_name}": task.metric.mean(task.test.targets, output)}
+        metrics = {f"test {task.metric_name}": float(task.test.row_scores(output).mean())}
     return model.with_card(replace(model.card, name=name or task.name, metrics=metrics))
 
 

@@ -11,8 +11,10 @@ from bequest.core.inputs import (
     fingerprint,
     spec_of,
 )
+from bequest.core.jackknife_metrics import JackknifeMetric
+from bequest.core.mean_metrics import MeanMetric
 from bequest.core.method import TransferMethod
-from bequest.core.metric import METRICS, Metric, metric_named
+from bequest.core.metric import METRICS, Metric, PerGroup, metric_named
 from bequest.core.model import Model
 from bequest.core.outcome import (
     ArmResult,
@@ -32,12 +34,15 @@ __all__ = [
     "Card",
     "InputSpec",
     "Inputs",
+    "JackknifeMetric",
     "Label",
     "LabelsSaved",
+    "MeanMetric",
     "Metric",
     "Modality",
     "Model",
     "Outcome",
+    "PerGroup",
     "RankedSource",
     "Registry",
     "Table",

@@ -65,7 +65,7 @@ def as_text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def checked_task(given: Any, what: str = "the task") -> Task:
+def checked_task(given: Any, what: str = "the task", *, labelled: bool = True) -> Task:
     """The task that was given.
 
     Parameters
@@ -73,6 +73,8 @@ def checked_task(given: Any, what: str = "the task") -> Task:
     given : Task
     what : str
         What it is to the caller, for the message.
+    labelled : bool
+        Whether it must have labels.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def checked_task(given: Any, what: str = "the task") -> Task:
     Raises
     ------
     DataError
-        It is something else, such as the name of a file.
+        It is something else, such as the name of a file, or it has no labels and needs them.
 
     Examples
     --------
@@ -91,6 +93,8 @@ def checked_task(given: Any, what: str = "the task") -> Task:
     bequest.errors.DataError: the task must be a Task, not a str: make one with ...
     """
     if isinstance(given, Task):
+        if labelled:
+            given.require_labels()
         return given
     makers = "Task.from_table(file, target), Task.from_arrays(X, y) or Task.from_images(folder)"
     raise DataError(f"{what} must be a Task, not a {type(given).__name__}: make one with {makers}.")

@@ -1,105 +1,207 @@
-"""Metrics as a mean over rows: what a paired interval needs.
+"""Metrics: a value on weighted rows, or groups of rows, and what each of them contributes to it.
 
-Names and signs are scikit-learn's: higher is better, so errors are negative. N samples, C classes.
+Names and signs are scikit-learn's: higher is better, so errors are negative. N rows, C classes,
+G groups, U units (rows or groups).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.errors import DataError
+from bequest.core.registry import Registry
+from bequest.errors import DataError, NotApplicable
 
-__all__ = ["METRICS", "Metric", "metric_named"]
+__all__ = ["METRICS", "Metric", "PerGroup", "metric_named"]
 
 Array = NDArray[Any]
 Kind = Literal["classification", "regression"]
+Unit = Literal["row", "group"]
+
+_MEANS = "bequest.core.mean_metrics:"
+_JACKKNIFE = "bequest.core.jackknife_metrics:"
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    {
+        "accuracy": _MEANS + "ACCURACY",
+        "balanced_accuracy": _MEANS + "BALANCED_ACCURACY",
+        "neg_log_loss": _MEANS + "LOG_LOSS",
+        "neg_brier_score": _MEANS + "BRIER",
+        "roc_auc": _JACKKNIFE + "ROC_AUC",
+        "roc_auc_ovr": _JACKKNIFE + "ROC_AUC_OVR",
+        "average_precision": _JACKKNIFE + "AVERAGE_PRECISION",
+        "f1": _JACKKNIFE + "F1",
+        "f1_macro": _JACKKNIFE + "F1_MACRO",
+        "matthews_corrcoef": _JACKKNIFE + "MATTHEWS",
+        "r2": _MEANS + "R2",
+        "neg_mean_squared_error": _MEANS + "SQUARED_ERROR",
+        "neg_root_mean_squared_error": _JACKKNIFE + "ROOT_MEAN_SQUARED_ERROR",
+        "neg_mean_absolute_error": _MEANS + "ABSOLUTE_ERROR",
+        "per_group_accuracy": _MEANS + "PER_GROUP_ACCURACY",
+        "per_group_neg_mean_absolute_error": _MEANS + "PER_GROUP_ABSOLUTE_ERROR",
+    },
+    group="bequest.metrics",
+)
 
 
-@final
-@dataclass(frozen=True)
-class Metric:
-    """One metric, as a mean of a score per row.
+class Metric(ABC):
+    """One metric: its value on some rows, and the contribution of each unit to it.
 
-    Parameters
+    Attributes
     ----------
     name : str
-        scikit-learn's scorer name.
+        The key in `METRICS`; scikit-learn's scorer name where it has one.
     kind : {"classification", "regression"}
     unit : str
         How a difference of it reads in a sentence: ``"points"`` are hundredths.
-    rows : callable ``(y, prediction, reference) -> (N,) float64``
-        `y` holds class indices (N,) or values (N,); `prediction` holds class probabilities (N, C)
-        or values (N,); `reference` are the labels that fix class frequencies or the variance,
-        so that the mean over any subset of rows keeps its meaning.
+    units : {"row", "group"}
+        What contributes: each row, or each group of rows, groups having equal weight.
+    two_classes : bool
+        Whether it judges tasks of two classes only, of which the second is the positive one.
     """
 
     name: str
     kind: Kind
     unit: str
-    rows: Callable[[Array, Array, Array], Array]
+    units: ClassVar[Unit] = "row"
+    two_classes: bool = False
 
-    def mean(self, y: Array, prediction: Array) -> float:
-        """The metric on these rows; `y` is its own reference."""
-        return float(self.rows(y, prediction, y).mean())
+    @abstractmethod
+    def linearise(
+        self,
+        y: Array,
+        prediction: Array,
+        *,
+        reference: Array | None = None,
+        weights: Array | None = None,
+        groups: Array | None = None,
+    ) -> Array:
+        """What each unit contributes: an array (U,), float64, whose mean is the `value`.
+
+        To be computed on the rows of one fold of one repeat. Its spread over the units is that of
+        the value: ``std / sqrt(U)`` is the standard error.
+
+        Parameters
+        ----------
+        y : array, shape (N,)
+            Class indices, or values.
+        prediction : array, shape (N, C) or (N,)
+            Class probabilities, or values.
+        reference : array, shape (M,), optional
+            Labels of the whole task, which fix the class frequencies of balanced accuracy (where
+            rows have equal weight) and the variance of r2, so that the mean over all folds is the
+            value on all rows.
+        weights : array, shape (N,), optional
+            Above zero, of any scale; equal by default.
+        groups : array, shape (N,), optional
+            Needed where `units` is ``"group"``; these contribute in the order of `numpy.unique`.
+
+        Raises
+        ------
+        NotApplicable
+            The metric is undefined on these rows, such as an AUC on rows of one class.
+        DataError
+            It is a metric per group and no groups are given.
+        """
+
+    def value(
+        self,
+        y: Array,
+        prediction: Array,
+        *,
+        weights: Array | None = None,
+        groups: Array | None = None,
+    ) -> float:
+        """The metric on these rows: the mean of what `linearise` gives for them."""
+        return float(self.linearise(y, prediction, weights=weights, groups=groups).mean())
 
 
-def _accuracy(y: Array, prediction: Array, reference: Array) -> Array:
-    return np.asarray(prediction.argmax(axis=1) == y, dtype=np.float64)
+@final
+@dataclass(frozen=True)
+class PerGroup(Metric):
+    """The mean over groups of another metric on each group's rows: a metric per user.
+
+    Parameters
+    ----------
+    name : str
+        The key that it is registered by.
+    inner : Metric
+        Judges the rows of one group.
+
+    Examples
+    --------
+    One user of three rows, all right, and one of a single row, wrong:
+
+    >>> metric = PerGroup("per_user_accuracy", METRICS["accuracy"])
+    >>> y, prediction = np.array([0, 0, 0, 1]), np.tile([0.9, 0.1], (4, 1))
+    >>> metric.value(y, prediction, groups=np.array(["ann", "ann", "ann", "bob"]))
+    0.5
+    """
+
+    name: str
+    inner: Metric
+    units: ClassVar[Unit] = "group"
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        """That of the inner metric."""
+        return self.inner.kind
+
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        """That of the inner metric."""
+        return self.inner.unit
+
+    @property
+    def two_classes(self) -> bool:  # type: ignore[override]
+        """Whether the inner metric judges two classes only."""
+        return self.inner.two_classes
+
+    def linearise(
+        self,
+        y: Array,
+        prediction: Array,
+        *,
+        reference: Array | None = None,
+        weights: Array | None = None,
+        groups: Array | None = None,
+    ) -> Array:
+        """See `Metric.linearise`; G values, of which each is that of one group."""
+        if groups is None:
+            raise DataError(
+                f"{self.name} is a mean over groups, and the task has none: give it groups=."
+            )
+        names, member = np.unique(groups, return_inverse=True)
+        values = np.empty(len(names))
+        for place, name in enumerate(names):
+            rows = member == place
+            part = None if weights is None else weights[rows]
+            try:
+                values[place] = self.inner.value(y[rows], prediction[rows], weights=part)
+            except NotApplicable as error:
+                raise NotApplicable(f"{self.name} in group {name!s}: {error.reason}") from error
+        return values
 
 
-def _balanced_accuracy(y: Array, prediction: Array, reference: Array) -> Array:
-    counts = np.bincount(reference, minlength=prediction.shape[1])
-    present = np.count_nonzero(counts)
-    weight = len(reference) / (present * np.maximum(counts, 1))
-    return np.asarray(_accuracy(y, prediction, reference) * weight[y])
-
-
-def _log_loss(y: Array, prediction: Array, reference: Array) -> Array:
-    chosen = prediction[np.arange(len(y)), y]
-    return np.asarray(np.log(np.clip(chosen, 1e-7, 1.0)))
-
-
-def _r2(y: Array, prediction: Array, reference: Array) -> Array:
-    variance = max(float(np.var(reference)), np.finfo(np.float64).tiny)
-    return np.asarray(1.0 - (y - prediction) ** 2 / variance)
-
-
-def _squared_error(y: Array, prediction: Array, reference: Array) -> Array:
-    return np.asarray(-((y - prediction) ** 2))
-
-
-def _absolute_error(y: Array, prediction: Array, reference: Array) -> Array:
-    return np.asarray(-np.abs(y - prediction))
-
-
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        metric.name: metric
-        for metric in (
-            Metric("accuracy", "classification", "points", _accuracy),
-            Metric("balanced_accuracy", "classification", "points", _balanced_accuracy),
-            Metric("neg_log_loss", "classification", "nats", _log_loss),
-            Metric("r2", "regression", "points", _r2),
-            Metric("neg_mean_squared_error", "regression", "squared units", _squared_error),
-            Metric("neg_mean_absolute_error", "regression", "units", _absolute_error),
-        )
-    }
-)
-
-
-def metric_named(name: str | None, kind: Kind) -> Metric:
+def metric_named(name: str | None, kind: Kind, classes: int = 2) -> Metric:
     """The metric of this name, or the default of this kind of task.
+
+    Parameters
+    ----------
+    name : str or None
+    kind : {"classification", "regression"}
+    classes : int
+        How many classes the task has.
 
     Raises
     ------
     DataError
-        No such metric, or it belongs to the other kind of task.
+        No such metric, it belongs to the other kind of task, or the task has more classes than it
+        can judge.
 
     Examples
     --------
@@ -108,7 +210,10 @@ def metric_named(name: str | None, kind: Kind) -> Metric:
     """
     if name is None:
         name = "accuracy" if kind == "classification" else "r2"
-    known = [metric.name for metric in METRICS.values() if metric.kind == kind]
-    if name not in known:
-        raise DataError(f"no metric named {name!r} for {kind}. Known: {', '.join(known)}.")
-    return METRICS[name]
+    fitting = {key: metric for key, metric in METRICS.items() if metric.kind == kind}
+    if name not in fitting:
+        raise DataError(f"no metric named {name!r} for {kind}. Known: {', '.join(fitting)}.")
+    if kind == "classification" and fitting[name].two_classes and classes != 2:
+        others = ", ".join(key for key, metric in fitting.items() if not metric.two_classes)
+        raise DataError(f"{name} judges two classes, the task has {classes}. Others: {others}.")
+    return fitting[name]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bequest.core.inputs import Inputs, InputSpec, fingerprint, spec_of
 from bequest.core.metric import METRICS, Kind, Metric
 from bequest.core.registry import Registry
+from bequest.core.table import missing_cells
 from bequest.errors import DataError
 
 __all__ = ["LOADERS", "Label", "Task"]
@@ -40,14 +41,15 @@ LOADERS: Registry[Any] = Registry(
 class Task:
     """Data with labels, what to predict from it, and the metric that judges it.
 
-    Made by `from_table`, `from_arrays`, `from_images` or `from_text`; knows no model.
+    Made by `from_table`, `from_arrays`, `from_images` or `from_text`; knows no model. Without
+    targets it is an unlabelled target, for methods that adapt a source to it.
 
     Parameters
     ----------
     inputs : Inputs
         N samples.
-    targets : array, shape (N,)
-        Class indices (int64, into `classes`) or values (float64).
+    targets : array of shape (N,) or None
+        Class indices (int64, into `classes`) or values (float64); None where there are no labels.
     kind : {"classification", "regression"}
     classes : tuple
         The labels in the order of the indices; empty for regression.
@@ -59,23 +61,66 @@ class Task:
         Rows of one group (a patient, a user) are never split.
     test : Task or None
         Held-out rows that nothing is chosen or trained on.
+    time : array of shape (N,) or None
+        Numbers or dates that order the rows: later rows are predicted from earlier ones.
+    weights : array of shape (N,) or None
+        How much each row counts in the metric, above zero, of any scale.
+    unlabelled : Inputs or None
+        Further samples of the same form without labels, any number of them.
+
+    Raises
+    ------
+    DataError
+        The unlabelled samples are of another form, a time is missing, or a weight is not finite
+        and above zero.
     """
 
     inputs: Inputs
-    targets: Array
+    targets: Array  # or None, which no code behind `checked_task` meets
     kind: Kind
     classes: tuple[Label, ...]
     metric_name: str
     name: str = "task"
     groups: Array | None = None
     test: Task | None = field(default=None, repr=False)
+    time: Array | None = None
+    weights: Array | None = None
+    unlabelled: Inputs | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.unlabelled is not None:
+            refused = self.spec.accepts(spec_of(self.unlabelled))
+            if refused is not None:
+                raise DataError(f"the unlabelled rows do not fit the task: {refused.reason}")
+        if self.time is not None:
+            self._refuse("time", self.time, missing_cells(self.time), "missing")
+        if self.weights is not None:
+            sound = np.isfinite(self.weights) & (self.weights > 0)
+            self._refuse("weights", self.weights, ~sound, "not finite and above zero")
+        if METRICS[self.metric_name].units == "group" and self.groups is None:
+            raise DataError(f"{self.metric_name} is a mean over groups: say which with groups=.")
+
+    def _refuse(self, name: str, column: Array, bad: Array, what: str) -> None:
+        if column.shape != (len(self),):
+            raise DataError(f"{name} has shape {column.shape}, ({len(self)},) is needed.")
+        if bad.any():
+            raise DataError(
+                f"{name} is {what} in {bad.sum()} of {len(self)} rows, the first is row "
+                f"{bad.argmax()}, counted from 0: correct these rows, or leave them out."
+            )
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.inputs)
 
     def __repr__(self) -> str:
-        what = f"{len(self.classes)} classes" if self.classes else "regression"
-        return f"Task({self.name!r}, {len(self)} {self.modality} rows, {what}, {self.metric_name})"
+        what = f"{len(self.classes)} classes" if self.classes else self.kind
+        what = f"{what}, {self.metric_name}" if self.labelled else "unlabelled"
+        return f"Task({self.name!r}, {len(self)} {self.modality} rows, {what})"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the rows have labels, or values to predict."""
+        return self.targets is not None
 
     @property
     def modality(self) -> str:
@@ -85,14 +130,57 @@ class Task:
     @property
     def metric(self) -> Metric:
         """The metric that judges models of this task; higher is better."""
+        self.require_labels()
         return METRICS[self.metric_name]
 
     @property
     def labels(self) -> Array:
         """The labels as they were given, shape (N,)."""
+        self.require_labels()
         if self.kind == "regression":
             return self.targets
         return np.array(self.classes)[self.targets]
+
+    def require_labels(self) -> None:
+        """Raise a `DataError` where the task has no labels."""
+        if not self.labelled:
+            raise DataError(
+                f"task {self.name!r} has {len(self)} rows and no labels: it can be adapted to, not "
+                "be trained on or judged. Give it labels (y=, target=) for that."
+            )
+
+    def row_scores(self, output: Array, rows: Any = slice(None)) -> Array:
+        """What each of these rows contributes to the metric; over all rows the mean is the metric.
+
+        Parameters
+        ----------
+        output : array, shape (n, C) or (n,)
+            Class probabilities or values that a model predicts for these rows.
+        rows : int array, shape (n,), optional
+            The test rows of one fold, with whole groups; all rows by default.
+
+        Returns
+        -------
+        array, shape (n,)
+            `Metric.linearise`; where groups contribute, their rows share what they contribute.
+
+        Raises
+        ------
+        NotApplicable
+            The metric is undefined on these rows.
+        """
+        metric, groups = self.metric, self.groups
+        scores = metric.linearise(
+            self.targets[rows],
+            output,
+            reference=self.targets,
+            weights=None if self.weights is None else self.weights[rows],
+            groups=None if groups is None else groups[rows],
+        )
+        if metric.units == "row" or groups is None:
+            return scores
+        _, member, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+        return np.asarray((scores / sizes)[member] * (len(self) / len(np.unique(groups))))
 
     @cached_property
     def spec(self) -> InputSpec:
@@ -114,7 +202,7 @@ class Task:
             "metric": self.metric_name,
             "rows": len(self),
         }
-        if self.classes:
+        if self.classes and self.labelled:
             counts = np.bincount(self.targets, minlength=len(self.classes))
             said["classes"] = list(self.classes)
             said["class_shares"] = (counts / len(self)).tolist()
@@ -122,25 +210,25 @@ class Task:
 
     def take(self, rows: Any) -> Task:
         """The same task on some of its rows; the classes stay, even those left without a row."""
-        groups = None if self.groups is None else self.groups[rows]
-        return replace(
-            self,
-            inputs=self.inputs[rows],
-            targets=self.targets[rows],
-            groups=groups,
-            test=None,
-        )
+        taken: dict[str, Any] = {}
+        for name in ("inputs", "targets", "groups", "time", "weights"):
+            column = getattr(self, name)
+            taken[name] = None if column is None else column[rows]
+        return replace(self, test=None, **taken)
 
     @classmethod
     def from_table(
         cls,
         source: Any,
-        target: str,
+        target: str | None = None,
         *,
         kind: Kind | None = None,
         metric: str | None = None,
         groups: str | None = None,
+        time: str | None = None,
+        weights: str | None = None,
         drop: tuple[str, ...] = (),
+        unlabelled: Any = None,
         test: Any = None,
         name: str | None = None,
     ) -> Task:
@@ -150,8 +238,9 @@ class Task:
         ----------
         source : path, DataFrame of any kind, Arrow table, mapping of columns
             A file ends in .csv, .tsv, .jsonl, .parquet, .feather or .arrow.
-        target : str
-            The column to predict. Rows without a label are refused.
+        target : str, optional
+            The column to predict. Rows without a label are refused; without `target`, no row has
+            one.
         kind : {"classification", "regression"}, optional
             Told from the labels where left out: strings, booleans and up to 20 distinct whole
             numbers are classes.
@@ -159,8 +248,15 @@ class Task:
             scikit-learn's name; accuracy or r2 where left out.
         groups : str, optional
             A column that says which rows belong together; it is not an input.
+        time : str, optional
+            A column of numbers or dates that orders the rows; it is not an input.
+        weights : str, optional
+            A column of how much each row counts, above zero; it is not an input. Held-out rows
+            need it too.
         drop : tuple of str
             Columns that are no inputs, such as an identifier.
+        unlabelled : like `source`, optional
+            Further rows with the same columns, whose labels are missing or not looked at.
         test : like `source`, optional
             Held-out rows with the same columns.
         name : str, optional
@@ -179,7 +275,17 @@ class Task:
         (('n', 'y'), 'table')
         """
         task: Task = LOADERS["table"](
-            source, target, kind=kind, metric=metric, groups=groups, drop=drop, test=test, name=name
+            source,
+            target,
+            kind=kind,
+            metric=metric,
+            groups=groups,
+            time=time,
+            weights=weights,
+            drop=drop,
+            unlabelled=unlabelled,
+            test=test,
+            name=name,
         )
         return task
 
@@ -187,12 +293,15 @@ class Task:
     def from_arrays(
         cls,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         kind: Kind | None = None,
         metric: str | None = None,
         groups: Any = None,
-        test: tuple[Any, Any] | None = None,
+        time: Any = None,
+        weights: Any = None,
+        unlabelled: Any = None,
+        test: tuple[Any, ...] | None = None,
         name: str = "arrays",
     ) -> Task:
         """Wrap two arrays.
@@ -201,14 +310,18 @@ class Task:
         ----------
         X : array or tensor, shape (N, D) or (N, C, H, W)
             Finite numbers.
-        y : array or tensor, shape (N,)
-            Labels of any type, or values.
+        y : array or tensor, shape (N,), optional
+            Labels of any type, or values; without them the task is an unlabelled target.
         kind, metric, name
             As in `from_table`.
         groups : array of shape (N,), optional
             Rows with one value are never split.
-        test : pair of arrays, optional
-            Held-out inputs and labels.
+        time, weights : array of shape (N,), optional
+            An order of the rows (numbers or dates), and how much each counts (above zero).
+        unlabelled : array or tensor, shape (M, D) or (M, C, H, W), optional
+            Further inputs, without labels.
+        test : tuple of arrays, optional
+            Held-out inputs and labels, and their weights where there are weights.
 
         Raises
         ------
@@ -223,7 +336,16 @@ class Task:
         Task('corners', 4 vector rows, 2 classes, accuracy)
         """
         task: Task = LOADERS["arrays"](
-            X, y, kind=kind, metric=metric, groups=groups, test=test, name=name
+            X,
+            y,
+            kind=kind,
+            metric=metric,
+            groups=groups,
+            time=time,
+            weights=weights,
+            unlabelled=unlabelled,
+            test=test,
+            name=name,
         )
         return task
 
@@ -235,6 +357,7 @@ class Task:
         size: int | tuple[int, int] = 64,
         channels: int = 3,
         metric: str | None = None,
+        unlabelled: str | Path | None = None,
         test: str | Path | None = None,
         name: str | None = None,
     ) -> Task:
@@ -250,6 +373,8 @@ class Task:
             Grey or colour.
         metric, name
             As in `from_table`.
+        unlabelled : path, optional
+            A folder of further images, at any depth, whose classes are not known.
         test : path, optional
             A folder of the same layout with held-out images.
 
@@ -259,7 +384,13 @@ class Task:
             The folder is missing, has fewer than two classes, or an image cannot be read.
         """
         task: Task = LOADERS["images"](
-            folder, size=size, channels=channels, metric=metric, test=test, name=name
+            folder,
+            size=size,
+            channels=channels,
+            metric=metric,
+            unlabelled=unlabelled,
+            test=test,
+            name=name,
         )
         return task
 
@@ -270,10 +401,13 @@ class Task:
         labels: Any = None,
         *,
         text: str = "text",
-        target: str = "label",
+        target: str | None = "label",
         kind: Kind | None = None,
         metric: str | None = None,
         groups: Any = None,
+        time: Any = None,
+        weights: Any = None,
+        unlabelled: Any = None,
         test: Any = None,
         name: str | None = None,
     ) -> Task:
@@ -287,12 +421,17 @@ class Task:
         labels : array, shape (N,), optional
             Labels of any type, or values; left out for a table.
         text, target : str
-            For a table: the columns of the texts and of the labels.
+            For a table: the columns of the texts and of the labels. Without labels, in a list or
+            a table, ``target=None`` makes an unlabelled target.
         kind, metric
             As in `from_table`.
         groups : array of shape (N,), or str for a table, optional
             Rows with one value are never split; a table's column is named.
-        test : pair of texts and labels, or table like `texts`, optional
+        time, weights : array of shape (N,), or str for a table, optional
+            An order of the rows (numbers or dates), and how much each counts (above zero).
+        unlabelled : sequence of str, or table like `texts`, optional
+            Further texts, without labels.
+        test : tuple of texts and labels (and weights), or table like `texts`, optional
             Held-out rows.
         name : str, optional
             The file's stem where left out.
@@ -316,6 +455,9 @@ class Task:
             kind=kind,
             metric=metric,
             groups=groups,
+            time=time,
+            weights=weights,
+            unlabelled=unlabelled,
             test=test,
             name=name,
         )
@@ -323,9 +465,12 @@ class Task:
 
     def with_test(self, test: Task) -> Task:
         """The same task with held-out rows; they must have the same inputs and known classes."""
+        test.require_labels()
         refused = self.spec.accepts(test.spec)
         if refused is not None:
             raise DataError(f"the held-out rows do not fit the task: {refused.reason}")
         if test.kind != self.kind or test.classes != self.classes:
             raise DataError("the held-out rows have other classes than the task.")
+        if (test.weights is None) != (self.weights is None):
+            raise DataError("weights must be given for both the task and its held-out rows.")
         return replace(self, test=test)

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.inputs import Inputs, as_inputs
-from bequest.core.metric import Kind, metric_named
-from bequest.core.table import missing_cells, plain_array
+from bequest.core.metric import METRICS, Kind, metric_named
+from bequest.core.table import Table, missing_cells, plain_array
 from bequest.core.task import Task
-from bequest.data.labels import encode_known, read_labels
+from bequest.data.labels import Labels, encode_known, read_labels
 from bequest.errors import DataError
 
-__all__ = ["check_groups", "task_from_arrays"]
+__all__ = ["check_groups", "made_task", "task_from_arrays", "with_held_out"]
 
 COLOURS = (1, 3, 4)  # sizes of a last axis that is rather channels than width
 
 
 def task_from_arrays(
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     kind: Kind | None = None,
     metric: str | None = None,
     groups: Any = None,
-    test: tuple[Any, Any] | None = None,
+    time: Any = None,
+    weights: Any = None,
+    unlabelled: Any = None,
+    test: tuple[Any, ...] | None = None,
     name: str = "arrays",
 ) -> Task:
     """Wrap two arrays; see `bequest.Task.from_arrays`, which calls this.
@@ -38,31 +42,99 @@ def task_from_arrays(
     (dtype('float32'), ('no', 'yes'))
     """
     inputs = _finite_inputs(X, "the inputs")
-    labels = read_labels(y, kind=kind)
-    _same_length(inputs, labels.targets, "inputs")
-    task = Task(
-        inputs=inputs,
-        targets=labels.targets,
-        kind=labels.kind,
-        classes=labels.classes,
-        metric_name=metric_named(metric, labels.kind).name,
-        name=name,
-        groups=None if groups is None else check_groups(groups, len(labels.targets)),
-    )
+    labels = None if y is None else read_labels(y, kind=kind)
+    if labels is not None:
+        _same_length(inputs, labels.targets, "inputs")
+    further = None if unlabelled is None else _finite_inputs(unlabelled, "the unlabelled inputs")
+    columns = {"groups": groups, "time": time, "weights": weights}
+    task = made_task(inputs, labels, columns, further, kind=kind, metric=metric, name=name)
     return task if test is None else _with_test(task, test)
 
 
-def _with_test(task: Task, test: tuple[Any, Any]) -> Task:
+def _with_test(task: Task, test: tuple[Any, ...]) -> Task:
     try:
-        held_X, held_y = test
+        held_X, held_y, weights = (*test, None) if len(test) == 2 else test
     except (TypeError, ValueError) as error:
         raise DataError(f"test is a pair (X, y), not a {type(test).__name__}.") from error
     inputs = _finite_inputs(held_X, "the held-out inputs")
     targets = encode_known(held_y, task.kind, task.classes)
     _same_length(inputs, targets, "held-out inputs")
-    return task.with_test(
-        Task(inputs, targets, task.kind, task.classes, task.metric_name, f"{task.name} (held out)")
+    return with_held_out(task, inputs, targets, {"weights": weights})
+
+
+def made_task(
+    inputs: Inputs,
+    labels: Labels | None,
+    columns: Mapping[str, Any],
+    unlabelled: Inputs | None,
+    *,
+    kind: Kind | None,
+    metric: str | None,
+    name: str,
+) -> Task:
+    """The task of a loader.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    labels : Labels or None
+        None for an unlabelled target; its `kind` is then a classification by default.
+    columns : mapping
+        "groups", "time" and "weights", as they were given, or None.
+    unlabelled : Inputs or None
+    kind, metric, name
+        As in `bequest.Task.from_table`.
+
+    Raises
+    ------
+    DataError
+        A column does not fit the inputs, or the metric does not fit the labels.
+
+    Examples
+    --------
+    >>> made_task(np.eye(2), None, {}, None, kind=None, metric=None, name="new ward")
+    Task('new ward', 2 vector rows, unlabelled)
+    """
+    none: Any = None
+    known = labels or Labels(kind or "classification", (), none)
+    return Task(
+        inputs=inputs,
+        targets=known.targets,
+        kind=known.kind,
+        classes=known.classes,
+        metric_name=metric_named(metric, known.kind, len(known.classes) or 2).name,
+        name=name,
+        unlabelled=unlabelled,
+        **_read_columns(columns, len(inputs)),
     )
+
+
+def with_held_out(
+    task: Task, inputs: Inputs, targets: NDArray[Any], columns: Mapping[str, Any]
+) -> Task:
+    """The task with these held-out rows; their groups count where the metric is one per group."""
+    held = _read_columns(columns, len(inputs))
+    if METRICS[task.metric_name].units == "row":
+        held["groups"] = None
+    name = f"{task.name} (held out)"
+    return task.with_test(
+        Task(inputs, targets, task.kind, task.classes, task.metric_name, name, **held)
+    )
+
+
+def _read_columns(columns: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """Groups, time (numbers or dates, also as ISO text) and weights as arrays, where given."""
+    read = {name: values for name, values in columns.items() if values is not None}
+    if "groups" in read:
+        read["groups"] = check_groups(read["groups"], rows)
+    if "time" in read:
+        table = Table({"time": read["time"]})
+        is_text = table.kinds["time"] == "category"
+        read["time"] = (table.cast({"time": "date"}) if is_text else table).columns["time"]
+    if "weights" in read:
+        table = Table({"weights": read["weights"]}).cast({"weights": "number"})
+        read["weights"] = table.columns["weights"]
+    return read
 
 
 def _finite_inputs(samples: Any, what: str) -> Inputs:

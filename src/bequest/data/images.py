@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from bequest.core.given import as_text, checked_path
 from bequest.core.inputs import fingerprint
-from bequest.core.metric import metric_named
 from bequest.core.task import Task
+from bequest.data.arrays import made_task, with_held_out
 from bequest.data.labels import encode_known, read_labels
 from bequest.data.pixels import SUFFIXES, read_pixels
 from bequest.errors import DataError
@@ -171,6 +171,7 @@ def task_from_images(
     size: int | tuple[int, int] = 64,
     channels: int = 3,
     metric: str | None = None,
+    unlabelled: str | Path | None = None,
     test: str | Path | None = None,
     name: str | None = None,
 ) -> Task:
@@ -184,22 +185,30 @@ def task_from_images(
     place = checked_path(folder, "a folder of images").expanduser()
     paths, names = _class_files(place)
     labels = read_labels(names, kind="classification")
-    task = Task(
-        inputs=ImageFolder(paths, size=height_width, channels=channels),
-        targets=labels.targets,
-        kind="classification",
-        classes=labels.classes,
-        metric_name=metric_named(metric, "classification").name,
-        name=name or as_text(place.resolve().name),
-    )
+    further = None
+    if unlabelled is not None:
+        root = checked_path(unlabelled, "unlabelled").expanduser()
+        further = ImageFolder(_all_images(root), size=height_width, channels=channels)
+    inputs = ImageFolder(paths, size=height_width, channels=channels)
+    name = name or as_text(place.resolve().name)
+    task = made_task(inputs, labels, {}, further, kind=None, metric=metric, name=name)
     if test is None:
         return task
     held_paths, held_names = _class_files(checked_path(test, "test").expanduser())
     targets = encode_known(held_names, "classification", task.classes)
     held = ImageFolder(held_paths, size=height_width, channels=channels)
-    return task.with_test(
-        Task(held, targets, task.kind, task.classes, task.metric_name, f"{task.name} (held out)")
-    )
+    return with_held_out(task, held, targets, {})
+
+
+def _all_images(folder: Path) -> list[Path]:
+    """Images at any depth of a folder, by path."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}.")
+    found = sorted(_files(folder, folder.resolve()))
+    images = [path for path in found if path.suffix.lower() in SUFFIXES]
+    if not images:
+        raise DataError(f"{folder} holds no images ({len(found)} other files).")
+    return images
 
 
 def _checked_size(size: int | tuple[int, int], channels: int) -> tuple[int, int]:

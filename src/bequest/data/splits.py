@@ -1,12 +1,13 @@
-"""Splits of a task's rows: stratified, and never through a group.
+"""Splits of a task's rows: stratified, never through a group, and never back in time.
 
-N rows, C classes (or bins of values), G groups, K parts. scikit-learn's splitters warn or refuse
-where a class has fewer rows than there are folds, which is the usual case with few labels; these
-do neither.
+N rows, C classes (or bins of values), G groups, K parts, T distinct times. scikit-learn's
+splitters warn or refuse where a class has fewer rows than there are folds, which is the usual case
+with few labels; these do neither.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,19 @@ from bequest.core.task import Task
 from bequest.core.wording import counted
 from bequest.errors import DataError
 
-__all__ = ["Split", "folds", "holdout", "per_class"]
+__all__ = [
+    "MIN_BLOCKS",
+    "Split",
+    "folds",
+    "holdout",
+    "judged_rows",
+    "per_class",
+    "resampling_units",
+]
 
 Rows = NDArray[np.int64]
 Split = tuple[Rows, Rows]  # training rows, test rows
+MIN_BLOCKS = 5  # of time that are tested, below which a bootstrap over blocks gives no verdict
 BINS = 10  # of a regression's values, where whole groups are dealt
 
 
@@ -33,13 +43,18 @@ def folds(
     each fold gets one of every `k` neighbours. With groups, whole groups are dealt so that the
     folds come as close to each other as that allows.
 
+    With time, the window of training rows expands: the rows, in order of time, are cut between
+    distinct times into ``k + 1`` blocks of about equal size, and fold `i` trains on the blocks up
+    to `i` and tests block ``i + 1``. There is one repeat, the first block is never tested, and rows
+    of a tested group are not trained on.
+
     Parameters
     ----------
     task : Task
     k : int
-        Folds, 2 or more.
+        Folds, 2 or more; with time, the number of tested blocks.
     repeats : int
-        How often to deal anew.
+        How often to deal; with time, once.
     rng : numpy.random.Generator
 
     Returns
@@ -50,7 +65,12 @@ def folds(
     Raises
     ------
     DataError
-        Fewer rows, or fewer groups, than folds.
+        Fewer rows, or fewer groups, than folds; fewer distinct times than blocks; or all training
+        rows of a block are of groups that it tests.
+
+    References
+    ----------
+    Cerqueira, Torgo and Mozetic, Evaluating time series forecasting models, Machine Learning 2020.
 
     Examples
     --------
@@ -62,6 +82,8 @@ def folds(
     units, what = _units(task)
     if k < 2:
         raise DataError(f"{k} folds: at least two are needed.")
+    if task.time is not None:
+        return [_expanding(task, _blocks(task.time, k + 1))]
     if units < k:
         raise DataError(
             f"{counted(units, what.removesuffix('s'))} cannot make {k} folds: ask for fewer "
@@ -85,7 +107,8 @@ def holdout(task: Task, fraction: float, *, rng: np.random.Generator) -> tuple[T
     -------
     (kept, held_out) : pair of Task
         Every class keeps one row at least in the first, unless all of its rows are of groups
-        that were held out.
+        that were held out. With time, the latest rows are held out, cut between distinct times,
+        and earlier rows of their groups are in neither.
 
     Raises
     ------
@@ -102,6 +125,8 @@ def holdout(task: Task, fraction: float, *, rng: np.random.Generator) -> tuple[T
     units, what = _units(task)
     if not 0 < fraction < 1:
         raise DataError(f"the fraction held out is {fraction}; it lies between 0 and 1.")
+    if task.time is not None:
+        return _latest(task, task.time, fraction)
     if task.groups is not None:
         held = _deal_groups(task, np.array([1 - fraction, fraction]), rng) == 1
     else:
@@ -113,7 +138,7 @@ def holdout(task: Task, fraction: float, *, rng: np.random.Generator) -> tuple[T
 
 
 def per_class(task: Task, n: int, *, rng: np.random.Generator) -> Split:
-    """Draw `n` rows of each class, without looking at groups.
+    """Draw `n` rows of each class, without looking at groups or time.
 
     Parameters
     ----------
@@ -151,6 +176,100 @@ def per_class(task: Task, n: int, *, rng: np.random.Generator) -> Split:
     order = order[np.argsort(task.targets[order], kind="stable")]
     place = np.arange(len(task)) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.sort(order[place < n]), np.sort(order[place >= n])
+
+
+def judged_rows(pairs: Sequence[Split]) -> Rows:
+    """The rows that one repeat tests, sorted: all of them, or with time all but the first block.
+
+    Examples
+    --------
+    >>> task = Task.from_arrays(np.eye(4), list("abab"), time=[2001, 2003, 2002, 2003])
+    >>> [pairs] = folds(task, 2, rng=np.random.default_rng(0))
+    >>> judged_rows(pairs).tolist()
+    [1, 2, 3]
+    """
+    return np.sort(np.concatenate([test for _, test in pairs]))
+
+
+def resampling_units(task: Task, k: int = MIN_BLOCKS) -> Rows | None:
+    """Which rows a bootstrap draws together: those of a group, or of a block of time.
+
+    Parameters
+    ----------
+    task : Task
+    k : int
+        As for `folds`: time is cut into ``k + 1`` blocks, or as many as there are distinct times.
+
+    Returns
+    -------
+    int64 array of shape (N,), or None
+        The unit of each row, from 0 on, in order of group or time; None where each row is its own,
+        as it is for one time without groups.
+
+    Examples
+    --------
+    >>> task = Task.from_arrays(np.eye(4), list("abab"), groups=["b", "a", "b", "a"])
+    >>> resampling_units(task).tolist()
+    [1, 0, 1, 0]
+    """
+    if task.groups is not None:
+        return np.unique(task.groups, return_inverse=True)[1]
+    if task.time is None:
+        return None
+    distinct = len(np.unique(task.time))
+    return _blocks(task.time, min(k + 1, distinct)) if distinct > 1 else None
+
+
+def _blocks(time: NDArray[Any], count: int) -> Rows:
+    """The block of each row, shape (N,): cuts between distinct times, nearest to equal sizes."""
+    times, place = np.unique(time, return_inverse=True)
+    if len(times) < count:
+        raise DataError(
+            f"{counted(len(times), 'distinct time')} cannot make {count} blocks, one to train on "
+            f"and {count - 1} to test: give finer times, or ask for fewer folds."
+        )
+    until_T = np.cumsum(np.bincount(place))
+    cuts: list[int] = []
+    for block in range(1, count):
+        first = cuts[-1] + 1 if cuts else 0
+        off = np.abs(until_T[first : len(times) - count + block] - len(time) * block / count)
+        cuts.append(first + int(off.argmin()))
+    return np.searchsorted(cuts, place)
+
+
+def _expanding(task: Task, block: Rows) -> list[Split]:
+    pairs = []
+    for tested in range(1, int(block.max()) + 1):
+        test = np.flatnonzero(block == tested)
+        train = _without_groups(task, np.flatnonzero(block < tested), test)
+        if not len(train):
+            raise DataError(
+                f"all rows before block {tested + 1} of time are of groups that it tests: leave "
+                "out groups=, or give longer series."
+            )
+        pairs.append((train, test))
+    return pairs
+
+
+def _without_groups(task: Task, rows: Rows, tested: Rows) -> Rows:
+    if task.groups is None:
+        return rows
+    groups = task.groups.astype(str)
+    return rows[~np.isin(groups[rows], groups[tested])]
+
+
+def _latest(task: Task, time: NDArray[Any], fraction: float) -> tuple[Task, Task]:
+    times, place = np.unique(time, return_inverse=True)
+    later = 1 - np.cumsum(np.bincount(place))[:-1] / len(task)  # share after each time but the last
+    if len(later):
+        held = np.flatnonzero(place > np.abs(later - fraction).argmin())
+        kept = _without_groups(task, np.setdiff1d(np.arange(len(task)), held), held)
+        if len(kept):
+            return task.take(kept), task.take(held)
+    raise DataError(
+        f"holding out the latest {fraction:.0%} of {counted(len(task), 'row')} at "
+        f"{counted(len(times), 'distinct time')} leaves one part empty."
+    )
 
 
 def _units(task: Task) -> tuple[int, str]:

@@ -13,13 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet
-from numpy.typing import NDArray
 
 from bequest.core.given import as_text
-from bequest.core.metric import Kind, metric_named
+from bequest.core.metric import Kind
 from bequest.core.table import ColumnKind, Table, frame_columns, plain_array
 from bequest.core.task import Task
-from bequest.data.arrays import check_groups
+from bequest.data.arrays import made_task, with_held_out
 from bequest.data.csv_files import read_csv
 from bequest.data.labels import encode_known, read_labels
 from bequest.errors import DataError
@@ -72,8 +71,12 @@ def read_table(
 
 
 def read_columns(
-    source: Any, names: Sequence[str], *, as_text: Collection[str] = ()
-) -> list[NDArray[Any]]:
+    source: Any,
+    names: Sequence[str],
+    *,
+    as_text: Collection[str] = (),
+    optional: Collection[str] = (),
+) -> list[Any]:
     """These columns of a table, in this order, as arrays of shape (N,).
 
     Parameters
@@ -83,6 +86,8 @@ def read_columns(
     names : sequence of str
     as_text : names
         Columns that hold text even where it looks like numbers.
+    optional : names
+        Columns that may be missing; None stands for them.
 
     Raises
     ------
@@ -100,19 +105,22 @@ def read_columns(
     kinds: dict[str, ColumnKind] = dict.fromkeys(as_text, "category")
     columns = _columns(source, kinds, lambda name: name not in names)
     for name in names:
-        if name not in columns:
+        if name not in columns and name not in optional:
             raise DataError(_no_column(name, columns))
-    return [plain_array(columns[name]) for name in names]
+    return [plain_array(columns[name]) if name in columns else None for name in names]
 
 
 def task_from_table(
     source: Any,
-    target: str,
+    target: str | None = None,
     *,
     kind: Kind | None = None,
     metric: str | None = None,
     groups: str | None = None,
+    time: str | None = None,
+    weights: str | None = None,
     drop: str | tuple[str, ...] = (),
+    unlabelled: Any = None,
     test: Any = None,
     name: str | None = None,
 ) -> Task:
@@ -125,51 +133,59 @@ def task_from_table(
     """
     drop = (drop,) if isinstance(drop, str) else tuple(drop)
     columns = _columns(source, {}, lambda name: name in drop)
-    _check_names(columns, target, groups, drop)
+    roles = {"target": target, "groups": groups, "time": time, "weights": weights}
+    named = {role: column for role, column in roles.items() if column is not None}
+    _check_names(columns, named, drop)
     for name_dropped in drop:
         columns.pop(name_dropped)
-    raw_labels = columns.pop(target)
-    raw_groups = None if groups is None else columns.pop(groups)
-    if len(raw_labels) == 0:
+    raw = {role: columns.pop(column) for role, column in named.items()}
+    if len(next(iter((raw or columns).values()))) == 0:
         raise DataError("the table has no rows.")
-    labels = read_labels(raw_labels, kind=kind)
-    task = Task(
-        inputs=_finite(Table(columns)),
-        targets=labels.targets,
-        kind=labels.kind,
-        classes=labels.classes,
-        metric_name=metric_named(metric, labels.kind).name,
-        name=name or (as_text(Path(source).stem) if isinstance(source, str | Path) else "table"),
-        groups=None if raw_groups is None else check_groups(raw_groups, len(raw_labels)),
-    )
-    return task if test is None else _with_test(task, test, target)
+    labels = read_labels(raw.pop("target"), kind=kind) if "target" in raw else None
+    inputs = _finite(Table(columns))
+    further = None if unlabelled is None else _like(inputs, unlabelled, "unlabelled", {})[0]
+    name = name or (as_text(Path(source).stem) if isinstance(source, str | Path) else "table")
+    task = made_task(inputs, labels, raw, further, kind=kind, metric=metric, name=name)
+    return task if test is None else _with_test(task, test, named)
 
 
-def _with_test(task: Task, source: Any, target: str) -> Task:
+def _with_test(task: Task, source: Any, named: Mapping[str, str]) -> Task:
+    task.require_labels()
     assert isinstance(task.inputs, Table)
-    kinds = task.inputs.kinds
-    if task.classes and isinstance(task.classes[0], str):
-        kinds = {**kinds, target: "category"}
-    columns = _columns(source, kinds, lambda name: name not in (target, *kinds))
-    for column in (target, *task.inputs.names):
+    needed = {role: name for role, name in named.items() if role in ("target", "weights")}
+    is_text = bool(task.classes) and isinstance(task.classes[0], str)
+    inputs, columns = _like(task.inputs, source, "held-out", needed, text_target=is_text)
+    targets = encode_known(columns[named["target"]], task.kind, task.classes)
+    held = {role: columns.get(name) for role, name in named.items() if role != "target"}
+    return with_held_out(task, inputs, targets, held)
+
+
+def _like(
+    inputs: Table, source: Any, what: str, needed: Mapping[str, str], *, text_target: bool = False
+) -> tuple[Table, Columns]:
+    """Further rows with the columns of `inputs`, and all columns of their table."""
+    kinds = inputs.kinds
+    if text_target:
+        kinds = {**kinds, needed["target"]: "category"}
+    columns = _columns(source, kinds, lambda name: name not in (needed.get("target"), *kinds))
+    for column in (*needed.values(), *inputs.names):
         if column not in columns:
-            raise DataError(f"the held-out rows lack a column. {_no_column(column, columns)}")
-    targets = encode_known(columns[target], task.kind, task.classes)
-    inputs = _finite(Table({column: columns[column] for column in task.inputs.names}).cast(kinds))
-    return task.with_test(
-        Task(inputs, targets, task.kind, task.classes, task.metric_name, f"{task.name} (held out)")
-    )
+            raise DataError(f"the {what} rows lack a column. {_no_column(column, columns)}")
+    table = Table({column: columns[column] for column in inputs.names})
+    return _finite(table.cast(kinds)), columns
 
 
-def _check_names(columns: Columns, target: str, groups: str | None, drop: tuple[str, ...]) -> None:
-    used = [target, *([] if groups is None else [groups]), *drop]
+def _check_names(columns: Columns, named: Mapping[str, str], drop: tuple[str, ...]) -> None:
+    used = [*named.values(), *drop]
     for name in used:
         if name not in columns:
             raise DataError(_no_column(name, columns))
     if len(set(used)) < len(used):
-        raise DataError(f"target, groups and drop name one column twice: {', '.join(used)}.")
+        roles = ", ".join(named)
+        raise DataError(f"{roles} and drop name one column twice: {', '.join(used)}.")
     if not set(columns) - set(used):
-        raise DataError(f"beside {target!r} there is no column to predict from.")
+        beside = f"beside {named['target']!r} " if "target" in named else ""
+        raise DataError(f"{beside}there is no column to predict from.")
 
 
 def _no_column(name: str, columns: Columns) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bequest.core.inputs import Table
-from bequest.core.metric import Kind, metric_named
+from bequest.core.metric import Kind
 from bequest.core.table import plain_array
 from bequest.core.task import Task
 from bequest.core.texts import Texts
-from bequest.data.arrays import check_groups
+from bequest.data.arrays import made_task, with_held_out
 from bequest.data.labels import encode_known, read_labels
 from bequest.data.tables import read_columns
 from bequest.errors import DataError
@@ -26,10 +26,13 @@ def task_from_text(
     labels: Any = None,
     *,
     text: str = "text",
-    target: str = "label",
+    target: str | None = "label",
     kind: Kind | None = None,
     metric: str | None = None,
     groups: Any = None,
+    time: Any = None,
+    weights: Any = None,
+    unlabelled: Any = None,
     test: Any = None,
     name: str | None = None,
 ) -> Task:
@@ -42,37 +45,55 @@ def task_from_text(
     >>> task.inputs, task.classes
     (Texts(3 texts), (1, 4, 5))
     """
-    if _is_table(texts):
+    columns = {"groups": groups, "time": time, "weights": weights}
+    named = {"target": target, **columns} if _is_table(texts) else {}
+    if named:
         _refuse_labels(labels)
-        columns = [text, target, *([] if groups is None else [str(groups)])]
-        texts_read, labels, *rest = read_columns(texts, columns, as_text=(text,))
-        groups = rest[0] if rest else None
         name = name or (Path(texts).stem if isinstance(texts, str | Path) else None)
-    else:
-        texts_read = texts
-    inputs = _texts(texts_read, "the inputs")
-    if labels is None:
+        columns = _named_columns(texts, text, named)
+        texts, labels = columns.pop("text"), columns.pop("target", None)
+    inputs = _texts(texts, "the inputs")
+    if labels is None and target is not None:
         raise DataError("labels are missing: Task.from_text(texts, labels).")
-    known = read_labels(labels, kind=kind)
-    _same_length(inputs, len(known.targets), "")
-    task = Task(
-        inputs=inputs,
-        targets=known.targets,
-        kind=known.kind,
-        classes=known.classes,
-        metric_name=metric_named(metric, known.kind).name,
-        name=name or "texts",
-        groups=None if groups is None else check_groups(groups, len(inputs)),
+    known = None if labels is None else read_labels(labels, kind=kind)
+    if known is not None:
+        _same_length(inputs, len(known.targets), "")
+    further = None if unlabelled is None else _further(unlabelled, text)
+    task = made_task(
+        inputs, known, columns, further, kind=kind, metric=metric, name=name or "texts"
     )
-    return task if test is None else _with_test(task, test, text, target)
+    return task if test is None else _with_test(task, test, text, named)
 
 
-def _with_test(task: Task, test: Any, text: str, target: str) -> Task:
+def _named_columns(
+    source: Any,
+    text: str,
+    named: Mapping[str, str | None],
+    as_text: tuple[str, ...] = (),
+    optional: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """The columns of a table by what they are to the task; roles without a name are left out."""
+    roles = {"text": text, **{role: str(name) for role, name in named.items() if name is not None}}
+    extra = [roles[role] for role in optional if role in roles]
+    read = read_columns(source, list(roles.values()), as_text=(text, *as_text), optional=extra)
+    return dict(zip(roles, read, strict=True))
+
+
+def _further(source: Any, text: str) -> Texts:
+    texts = _named_columns(source, text, {})["text"] if _is_table(source) else source
+    return _texts(texts, "the unlabelled inputs")
+
+
+def _with_test(task: Task, test: Any, text: str, named: Mapping[str, str | None]) -> Task:
+    task.require_labels()
+    columns: dict[str, Any] = {}
     if _is_table(test):
-        as_text = (text, target) if isinstance(next(iter(task.classes), 0), str) else (text,)
-        test = read_columns(test, [text, target], as_text=as_text)
+        named = {"target": "label", **named}
+        as_text = (str(named["target"]),) if isinstance(next(iter(task.classes), 0), str) else ()
+        columns = _named_columns(test, text, named, as_text, optional=("groups", "time"))
+        test = columns.pop("text"), columns.pop("target")
     try:
-        held_texts, held_labels = test
+        held_texts, held_labels, *rest = test
     except (TypeError, ValueError) as error:
         raise DataError(
             f"test is a pair (texts, labels) or a table, not a {type(test).__name__}."
@@ -80,9 +101,7 @@ def _with_test(task: Task, test: Any, text: str, target: str) -> Task:
     inputs = _texts(held_texts, "the held-out inputs")
     targets = encode_known(held_labels, task.kind, task.classes)
     _same_length(inputs, len(targets), "held-out ")
-    return task.with_test(
-        Task(inputs, targets, task.kind, task.classes, task.metric_name, f"{task.name} (held out)")
-    )
+    return with_held_out(task, inputs, targets, columns or {"weights": rest[0] if rest else None})
 
 
 def _is_table(source: Any) -> bool:

@@ -63,8 +63,8 @@ def estimate_gain(
     Parameters
     ----------
     transfer, scratch : array, shape (A, R, N)
-        Out-of-fold score of each row (`bequest.core.Metric.rows`), A may differ between the two;
-        NaN where an arm was out before that repeat.
+        Out-of-fold score of each row (`bequest.core.Task.row_scores`), A may differ between the
+        two; NaN where an arm was out before that repeat.
     metric : str
         A key of `bequest.core.METRICS`.
     rng : numpy.random.Generator

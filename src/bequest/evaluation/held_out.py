@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from bequest.core import Model, Task, TestResult
+from bequest.data.splits import resampling_units
 from bequest.evaluation.replay import row_weights
 
 __all__ = ["compare_on_test"]
@@ -27,8 +28,8 @@ def compare_on_test(
     Parameters
     ----------
     test : Task
-        Held-out rows, which neither trained nor chose either model. Rows of one group are
-        resampled together.
+        Held-out rows, which neither trained nor chose either model. Rows of one group, or of one
+        block of time, are resampled together; its weights count.
     transfer, scratch : Model
         Both predict the classes of `test`.
     rng : numpy.random.Generator
@@ -46,6 +47,8 @@ def compare_on_test(
     ------
     DataError
         There is only one row, or only one group.
+    NotApplicable
+        The metric is undefined on these rows, such as an AUC on rows of one class.
 
     References
     ----------
@@ -65,10 +68,16 @@ def compare_on_test(
     >>> result.transfer, result.low > 0
     (1.0, True)
     """
-    y = test.targets
-    better = test.metric.rows(y, transfer.output(test.inputs), y)
-    base = test.metric.rows(y, scratch.output(test.inputs), y)
-    weights = row_weights(len(test), test.groups, rng, n_boot)
+    metric, units = test.metric, resampling_units(test)
+    better, base = (
+        metric.linearise(
+            test.targets, model.output(test.inputs), weights=test.weights, groups=test.groups
+        )
+        for model in (transfer, scratch)
+    )
+    if metric.units == "group":
+        units = None  # each contribution is one already
+    weights = row_weights(len(better), units, rng, n_boot)
     gains = weights @ (better - base) / weights.sum(axis=1)
     low, high = np.quantile(gains, [(1 - level) / 2, (1 + level) / 2])
     return TestResult(

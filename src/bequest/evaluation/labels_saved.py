@@ -142,8 +142,7 @@ def _curve(
             reasons.append(result.reason)
             continue
         test = splits[fold][1]
-        y = task.targets
-        scores[index, test] = task.metric.rows(y[test], result.output, y)
+        scores[index, test] = task.row_scores(result.output, test)
     whole = np.isfinite(scores).all(axis=1)
     rows = np.mean([len(part) for part in ordered])
     sizes = np.array([max(1, round(fraction * rows)) for fraction in fractions])

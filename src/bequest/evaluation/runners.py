@@ -202,8 +202,7 @@ class Runners:
             self.reasons[result.arm] = result.reason
             return
         test = self.track.splits[result.fold][1]
-        y = self.track.task.targets
-        self.scores[result.arm, rung, test] = self.track.task.metric.rows(y[test], result.output, y)
+        self.scores[result.arm, rung, test] = self.track.task.row_scores(result.output, test)
 
     def _stop(self, unfinished: Sequence[int], todo: Mapping[int, int], rung: int) -> None:
         for arm in unfinished:
