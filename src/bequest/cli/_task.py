@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ DATA = (
     ".npz file with arrays X and y."
 )
 _OF_IMAGES = ("size", "channels")
-_NOT_OF_IMAGES = ("target", "text", "groups", "drop", "kind")
+_NOT_OF_IMAGES = ("target", "text", "groups", "time", "weights", "drop", "kind")
 _NOT_OF_ARRAYS = ("drop", "text", *_OF_IMAGES)
 _NOT_OF_TEXT = ("drop",)
 
@@ -46,8 +45,17 @@ class TaskOptions:
     groups: str | None = None
     """Column, or array, that says which rows are never split, such as the patient."""
 
+    time: str | None = None
+    """Column, or array, of numbers or dates that orders the rows: later ones are predicted."""
+
+    weights: str | None = None
+    """Column, or array, of how much each row counts in the metric, above zero."""
+
     drop: Annotated[tuple[str, ...], Parameter(show_default=False)] = ()
     """Column that is no input, such as an identifier; may be given several times."""
+
+    unlabelled: Path | None = None
+    """Further data of the same form without labels; of images, a folder without sub-folders."""
 
     test: Path | None = None
     """Held-out data of the same form, which nothing is chosen or trained on."""
@@ -67,13 +75,11 @@ class TaskOptions:
 
 def read_task(data: Path, options: TaskOptions) -> bq.Task:
     """Read the target."""
-    if options.metric is not None and options.metric not in METRICS:
-        known = tuple(METRICS)
-        close = difflib.get_close_matches(options.metric, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise DataError(f"no metric named {options.metric!r}.{hint} Known: {', '.join(known)}.")
-    if options.test is not None and not options.test.expanduser().exists():
-        raise DataError(f"there is no file or folder {options.test}, which --test names.")
+    if options.metric is not None:
+        METRICS[options.metric]  # says which there are where there is no such one
+    for name, path in (("test", options.test), ("unlabelled", options.unlabelled)):
+        if path is not None and not path.expanduser().exists():
+            raise DataError(f"there is no file or folder {path}, which --{name} names.")
     place = data.expanduser()
     if not place.exists():
         raise DataError(f"there is no file or folder {data}.")
@@ -116,6 +122,9 @@ def _table(path: Path, options: TaskOptions) -> bq.Task:
             kind=options.kind,
             metric=options.metric,
             groups=options.groups,
+            time=options.time,
+            weights=options.weights,
+            unlabelled=options.unlabelled,
             test=options.test,
         )
     return bq.Task.from_table(
@@ -124,7 +133,10 @@ def _table(path: Path, options: TaskOptions) -> bq.Task:
         kind=options.kind,
         metric=options.metric,
         groups=options.groups,
+        time=options.time,
+        weights=options.weights,
         drop=options.drop,
+        unlabelled=options.unlabelled,
         test=options.test,
     )
 
@@ -133,15 +145,25 @@ def _arrays(path: Path, options: TaskOptions) -> bq.Task:
     _refuse(options, _NOT_OF_ARRAYS, "an .npz file")
     target = options.target or "y"
     X, y = read_arrays(path, "X", target)
-    test = None if options.test is None else read_arrays(options.test.expanduser(), "X", target)
+    columns = {
+        name: read_arrays(path, column)[0]
+        for name in ("groups", "time", "weights")
+        if (column := getattr(options, name)) is not None
+    }
+    if options.unlabelled is not None:
+        columns["unlabelled"] = read_arrays(options.unlabelled.expanduser(), "X")[0]
+    test = None
+    if options.test is not None:
+        held = ("X", target, *([] if options.weights is None else [options.weights]))
+        test = tuple(read_arrays(options.test.expanduser(), *held))
     return bq.Task.from_arrays(
         X,
         y,
         kind=options.kind,
         metric=options.metric,
-        groups=None if options.groups is None else read_arrays(path, options.groups)[0],
-        test=None if test is None else (test[0], test[1]),
+        test=test,
         name=as_text(path.stem),
+        **columns,
     )
 
 
@@ -152,6 +174,7 @@ def _images(path: Path, options: TaskOptions) -> bq.Task:
         size=64 if options.size is None else options.size,
         channels=options.channels or 3,
         metric=options.metric,
+        unlabelled=options.unlabelled,
         test=options.test,
     )
 
