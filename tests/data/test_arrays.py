@@ -91,3 +91,13 @@ def test_the_inputs_are_the_numbers_given(X):
     task = Task.from_arrays(X, y)
     np.testing.assert_array_equal(task.inputs, X.astype(np.float32))
     assert task.labels.tolist() == y.tolist()
+
+
+def test_a_test_of_a_task_without_labels_is_refused():
+    with pytest.raises(DataError, match="has 2 rows and no labels"):
+        Task.from_arrays(np.eye(2), test=(np.eye(2), [0, 1]))
+
+
+def test_unlabelled_inputs_are_checked_as_the_others_are():
+    with pytest.raises(DataError, match="the unlabelled inputs have 1 numbers that are missing"):
+        Task.from_arrays(np.eye(2), [0, 1], unlabelled=[[1.0, np.nan]])

@@ -302,3 +302,17 @@ def test_a_folder_that_goes_to_another_process_leaves_its_pixels_behind(folder, 
     np.testing.assert_array_equal(there.read_rows(), whole[1:])
     monkeypatch.setattr(images, "read_pixels", None)
     np.testing.assert_array_equal(there[[2, 0]].read_rows(), whole[[3, 1]])  # decoded once
+
+
+def test_unlabelled_images_lie_at_any_depth_of_a_folder(tmp_path):
+    for place in ("labelled/a/1", "labelled/b/1", "further/2", "further/deep/er/3"):
+        path = tmp_path / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (5, 4), "white").save(path)
+    (tmp_path / "empty").mkdir()
+    task = Task.from_images(tmp_path / "labelled", size=8, unlabelled=tmp_path / "further")
+    assert task.unlabelled.shape == (2, 3, 8, 8)
+    with pytest.raises(DataError, match=r"empty holds no images \(0 other files\)"):
+        Task.from_images(tmp_path / "labelled", size=8, unlabelled=tmp_path / "empty")
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere"):
+        Task.from_images(tmp_path / "labelled", size=8, unlabelled=tmp_path / "nowhere")

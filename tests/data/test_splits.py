@@ -4,7 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bequest.core import Task
-from bequest.data.splits import folds, holdout, per_class
+from bequest.data.splits import (
+    MIN_BLOCKS,
+    folds,
+    holdout,
+    judged_rows,
+    per_class,
+    resampling_units,
+)
 from bequest.errors import DataError
 
 
@@ -213,3 +220,87 @@ def test_every_row_is_drawn_equally_often():
 def test_drawing_per_class_of_a_regression_is_refused():
     with pytest.raises(DataError, match="a regression has no classes"):
         per_class(task_of([0.5, 1.5]), 1, rng=np.random.default_rng(0))
+
+
+def timed(time, groups=None):
+    return task_of(np.arange(len(time)) % 2, groups, time=time)
+
+
+def test_with_time_the_window_expands_and_the_first_block_is_never_tested():
+    task = timed(np.arange(12)[::-1])
+    [pairs] = folds(task, 5, repeats=3, rng=np.random.default_rng(0))
+    assert [test.tolist() for _, test in pairs] == [[8, 9], [6, 7], [4, 5], [2, 3], [0, 1]]
+    assert [train.tolist() for train, _ in pairs] == [
+        list(range(start, 12)) for start in (10, 8, 6, 4, 2)
+    ]
+    assert judged_rows(pairs).tolist() == list(range(10))
+
+
+@settings(deadline=None)
+@given(times=st.lists(st.integers(0, 30), min_size=6, max_size=60), k=st.integers(2, 6), rng=SEEDS)
+def test_a_fold_trains_on_all_earlier_times_but_those_of_tested_groups(times, k, rng):
+    groups = rng.integers(50, size=len(times))
+    if len(set(times)) < k + 1:
+        with pytest.raises(DataError, match=f"cannot make {k + 1} blocks, one to train on and {k}"):
+            folds(timed(times), k, rng=rng)
+        return
+    [pairs] = folds(timed(times), k, rng=rng)
+    assert len(pairs) == k
+    assert len(np.concatenate([test for _, test in pairs])) == len(judged_rows(pairs)) < len(times)
+    for train, test in pairs:
+        assert len(train)
+        assert len(test)
+        assert train.tolist() == np.flatnonzero(times < np.array(times)[test].min()).tolist()
+    apart = [train[~np.isin(groups[train], groups[test])].tolist() for train, test in pairs]
+    if not all(apart):
+        with pytest.raises(DataError, match="are of groups that it tests"):
+            folds(timed(times, groups), k, rng=rng)
+        return
+    [grouped] = folds(timed(times, groups), k, rng=rng)
+    assert [train.tolist() for train, _ in grouped] == apart
+
+
+def test_rows_of_one_time_stay_together_and_blocks_are_as_even_as_that_allows():
+    time = np.repeat([1, 2, 3, 40, 50], [1, 1, 8, 5, 5])  # gaps are no matter
+    [pairs] = folds(timed(time), 2, rng=np.random.default_rng(0))
+    assert [np.unique(time[test]).tolist() for _, test in pairs] == [[40], [50]]
+
+
+def test_rows_of_the_tested_groups_leave_the_training_part():
+    task = timed(np.arange(6), groups=list("abcacd"))
+    [pairs] = folds(task, 2, rng=np.random.default_rng(0))
+    assert [(train.tolist(), test.tolist()) for train, test in pairs] == [
+        ([1], [2, 3]),
+        ([0, 1, 3], [4, 5]),
+    ]
+
+
+def test_a_block_whose_groups_hold_all_earlier_rows_is_refused():
+    with pytest.raises(DataError, match=r"^all rows before block 2 of time are of groups"):
+        folds(timed(np.arange(6), groups=list("aaabbb")), 2, rng=np.random.default_rng(0))
+
+
+def test_with_time_the_latest_rows_are_held_out():
+    kept, held = holdout(timed([5, 1, 4, 4, 2, 3]), 0.5, rng=np.random.default_rng(0))
+    assert kept.time.tolist() == [1, 2, 3]
+    assert held.time.tolist() == [5, 4, 4]
+    task = timed([1, 2, 3, 4], groups=list("abca"))
+    kept, held = holdout(task, 0.25, rng=np.random.default_rng(0))
+    assert (kept.time.tolist(), held.time.tolist()) == ([2, 3], [4])
+
+
+def test_one_time_cannot_be_split():
+    task = timed([7, 7, 7, 7])
+    with pytest.raises(DataError, match="25% of 4 rows at 1 distinct time leaves one part empty"):
+        holdout(task, 0.25, rng=np.random.default_rng(0))
+    with pytest.raises(DataError, match=r"^1 distinct time cannot make 3 blocks"):
+        folds(task, 2, rng=np.random.default_rng(0))
+
+
+def test_a_bootstrap_draws_groups_or_blocks_of_time_or_rows():
+    assert resampling_units(task_of([0, 1, 0, 1])) is None
+    assert resampling_units(timed([7, 7, 7, 7])) is None
+    assert resampling_units(timed([3, 1, 2, 2])).tolist() == [2, 0, 1, 1]
+    assert resampling_units(timed(np.arange(12)), 3).tolist() == np.repeat(range(4), 3).tolist()
+    assert resampling_units(timed([4, 3, 2, 1], groups=list("abab"))).tolist() == [0, 1, 0, 1]
+    assert MIN_BLOCKS == 5

@@ -236,3 +236,80 @@ def test_a_folder_that_may_not_be_read_is_refused_not_crashed(tmp_path, monkeypa
 
     monkeypatch.setattr("pathlib.Path.read_bytes", denied)
     refused("ward7.csv cannot be read: .*Permission denied", path, "outcome")
+
+
+VISITS = {
+    "age": [61.0, 48.0, 70.0, 55.0],
+    "day": ["2024-03-01", "2024-01-15", "2024-02-01", "2024-01-15"],
+    "count": [1, 2, 1, 4],
+    "patient": ["p1", "p2", "p1", "p3"],
+    "outcome": ["ill", "well", "ill", "well"],
+}
+ROLES = {"time": "day", "weights": "count", "groups": "patient"}
+
+
+def csv_of(path, columns):
+    rows = zip(*columns.values(), strict=True)
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_time_weights_and_groups_are_columns_and_no_inputs(as_file, tmp_path):
+    source = csv_of(tmp_path / "visits.csv", VISITS) if as_file else VISITS
+    task = Task.from_table(source, "outcome", test=source, **ROLES)
+    assert task.inputs.names == ("age",)
+    assert np.argsort(task.time, kind="stable").tolist() == [1, 3, 2, 0]
+    assert task.weights.tolist() == [1, 2, 1, 4]
+    assert task.test.weights.tolist() == [1, 2, 1, 4]
+    assert task.test.time.tolist() == task.time.tolist()
+    assert task.test.groups is None  # the metric is not one per group
+
+
+def test_a_metric_per_group_takes_the_groups_of_the_held_out_rows():
+    task = Task.from_table(
+        VISITS, "outcome", test=VISITS, metric="per_group_accuracy", groups="patient", drop=("day",)
+    )
+    assert task.test.groups.tolist() == VISITS["patient"]
+    output = np.tile([0.9, 0.1], (4, 1))
+    assert task.test.row_scores(output).mean() == pytest.approx(1 / 3)
+
+
+def test_a_table_without_a_target_is_an_unlabelled_task():
+    task = Task.from_table(VISITS, drop=("outcome", "day", "patient"))
+    assert not task.labelled
+    assert task.inputs.names == ("age", "count")
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_unlabelled_rows_have_the_columns_of_the_task_and_may_lack_labels(as_file, tmp_path):
+    further = {"outcome": ["", "ill"], "note": ["x", "y"], "age": [30.0, 31.0]}
+    source = csv_of(tmp_path / "further.csv", further) if as_file else further
+    few = {name: VISITS[name] for name in ("age", "outcome")}
+    task = Task.from_table(few, "outcome", unlabelled=source)
+    assert task.unlabelled.names == ("age",)
+    assert task.unlabelled.columns["age"].tolist() == [30, 31]
+
+
+def test_unlabelled_or_held_out_rows_that_lack_a_column_are_refused():
+    few = {name: VISITS[name] for name in ("age", "count", "outcome")}
+    with pytest.raises(DataError, match=r"the unlabelled rows lack a column\. no column 'age'"):
+        Task.from_table(few, "outcome", unlabelled={"ages": [1.0]})
+    without = {name: VISITS[name] for name in ("age", "outcome")}
+    with pytest.raises(DataError, match=r"the held-out rows lack a column\. no column 'count'"):
+        Task.from_table(few, "outcome", weights="count", test=without)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"time": "dya"}, "no column 'dya'. Did you mean 'day'"),
+        ({"time": "day", "weights": "day"}, "name one column twice: outcome, day, day"),
+        ({"weights": "patient"}, "column 'weights' should hold numbers, but row 0"),
+        ({"time": "patient"}, "column 'time' should hold dates, but row 0 .* holds 'p1'"),
+    ],
+)
+def test_roles_that_do_not_fit_the_table_are_refused(options, said):
+    with pytest.raises(DataError, match=said):
+        Task.from_table(VISITS, "outcome", **options)

@@ -169,3 +169,35 @@ def test_a_model_of_texts_refuses_an_array():
     model = bq.train(bq.Task.from_text(*reviews(6)))
     with pytest.raises(BequestError, match="list of str"):
         model.predict(np.eye(3))
+
+
+def test_texts_may_have_time_weights_and_unlabelled_ones_in_a_list_or_a_table():
+    texts, labels = ["good", "bad", "fine"], ["+", "-", "+"]
+    held = ["poor", "great"], ["-", "+"]
+    roles = {"day": [3, 1, 2], "count": [1.0, 2.0, 4.0]}
+    table = {"text": texts, "label": labels, **roles}
+    listed = bq.Task.from_text(
+        texts, labels, time=roles["day"], weights=roles["count"], unlabelled=["so so"],
+        test=(*held, [1.0, 3.0]),
+    )  # fmt: skip
+    read = bq.Task.from_text(
+        table, time="day", weights="count", unlabelled={"text": ["so so"]},
+        test={"text": held[0], "label": held[1], "count": [1.0, 3.0]},
+    )  # fmt: skip
+    for task in (listed, read):
+        assert task.time.tolist() == [3, 1, 2]
+        assert task.weights.tolist() == [1, 2, 4]
+        assert len(task.unlabelled) == 1
+        assert task.test.weights.tolist() == [1, 3]
+        assert task.test.time is None
+
+
+def test_texts_without_a_target_are_an_unlabelled_task():
+    assert not bq.Task.from_text(["good", "bad"], target=None).labelled
+    assert not bq.Task.from_text({"text": ["good", "bad"]}, target=None).labelled
+
+
+def test_a_held_out_table_of_a_list_of_texts_has_the_target_that_was_named():
+    held = {"text": ["poor"], "queue": ["-"]}
+    task = bq.Task.from_text(["good", "bad"], ["+", "-"], target="queue", test=held)
+    assert task.test.labels.tolist() == ["-"]

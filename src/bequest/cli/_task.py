@@ -55,7 +55,7 @@ class TaskOptions:
     """Column that is no input, such as an identifier; may be given several times."""
 
     unlabelled: Path | None = None
-    """Further data of the same form without labels; of images, a folder without sub-folders."""
+    """Further data of the same form without labels; of images, a folder of any depth."""
 
     test: Path | None = None
     """Held-out data of the same form, which nothing is chosen or trained on."""

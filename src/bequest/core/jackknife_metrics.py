@@ -41,13 +41,13 @@ class JackknifeMetric(Metric):
 
     Examples
     --------
-    >>> def largest_error(y, prediction, weights):
-    ...     errors = np.abs(y - prediction)
-    ...     without = [-np.delete(errors, row).max() for row in range(len(y))]
-    ...     return -errors.max(), np.array(without)
-    >>> metric = JackknifeMetric("neg_max_error", "regression", "units", largest_error)
-    >>> metric.linearise(np.zeros(3), np.array([1.0, 2.0, 4.0])).tolist()
-    [-2.666..., -2.666..., -6.666...]
+    >>> def wape(y, prediction, weights):
+    ...     errors, sizes = weights * np.abs(y - prediction), weights * np.abs(y)
+    ...     without = (errors.sum() - errors) / (sizes.sum() - sizes)
+    ...     return -errors.sum() / sizes.sum(), -without
+    >>> metric = JackknifeMetric("neg_wape", "regression", "points", wape)
+    >>> metric.value(np.array([2.0, 4.0, 4.0]), np.array([3.0, 4.0, 5.0]))
+    -0.2
     """
 
     name: str

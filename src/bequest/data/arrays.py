@@ -52,6 +52,7 @@ def task_from_arrays(
 
 
 def _with_test(task: Task, test: tuple[Any, ...]) -> Task:
+    task.require_labels()
     try:
         held_X, held_y, weights = (*test, None) if len(test) == 2 else test
     except (TypeError, ValueError) as error:

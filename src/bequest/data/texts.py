@@ -62,7 +62,7 @@ def task_from_text(
     task = made_task(
         inputs, known, columns, further, kind=kind, metric=metric, name=name or "texts"
     )
-    return task if test is None else _with_test(task, test, text, named)
+    return task if test is None else _with_test(task, test, text, named or {"target": target})
 
 
 def _named_columns(
@@ -88,7 +88,6 @@ def _with_test(task: Task, test: Any, text: str, named: Mapping[str, str | None]
     task.require_labels()
     columns: dict[str, Any] = {}
     if _is_table(test):
-        named = {"target": "label", **named}
         as_text = (str(named["target"]),) if isinstance(next(iter(task.classes), 0), str) else ()
         columns = _named_columns(test, text, named, as_text, optional=("groups", "time"))
         test = columns.pop("text"), columns.pop("target")

@@ -72,7 +72,7 @@ def labels_saved(
     Raises
     ------
     NotApplicable
-        Fewer than three sizes could be trained; with the arm's own reason.
+        Fewer than three sizes could be trained, with the arm's own reason; or the task has time.
     DataError
         `transfer_rows` does not fit the task.
 
@@ -99,6 +99,10 @@ def labels_saved(
     >>> saved.sizes, saved.needed
     ((80, 140, 240, 400), inf)
     """
+    if task.time is not None:
+        raise NotApplicable(
+            "rows in an order of time have no learning curve of rows drawn at random."
+        )
     if transfer_rows.shape != (len(task),) or not np.isfinite(transfer_rows).all():
         raise DataError(f"transfer's scores must be {len(task)} finite numbers, one per row.")
     sizes, scores = _curve(arm, task, fractions, k, run, rng)
