@@ -46,7 +46,7 @@ class JackknifeMetric(Metric):
     ...     without = (errors.sum() - errors) / (sizes.sum() - sizes)
     ...     return -errors.sum() / sizes.sum(), -without
     >>> metric = JackknifeMetric("neg_wape", "regression", "points", wape)
-    >>> metric.value(np.array([2.0, 4.0, 4.0]), np.array([3.0, 4.0, 5.0]))
+    >>> round(metric.value(np.array([2.0, 4.0, 4.0]), np.array([3.0, 4.0, 5.0])), 6)
     -0.2
     """
 
