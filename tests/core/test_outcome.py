@@ -169,3 +169,8 @@ def test_an_outcome_made_by_hand_is_held_against_the_same_kinds():
 def test_a_gain_that_is_no_number_is_a_finding():
     said = changed(lambda v: v["verdict"].update(gain="float:nan", low="float:-inf"))
     assert Outcome.from_json(said).verdict.gain != Outcome.from_json(said).verdict.gain
+
+
+def test_a_verdict_in_a_metric_that_is_not_installed_still_reads():
+    verdict = Verdict(gain=0.25, low=0.1, high=0.4, metric="of_a_plug_in")
+    assert verdict.sentence.startswith("Transfer helps: 0.25 units better than from scratch")

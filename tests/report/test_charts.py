@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bequest.report import charts
-from bequest.report.amounts import decimals_for, number, reading_of
+from bequest.report.amounts import SPACE, decimals_for, number, reading_of
 from bequest.report.axes import linear, logarithmic
 
 FINITE = st.floats(-1e12, 1e12, allow_nan=False)
@@ -111,3 +111,12 @@ def test_settings_that_no_arm_varies_are_left_out(samples):
         replace(outcome, arms=(first, second, outcome.arms[1])), reading_of("accuracy")
     )
     assert [row.settings for row in finished] == ["lr 0.001", "lr 0.01", "strength 1"]
+
+
+def test_a_metric_without_a_reading_of_its_own_reads_by_its_unit_and_sign():
+    assert reading_of("roc_auc").gain(0.042) == "+4.2 points"
+    assert reading_of("roc_auc").value(0.872).replace(SPACE, " ") == "87.2 %"
+    error = reading_of("neg_root_mean_squared_error")
+    assert error.label == "root_mean_squared_error (lower is better)"
+    assert (error.shown(-2.5), error.gain(0.5)) == (2.5, "+0.5 units")
+    assert reading_of("of_a_plug_in").shown(0.3) == 0.3

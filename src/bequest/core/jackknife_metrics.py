@@ -210,9 +210,10 @@ def _matthews(y: Array, prediction: Array, weights: Array) -> tuple[float, Array
 
 
 def _correlation(total: Any, right: Any, cross: Any, actual: Any, found: Any) -> Array:
-    spread = (total**2 - actual) * (total**2 - found)
-    flat = spread <= 1e-12 * total**4  # one class only, but for rounding
-    return np.where(flat, 0.0, (right * total - cross) / np.sqrt(np.where(flat, 1.0, spread)))
+    spread, other = total**2 - actual, total**2 - found
+    flat = np.minimum(spread, other) <= 1e-13 * total**2  # one class only, but for rounding
+    scale = np.sqrt(np.where(flat, 1.0, spread * other))
+    return np.where(flat, 0.0, (right * total - cross) / scale)
 
 
 def _root_mean_squared_error(y: Array, prediction: Array, weights: Array) -> tuple[float, Array]:

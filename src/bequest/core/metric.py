@@ -210,10 +210,11 @@ def metric_named(name: str | None, kind: Kind, classes: int = 2) -> Metric:
     """
     if name is None:
         name = "accuracy" if kind == "classification" else "r2"
-    fitting = {key: metric for key, metric in METRICS.items() if metric.kind == kind}
+    metric = METRICS[name] if isinstance(name, str) and name in METRICS else None
+    if metric is not None and metric.kind == kind and (classes == 2 or not metric.two_classes):
+        return metric
+    fitting = {key: other for key, other in METRICS.items() if other.kind == kind}
     if name not in fitting:
         raise DataError(f"no metric named {name!r} for {kind}. Known: {', '.join(fitting)}.")
-    if kind == "classification" and fitting[name].two_classes and classes != 2:
-        others = ", ".join(key for key, metric in fitting.items() if not metric.two_classes)
-        raise DataError(f"{name} judges two classes, the task has {classes}. Others: {others}.")
-    return fitting[name]
+    others = ", ".join(key for key, other in fitting.items() if not other.two_classes)
+    raise DataError(f"{name} judges two classes, the task has {classes}. Others: {others}.")

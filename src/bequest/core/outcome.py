@@ -71,7 +71,7 @@ class Verdict:
 
 
 def _said(value: float, metric: str, *, sign: bool = False) -> str:
-    unit = METRICS[metric].unit
+    unit = METRICS[metric].unit if metric in METRICS else "units"  # of a plug-in not installed
     plus = "+" if sign else ""
     if unit == "points":
         return f"{100 * value:{plus}.1f} points"

@@ -73,23 +73,10 @@ def made_task(
     metric: str | None,
     name: str,
 ) -> Task:
-    """The task of a loader.
+    """The task of a loader; `columns` are "groups", "time" and "weights" as they were given.
 
-    Parameters
-    ----------
-    inputs : Inputs
-    labels : Labels or None
-        None for an unlabelled target; its `kind` is then a classification by default.
-    columns : mapping
-        "groups", "time" and "weights", as they were given, or None.
-    unlabelled : Inputs or None
-    kind, metric, name
-        As in `bequest.Task.from_table`.
-
-    Raises
-    ------
-    DataError
-        A column does not fit the inputs, or the metric does not fit the labels.
+    Without labels it is an unlabelled target, a classification unless `kind` says otherwise. What
+    does not fit raises a `DataError`.
 
     Examples
     --------

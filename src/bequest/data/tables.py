@@ -181,8 +181,8 @@ def _check_names(columns: Columns, named: Mapping[str, str], drop: tuple[str, ..
         if name not in columns:
             raise DataError(_no_column(name, columns))
     if len(set(used)) < len(used):
-        roles = ", ".join(named)
-        raise DataError(f"{roles} and drop name one column twice: {', '.join(used)}.")
+        roles = ", ".join([*named, "drop"])
+        raise DataError(f"{roles} name one column twice: {', '.join(used)}.")
     if not set(columns) - set(used):
         beside = f"beside {named['target']!r} " if "target" in named else ""
         raise DataError(f"{beside}there is no column to predict from.")

@@ -166,6 +166,11 @@ READINGS: Mapping[str, Reading] = MappingProxyType(
 
 
 def reading_of(metric: str) -> Reading:
-    """How this metric reads; one that is not in the table reads as its plain number."""
+    """How this metric reads; one that is not in the table reads by its name, sign and unit."""
+    if metric in READINGS:
+        return READINGS[metric]
     unit = METRICS[metric].unit if metric in METRICS else ""
-    return READINGS.get(metric, Reading(metric, 1.0, "", unit))
+    factor, suffix = (100, f"{SPACE}%") if unit == "points" else (1, "")
+    if metric.startswith("neg_"):
+        return Reading(f"{metric[4:]} (lower is better)", -factor, suffix, unit)
+    return Reading(metric, factor, suffix, unit)
