@@ -244,7 +244,7 @@ def test_the_defaults_are_accuracy_and_r2():
     assert metric_named(None, "regression").name == "r2"
 
 
-@pytest.mark.parametrize("name", ["r2", "acuracy"])
+@pytest.mark.parametrize("name", ["r2", "acuracy", ["accuracy"]])
 def test_a_metric_of_another_kind_or_none_is_refused_with_those_that_fit(name):
     with pytest.raises(DataError, match="Known: accuracy, balanced_accuracy, neg_log_loss"):
         metric_named(name, "classification")

@@ -214,7 +214,7 @@ def metric_named(name: str | None, kind: Kind, classes: int = 2) -> Metric:
     if metric is not None and metric.kind == kind and (classes == 2 or not metric.two_classes):
         return metric
     fitting = {key: other for key, other in METRICS.items() if other.kind == kind}
-    if name not in fitting:
+    if metric is None or metric.kind != kind:
         raise DataError(f"no metric named {name!r} for {kind}. Known: {', '.join(fitting)}.")
     others = ", ".join(key for key, other in fitting.items() if not other.two_classes)
     raise DataError(f"{name} judges two classes, the task has {classes}. Others: {others}.")
