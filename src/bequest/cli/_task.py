@@ -46,7 +46,7 @@ class TaskOptions:
     """Column, or array, that says which rows are never split, such as the patient."""
 
     time: str | None = None
-    """Column, or array, of numbers or dates that orders the rows: later ones are predicted."""
+    """Column, or array, of numbers or dates: rows are predicted from earlier ones only."""
 
     weights: str | None = None
     """Column, or array, of how much each row counts in the metric, above zero."""
