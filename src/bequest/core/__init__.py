@@ -13,7 +13,16 @@ from bequest.core.inputs import (
 )
 from bequest.core.method import TransferMethod
 from bequest.core.metric import METRICS, Metric, metric_named
-from bequest.core.model import Model
+from bequest.core.model import (
+    GivesFeatures,
+    HasParameters,
+    Model,
+    Predicts,
+    Trains,
+    features_of,
+    output_of,
+    parameters_of,
+)
 from bequest.core.outcome import (
     ArmResult,
     LabelsSaved,
@@ -30,6 +39,8 @@ __all__ = [
     "METRICS",
     "ArmResult",
     "Card",
+    "GivesFeatures",
+    "HasParameters",
     "InputSpec",
     "Inputs",
     "Label",
@@ -38,16 +49,21 @@ __all__ = [
     "Modality",
     "Model",
     "Outcome",
+    "Predicts",
     "RankedSource",
     "Registry",
     "Table",
     "Task",
     "TestResult",
     "Texts",
+    "Trains",
     "TransferMethod",
     "Verdict",
     "as_inputs",
+    "features_of",
     "fingerprint",
     "metric_named",
+    "output_of",
+    "parameters_of",
     "spec_of",
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bequest.core import Model, Task, TestResult
+from bequest.core import Model, Task, TestResult, output_of
 from bequest.evaluation.replay import row_weights
 
 __all__ = ["compare_on_test"]
@@ -66,8 +66,8 @@ def compare_on_test(
     (1.0, True)
     """
     y = test.targets
-    better = test.metric.rows(y, transfer.output(test.inputs), y)
-    base = test.metric.rows(y, scratch.output(test.inputs), y)
+    better = test.metric.rows(y, output_of(transfer, test.inputs), y)
+    base = test.metric.rows(y, output_of(scratch, test.inputs), y)
     weights = row_weights(len(test), test.groups, rng, n_boot)
     gains = weights @ (better - base) / weights.sum(axis=1)
     low, high = np.quantile(gains, [(1 - level) / 2, (1 + level) / 2])
