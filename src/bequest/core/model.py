@@ -223,5 +223,5 @@ def parameters_of(model: Model) -> Mapping[str, Array]:
 
 
 def plain_labels(classes: Iterable[Any]) -> tuple[Label, ...]:
-    """Labels as plain values: numpy's become Python's."""
-    return tuple(c.item() if isinstance(c, np.generic) else c for c in classes)
+    """Labels as plain values: those of numpy and torch become Python's."""
+    return tuple(label.item() if hasattr(label, "item") else label for label in classes)

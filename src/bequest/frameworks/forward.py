@@ -33,8 +33,8 @@ BOUND = 2**28  # bytes of activations that are alive at once
 
 def forward(
     module: nn.Module,
-    inputs: Inputs,
     encode: Callable[[Inputs], Array],
+    inputs: Inputs,
     *,
     layer: str = "",
     head: str = "",
@@ -47,10 +47,10 @@ def forward(
     ----------
     module : torch.nn.Module
         Is left as it is.
-    inputs : Inputs
-        N samples.
     encode : callable
         Turns samples into the module's input; is called batch by batch.
+    inputs : Inputs
+        N samples.
     layer : str
         A layer's name: its output, flattened, or its input where it is the `head`. Default: what
         the module gives.

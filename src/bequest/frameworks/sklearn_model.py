@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -172,15 +173,18 @@ class SklearnModel(Model):
 
     def _raw(self, inputs: Any) -> Array:
         samples = self.encode(inputs)
+        with self._reading(), np.errstate(all="ignore"):  # what is not finite is refused later
+            return self._probabilities(samples) if self.classes else self._values(samples)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            with np.errstate(all="ignore"):  # what is not finite is refused later
-                return self._probabilities(samples) if self.classes else self._values(samples)
+            yield
         except ModelError:
             raise
         except (ValueError, TypeError) as error:
-            raise DataError(
-                f"{title(self.estimator)} cannot read the inputs: {_line(error)}"
-            ) from error
+            problem = " ".join(str(error).split())
+            raise DataError(f"{title(self.estimator)} cannot read the inputs: {problem}") from error
 
     def _probabilities(self, samples: Any) -> Array:
         """Probabilities (N, known classes), columns in the estimator's order."""
@@ -237,15 +241,9 @@ class SklearnModel(Model):
 
         def compute(inputs: Any) -> Array:
             hidden = self.encode(inputs)
-            try:
-                if stop:
-                    hidden = self.estimator[:stop].transform(hidden)
-                dense = _dense(hidden)
+            with self._reading():
+                dense = _dense(self.estimator[:stop].transform(hidden) if stop else hidden)
                 return last_hidden(last, dense) if network else dense
-            except (ValueError, TypeError) as error:
-                raise DataError(
-                    f"{title(self.estimator)} cannot read the inputs: {_line(error)}"
-                ) from error
 
         what = f"features:{layer}:{self._preprocessing}"
         return cached(self.estimator, what, self._inputs(X), compute)
@@ -393,7 +391,3 @@ def _dense(hidden: Any) -> Array:
 
 def _minor(package_version: Any) -> list[str]:
     return str(package_version).split(".")[:2]
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bequest.core import Card, Inputs, InputSpec, Label, Model, as_inputs, fingerprint
+from bequest.core import Card, InputSpec, Label, Model, as_inputs, fingerprint
 from bequest.core.feature_cache import cached
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.address import network_address
@@ -35,6 +36,84 @@ if TYPE_CHECKING:
 __all__ = ["TorchFeatures", "TorchModel", "load_torch"]
 
 Array = NDArray[Any]
+
+
+def _check(self: Network) -> None:
+    """Check the batch size, and settle how the network is built again."""
+    size = self.batch_size
+    if size is not None and (type(size) is not int or size < 1):
+        raise ModelError(f"batch_size is a whole number from 1 on, or None, not {size!r}.")
+    own = self.module.structure if isinstance(self.module, ForeignNetwork) else self.structure
+    structure = dict(own or {"graph": type(self.module).__name__})
+    object.__setattr__(self, "structure", structure)
+
+
+def _encode(self: Network, X: Any) -> Array:
+    """The samples as the module takes them, float32, shape (N, ...); tokens of texts int64."""
+    inputs = as_inputs(X)
+    return plain_rows(inputs) if self.encoder is None else np.asarray(self.encoder.encode(inputs))
+
+
+def _raw(self: Network, X: Any, layer: str = "") -> Array:
+    """What the module, or one of its layers, gives for each sample."""
+    what = f"{layer}:{self.preprocessing}"
+    title = self.name or "the network"
+    run = partial(forward, self.module, self.encode, layer=layer, head=self.head, title=title)
+    return cached(self.module, what, as_inputs(X), partial(run, batch_size=self.batch_size))
+
+
+def _features(self: Network, X: Any, layer: str | None = None) -> Array:
+    """Input of the head, or the output of `layer`, shape (N, D), float32."""
+    if not (layer or self.head):
+        raise NotApplicable(f"{self.name or 'this network'} has no last linear layer.")
+    return _raw(self, X, layer or self.head)
+
+
+def _parameters(self: Network) -> Mapping[str, Array]:
+    """Parameters and buffers by name."""
+    return {name: t.detach().cpu().numpy() for name, t in self.module.state_dict().items()}
+
+
+def _preprocessing(self: Network) -> str:
+    """What tells one encoder from another."""
+    return fingerprint("" if self.encoder is None else json.dumps(self.encoder.to_config()))
+
+
+def _parts(self: Network) -> tuple[object, ...]:
+    """The module."""
+    return (self.module,)
+
+
+def _retrained(
+    self: Network,
+    module: nn.Module,
+    *,
+    classes: tuple[Label, ...],
+    target_scale: tuple[float, float],
+    structure: Mapping[str, Any] | None = None,
+    head: str | None = None,
+) -> TorchModel:
+    """The model of a trained copy of the module; see `bequest.core.Trains`."""
+    head = self.head if head is None else head
+    if structure is None:
+        before = len(self.module.get_parameter(f"{self.head}.weight"))
+        after = len(module.get_parameter(f"{head}.weight"))
+        structure = dict(self.structure)
+        if "net" in structure:
+            structure["config"] = {**structure["config"], "outputs": after}
+        elif before != after:
+            structure = {}
+    return TorchModel(
+        module,
+        spec=self.spec,
+        classes=classes,
+        card=self.card,
+        encoder=self.encoder,
+        structure=structure,
+        head=head,
+        target_scale=target_scale,
+        batch_size=self.batch_size,
+    )
 
 
 @final
@@ -85,13 +164,9 @@ class TorchModel(Model):
         if self.adapter is not None and self.adapter.card is not self.card:
             object.__setattr__(self, "adapter", self.adapter.with_card(self.card))
 
-    def encode(self, X: Any) -> Array:
-        """The samples as the module takes them, float32, shape (N, ...)."""
-        return _encoded(self, X)
-
     def output(self, X: Any) -> Array:
         """Probabilities (N, C) or values (N,), float64."""
-        raw = _forward(self, X, "").astype(np.float64)
+        raw = _raw(self, X).astype(np.float64)
         if not np.isfinite(raw).all():
             raise ModelError(f"{self.name or 'the model'} gives numbers that are not finite.")
         if not self.classes:
@@ -104,29 +179,8 @@ class TorchModel(Model):
             return np.asarray(raw.reshape(len(raw)) * scale + mean)
         return _probabilities(raw, len(self.classes))
 
-    def features(self, X: Any, layer: str | None = None) -> Array:
-        """Input of the head, or the output of `layer`, shape (N, D), float32."""
-        return _features(self, X, layer)
-
-    def parameters(self) -> Mapping[str, Array]:
-        """Parameters and buffers by name."""
-        return _parameters(self.module)
-
-    def parts(self) -> tuple[object, ...]:
-        """The module."""
-        return (self.module,)
-
-    def retrained(
-        self,
-        module: nn.Module,
-        *,
-        classes: tuple[Label, ...],
-        target_scale: tuple[float, float],
-        structure: Mapping[str, Any] | None = None,
-        head: str | None = None,
-    ) -> TorchModel:
-        """The model of a trained copy of the module; see `bequest.core.Trains`."""
-        return _retrained(self, module, classes, target_scale, structure, head)
+    encode, features, parameters, parts = _encode, _features, _parameters, _parts
+    retrained, preprocessing = _retrained, cached_property(_preprocessing)
 
     def save(self, folder: str | Path) -> None:
         """Write weights as safetensors beside a config; a foreign class as a portable graph."""
@@ -190,33 +244,8 @@ class TorchFeatures(Model):
     def __post_init__(self) -> None:
         _check(self)
 
-    def encode(self, X: Any) -> Array:
-        """The samples as the module takes them, shape (N, ...)."""
-        return _encoded(self, X)
-
-    def features(self, X: Any, layer: str | None = None) -> Array:
-        """Input of the head, or the output of `layer`, shape (N, D), float32."""
-        return _features(self, X, layer)
-
-    def parameters(self) -> Mapping[str, Array]:
-        """Parameters and buffers by name."""
-        return _parameters(self.module)
-
-    def parts(self) -> tuple[object, ...]:
-        """The module."""
-        return (self.module,)
-
-    def retrained(
-        self,
-        module: nn.Module,
-        *,
-        classes: tuple[Label, ...],
-        target_scale: tuple[float, float],
-        structure: Mapping[str, Any] | None = None,
-        head: str | None = None,
-    ) -> TorchModel:
-        """The model of a trained copy of the module; see `bequest.core.Trains`."""
-        return _retrained(self, module, classes, target_scale, structure, head)
+    encode, features, parameters, parts = _encode, _features, _parameters, _parts
+    retrained, preprocessing = _retrained, cached_property(_preprocessing)
 
     def save(self, folder: str | Path) -> None:
         """Write the folder in the network's own way."""
@@ -224,81 +253,6 @@ class TorchFeatures(Model):
 
 
 Network = TorchModel | TorchFeatures
-
-
-def _check(model: Network) -> None:
-    """Check the batch size, and settle how the network is built again."""
-    size = model.batch_size
-    if size is not None and (type(size) is not int or size < 1):
-        raise ModelError(f"batch_size is a whole number from 1 on, or None, not {size!r}.")
-    own = model.module.structure if isinstance(model.module, ForeignNetwork) else model.structure
-    structure = dict(own or {"graph": type(model.module).__name__})
-    object.__setattr__(model, "structure", structure)
-
-
-def _encoded(model: Network, X: Any) -> Array:
-    inputs = as_inputs(X)
-    if model.encoder is None:
-        return plain_rows(inputs)
-    return np.asarray(model.encoder.encode(inputs))
-
-
-def _forward(model: Network, X: Any, layer: str) -> Array:
-    """What the module, or one of its layers, gives for each sample."""
-
-    def compute(inputs: Inputs) -> Array:
-        return forward(
-            model.module,
-            inputs,
-            model.encode,
-            layer=layer,
-            head=model.head,
-            batch_size=model.batch_size,
-            title=model.name or "the network",
-        )
-
-    config = None if model.encoder is None else model.encoder.to_config()
-    return cached(model.module, f"{layer}:{fingerprint(json.dumps(config))}", as_inputs(X), compute)
-
-
-def _features(model: Network, X: Any, layer: str | None) -> Array:
-    if not (layer or model.head):
-        raise NotApplicable(f"{model.name or 'this network'} has no last linear layer.")
-    return _forward(model, X, layer or model.head)
-
-
-def _parameters(module: nn.Module) -> Mapping[str, Array]:
-    return {name: t.detach().cpu().numpy() for name, t in module.state_dict().items()}
-
-
-def _retrained(
-    model: Network,
-    module: nn.Module,
-    classes: tuple[Label, ...],
-    target_scale: tuple[float, float],
-    structure: Mapping[str, Any] | None,
-    head: str | None,
-) -> TorchModel:
-    head = model.head if head is None else head
-    if structure is None:
-        before = len(model.module.get_parameter(f"{model.head}.weight"))
-        after = len(module.get_parameter(f"{head}.weight"))
-        structure = dict(model.structure)
-        if "net" in structure:
-            structure["config"] = {**structure["config"], "outputs": after}
-        elif before != after:
-            structure = {}
-    return TorchModel(
-        module,
-        spec=model.spec,
-        classes=classes,
-        card=model.card,
-        encoder=model.encoder,
-        structure=structure,
-        head=head,
-        target_scale=target_scale,
-        batch_size=model.batch_size,
-    )
 
 
 def load_torch(

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bequest.core import Card, InputSpec, Label, Model, as_inputs, spec_of
+from bequest.core.model import plain_labels
 from bequest.errors import ModelError
 from bequest.frameworks.encoders import plain_rows
 from bequest.frameworks.forward import find_head
@@ -116,7 +117,7 @@ def _labels(classes: Any) -> tuple[Label, ...]:
         raise ModelError(
             f"classes is a list of labels in the order of the outputs, not {classes!r}."
         )
-    return tuple(getattr(c, "item", lambda c=c: c)() for c in classes)
+    return plain_labels(classes)
 
 
 def _module(
