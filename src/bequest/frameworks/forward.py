@@ -118,8 +118,9 @@ def _batches(
 def _run(module: nn.Module, encoded: Array, meter: _Meter, title: str) -> Tensor:
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
-        with meter.measuring(encoded):
-            result: Tensor = module(torch.from_numpy(encoded).to(device))
+        samples = torch.from_numpy(encoded).to(device)
+        with meter.measuring(samples):
+            result: Tensor = module(samples)
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise NotApplicable(
@@ -142,16 +143,17 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._peak = 0
 
     @contextmanager
-    def measuring(self, encoded: Array) -> Iterator[None]:
+    def measuring(self, samples: Tensor) -> Iterator[None]:
         """Measure the pass inside, where one is to be measured."""
         if not self.on:
             yield
             return
+        self._count(samples)
         with self:
             yield
         self.on = False
-        self._numbers = max(1, math.prod(encoded.shape[1:]))
-        self._row = max(1, (self._peak + encoded.nbytes) // len(encoded))
+        self._numbers = max(1, samples[0].numel())
+        self._row = max(1, self._peak // len(samples))
 
     def rows(self, encoded: Array | None = None) -> int:
         """How many rows keep within the bound.
@@ -166,16 +168,19 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Run the call, then count what is alive; views of one storage count once."""
+        """Run the call, then count what is alive."""
         result = func(*args, **(kwargs or {}))
+        self._count(result)
+        return result
+
+    def _count(self, result: Any) -> None:
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor) and tensor.layout is torch.strided:
-                storage = tensor.untyped_storage()
+                storage = tensor.untyped_storage()  # views of one storage count once
                 self._alive[tensor] = storage.data_ptr(), storage.nbytes()
         held = dict(self._alive.values())  # type: ignore[no-untyped-call]
         alive = sum(size for place, size in held.items() if place not in self._own)
         self._peak = max(self._peak, alive)
-        return result
 
 
 def _row_each(result: Tensor, rows: int, title: str) -> Array:
