@@ -1,4 +1,4 @@
-"""Peak memory of a forward pass: a real network over photos, in batches of its own choice and of 32.
+"""Peak memory of a forward pass: a real network over photos, in its own batches and of 32.
 
     python -m benchmarks.forward_memory PACKAGES PHOTOS
 

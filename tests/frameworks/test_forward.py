@@ -68,8 +68,7 @@ def test_a_skip_connection_counts_as_long_as_it_is_alive(monkeypatch):
     class Skip(nn.Module):
         def forward(self, x):
             first = x.repeat(1, 10)
-            last = (first * 2 * 2 * 2).sum(1, keepdim=True) + first[:, :3]
-            return last
+            return (first * 2 * 2 * 2).sum(1, keepdim=True) + first[:, :3]
 
     # x of 10 numbers, first of 100, and two further ones while the second product is made
     monkeypatch.setattr(passes, "BOUND", (40 + 400 + 400 + 400) * 5)

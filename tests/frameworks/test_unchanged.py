@@ -12,6 +12,12 @@ from bequest.core import Card, InputSpec
 from bequest.errors import NotApplicable
 from bequest.frameworks.torch_model import TorchModel
 from bequest.frameworks.unchanged import evaluating
+from bequest.methods.fine_tune import FineTune
+from bequest.methods.lora import LoRA
+from bequest.methods.parameters import Parameters
+from bequest.methods.probe import Probe
+from bequest.methods.reuse import Reuse
+from bequest.methods.stack import Stack
 from bequest.testing.unchanged import state_of
 
 X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
@@ -186,3 +192,23 @@ def test_buffers_that_hold_nan_or_are_new_come_back():
         net.running_var.add_(1.0)
         net.register_buffer("more", torch.ones(1))
     assert state_of(net) == before
+
+
+METHODS = {
+    "fine-tune": FineTune(steps=2, freeze=0.5),
+    "fine-tune after a probe": FineTune(steps=2, probe_first=True, pull=0.1),
+    "lora": LoRA(steps=2, rank=2),
+    "parameters": Parameters(width=8, layers=1, steps=2, coverage=0.0),
+    "probe": Probe(),
+    "reuse": Reuse(),
+    "stack": Stack(),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_after_a_method_has_fitted(unchanged, name):
+    source = bq.wrap(unchanged, classes=["a", "b", "c"], example=X, name="given")
+    task = bq.Task.from_arrays(X, ["a", "b"] * 10)
+    method = METHODS[name]
+    assert method.applies(source, task) is None
+    method.fit(source, task, rng=np.random.default_rng(0)).predict(X)
