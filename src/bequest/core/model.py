@@ -20,15 +20,9 @@ from bequest.core.task import Label, Task
 from bequest.errors import NotApplicable
 
 __all__ = [
-    "GivesFeatures",
-    "HasParameters",
-    "Model",
-    "Predicts",
-    "Trains",
-    "features_of",
-    "output_of",
-    "parameters_of",
-]
+    "GivesFeatures", "HasParameters", "Model", "Predicts", "Trains",
+    "features_of", "output_of", "parameters_of", "plain_labels",
+]  # fmt: skip
 
 Array = NDArray[Any]
 

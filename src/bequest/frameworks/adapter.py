@@ -122,10 +122,10 @@ class Adapter(Model):
 
     def merged(self) -> TorchModel:
         """An ordinary network: the base's with the change folded in and the new head."""
-        return self._merged
+        return self._network
 
     @cached_property
-    def _merged(self) -> TorchModel:
+    def _network(self) -> TorchModel:
         module = copy.deepcopy(self.base.module)
         with torch.no_grad():
             for weight in self.weights:

@@ -13,15 +13,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import (
-    Card,
-    InputSpec,
-    Label,
-    Model,
-    features_of,
-    output_of,
-    parameters_of,
-)
+from bequest.core import Card, InputSpec, Label, Model, features_of, output_of, parameters_of
 from bequest.frameworks.folder import load, write_folder
 
 __all__ = ["Relabelled", "load_relabelled"]

@@ -23,16 +23,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 
-from bequest.core import (
-    Card,
-    Inputs,
-    InputSpec,
-    Label,
-    Model,
-    as_inputs,
-    fingerprint,
-    spec_of,
-)
+from bequest.core import Card, Inputs, InputSpec, Label, Model, as_inputs, fingerprint, spec_of
 from bequest.core.feature_cache import cached
 from bequest.core.model import plain_labels
 from bequest.errors import DataError, ModelError, NotApplicable

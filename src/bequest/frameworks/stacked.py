@@ -13,16 +13,8 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import (
-    Card,
-    InputSpec,
-    Label,
-    Model,
-    as_inputs,
-    features_of,
-    output_of,
-    parameters_of,
-)
+from bequest.core import Card, InputSpec, Label, Model, as_inputs
+from bequest.core.model import features_of, output_of, parameters_of
 from bequest.frameworks.encoders import Encoder, TableEncoder, encoder_from_config
 from bequest.frameworks.folder import load, spec_from_config, spec_to_config, write_folder
 from bequest.frameworks.text_encoder import TextEncoder
@@ -93,12 +85,8 @@ class Stacked(Model):
 
     def parameters(self) -> Mapping[str, Array]:
         """The source's under ``source.``, the head's under ``head.``."""
-        parts = {"source": self.source, "head": self.head}
-        return {
-            f"{part}.{name}": value
-            for part, model in parts.items()
-            for name, value in parameters_of(model).items()
-        }
+        below = {f"source.{name}": value for name, value in parameters_of(self.source).items()}
+        return below | {f"head.{name}": value for name, value in parameters_of(self.head).items()}
 
     @property
     def structure(self) -> Mapping[str, Any]:
