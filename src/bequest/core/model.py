@@ -59,18 +59,8 @@ class HasParameters(Protocol):
 class Trains(GivesFeatures, HasParameters, Protocol):
     """A network with a last linear layer, a copy of which can be trained further.
 
-    Attributes
-    ----------
-    module : torch.nn.Module
-        Is left as it is.
-    encoder : Encoder or None
-        Turns samples into the module's input; None: arrays are passed as float32.
-    head : str
-        Name of the last linear layer, whose input the features are; empty where there is none.
-    target_scale : (mean, scale)
-        Regression: the output is multiplied by `scale` and `mean` is added.
-    name, spec, classes, card, structure
-        As in `Model`.
+    `module` is the network, and is left as it is; the others are as in `Model` and as in
+    `bequest.frameworks.torch_model.TorchModel`.
     """
 
     @property
@@ -107,19 +97,10 @@ class Trains(GivesFeatures, HasParameters, Protocol):
         structure: Mapping[str, Any] | None = None,
         head: str | None = None,
     ) -> Model:
-        """The model of a trained copy of the network.
+        """The model of a trained copy of the network, whose head may have other outputs.
 
-        Parameters
-        ----------
-        module : torch.nn.Module
-            The copy, whose head may have other outputs.
-        classes : tuple
-            Labels in the order of the outputs; empty for regression.
-        target_scale : (mean, scale)
-        structure : mapping, optional
-            Default: this model's, with as many outputs as the copy's head has.
-        head : str, optional
-            Default: this model's.
+        The default of `structure` is this model's with as many outputs as the copy's head has,
+        that of `head` this model's.
         """
 
 

@@ -51,10 +51,9 @@ def forward(
         Turns samples into the module's input; is called batch by batch.
     inputs : Inputs
         N samples.
-    layer : str
+    layer, head : str
         A layer's name: its output, flattened, or its input where it is the `head`. Default: what
         the module gives.
-    head : str
     batch_size : int, optional
         The most rows in one pass. Default: as many as keep the activations below 256 MB, 1,024 at
         most, measured on the first rows. Only shapes decide, so every process runs the same

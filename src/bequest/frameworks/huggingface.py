@@ -195,7 +195,7 @@ def load_huggingface(
         layer.out_features = len(tensor)
     mean, scale = map(float, ours["target_scale"])
     given: dict[str, Any] = {"spec": spec_from_config(ours["spec"]), "card": card}
-    given |= {"encoder": reader, "head": head, "batch_size": ours["batch_size"]}
+    given |= {"encoder": reader, "head": head, "batch_size": ours.get("batch_size")}
     if not len(module.get_parameter(f"{head}.weight")):
         return TorchFeatures(module.eval(), **given)
     classes = tuple(ours["classes"])

@@ -271,7 +271,7 @@ def load_torch(
         structure=structure,
         head=config["head"],
         target_scale=tuple(config["target_scale"]),
-        batch_size=config["batch_size"],
+        batch_size=config.get("batch_size"),
     )
 
 

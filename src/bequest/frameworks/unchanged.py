@@ -85,13 +85,5 @@ class _Part:
 
 
 def hooks_of(module: nn.Module) -> dict[str, Any]:
-    """The dictionaries of hooks that torch keeps for a module, by name.
-
-    Examples
-    --------
-    >>> layer = nn.Linear(1, 1)
-    >>> handle = layer.register_forward_hook(print)
-    >>> [name for name, hooks in hooks_of(layer).items() if hooks]
-    ['_forward_hooks']
-    """
+    """The dictionaries of hooks that torch keeps for a module, by name."""
     return {name: hooks for name, hooks in vars(module).items() if "_hooks" in name}
