@@ -157,9 +157,8 @@ class SklearnModel(Model):
             return raw
         aligned = np.zeros((len(raw), len(self.classes)))
         # float32 probabilities sum to one to 1e-7 only, which log_loss warns of
-        aligned[:, [self.classes.index(label) for label in self._known]] = raw / raw.sum(
-            axis=1, keepdims=True
-        )
+        columns = [self.classes.index(label) for label in self._known]
+        aligned[:, columns] = raw / raw.sum(axis=1, keepdims=True)
         return aligned
 
     def _raw(self, inputs: Any) -> Array:
