@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import Any, final
 
 import numpy as np
@@ -99,26 +99,34 @@ def _batches(
     inputs: Inputs, encode: Callable[[Inputs], Array], batch_size: int | None, meter: _Meter
 ) -> Iterator[Array]:
     """Encoded batches; the first few rows are measured, and say how many can follow at once."""
-    start, count = 0, len(inputs)
+    start, count, row, numbers = 0, len(inputs), 1.0, 1
     if batch_size is None:
         # never a rest of one row: there are networks that squeeze it away
         start = count if count <= 2 * FIRST else FIRST
+        encoded = encode(inputs[np.arange(start)])
         meter.on = start < count
-        yield encode(inputs[np.arange(start)])
-    if start == count:
-        return
-    size = batch_size or meter.rows()
-    for rows in np.array_split(np.arange(start, count), math.ceil((count - start) / size)):
-        encoded = encode(inputs[rows])
-        size = batch_size or meter.rows(encoded)
-        yield from np.array_split(encoded, math.ceil(len(rows) / size))
+        yield encoded  # its pass is over when this goes on
+        meter.on = False
+        row, numbers = max(1.0, meter.peak / start), max(1, math.prod(encoded.shape[1:]))
+
+    def fitting(length: int) -> int:
+        # longer rows, texts with more tokens, by the square: attention compares every pair
+        return batch_size or max(1, min(MOST, int(BOUND / row / max(1.0, length / numbers) ** 2)))
+
+    if start < count:
+        parts = math.ceil((count - start) / fitting(numbers))
+        for rows in np.array_split(np.arange(start, count), parts):
+            encoded = encode(inputs[rows])
+            parts = math.ceil(len(rows) / fitting(math.prod(encoded.shape[1:])))
+            yield from np.array_split(encoded, parts)
 
 
 def _run(module: nn.Module, encoded: Array, meter: _Meter, title: str) -> Tensor:
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
         samples = torch.from_numpy(encoded).to(device)
-        with meter.measuring(samples):
+        meter.see(samples)
+        with meter if meter.on else nullcontext():
             result: Tensor = module(samples)
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
         first = str(error).partition("\n")[0]
@@ -130,56 +138,32 @@ def _run(module: nn.Module, encoded: Array, meter: _Meter, title: str) -> Tensor
 
 @final
 class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The most bytes of activations that are alive at once, a row."""
+    """The most bytes of activations that are alive at once in the passes that it watches."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.on = False
-        self._row = self._numbers = 1
+        self.on, self.peak = False, 0
         own = (t for t in (*module.parameters(), *module.buffers()) if not is_lazy(t))
         self._own = {tensor.untyped_storage().data_ptr() for tensor in own}
         self._alive = WeakTensorKeyDictionary()
-        self._peak = 0
-
-    @contextmanager
-    def measuring(self, samples: Tensor) -> Iterator[None]:
-        """Measure the pass inside, where one is to be measured."""
-        if not self.on:
-            yield
-            return
-        self._count(samples)
-        with self:
-            yield
-        self.on = False
-        self._numbers = max(1, samples[0].numel())
-        self._row = max(1, self._peak // len(samples))
-
-    def rows(self, encoded: Array | None = None) -> int:
-        """How many rows keep within the bound.
-
-        Rows longer than those measured, texts with more tokens, count by the square: attention
-        compares every token with every other.
-        """
-        numbers = 0 if encoded is None else math.prod(encoded.shape[1:])
-        longer = max(1.0, numbers / self._numbers) ** 2
-        return max(1, min(MOST, int(BOUND / (self._row * longer))))
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Run the call, then count what is alive."""
         result = func(*args, **(kwargs or {}))
-        self._count(result)
+        self.see(result)
         return result
 
-    def _count(self, result: Any) -> None:
-        for tensor in tree_leaves(result):
+    def see(self, values: Any) -> None:
+        """Count these tensors with the others that are alive; views of one storage once."""
+        for tensor in tree_leaves(values):
             if isinstance(tensor, Tensor) and tensor.layout is torch.strided:
-                storage = tensor.untyped_storage()  # views of one storage count once
+                storage = tensor.untyped_storage()
                 self._alive[tensor] = storage.data_ptr(), storage.nbytes()
         held = dict(self._alive.values())  # type: ignore[no-untyped-call]
         alive = sum(size for place, size in held.items() if place not in self._own)
-        self._peak = max(self._peak, alive)
+        self.peak = max(self.peak, alive)
 
 
 def _row_each(result: Tensor, rows: int, title: str) -> Array:
