@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_a_base_of_another_dtype_is_refused(source, small):
     import copy
 
     double = bq.load(_saved(source, small.parent / "base"))
-    double.module = copy.deepcopy(double.module).double()
+    double = replace(double, module=copy.deepcopy(double.module).double())
     with pytest.raises(ModelError, match=r"is torch\.float64, not torch\.float32"):
         bq.load(small, base=double)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import bequest as bq
-from bequest.core import Card, Table
+from bequest.core import Card, GivesFeatures, Predicts, Table
 from bequest.errors import DataError, ModelError, NotApplicable
 from bequest.frameworks.entities import EntityFeatures
 from bequest.frameworks.folder import load
@@ -83,7 +83,8 @@ def test_without_a_column_it_says_what_to_do(places):
 
 
 def test_it_has_no_head(places):
-    assert not places.predicts
+    assert isinstance(places, GivesFeatures)
+    assert not isinstance(places, Predicts)
     with pytest.raises(NotApplicable, match="has no head"):
         places.predict({"country": ["italy"]})
 

@@ -1,4 +1,3 @@
-import json
 import os
 import time
 from pathlib import Path
@@ -42,16 +41,6 @@ def test_the_page_for_people_may_be_edited_or_missing(folder, change, model, tmp
     assert "README.md" in entry.files
     model.save(folder)  # it is still a model folder, which may be replaced
     assert "# corners" in (folder / "README.md").read_text()
-
-
-def test_a_folder_of_an_older_version_that_lists_its_page_loads(folder):
-    config = json.loads((folder / "config.json").read_text())
-    del config["digest"]
-    config["files"]["README.md"] = "0" * 64
-    config["digest"] = folders._digest(config)
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "README.md").unlink()
-    assert bq.load(folder).name == "corners"
 
 
 def test_a_file_that_is_read_must_be_there_whatever_its_name_looks_like(folder):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bequest.core import Card, InputSpec, Task
+from bequest.core import Card, InputSpec, Task, features_of, parameters_of
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.function_model import FunctionModel
 
@@ -63,9 +63,9 @@ def test_predictions_that_fit_nothing_are_refused_in_one_line(given, classes, sa
 def test_it_has_no_features_no_parameters_and_cannot_be_saved(tmp_path):
     oracle = model(lambda X: X[:, 0], ())
     with pytest.raises(NotApplicable, match="no features"):
-        oracle.features(ROWS)
+        features_of(oracle, ROWS)
     with pytest.raises(NotApplicable, match="parameters"):
-        oracle.parameters()
+        parameters_of(oracle)
     with pytest.raises(NotApplicable, match="holds no code"):
         oracle.save(tmp_path / "m")
     assert not (tmp_path / "m").exists()

@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import bequest as bq
+from bequest.core import Predicts, Trains
 from bequest.errors import ModelError, NotApplicable, UnsafeModel
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
+from bequest.testing.unchanged import state_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 import hub_folders as hub
@@ -441,6 +443,28 @@ def test_a_network_in_memory_is_wrapped_with_its_tokenizer(tmp_path):
         bq.wrap(net, processor=fast, classes=["x", "y"])
     with pytest.raises(ModelError, match="processor="):
         bq.wrap(net)
+
+
+@pytest.mark.parametrize("headed", [True, False])
+def test_a_network_in_memory_stays_as_it_was(tmp_path, headed):
+    from transformers import PreTrainedTokenizerFast
+
+    net = hub.network("bert")
+    net = (net if headed else net.bert).train()
+    net.encoder.layer[0].eval() if not headed else net.classifier.eval()
+    next(net.parameters()).requires_grad_(False)
+    fast = PreTrainedTokenizerFast(tokenizer_object=hub.tokenizer(), pad_token="[PAD]")
+    before = state_of(net)
+    model = bq.wrap(net, processor=fast, name="films", batch_size=2)
+    model.features(TEXTS)
+    assert isinstance(model, Trains)
+    assert isinstance(model, Predicts) == headed
+    model.save(tmp_path / "films")
+    assert state_of(net) == before
+    again = bq.load(tmp_path / "films")
+    assert (type(again), again.batch_size) == (type(model), 2)
+    assert not any(part.training for part in again.module.modules())
+    np.testing.assert_allclose(again.features(TEXTS), model.features(TEXTS), atol=1e-6)
 
 
 def test_a_class_that_is_not_transformers_own_works_and_is_not_saved(tmp_path):

@@ -37,7 +37,7 @@ class Toy(Model):
 
     def features(self, X, layer=None):
         if self._features is None:
-            return super().features(X)
+            raise NotApplicable(f"{self.name} gives predictions only, no features.")
         return self._features(np.asarray(X, dtype=np.float64))
 
     def with_card(self, card):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from bequest.api.seen import remember
-from bequest.core import Model, Task
+from bequest.core import Model, Task, output_of
 from bequest.core.given import checked_task
 from bequest.errors import DataError
 from bequest.executors.local import single_threaded
@@ -59,7 +59,7 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     model = remember(model, task)
     metrics = {}
     if task.test is not None:
-        output = model.output(task.test.inputs)
+        output = output_of(model, task.test.inputs)
         metrics = {f"test {task.metric_name}": float(task.test.row_scores(output).mean())}
     return model.with_card(replace(model.card, name=name or task.name, metrics=metrics))
 

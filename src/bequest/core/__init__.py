@@ -15,7 +15,16 @@ from bequest.core.jackknife_metrics import JackknifeMetric
 from bequest.core.mean_metrics import MeanMetric
 from bequest.core.method import TransferMethod
 from bequest.core.metric import METRICS, Metric, PerGroup, metric_named
-from bequest.core.model import Model
+from bequest.core.model import (
+    GivesFeatures,
+    HasParameters,
+    Model,
+    Predicts,
+    Trains,
+    features_of,
+    output_of,
+    parameters_of,
+)
 from bequest.core.outcome import (
     ArmResult,
     LabelsSaved,
@@ -32,6 +41,8 @@ __all__ = [
     "METRICS",
     "ArmResult",
     "Card",
+    "GivesFeatures",
+    "HasParameters",
     "InputSpec",
     "Inputs",
     "JackknifeMetric",
@@ -43,16 +54,21 @@ __all__ = [
     "Model",
     "Outcome",
     "PerGroup",
+    "Predicts",
     "RankedSource",
     "Registry",
     "Table",
     "Task",
     "TestResult",
     "Texts",
+    "Trains",
     "TransferMethod",
     "Verdict",
     "as_inputs",
+    "features_of",
     "fingerprint",
     "metric_named",
+    "output_of",
+    "parameters_of",
     "spec_of",
 ]

@@ -6,9 +6,10 @@ N samples, C classes, D features.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,96 @@ from bequest.core.inputs import InputSpec
 from bequest.core.task import Label, Task
 from bequest.errors import NotApplicable
 
-__all__ = ["Model"]
+__all__ = [
+    "GivesFeatures", "HasParameters", "Model", "Predicts", "Trains",
+    "features_of", "output_of", "parameters_of", "plain_labels",
+]  # fmt: skip
 
 Array = NDArray[Any]
 
 
+@runtime_checkable
+class Predicts(Protocol):
+    """What a model with outputs can do."""
+
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """The labels, in the order of the columns of `output`; empty for regression."""
+
+    def output(self, X: Any) -> Array:
+        """Probabilities (N, C) of a classifier, or values (N,) of a regressor, float64."""
+
+
+@runtime_checkable
+class GivesFeatures(Protocol):
+    """What a model with an inner representation can do."""
+
+    def features(self, X: Any, layer: str | None = None) -> Array:
+        """What the model computes just before its head, or another layer's output, shape (N, D)."""
+
+
+@runtime_checkable
+class HasParameters(Protocol):
+    """What a model that shows its parameters can do."""
+
+    def parameters(self) -> Mapping[str, Array]:
+        """The fitted parameters by name."""
+
+
+@runtime_checkable
+class Trains(GivesFeatures, HasParameters, Protocol):
+    """A network with a last linear layer, a copy of which can be trained further.
+
+    `module` is the network, and is left as it is; the others are as in `Model` and as in
+    `bequest.frameworks.torch_model.TorchModel`.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def spec(self) -> InputSpec: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[Label, ...]: ...  # noqa: D102
+    @property
+    def card(self) -> Card: ...  # noqa: D102
+    @property
+    def structure(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def module(self) -> Any: ...  # noqa: D102
+    @property
+    def encoder(self) -> Any: ...  # noqa: D102
+    @property
+    def head(self) -> str: ...  # noqa: D102
+    @property
+    def target_scale(self) -> tuple[float, float]: ...  # noqa: D102
+
+    def applies(self, task: Task) -> NotApplicable | None:
+        """None where it can read the task's inputs, else the reason why not."""
+
+    def encode(self, X: Any) -> Array:
+        """The samples as the module takes them, shape (N, ...)."""
+
+    def retrained(
+        self,
+        module: Any,
+        *,
+        classes: tuple[Label, ...],
+        target_scale: tuple[float, float],
+        structure: Mapping[str, Any] | None = None,
+        head: str | None = None,
+    ) -> Model:
+        """The model of a trained copy of the network, whose head may have other outputs.
+
+        The default of `structure` is this model's with as many outputs as the copy's head has,
+        that of `head` this model's.
+        """
+
+
 class Model(ABC):
-    """A fitted predictor; what it cannot do raises `NotApplicable`.
+    """Something fitted; what it can do is asked of the protocols, such as `Predicts`.
+
+    A class has a capability where its kind can ever have it; an instance that cannot raises
+    `NotApplicable`. Subclasses are frozen dataclasses.
 
     Attributes
     ----------
@@ -51,11 +135,6 @@ class Model(ABC):
         """classification or regression."""
         return "classification" if self.classes else "regression"
 
-    @property
-    def predicts(self) -> bool:
-        """Whether it predicts; what has no head gives features only."""
-        return True
-
     def applies(self, task: Task) -> NotApplicable | None:
         """None where it can read the task's inputs, else the reason why not."""
         return self.spec.accepts(task.spec)
@@ -68,46 +147,56 @@ class Model(ABC):
         X : array, tensor, Table, DataFrame
             N samples as the model's `spec` describes them.
         """
-        output = self.output(X)
+        output = output_of(self, X)
         if not self.classes:
             return output
         return np.asarray(np.array(self.classes)[output.argmax(axis=1)])
 
     def predict_proba(self, X: Any) -> Array:
         """Class probabilities, shape (N, C), float64, rows summing to one."""
-        if not self.classes:
+        if isinstance(self, Predicts) and not self.classes:
             raise NotApplicable("a regressor has no class probabilities.")
-        return self.output(X)
+        return output_of(self, X)
 
-    @abstractmethod
-    def output(self, X: Any) -> Array:
-        """Probabilities (N, C) of a classifier, or values (N,) of a regressor, float64."""
-
-    def features(self, X: Any, layer: str | None = None) -> Array:
-        """What the model computes just before its head, shape (N, D).
-
-        Parameters
-        ----------
-        X
-            As in `predict`.
-        layer : str, optional
-            Another layer's output, flattened.
-        """
-        raise NotApplicable(f"{self.name or 'this model'} gives predictions only, no features.")
-
-    def parameters(self) -> Mapping[str, Array]:
-        """The fitted numbers by name."""
-        raise NotApplicable(f"{self.name or 'this model'} does not show its parameters.")
+    def parts(self) -> tuple[object, ...]:
+        """The objects that compute its answers, as `bequest.core.feature_cache` knows them."""
+        return (self,)
 
     @property
     @abstractmethod
     def structure(self) -> Mapping[str, Any]:
         """The architecture as plain values, ready for JSON."""
 
-    @abstractmethod
-    def with_card(self, card: Card) -> Model:
+    def with_card(self, card: Card) -> Self:
         """The same model under another card."""
+        return replace(self, card=card)  # type: ignore[type-var]
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
         """Write a model folder: weights, `config.json`, `card.json`, `README.md`; no pickle."""
+
+
+def output_of(model: Model, X: Any) -> Array:
+    """Probabilities (N, C) or values (N,) of a model; `NotApplicable` where it does not predict."""
+    if not isinstance(model, Predicts):
+        raise NotApplicable(f"{model.name or 'this model'} has no head: it gives features only.")
+    return model.output(X)
+
+
+def features_of(model: Model, X: Any, layer: str | None = None) -> Array:
+    """Features (N, D) of a model; `NotApplicable` where it has none."""
+    if not isinstance(model, GivesFeatures):
+        raise NotApplicable(f"{model.name or 'this model'} gives predictions only, no features.")
+    return model.features(X, layer)
+
+
+def parameters_of(model: Model) -> Mapping[str, Array]:
+    """A model's parameters by name; `NotApplicable` where it does not show them."""
+    if not isinstance(model, HasParameters):
+        raise NotApplicable(f"{model.name or 'this model'} does not show its parameters.")
+    return model.parameters()
+
+
+def plain_labels(classes: Iterable[Any]) -> tuple[Label, ...]:
+    """Labels as plain values: those of numpy and torch become Python's."""
+    return tuple(label.item() if hasattr(label, "item") else label for label in classes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bequest.core import Model, Task, TestResult
+from bequest.core import Model, Task, TestResult, output_of
 from bequest.data.splits import resampling_units
 from bequest.evaluation.replay import row_weights
 
@@ -71,7 +71,7 @@ def compare_on_test(
     metric, units = test.metric, resampling_units(test)
     better, base = (
         metric.linearise(
-            test.targets, model.output(test.inputs), weights=test.weights, groups=test.groups
+            test.targets, output_of(model, test.inputs), weights=test.weights, groups=test.groups
         )
         for model in (transfer, scratch)
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Model, Task
+from bequest.core import Model, Task, output_of
 from bequest.errors import BequestError, ModelError
 
 __all__ = ["Arm", "Job", "JobResult", "Side"]
@@ -125,7 +125,7 @@ class Job:
             raise ModelError(
                 f"its model predicts the classes {model.classes}, the task has {self.task.classes}."
             )
-        output = np.asarray(model.output(self.task.inputs[self.test]), dtype=np.float64)
+        output = np.asarray(output_of(model, self.task.inputs[self.test]), dtype=np.float64)
         broken = ~np.isfinite(output).reshape(len(output), -1).all(axis=1)
         if broken.any():
             raise ModelError(

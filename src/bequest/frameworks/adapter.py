@@ -8,15 +8,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bequest.core import Card, Label, Model
+from bequest.core import Card, InputSpec, Label, Model, Trains
 from bequest.errors import ModelError
 from bequest.frameworks.address import answers, network_address, question, same_answers
 from bequest.frameworks.folder import write_folder
@@ -64,6 +65,7 @@ class AdaptedWeight:
 
 
 @final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Adapter(Model):
     """A frozen network's low-rank change ``W + alpha / r * B A`` and its new head, by themselves.
 
@@ -72,8 +74,8 @@ class Adapter(Model):
 
     Parameters
     ----------
-    base : TorchModel
-        Is not changed.
+    base : Trains
+        A network with a head. Is not changed.
     tensors : mapping of str to torch.Tensor
         ``NAME.lora_A`` and ``NAME.lora_B`` of every weight in `weights`, and the head's
         ``HEAD.weight`` (C, D) and ``HEAD.bias`` (C,).
@@ -98,28 +100,18 @@ class Adapter(Model):
     Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
     """
 
-    def __init__(
-        self,
-        base: TorchModel,
-        *,
-        tensors: Mapping[str, Tensor],
-        weights: Sequence[AdaptedWeight],
-        rank: int,
-        alpha: float,
-        classes: tuple[Label, ...],
-        card: Card,
-        target_scale: tuple[float, float] = (0.0, 1.0),
-    ) -> None:
-        self.base = base
-        self.tensors = dict(tensors)
-        self.weights = tuple(weights)
-        self.rank = rank
-        self.alpha = alpha
-        self.spec = base.spec
-        self.classes = classes
-        self.target_scale = target_scale
-        self.card = card
-        self._merged: TorchModel | None = None
+    base: Trains = field(kw_only=False)
+    tensors: Mapping[str, Tensor]
+    weights: Sequence[AdaptedWeight]
+    rank: int
+    alpha: float
+    classes: tuple[Label, ...]
+    card: Card
+    target_scale: tuple[float, float] = (0.0, 1.0)
+    spec: InputSpec = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spec", self.base.spec)
         self._check()
 
     def delta(self, weight: AdaptedWeight) -> Tensor:
@@ -130,25 +122,22 @@ class Adapter(Model):
 
     def merged(self) -> TorchModel:
         """An ordinary network: the base's with the change folded in and the new head."""
-        if self._merged is None:
-            module = copy.deepcopy(self.base.module)
-            with torch.no_grad():
-                for weight in self.weights:
-                    value = module.get_parameter(weight.name)
-                    value.copy_(value.double() + self.delta(weight).to(value.device))
-            _put_head(module, self.base.head, self.tensors)
-            self._merged = TorchModel(
-                module.requires_grad_(True).eval(),
-                spec=self.spec,
-                classes=self.classes,
-                card=self.card,
-                encoder=self.base.encoder,
-                structure=self._structure_of(module),
-                head=self.base.head,
-                target_scale=self.target_scale,
-                adapter=self,
-            )
-        return self._merged
+        return self._network
+
+    @cached_property
+    def _network(self) -> TorchModel:
+        module = copy.deepcopy(self.base.module)
+        with torch.no_grad():
+            for weight in self.weights:
+                value = module.get_parameter(weight.name)
+                value.copy_(value.double() + self.delta(weight).to(value.device))
+        _put_head(module, self.base.head, self.tensors)
+        model = self.base.retrained(
+            module.requires_grad_(True).eval(),
+            classes=self.classes,
+            target_scale=self.target_scale,
+        )
+        return replace(cast(TorchModel, model), card=self.card, adapter=self)
 
     def output(self, X: Any) -> Array:
         """Probabilities (N, C) or values (N,), float64: those of the merged network."""
@@ -159,7 +148,7 @@ class Adapter(Model):
         return self.merged().features(X, layer)
 
     def parameters(self) -> Mapping[str, Array]:
-        """The merged network's; the adapter's own numbers are its `tensors`."""
+        """The merged network's; the adapter's own are its `tensors`."""
         return self.merged().parameters()
 
     @property
@@ -174,18 +163,9 @@ class Adapter(Model):
             "base": dict(self.base.structure),
         }
 
-    def with_card(self, card: Card) -> Adapter:
-        """The same adapter under another card."""
-        return Adapter(
-            self.base,
-            tensors=self.tensors,
-            weights=self.weights,
-            rank=self.rank,
-            alpha=self.alpha,
-            classes=self.classes,
-            card=card,
-            target_scale=self.target_scale,
-        )
+    def parts(self) -> tuple[object, ...]:
+        """The merged network's."""
+        return self.merged().parts()
 
     def save(self, folder: str | Path) -> None:
         """Write the adapter alone, with the name and the content address of its base."""
@@ -234,15 +214,6 @@ class Adapter(Model):
             if not self.tensors[name].is_floating_point():
                 raise ModelError(f"the adapter has {name} in {self.tensors[name].dtype}.")
 
-    def _structure_of(self, module: nn.Module) -> Mapping[str, Any]:
-        """The base's, with as many outputs as the new head has."""
-        structure = dict(self.base.structure)
-        outputs = len(module.get_parameter(f"{self.base.head}.weight"))
-        if "net" in structure:
-            return {**structure, "config": {**structure["config"], "outputs": outputs}}
-        same = outputs == len(self.base.module.get_parameter(f"{self.base.head}.weight"))
-        return structure if same else {}
-
 
 def load_adapter(
     folder: Path,
@@ -270,7 +241,7 @@ def load_adapter(
     ]
     dtypes = [str(w["dtype"]) for w in config["weights"]]
     problem = _difference(base, config["base"], weights, dtypes)
-    if problem or not isinstance(base, TorchModel):
+    if problem or not isinstance(base, Trains):
         raise ModelError(
             f"this adapter was made on {named}; the base given, {base.name!r}, is another: "
             f"{problem}. Give the model that it was made on."
@@ -292,7 +263,7 @@ def _difference(
     base: Model, named: Mapping[str, Any], weights: Sequence[AdaptedWeight], dtypes: Sequence[str]
 ) -> str:
     """How `base` differs from the base that an adapter names; empty where it does not."""
-    if not isinstance(base, TorchModel):
+    if not isinstance(base, Trains):
         return f"a {type(base).__name__}, no torch network"
     address = _address(base)
     if address == named["address"]:
@@ -301,9 +272,7 @@ def _difference(
     return f"network {address[:16]}, {_first_difference(base, weights, dtypes)}"
 
 
-def _first_difference(
-    base: TorchModel, weights: Sequence[AdaptedWeight], dtypes: Sequence[str]
-) -> str:
+def _first_difference(base: Trains, weights: Sequence[AdaptedWeight], dtypes: Sequence[str]) -> str:
     there = dict(base.module.named_parameters(remove_duplicate=False))
     for weight, dtype in zip(weights, dtypes, strict=True):
         if weight.name not in there:
@@ -316,17 +285,17 @@ def _first_difference(
     return "it has the same layers with other numbers"
 
 
-def _address(base: TorchModel) -> str:
+def _address(base: Trains) -> str:
     return network_address(base.module, base.structure, base.encoder)
 
 
-def _answers(base: TorchModel) -> list[list[float]] | None:
+def _answers(base: Trains) -> list[list[float]] | None:
     """What tells networks with the same numbers apart; the config of one of ours does so itself."""
     asked = None if "net" in base.structure else question(base.spec)
     return None if asked is None else answers(base.module, base.encode(asked))
 
 
-def _dtype(base: TorchModel, weight: AdaptedWeight) -> str:
+def _dtype(base: Trains, weight: AdaptedWeight) -> str:
     return str(base.module.get_parameter(weight.name).dtype)
 
 

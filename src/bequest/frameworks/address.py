@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bequest.core import Inputs, InputSpec, Texts
 from bequest.frameworks.encoders import Encoder
+from bequest.frameworks.unchanged import evaluating
 
 __all__ = ["answers", "network_address", "question", "same_answers"]
 
@@ -96,13 +97,8 @@ def answers(module: nn.Module, encoded: NDArray[Any]) -> list[list[float]]:
     [[0.0, 0.0], [0.0, 0.0]]
     """
     device = next((weight.device for weight in module.parameters()), torch.device("cpu"))
-    training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            output = module(torch.from_numpy(encoded).to(device))
-    finally:
-        module.train(training)
+    with evaluating(module):
+        output = module(torch.from_numpy(encoded).to(device))
     rows: list[list[float]] = output.reshape(len(encoded), -1)[:, :ANSWERS].double().cpu().tolist()
     return rows
 

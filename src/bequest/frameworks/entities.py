@@ -9,7 +9,8 @@ import difflib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bequest.core import Card, Inputs, InputSpec, Model, Registry, Table, Task, as_inputs
+from bequest.core import Card, Inputs, InputSpec, Label, Model, Registry, Table, Task, as_inputs
 from bequest.core.wording import counted
 from bequest.errors import DataError, ModelError, NotApplicable
 from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
@@ -42,6 +43,7 @@ NAMES_LIMIT = 2**28  # bytes
 
 
 @final
+@dataclass(frozen=True, eq=False)
 class EntityFeatures(Model):
     """Vectors of the entities of a graph: a source of features for tables that name entities.
 
@@ -80,31 +82,23 @@ class EntityFeatures(Model):
     [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
     """
 
-    classes = ()
+    entities: tuple[str, ...]
+    vectors: Array
+    relations: tuple[str, ...]
+    relation_vectors: Array
+    _: KW_ONLY
+    scoring: str
+    card: Card
+    columns: tuple[str, ...] = ()
+    spec: InputSpec = field(init=False)
+    classes: tuple[Label, ...] = field(init=False, default=())
 
-    def __init__(
-        self,
-        entities: Sequence[str],
-        vectors: Array,
-        relations: Sequence[str],
-        relation_vectors: Array,
-        *,
-        scoring: str,
-        card: Card,
-        columns: Sequence[str] = (),
-    ) -> None:
-        self.entities, self.relations = tuple(entities), tuple(relations)
-        self.vectors = np.asarray(vectors, dtype=np.float32)
-        self.relation_vectors = np.asarray(relation_vectors, dtype=np.float32)
-        self.scoring = scoring
-        self.columns = tuple(columns)
-        self.card = card
-        self.spec = InputSpec("table", None, self.columns)
-        self._place = {name: place for place, name in enumerate(self.entities)}
-        self._relation = {name: place for place, name in enumerate(self.relations)}
-        self._check()
-
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
+        for name in ("entities", "relations", "columns"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("vectors", "relation_vectors"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float32))
+        object.__setattr__(self, "spec", InputSpec("table", None, self.columns))
         title = self.name or "the features"
         if len(self._place) < len(self.entities) or len(self._relation) < len(self.relations):
             raise ModelError(f"{title}: an entity, or a relation, stands twice.")
@@ -115,15 +109,18 @@ class EntityFeatures(Model):
             if found.shape != (count, width):
                 raise ModelError(f"{title}: vectors of shape {found.shape}, not {(count, width)}.")
 
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.entities)}
+
+    @cached_property
+    def _relation(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.relations)}
+
     def __repr__(self) -> str:
         on = f", on {', '.join(self.columns)}" if self.columns else ""
         sizes = f"{len(self.entities)} entities, {self.vectors.shape[1]} numbers each"
         return f"EntityFeatures({self.name!r}, {sizes}, {self.scoring}{on})"
-
-    @property
-    def predicts(self) -> bool:
-        """Never: it has no head."""
-        return False
 
     def of(self, ids: Any) -> Array:
         """The vectors of these entities, zeros for those that the graph does not have.
@@ -179,7 +176,7 @@ class EntityFeatures(Model):
         """
         if not columns or not all(isinstance(name, str) for name in columns):
             raise DataError("name the columns that hold entities: features.on('country').")
-        return self._like(columns=columns)
+        return replace(self, columns=columns)
 
     def features(self, X: Any, layer: str | None = None) -> Array:
         """Vectors of the entities that the columns name, and whether each is known.
@@ -263,10 +260,6 @@ class EntityFeatures(Model):
         self._tell(features[:, self.vectors.shape[1] :: len(numbers)])
         return Table({**table.columns, **dict(zip(names, features.T, strict=True))})
 
-    def output(self, X: Any) -> Array:
-        """Never works: there is no head."""
-        raise NotApplicable(f"{self.name or 'the graph'} has no head: it gives features only.")
-
     def parameters(self) -> Mapping[str, Array]:
         """The vectors of entities and of relations."""
         return {"entities": self.vectors, "relations": self.relation_vectors}
@@ -276,10 +269,6 @@ class EntityFeatures(Model):
         """Scoring and sizes."""
         numbers = int(self.vectors.shape[1])
         return {"scoring": self.scoring, "entities": len(self.entities), "dim": numbers}
-
-    def with_card(self, card: Card) -> EntityFeatures:
-        """The same features under another card."""
-        return self._like(card=card)
 
     def save(self, folder: str | Path) -> None:
         """Write a model folder: vectors as safetensors, names as JSON."""
@@ -292,16 +281,6 @@ class EntityFeatures(Model):
 
         config = {"scoring": self.scoring, "spec": spec_to_config(self.spec)}
         write_folder(folder, kind="entities", config=config, card=self.card, write=write)
-
-    def _like(
-        self, *, columns: Sequence[str] | None = None, card: Card | None = None
-    ) -> EntityFeatures:
-        return EntityFeatures(
-            *(self.entities, self.vectors, self.relations, self.relation_vectors),
-            scoring=self.scoring,
-            card=card or self.card,
-            columns=self.columns if columns is None else columns,
-        )
 
     def _places(self, names: Iterable[Any]) -> NDArray[np.int64]:
         return np.array([self._place.get(name, -1) for name in names], dtype=np.int64)
@@ -343,9 +322,9 @@ def load_entities(
     tensors = read_weights(folder / "model.safetensors")
     names = _read_names(folder / NAMES)
     return EntityFeatures(
-        names["entities"],
+        tuple(names["entities"]),
         tensors["entities"].numpy(),
-        names["relations"],
+        tuple(names["relations"]),
         tensors["relations"].numpy(),
         scoring=str(config["scoring"]),
         columns=spec_from_config(config["spec"]).columns,

@@ -39,6 +39,7 @@ __all__ = [
 FORMAT = 1
 CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
 PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt"})
+FOREIGN = "hugging-face-hub"  # of a folder that says nothing of us
 
 Loader = Callable[..., Model]  # folder, config, card, modules; an adapter's takes a base too
 KINDS: Registry[Loader] = Registry(
@@ -51,13 +52,9 @@ KINDS: Registry[Loader] = Registry(
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
         "entities": "bequest.frameworks.entities:load_entities",
+        FOREIGN: "bequest.frameworks.huggingface:load_foreign",
     },
     group="bequest.model_kinds",
-)
-FOREIGN: Registry[Callable[[Path, Mapping[str, Any]], Model]] = Registry(
-    "kind of foreign folder",
-    {"huggingface": "bequest.frameworks.huggingface:load_foreign"},
-    group="bequest.foreign_folders",
 )
 _DURABLE: ContextVar[bool] = ContextVar("durable", default=True)
 
@@ -170,7 +167,7 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
         )
     theirs = foreign_config(place)
     if theirs is not None:
-        return FOREIGN["huggingface"](place, theirs)
+        return KINDS[FOREIGN](place, theirs, Card())
     config = _config(place)
     check_files(place, config["files"])
     try:
@@ -203,8 +200,6 @@ def check_files(place: Path, files: Mapping[str, str]) -> None:
     `README.md` may be edited or missing: it is made from the card for people, and nothing reads it.
     """
     for name, digest in files.items():
-        if for_people(name):  # folders of older versions list it
-            continue
         path = place / name
         if not path.is_file() or path.is_symlink():
             raise ModelError(f"the model folder {place} lacks its file {bare(name)}.")

@@ -5,14 +5,17 @@ N samples, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Card, InputSpec, Label, Model, as_inputs
+from bequest.core import Card, Inputs, InputSpec, Label, Model, as_inputs
+from bequest.core.feature_cache import cached
+from bequest.core.model import plain_labels
 from bequest.errors import ModelError, NotApplicable
 
 __all__ = ["FunctionModel"]
@@ -22,6 +25,7 @@ SUM_TOLERANCE = 1e-3  # probabilities that were rounded to three digits still co
 
 
 @final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FunctionModel(Model):
     """A function from inputs to predictions: a source that is only asked.
 
@@ -47,18 +51,13 @@ class FunctionModel(Model):
     [[0.0, 1.0], [1.0, 0.0]]
     """
 
-    def __init__(
-        self,
-        function: Callable[[Any], Any],
-        *,
-        spec: InputSpec,
-        classes: Sequence[Label],
-        card: Card,
-    ) -> None:
-        self.function = function
-        self.spec = spec
-        self.classes = tuple(c.item() if isinstance(c, np.generic) else c for c in classes)
-        self.card = card
+    function: Callable[[Any], Any] = field(kw_only=False)
+    spec: InputSpec
+    classes: tuple[Label, ...]
+    card: Card
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", plain_labels(self.classes))
 
     def output(self, X: Any) -> Array:
         """Probabilities (N, C) or values (N,), float64; labels become ones and zeros.
@@ -69,13 +68,7 @@ class FunctionModel(Model):
             The function gives another shape, a label that is no class, numbers that are not
             finite, or rows that are no probabilities.
         """
-        inputs = as_inputs(X)
-        given = self.function(inputs)
-        given = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
-        if len(inputs) == 0 or given.ndim == 0 or len(given) != len(inputs):
-            raise ModelError(
-                f"{self._title} gives predictions of shape {given.shape} for {len(inputs)} rows."
-            )
+        given = cached(self.function, "", as_inputs(X), self._given)
         if self.classes:
             return self._from_labels(given) if given.ndim == 1 else self._probabilities(given)
         if given.size != len(given):
@@ -84,6 +77,15 @@ class FunctionModel(Model):
                 "classifier, name its classes."
             )
         return self._finite(given).reshape(-1)
+
+    def _given(self, inputs: Inputs) -> Array:
+        given = self.function(inputs)
+        given = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+        if len(inputs) == 0 or given.ndim == 0 or len(given) != len(inputs):
+            raise ModelError(
+                f"{self._title} gives predictions of shape {given.shape} for {len(inputs)} rows."
+            )
+        return given
 
     def _from_labels(self, given: Array) -> Array:
         places = {label: place for place, label in enumerate(self.classes)}
@@ -131,9 +133,9 @@ class FunctionModel(Model):
         kind = type(self.function)
         return {"function": getattr(self.function, "__qualname__", kind.__qualname__)}
 
-    def with_card(self, card: Card) -> FunctionModel:
-        """The same function under another card."""
-        return FunctionModel(self.function, spec=self.spec, classes=self.classes, card=card)
+    def parts(self) -> tuple[object, ...]:
+        """The function."""
+        return (self.function,)
 
     def save(self, folder: str | Path) -> None:
         """Never works: a function is code, and model folders hold none."""

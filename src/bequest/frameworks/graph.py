@@ -15,6 +15,7 @@ from bequest.frameworks.graph_check import GRAPH_FORMAT, Graph, read_graph
 from bequest.frameworks.graph_export import describe_tensors, trace
 from bequest.frameworks.graph_module import CANNOT_RUN, GraphModule, dry_run
 from bequest.frameworks.graph_values import DTYPES
+from bequest.frameworks.unchanged import evaluating
 
 __all__ = ["GraphModule", "build_graph", "export_graph"]
 
@@ -202,17 +203,14 @@ def _finite(specs: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str
 
 def _check_same(module: nn.Module, again: nn.Module, example: Tensor) -> None:
     """What was built must predict what the module predicts, for a batch of another size too."""
-    training = module.training
     more = torch.cat([example, example[:1]])
     try:
-        with torch.no_grad():
-            expected = module.eval()(more)
+        with evaluating(module):
+            expected = module(more)
             given = again.to(example.device).eval()(more)
     except CANNOT_RUN as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"it works for batches of {len(example)} rows only: {reason}.") from error
-    finally:
-        module.train(training)
     if expected.shape != given.shape or not torch.allclose(
         expected, given, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True
     ):

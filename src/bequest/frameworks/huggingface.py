@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import nn
 from bequest.core import Card, InputSpec, Label, Texts
 from bequest.errors import ModelError
 from bequest.frameworks.folder import spec_from_config
+from bequest.frameworks.forward import find_head
 from bequest.frameworks.huggingface_build import Modality, build_network, quiet
 from bequest.frameworks.huggingface_config import audited, classes_of
 from bequest.frameworks.huggingface_files import (
@@ -31,7 +33,8 @@ from bequest.frameworks.huggingface_files import (
 from bequest.frameworks.huggingface_inputs import Pixels, Tokens
 from bequest.frameworks.huggingface_network import HuggingFaceNetwork, Pooling
 from bequest.frameworks.huggingface_write import OF_OURS, OWN_HEAD, SECTION
-from bequest.frameworks.torch_model import TorchModel, find_head
+from bequest.frameworks.torch_model import Network, TorchFeatures, TorchModel
+from bequest.frameworks.unchanged import evaluating
 
 __all__ = ["load_foreign", "load_huggingface", "wrap_network"]
 
@@ -40,7 +43,9 @@ HEADED = ("ForSequenceClassification", "ForImageClassification")
 SIDE = 64  # pixels of the image that a network is tried on
 
 
-def load_foreign(folder: Path, values: Mapping[str, Any]) -> TorchModel:
+def load_foreign(
+    folder: Path, values: Mapping[str, Any], card: Card, modules: Sequence[type] = ()
+) -> Network:
     """Make a model of a Hugging Face folder.
 
     Parameters
@@ -50,10 +55,14 @@ def load_foreign(folder: Path, values: Mapping[str, Any]) -> TorchModel:
         ``tokenizer.json`` or ``preprocessor_config.json``.
     values : mapping
         Content of ``config.json``.
+    card : Card
+        Gets the folder's name and licence.
+    modules : sequence of classes
+        Not used: only classes of transformers are built.
 
     Returns
     -------
-    TorchModel
+    TorchModel or TorchFeatures
         A classifier or a regressor of texts or images. Of any other network its body, whose
         features can be probed and tuned.
 
@@ -71,24 +80,31 @@ def load_foreign(folder: Path, values: Mapping[str, Any]) -> TorchModel:
         tokens_of(folder, config, network) if modality == "text" else pixels_of(folder, config)
     )
     first = modality == "text" and pooled_by_first(folder, config)
-    card = Card(name=where, licence=licence_of(folder))
-    return _model(network, config, reader, card, headed=headed, first=first)
+    card = replace(card, name=where, licence=licence_of(folder))
+    return _model(network.eval(), config, reader, card, headed=headed, first=first)
 
 
 def wrap_network(
-    network: Any, processor: Any, *, classes: tuple[Label, ...], name: str
-) -> TorchModel:
+    network: Any,
+    processor: Any,
+    *,
+    classes: tuple[Label, ...],
+    name: str,
+    batch_size: int | None = None,
+) -> Network:
     """Make a model of a network of transformers that is in memory.
 
     Parameters
     ----------
     network : PreTrainedModel
-        Is not copied.
+        Is not copied, and is left as it is.
     processor : tokenizer or image processor of transformers
         What makes its inputs; of tokenizers the fast ones.
     classes : tuple
         Labels in the order of the logits; the config's where there are none.
     name : str
+    batch_size : int, optional
+        As in `TorchModel`.
 
     Raises
     ------
@@ -113,8 +129,8 @@ def wrap_network(
             "bequest.wrap(network, processor=...). Of tokenizers the fast ones are known."
         )
     headed = type(network).__name__.endswith(HEADED)
-    card = Card(name=name)
-    return _model(network, config, reader, card, headed=headed, first=False, classes=classes)
+    about: dict[str, Any] = {"headed": headed, "classes": classes, "batch_size": batch_size}
+    return _model(network, config, reader, Card(name=name), first=False, **about)
 
 
 def _model(
@@ -126,7 +142,8 @@ def _model(
     headed: bool,
     first: bool,
     classes: tuple[Label, ...] = (),
-) -> TorchModel:
+    batch_size: int | None = None,
+) -> Network:
     """The network with what makes its inputs; its head is found, and its classes are named."""
     modality: Modality = "text" if isinstance(reader, Tokens) else "image"
     pooling = _pooling(network, modality, headed, first)
@@ -136,19 +153,16 @@ def _model(
         classes = classes_of(config, outputs, card.name)
     if len(classes) not in (0, outputs):
         raise ModelError(f"{card.name} has {outputs} outputs, {len(classes)} classes are named.")
-    return TorchModel(
-        module.eval(),
-        spec=InputSpec(modality),
-        classes=classes,
-        card=card,
-        encoder=reader,
-        head=head,
+    given: dict[str, Any] = {"spec": InputSpec(modality), "card": card, "encoder": reader}
+    given |= {"head": head, "batch_size": batch_size}
+    return (
+        TorchModel(module, **given, classes=classes) if outputs else TorchFeatures(module, **given)
     )
 
 
 def load_huggingface(
     folder: Path, config: Mapping[str, Any], card: Card, modules: Sequence[type] = ()
-) -> TorchModel:
+) -> Network:
     """Load the folder that such a model was saved to.
 
     Parameters
@@ -180,15 +194,12 @@ def load_huggingface(
         setattr(layer, name.removeprefix(OWN_HEAD), nn.Parameter(tensor))
         layer.out_features = len(tensor)
     mean, scale = map(float, ours["target_scale"])
-    return TorchModel(
-        module.eval(),
-        spec=spec_from_config(ours["spec"]),
-        classes=tuple(ours["classes"]),
-        card=card,
-        encoder=reader,
-        head=head,
-        target_scale=(mean, scale),
-    )
+    given: dict[str, Any] = {"spec": spec_from_config(ours["spec"]), "card": card}
+    given |= {"encoder": reader, "head": head, "batch_size": ours.get("batch_size")}
+    if not len(module.get_parameter(f"{head}.weight")):
+        return TorchFeatures(module.eval(), **given)
+    classes = tuple(ours["classes"])
+    return TorchModel(module.eval(), **given, classes=classes, target_scale=(mean, scale))
 
 
 def _pooling(network: nn.Module, modality: Modality, headed: bool, first: bool) -> Pooling:
@@ -209,10 +220,10 @@ def _module(
     where: str,
 ) -> tuple[HuggingFaceNetwork, str]:
     """The module, tried on a tiny batch, and the name of its head."""
-    module = HuggingFaceNetwork(network, modality=modality, config=config, pooling=pooling).eval()
+    module = HuggingFaceNetwork(network, modality=modality, config=config, pooling=pooling)
     example = torch.from_numpy(reader.encode(_tiny(reader)))
     try:
-        with torch.no_grad(), quiet():
+        with evaluating(module), quiet():
             if pooling not in ("", "last"):
                 module.add_head(module.pooled(example).shape[1])
                 return module, "head"

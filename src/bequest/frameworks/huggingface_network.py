@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from bequest.frameworks.huggingface_inputs import PADDING
 from bequest.frameworks.huggingface_write import write_model
 
 if TYPE_CHECKING:
-    from bequest.frameworks.torch_model import TorchModel
+    from bequest.frameworks.torch_model import Network
 
 __all__ = ["HuggingFaceNetwork", "Pooling"]
 
@@ -42,8 +42,6 @@ class HuggingFaceNetwork(ForeignNetwork):
         D: gives this module a head, which has no outputs yet.
     """
 
-    rows_at_once: ClassVar[int] = 32
-
     def __init__(
         self,
         network: nn.Module,
@@ -54,7 +52,7 @@ class HuggingFaceNetwork(ForeignNetwork):
         width: int | None = None,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.training = network, network.training
         self.modality = modality
         self.config = dict(config)
         self.pooling = pooling
@@ -122,6 +120,6 @@ class HuggingFaceNetwork(ForeignNetwork):
         self.head.bias = nn.Parameter(torch.empty(0))
         self.head.out_features = 0
 
-    def write(self, model: TorchModel, folder: str | Path) -> None:
+    def write(self, model: Network, folder: str | Path) -> None:
         """Write a model folder that transformers can read as well."""
         write_model(self, model, folder)

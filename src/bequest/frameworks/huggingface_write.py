@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from bequest.core import Predicts
 from bequest.errors import ModelError
 from bequest.frameworks.folder import spec_to_config, write_folder
 from bequest.frameworks.huggingface_config import with_classes
@@ -17,7 +18,7 @@ from bequest.frameworks.weights import write_weights
 
 if TYPE_CHECKING:
     from bequest.frameworks.huggingface_network import HuggingFaceNetwork
-    from bequest.frameworks.torch_model import TorchModel
+    from bequest.frameworks.torch_model import Network
 
 __all__ = ["OF_OURS", "OWN_HEAD", "SECTION", "TOKENIZER", "WEIGHTS", "write_model"]
 
@@ -29,14 +30,14 @@ TOKENIZER = "tokenizer.json"
 BODY = "network."
 
 
-def write_model(network: HuggingFaceNetwork, model: TorchModel, folder: str | Path) -> None:
+def write_model(network: HuggingFaceNetwork, model: Network, folder: str | Path) -> None:
     """Write the folder: one ``config.json`` with transformers' keys at the top and ours in it.
 
     Parameters
     ----------
     network : HuggingFaceNetwork
         The module of `model`.
-    model : TorchModel
+    model : TorchModel or TorchFeatures
     folder : path
 
     Raises
@@ -61,8 +62,10 @@ def write_model(network: HuggingFaceNetwork, model: TorchModel, folder: str | Pa
         "modality": network.modality,
         "pooling": network.pooling,
         "encoder": None if encoder is None else encoder.to_config(),
+        "batch_size": model.batch_size,
     }
-    config = with_classes(network.config, model.classes) if model.predicts else network.config
+    predicts = isinstance(model, Predicts)
+    config = with_classes(network.config, model.classes) if predicts else network.config
     architecture = type(network.network).__name__
     whole = {**config, "architectures": [architecture], "dtype": "float32", SECTION: ours}
     taken = sorted(set(OF_OURS) & set(config))

@@ -6,13 +6,14 @@ N samples, C classes of the target, Z classes of the source.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Card, Label, Model
+from bequest.core import Card, InputSpec, Label, Model, features_of, output_of, parameters_of
 from bequest.frameworks.folder import load, write_folder
 
 __all__ = ["Relabelled", "load_relabelled"]
@@ -21,6 +22,7 @@ Array = NDArray[Any]
 
 
 @final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Relabelled(Model):
     """Columns of the source's probabilities, each times a weight, brought back to sum one.
 
@@ -37,58 +39,46 @@ class Relabelled(Model):
     card : Card
     """
 
-    def __init__(
-        self,
-        source: Model,
-        *,
-        classes: tuple[Label, ...],
-        columns: Sequence[int],
-        weights: Sequence[float],
-        card: Card,
-    ) -> None:
-        self.source = source
-        self.spec = source.spec
-        self.classes = classes
-        self.columns = list(columns)
-        self.weights = list(weights)
-        self.card = card
+    source: Model = field(kw_only=False)
+    classes: tuple[Label, ...]
+    columns: Sequence[int]
+    weights: Sequence[float]
+    card: Card
+    spec: InputSpec = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spec", self.source.spec)
 
     def output(self, X: Any) -> Array:
         """Probabilities (N, C); uniform where the source gives the C labels no mass at all."""
-        mass = self.source.output(X)[:, self.columns] * np.asarray(self.weights)
+        mass = output_of(self.source, X)[:, list(self.columns)] * np.asarray(self.weights)
         total = mass.sum(axis=1, keepdims=True)
         even = np.full_like(mass, 1.0 / len(self.classes))
         return np.asarray(np.divide(mass, total, out=even, where=total > 0))
 
     def features(self, X: Any, layer: str | None = None) -> Array:
         """The source's."""
-        return self.source.features(X, layer)
+        return features_of(self.source, X, layer)
 
     def parameters(self) -> Mapping[str, Array]:
         """The source's."""
-        return self.source.parameters()
+        return parameters_of(self.source)
 
     @property
     def structure(self) -> Mapping[str, Any]:
         """The source's, named as such."""
         return {"relabelled": dict(self.source.structure)}
 
-    def with_card(self, card: Card) -> Relabelled:
-        """The same model under another card."""
-        return Relabelled(
-            self.source,
-            classes=self.classes,
-            columns=self.columns,
-            weights=self.weights,
-            card=card,
-        )
+    def parts(self) -> tuple[object, ...]:
+        """The source's."""
+        return self.source.parts()
 
     def save(self, folder: str | Path) -> None:
         """Write the source into a folder of its own inside this one."""
         config = {
             "classes": list(self.classes),
-            "columns": self.columns,
-            "weights": self.weights,
+            "columns": list(self.columns),
+            "weights": list(self.weights),
         }
         write_folder(
             folder,

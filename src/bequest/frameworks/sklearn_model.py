@@ -5,8 +5,12 @@ N samples, D features, C classes.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
@@ -19,7 +23,9 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 
-from bequest.core import Card, InputSpec, Label, Model, as_inputs, spec_of
+from bequest.core import Card, Inputs, InputSpec, Label, Model, as_inputs, fingerprint, spec_of
+from bequest.core.feature_cache import cached
+from bequest.core.model import plain_labels
 from bequest.errors import DataError, ModelError, NotApplicable
 from bequest.frameworks.encoders import Encoder, encoder_from_config
 from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
@@ -45,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 @final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class SklearnModel(Model):
     """A fitted estimator with what turns samples into its input.
 
@@ -78,29 +85,30 @@ class SklearnModel(Model):
     (['yes'], [[0.98, 0.02, 0.0]])
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        *,
-        spec: InputSpec,
-        classes: Sequence[Label],
-        card: Card,
-        encoder: Encoder | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.spec = spec
-        self.classes = tuple(c.item() if isinstance(c, np.generic) else c for c in classes)
-        self.card = card
-        self.encoder = encoder
-        check_fitted(estimator)
-        known = labels_of(estimator) if self.classes else ()
-        unknown = [label for label in known if label not in self.classes]
+    estimator: Any = field(kw_only=False)
+    spec: InputSpec
+    classes: tuple[Label, ...]
+    card: Card
+    encoder: Encoder | None = None
+
+    def __post_init__(self) -> None:
+        check_fitted(self.estimator)
+        object.__setattr__(self, "classes", plain_labels(self.classes))
+        unknown = [label for label in self._known if label not in self.classes]
         if unknown:
             raise ModelError(
-                f"{title(estimator)} predicts labels that are not among the "
+                f"{title(self.estimator)} predicts labels that are not among the "
                 f"{len(self.classes)} classes: {unknown[:5]}."
             )
-        self._columns = [self.classes.index(label) for label in known]
+
+    @cached_property
+    def _known(self) -> tuple[Label, ...]:
+        """The labels that the estimator knows, in its own order."""
+        return labels_of(self.estimator) if self.classes else ()
+
+    @cached_property
+    def _preprocessing(self) -> str:
+        return "" if self.encoder is None else fingerprint(json.dumps(self.encoder.to_config()))
 
     @property
     def structure(self) -> Mapping[str, Any]:
@@ -113,15 +121,18 @@ class SklearnModel(Model):
 
     def encode(self, X: Any) -> Any:
         """The samples as the estimator takes them: an array (N, D) or a DataFrame."""
+        inputs = self._inputs(X)
+        if self.encoder is None:
+            return estimator_inputs(self.estimator, inputs)
+        encoded = self.encoder.encode(inputs)
+        return encoded if issparse(encoded) else encoded.reshape(len(encoded), -1)
+
+    def _inputs(self, X: Any) -> Inputs:
+        """The samples; an array of numbers keeps its precision where nothing encodes it."""
         if len(X) == 0:
             raise DataError("there are no rows to predict.")
-        if self.encoder is not None:
-            encoded = self.encoder.encode(as_inputs(X))
-            if issparse(encoded):
-                return encoded
-            return encoded.reshape(len(encoded), -1)
         plain = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"
-        return estimator_inputs(self.estimator, X if plain else as_inputs(X))
+        return X if plain and self.encoder is None else as_inputs(X)
 
     def output(self, X: Any) -> Array:
         """Probabilities (N, C) or values (N,), float64.
@@ -138,28 +149,36 @@ class SklearnModel(Model):
         ModelError
             It gives NaN or infinite numbers.
         """
-        samples = self.encode(X)
-        try:
-            with np.errstate(all="ignore"):  # what is not finite is refused below
-                raw = self._probabilities(samples) if self.classes else self._values(samples)
-        except ModelError:
-            raise
-        except (ValueError, TypeError) as error:
-            raise DataError(
-                f"{title(self.estimator)} cannot read the inputs: {_line(error)}"
-            ) from error
+        what = f"{'probabilities' if self.classes else 'values'}:{self._preprocessing}"
+        raw = cached(self.estimator, what, self._inputs(X), self._raw)
         if not np.isfinite(raw).all():
             raise ModelError(f"{self.name or 'the model'} gives numbers that are not finite.")
         if not self.classes:
             return raw
         aligned = np.zeros((len(raw), len(self.classes)))
         # float32 probabilities sum to one to 1e-7 only, which log_loss warns of
-        aligned[:, self._columns] = raw / raw.sum(axis=1, keepdims=True)
+        columns = [self.classes.index(label) for label in self._known]
+        aligned[:, columns] = raw / raw.sum(axis=1, keepdims=True)
         return aligned
+
+    def _raw(self, inputs: Any) -> Array:
+        samples = self.encode(inputs)
+        with self._reading(), np.errstate(all="ignore"):  # what is not finite is refused later
+            return self._probabilities(samples) if self.classes else self._values(samples)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except ModelError:
+            raise
+        except (ValueError, TypeError) as error:
+            problem = " ".join(str(error).split())
+            raise DataError(f"{title(self.estimator)} cannot read the inputs: {problem}") from error
 
     def _probabilities(self, samples: Any) -> Array:
         """Probabilities (N, known classes), columns in the estimator's order."""
-        known = len(self._columns)
+        known = len(self._known)
         if hasattr(self.estimator, "predict_proba"):
             return np.asarray(self.estimator.predict_proba(samples), dtype=np.float64)
         if hasattr(self.estimator, "decision_function"):
@@ -209,16 +228,15 @@ class SklearnModel(Model):
             raise NotApplicable(
                 f"{type(last).__name__} reads its inputs directly: it has no features of its own."
             )
-        hidden = self.encode(X)
-        try:
-            if stop:
-                hidden = self.estimator[:stop].transform(hidden)
-            dense = _dense(hidden)
-            return last_hidden(last, dense) if network else dense
-        except (ValueError, TypeError) as error:
-            raise DataError(
-                f"{title(self.estimator)} cannot read the inputs: {_line(error)}"
-            ) from error
+
+        def compute(inputs: Any) -> Array:
+            hidden = self.encode(inputs)
+            with self._reading():
+                dense = _dense(self.estimator[:stop].transform(hidden) if stop else hidden)
+                return last_hidden(last, dense) if network else dense
+
+        what = f"features:{layer}:{self._preprocessing}"
+        return cached(self.estimator, what, self._inputs(X), compute)
 
     def parameters(self) -> Mapping[str, Array]:
         """Fitted coefficients by name; a pipeline's last step, a network layer by layer."""
@@ -228,11 +246,9 @@ class SklearnModel(Model):
             raise NotApplicable(f"{type(last).__name__} has no array of fitted coefficients.")
         return found
 
-    def with_card(self, card: Card) -> SklearnModel:
-        """The same estimator under another card."""
-        return SklearnModel(
-            self.estimator, spec=self.spec, classes=self.classes, card=card, encoder=self.encoder
-        )
+    def parts(self) -> tuple[object, ...]:
+        """The estimator."""
+        return (self.estimator,)
 
     def save(self, folder: str | Path) -> None:
         """Write the estimator as skops beside a config that names the versions it needs."""
@@ -365,7 +381,3 @@ def _dense(hidden: Any) -> Array:
 
 def _minor(package_version: Any) -> list[str]:
     return str(package_version).split(".")[:2]
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -6,13 +6,15 @@ N samples, D numbers, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Card, InputSpec, Model, as_inputs
+from bequest.core import Card, InputSpec, Label, Model, as_inputs
+from bequest.core.model import features_of, output_of, parameters_of
 from bequest.frameworks.encoders import Encoder, TableEncoder, encoder_from_config
 from bequest.frameworks.folder import load, spec_from_config, spec_to_config, write_folder
 from bequest.frameworks.text_encoder import TextEncoder
@@ -25,6 +27,7 @@ FLOOR = 1e-6  # least probability whose logarithm is taken
 
 
 @final
+@dataclass(frozen=True, eq=False, repr=False)
 class Stacked(Model):
     """A head that reads a source's features or outputs, and the inputs where asked.
 
@@ -45,31 +48,27 @@ class Stacked(Model):
     card : Card
     """
 
-    def __init__(
-        self,
-        source: Model,
-        head: Model,
-        *,
-        views: Sequence[View],
-        card: Card,
-        encoder: Encoder | None = None,
-        offset: bool = False,
-        spec: InputSpec | None = None,
-    ) -> None:
-        self.source = source
-        self.head = head
-        self.spec = source.spec if spec is None else spec
-        self.classes = head.classes
-        self.views = tuple(views)
-        self.encoder = encoder
-        self.offset = offset
-        self.card = card
+    source: Model
+    head: Model
+    _: KW_ONLY
+    views: tuple[View, ...]
+    card: Card
+    encoder: Encoder | None = None
+    offset: bool = False
+    spec: InputSpec = None  # type: ignore[assignment]  # the source's, set below
+    classes: tuple[Label, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "views", tuple(self.views))
+        object.__setattr__(self, "spec", vars(self)["spec"] or self.source.spec)
+        object.__setattr__(self, "classes", self.head.classes)
 
     def output(self, X: Any) -> Array:
         """Probabilities (N, C) or values (N,), float64."""
         inputs = as_inputs(X)
-        below = self.source.output(inputs) if self.offset or "outputs" in self.views else None
-        above = self.head.output(view_of(self.source, inputs, self.views, self.encoder, below))
+        below = output_of(self.source, inputs) if self.offset or "outputs" in self.views else None
+        matrix = view_of(self.source, inputs, self.views, self.encoder, below)
+        above = output_of(self.head, matrix)
         if not self.offset or below is None:
             return above
         if not self.classes:
@@ -82,12 +81,12 @@ class Stacked(Model):
 
     def features(self, X: Any, layer: str | None = None) -> Array:
         """The source's."""
-        return self.source.features(X, layer)
+        return features_of(self.source, X, layer)
 
     def parameters(self) -> Mapping[str, Array]:
         """The source's under ``source.``, the head's under ``head.``."""
-        below = {f"source.{name}": value for name, value in self.source.parameters().items()}
-        return below | {f"head.{name}": value for name, value in self.head.parameters().items()}
+        below = {f"source.{name}": value for name, value in parameters_of(self.source).items()}
+        return below | {f"head.{name}": value for name, value in parameters_of(self.head).items()}
 
     @property
     def structure(self) -> Mapping[str, Any]:
@@ -99,17 +98,9 @@ class Stacked(Model):
             "offset": self.offset,
         }
 
-    def with_card(self, card: Card) -> Stacked:
-        """The same model under another card."""
-        return Stacked(
-            self.source,
-            self.head,
-            views=self.views,
-            card=card,
-            encoder=self.encoder,
-            offset=self.offset,
-            spec=self.spec,
-        )
+    def parts(self) -> tuple[object, ...]:
+        """The source's and the head's."""
+        return self.source.parts() + self.head.parts()
 
     def save(self, folder: str | Path) -> None:
         """Write source and head, each into a folder of its own inside this one."""
@@ -185,9 +176,9 @@ def view_of(
     parts = []
     for view in views:
         if view == "features":
-            parts.append(source.features(X))
+            parts.append(features_of(source, X))
         elif view == "outputs":
-            given = source.output(X) if output is None else output
+            given = output_of(source, X) if output is None else output
             parts.append(log_probabilities(given) if source.classes else given[:, None])
         elif encoder is not None:
             parts.append(_plain(encoder, encoder.encode(as_inputs(X))))

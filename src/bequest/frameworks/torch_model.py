@@ -5,7 +5,10 @@ N samples, C classes, D features.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -14,13 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bequest.core import Card, InputSpec, Label, Model, as_inputs
+from bequest.core import Card, InputSpec, Label, Model, as_inputs, fingerprint
+from bequest.core.feature_cache import cached
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.address import network_address
 from bequest.frameworks.encoders import Encoder, encoder_from_config, plain_rows
 from bequest.frameworks.filled import filled
 from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
 from bequest.frameworks.foreign_network import ForeignNetwork
+from bequest.frameworks.forward import forward
 from bequest.frameworks.graph import build_graph, export_graph
 from bequest.frameworks.networks import build
 from bequest.frameworks.weights import read_weights, write_weights
@@ -28,13 +33,91 @@ from bequest.frameworks.weights import read_weights, write_weights
 if TYPE_CHECKING:
     from bequest.frameworks.adapter import Adapter
 
-__all__ = ["TorchModel", "find_head", "load_torch"]
+__all__ = ["TorchFeatures", "TorchModel", "load_torch"]
 
 Array = NDArray[Any]
-CHUNK = 1024  # rows per forward pass
+
+
+def _check(self: Network) -> None:
+    """Check the batch size, and settle how the network is built again."""
+    size = self.batch_size
+    if size is not None and (type(size) is not int or size < 1):
+        raise ModelError(f"batch_size is a whole number from 1 on, or None, not {size!r}.")
+    own = self.module.structure if isinstance(self.module, ForeignNetwork) else self.structure
+    structure = dict(own or {"graph": type(self.module).__name__})
+    object.__setattr__(self, "structure", structure)
+
+
+def _encode(self: Network, X: Any) -> Array:
+    """The samples as the module takes them, float32, shape (N, ...); tokens of texts int64."""
+    inputs = as_inputs(X)
+    return plain_rows(inputs) if self.encoder is None else np.asarray(self.encoder.encode(inputs))
+
+
+def _raw(self: Network, X: Any, layer: str = "") -> Array:
+    """What the module, or one of its layers, gives for each sample."""
+    what = f"{layer}:{self.preprocessing}"
+    title = self.name or "the network"
+    run = partial(forward, self.module, self.encode, layer=layer, head=self.head, title=title)
+    return cached(self.module, what, as_inputs(X), partial(run, batch_size=self.batch_size))
+
+
+def _features(self: Network, X: Any, layer: str | None = None) -> Array:
+    """Input of the head, or the output of `layer`, shape (N, D), float32."""
+    if not (layer or self.head):
+        raise NotApplicable(f"{self.name or 'this network'} has no last linear layer.")
+    return _raw(self, X, layer or self.head)
+
+
+def _parameters(self: Network) -> Mapping[str, Array]:
+    """Parameters and buffers by name."""
+    return {name: t.detach().cpu().numpy() for name, t in self.module.state_dict().items()}
+
+
+def _preprocessing(self: Network) -> str:
+    """What tells one encoder from another."""
+    return fingerprint("" if self.encoder is None else json.dumps(self.encoder.to_config()))
+
+
+def _parts(self: Network) -> tuple[object, ...]:
+    """The module."""
+    return (self.module,)
+
+
+def _retrained(
+    self: Network,
+    module: nn.Module,
+    *,
+    classes: tuple[Label, ...],
+    target_scale: tuple[float, float],
+    structure: Mapping[str, Any] | None = None,
+    head: str | None = None,
+) -> TorchModel:
+    """The model of a trained copy of the module; see `bequest.core.Trains`."""
+    head = self.head if head is None else head
+    if structure is None:
+        before = len(self.module.get_parameter(f"{self.head}.weight"))
+        after = len(module.get_parameter(f"{head}.weight"))
+        structure = dict(self.structure)
+        if "net" in structure:
+            structure["config"] = {**structure["config"], "outputs": after}
+        elif before != after:
+            structure = {}
+    return TorchModel(
+        module,
+        spec=self.spec,
+        classes=classes,
+        card=self.card,
+        encoder=self.encoder,
+        structure=structure,
+        head=head,
+        target_scale=target_scale,
+        batch_size=self.batch_size,
+    )
 
 
 @final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class TorchModel(Model):
     """A torch module with what turns samples into its input and its output into predictions.
 
@@ -42,7 +125,7 @@ class TorchModel(Model):
     ----------
     module : torch.nn.Module
         Takes the encoded samples; gives logits (N, C), one logit (N,) or (N, 1) for two classes,
-        or values (N,) or (N, 1).
+        or values (N,) or (N, 1). Is left as it is.
     spec : InputSpec
         What it takes.
     classes : tuple
@@ -52,72 +135,38 @@ class TorchModel(Model):
         None: arrays are passed as float32.
     structure : mapping
         ``{"net": name, "config": {...}}`` for a network of ours, ``{"import": "module:Class",
-        "config": {...}}`` for another class, or empty: saved as a portable graph.
+        "config": {...}}`` for another class. Default: saved as a portable graph.
     head : str
         Name of the last linear layer, whose input the features are; empty where there is none.
     target_scale : (mean, scale)
         Regression: the output is multiplied by `scale` and `mean` is added.
     adapter : Adapter or None
-        Where LoRA made the module of a frozen base: that change alone. `save` writes the whole
-        network, ``model.adapter.save`` the adapter.
+        Where LoRA made the module of a frozen base: that change alone, under this model's card.
+        `save` writes the whole network, ``model.adapter.save`` the adapter.
+    batch_size : int or None
+        The most rows in one forward pass; None: as many as keep the activations below 256 MB,
+        1,024 at most, measured on the first rows.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        *,
-        spec: InputSpec,
-        classes: tuple[Label, ...],
-        card: Card,
-        encoder: Encoder | None = None,
-        structure: Mapping[str, Any] | None = None,
-        head: str = "head",
-        target_scale: tuple[float, float] = (0.0, 1.0),
-        adapter: Adapter | None = None,
-    ) -> None:
-        self.module = module
-        self.spec = spec
-        self.classes = classes
-        self.card = card
-        self.encoder = encoder
-        self.head = head
-        self.target_scale = target_scale
-        self._structure = dict(structure or {})
-        self._adapter = adapter
+    module: nn.Module = field(kw_only=False)
+    spec: InputSpec
+    classes: tuple[Label, ...]
+    card: Card
+    encoder: Encoder | None = None
+    structure: Mapping[str, Any] = None  # type: ignore[assignment]  # set below
+    head: str = "head"
+    target_scale: tuple[float, float] = (0.0, 1.0)
+    adapter: Adapter | None = None
+    batch_size: int | None = None
 
-    @property
-    def adapter(self) -> Adapter | None:
-        """The adapter that is folded into the network, under this model's card."""
-        return None if self._adapter is None else self._adapter.with_card(self.card)
-
-    @property
-    def structure(self) -> Mapping[str, Any]:
-        """How the network is built again: by name, by import path, or as a graph."""
-        if isinstance(self.module, ForeignNetwork):
-            return self.module.structure
-        return self._structure or {"graph": type(self.module).__name__}
-
-    @property
-    def predicts(self) -> bool:
-        """Whether it has a head with outputs, not features alone."""
-        if not isinstance(self.module, ForeignNetwork):
-            return True
-        return len(self.module.get_parameter(f"{self.head}.weight")) > 0
-
-    def encode(self, X: Any) -> Array:
-        """The samples as the module takes them, float32, shape (N, ...)."""
-        inputs = as_inputs(X)
-        if self.encoder is not None:
-            return np.asarray(self.encoder.encode(inputs))
-        return plain_rows(inputs)
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.adapter is not None and self.adapter.card is not self.card:
+            object.__setattr__(self, "adapter", self.adapter.with_card(self.card))
 
     def output(self, X: Any) -> Array:
         """Probabilities (N, C) or values (N,), float64."""
-        if not self.predicts:
-            raise NotApplicable(
-                f"{self.name or 'the network'} has no head: it gives features only."
-            )
-        raw = np.concatenate([part.numpy() for part in self._run(X, None)]).astype(np.float64)
+        raw = _raw(self, X).astype(np.float64)
         if not np.isfinite(raw).all():
             raise ModelError(f"{self.name or 'the model'} gives numbers that are not finite.")
         if not self.classes:
@@ -130,82 +179,8 @@ class TorchModel(Model):
             return np.asarray(raw.reshape(len(raw)) * scale + mean)
         return _probabilities(raw, len(self.classes))
 
-    def features(self, X: Any, layer: str | None = None) -> Array:
-        """Input of the head, or the output of `layer`, shape (N, D), float32."""
-        if layer is None and not self.head:
-            raise NotApplicable(f"{self.name or 'this network'} has no last linear layer.")
-        parts = self._run(X, layer or self.head)
-        if not parts:
-            raise NotApplicable(f"{self.name or 'this network'} does not run its layer {layer!r}.")
-        if len({part.shape[1:] for part in parts}) > 1:
-            raise NotApplicable(f"the layer {layer!r} gives rows of different lengths.")
-        return np.concatenate([part.numpy() for part in parts])
-
-    def _run(self, X: Any, layer: str | None) -> list[Tensor]:
-        """Forward passes by chunks; of `layer`, the head's input or another layer's output."""
-        inputs = as_inputs(X)
-        if len(inputs) == 0:
-            raise ModelError("there are no rows to predict.")
-        kept: list[Tensor] = []
-        results: list[Tensor] = []
-        hook = self._hook(layer, kept) if layer else None
-        training = self.module.training
-        chunk = self.module.rows_at_once if isinstance(self.module, ForeignNetwork) else CHUNK
-        self.module.eval()
-        try:
-            with torch.no_grad():
-                for start in range(0, len(inputs), chunk):
-                    rows = np.arange(start, min(start + chunk, len(inputs)))
-                    before = len(kept)
-                    results.append(self._forward(self.encode(inputs[rows])))
-                    del kept[before:-1]  # a layer that runs twice: its last call counts
-        finally:
-            self.module.train(training)
-            if hook is not None:
-                hook.remove()
-        return kept if layer else results
-
-    def _forward(self, encoded: Array) -> Tensor:
-        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
-        try:
-            result: Tensor = self.module(torch.from_numpy(encoded).to(device))
-        except (RuntimeError, IndexError, TypeError, ValueError) as error:
-            first = str(error).partition("\n")[0]
-            raise NotApplicable(
-                f"{self.name or 'the network'} cannot read inputs of shape {encoded.shape[1:]}: "
-                f"{first}"
-            ) from error
-        return result.cpu()
-
-    def _hook(self, layer: str, kept: list[Tensor]) -> Any:
-        modules = dict(self.module.named_modules())
-        if layer not in modules:
-            raise NotApplicable(f"{self.name or 'the network'} has no layer {layer!r}.")
-        if layer == self.head:
-            return modules[layer].register_forward_pre_hook(
-                lambda _, args: kept.append(_rows(args[0], layer))
-            )
-        return modules[layer].register_forward_hook(
-            lambda _, args, result: kept.append(_rows(result, layer))
-        )
-
-    def parameters(self) -> Mapping[str, Array]:
-        """Parameters and buffers by name."""
-        return {name: t.detach().cpu().numpy() for name, t in self.module.state_dict().items()}
-
-    def with_card(self, card: Card) -> TorchModel:
-        """The same module under another card."""
-        return TorchModel(
-            self.module,
-            spec=self.spec,
-            classes=self.classes,
-            card=card,
-            encoder=self.encoder,
-            structure=self._structure,
-            head=self.head,
-            target_scale=self.target_scale,
-            adapter=self._adapter,
-        )
+    encode, features, parameters, parts = _encode, _features, _parameters, _parts
+    retrained, preprocessing = _retrained, cached_property(_preprocessing)
 
     def save(self, folder: str | Path) -> None:
         """Write weights as safetensors beside a config; a foreign class as a portable graph."""
@@ -221,6 +196,7 @@ class TorchModel(Model):
             "encoder": None if self.encoder is None else self.encoder.to_config(),
             "head": self.head,
             "target_scale": list(self.target_scale),
+            "batch_size": self.batch_size,
         }
         write_folder(
             folder,
@@ -231,8 +207,8 @@ class TorchModel(Model):
         )
 
     def _portable(self) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
-        if self._structure and "graph" not in self._structure:
-            return self._structure, self.module.state_dict()
+        if "graph" not in self.structure:
+            return self.structure, self.module.state_dict()
         if self.spec.shape is None:
             raise ModelError(
                 "to save this network as a graph its input shape must be known: "
@@ -242,34 +218,41 @@ class TorchModel(Model):
         return {"graph": graph}, tensors
 
 
-def _rows(output: Any, layer: str) -> Tensor:
-    """What a layer gave, a row a sample."""
-    if not isinstance(output, Tensor) or output.ndim == 0:
-        raise NotApplicable(
-            f"layer {layer!r} gives a {type(output).__name__}, not one array with a row a "
-            "sample: name another layer, such as the one that reads it."
-        )
-    return output.detach().cpu().reshape(len(output), -1)
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class TorchFeatures(Model):
+    """A network whose head has no outputs yet: it gives features, and predicts once it is tuned.
+
+    Parameters
+    ----------
+    module : ForeignNetwork
+        Its head has a weight (0, D). Is left as it is.
+    spec, card, encoder, head, batch_size
+        As in `TorchModel`.
+    """
+
+    module: ForeignNetwork = field(kw_only=False)
+    spec: InputSpec
+    card: Card
+    encoder: Encoder | None = None
+    head: str = "head"
+    batch_size: int | None = None
+    structure: Mapping[str, Any] = field(init=False, default=None)  # type: ignore[arg-type]
+    classes: tuple[Label, ...] = field(init=False, default=())
+    target_scale: tuple[float, float] = field(init=False, default=(0.0, 1.0))
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    encode, features, parameters, parts = _encode, _features, _parameters, _parts
+    retrained, preprocessing = _retrained, cached_property(_preprocessing)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder in the network's own way."""
+        self.module.write(self, folder)
 
 
-def find_head(module: nn.Module, example: Tensor) -> str:
-    """Name of the last linear layer to run on `example`; empty where there is none."""
-    ran: list[str] = []
-    hooks = [
-        part.register_forward_hook(lambda *_, name=name: ran.append(name))
-        for name, part in module.named_modules()
-        if isinstance(part, nn.Linear)
-    ]
-    training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            module(example)
-    finally:
-        module.train(training)
-        for hook in hooks:
-            hook.remove()
-    return ran[-1] if ran else ""
+Network = TorchModel | TorchFeatures
 
 
 def load_torch(
@@ -288,6 +271,7 @@ def load_torch(
         structure=structure,
         head=config["head"],
         target_scale=tuple(config["target_scale"]),
+        batch_size=config.get("batch_size"),
     )
 
 

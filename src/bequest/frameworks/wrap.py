@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from bequest.core import Card, InputSpec, Label, Model, as_inputs, spec_of
+from bequest.core.model import plain_labels
 from bequest.errors import ModelError
 from bequest.frameworks.encoders import plain_rows
+from bequest.frameworks.forward import find_head
 from bequest.frameworks.function_model import FunctionModel
 from bequest.frameworks.sklearn_model import wrap_estimator
-from bequest.frameworks.torch_model import TorchModel, find_head
+from bequest.frameworks.torch_model import TorchModel
 from bequest.optional import need
 
 __all__ = ["wrap"]
@@ -28,6 +30,7 @@ def wrap(
     example: Any = None,
     config: Mapping[str, Any] | None = None,
     processor: Any = None,
+    batch_size: int | None = None,
 ) -> Model:
     """Make a model of something that is already trained.
 
@@ -43,14 +46,16 @@ def wrap(
         What to call it; the class's name where left out.
     example : array, optional
         A batch of inputs as `trained` takes them: tells the input's shape and the last linear
-        layer to run. Without it the last linear layer registered counts.
+        layer to run, on its first rows. Without it the last linear layer registered counts.
     config : mapping, optional
         For a module: the keyword arguments that build its class. `save` then stores the class's
         import path and these, and loading needs ``modules=[TheClass]``. Without it `save` writes
         a portable graph that loads without the class.
-
     processor : tokenizer or image processor of transformers, optional
         For a network of transformers: what makes its inputs from texts or images.
+    batch_size : int, optional
+        For a network: the most rows in one forward pass. Default: as many as keep the
+        activations below 256 MB, 1,024 at most, measured on the first rows.
 
     Returns
     -------
@@ -83,12 +88,16 @@ def wrap(
     transformers = sys.modules.get("transformers")
     if transformers is not None and isinstance(trained, transformers.PreTrainedModel):
         door = need("bequest.frameworks.huggingface", extra="hf", purpose="a Hugging Face model")
-        foreign: Model = door.wrap_network(trained, processor, classes=labels, name=title)
+        foreign: Model = door.wrap_network(
+            trained, processor, classes=labels, name=title, batch_size=batch_size
+        )
         return foreign
     if processor is not None:
         raise ModelError(f"a {type(trained).__name__} takes no processor: it is not transformers'.")
     if isinstance(trained, nn.Module):
-        return _module(trained, labels, title, example, config)
+        return _module(trained, labels, title, example, config, batch_size)
+    if batch_size is not None:
+        raise ModelError(f"a {type(trained).__name__} takes no batch_size: it is no torch module.")
     base = sys.modules.get("sklearn.base")
     if base is not None and isinstance(trained, base.BaseEstimator):
         return wrap_estimator(trained, classes=classes, name=title, example=example)
@@ -108,7 +117,7 @@ def _labels(classes: Any) -> tuple[Label, ...]:
         raise ModelError(
             f"classes is a list of labels in the order of the outputs, not {classes!r}."
         )
-    return tuple(getattr(c, "item", lambda c=c: c)() for c in classes)
+    return plain_labels(classes)
 
 
 def _module(
@@ -117,8 +126,9 @@ def _module(
     name: str,
     example: Any,
     config: Mapping[str, Any] | None,
+    batch_size: int | None,
 ) -> TorchModel:
-    structure = None
+    structure = {}
     if config is not None:
         kind = type(module)
         structure = {"import": f"{kind.__module__}:{kind.__qualname__}", "config": dict(config)}
@@ -136,6 +146,7 @@ def _module(
         card=Card(name=name),
         structure=structure,
         head=head,
+        batch_size=batch_size,
     )
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from bequest.core import Model
+from bequest.core import Model, Trains
 from bequest.errors import MapError
-from bequest.frameworks.torch_model import TorchModel
 from bequest.mapping.blocks import Depth
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.links import Link, Matching
@@ -135,7 +134,7 @@ def map_parameters(
 
 
 def _network(given: Any) -> Any:
-    if isinstance(given, TorchModel):
+    if isinstance(given, Trains):
         return given.module
     if isinstance(given, Model):
         raise MapError(

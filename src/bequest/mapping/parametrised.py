@@ -10,10 +10,10 @@ import copy
 import math
 from dataclasses import replace
 
-import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from bequest.frameworks.unchanged import evaluating
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.plan import ParameterMap
 from bequest.mapping.rules import Rule
@@ -49,15 +49,12 @@ def _bare(part: nn.Module) -> None:
 
     Not by `remove_parametrizations`, which takes the weight from the class that a copy shares.
     """
-    training = part.training
-    part.eval()  # a spectral norm is not to move on
-    with torch.no_grad():
+    with evaluating(part):  # a spectral norm is not to move on
         found = {name: getattr(part, name).clone() for name in part.parametrizations}  # type: ignore[union-attr]
     part.__class__ = parametrize.type_before_parametrizations(part)
     del part.parametrizations
     for name, value in found.items():
         part.register_parameter(name, nn.Parameter(value))
-    part.train(training)
 
 
 def kept(made: ParameterMap, target: nn.Module) -> ParameterMap:

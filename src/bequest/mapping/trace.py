@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from bequest.errors import MapError
+from bequest.frameworks.unchanged import evaluating
 from bequest.mapping.calls import tensors_in
 from bequest.mapping.generic import generic_inputs
 from bequest.mapping.made_up import made_up
@@ -127,19 +128,13 @@ def watched_run(
     own, _ = named_tensors(module)
     held = {**own, **tensors}
     watch = Watch(watched_tensors(module, own, held), keep=True)
-    training = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        with torch.no_grad(), watch:
-            watch.feed(example)
-            if tensors:
-                args, kwargs = ((), example) if isinstance(example, Mapping) else (example, {})
-                result = torch.func.functional_call(module, held, args, dict(kwargs))
-            else:
-                result = call(module, example)
-    finally:
-        for part, mode in training.items():
-            part.training = mode
+    with evaluating(module), watch:
+        watch.feed(example)
+        if tensors:
+            args, kwargs = ((), example) if isinstance(example, Mapping) else (example, {})
+            result = torch.func.functional_call(module, held, args, dict(kwargs))
+        else:
+            result = call(module, example)
     return watch, [tensor for tensor in tensors_in(result) if tensor.is_floating_point()]
 
 
@@ -207,23 +202,13 @@ def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Any:
     except REFUSED:
         pass
     watched = watched_tensors(module, tensors)
-    training = {part: part.training for part in module.modules()}
-    kept = {name: t.detach().clone() for name, t in module.named_buffers()}
-    module.eval()
     try:
-        with torch.no_grad(), Watch(watched) as watch:
+        with evaluating(module), Watch(watched) as watch:
             watch.feed(example)
             output = call(module, example)
         return watch, watch.frontier(output)
     except REFUSED as error:
         return str(error).partition("\n")[0]
-    finally:
-        for part, mode in training.items():
-            part.training = mode
-        with torch.no_grad():
-            for name, buffer in module.named_buffers():
-                if name in kept and kept[name].shape == buffer.shape:
-                    buffer.copy_(kept[name])
 
 
 def watched_tensors(
@@ -258,18 +243,12 @@ def _on_meta(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> 
         for name, tensor in (*module.named_parameters(), *module.named_buffers())
     }
     given = _to_meta(example)
-    training = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        watched = watched_tensors(module, tensors, meta)
-        with torch.no_grad(), torch.device("meta"), Watch(watched) as watch:
-            watch.feed(given)
-            args, kwargs = ((), given) if isinstance(given, Mapping) else (given, {})
-            output = torch.func.functional_call(module, meta, args, dict(kwargs))
-        return watch, watch.frontier(output)
-    finally:
-        for part, mode in training.items():
-            part.training = mode
+    watched = watched_tensors(module, tensors, meta)
+    with evaluating(module), torch.device("meta"), Watch(watched) as watch:
+        watch.feed(given)
+        args, kwargs = ((), given) if isinstance(given, Mapping) else (given, {})
+        output = torch.func.functional_call(module, meta, args, dict(kwargs))
+    return watch, watch.frontier(output)
 
 
 def _to_meta(value: Any) -> Any:

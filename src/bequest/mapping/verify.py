@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.errors import MapError
+from bequest.frameworks.unchanged import evaluating
 from bequest.mapping.calls import tensors_in
 from bequest.mapping.trace import REFUSED, call
 
@@ -51,15 +52,10 @@ def largest_difference(one: nn.Module, other: nn.Module, example: Any) -> float:
 
 def outputs(module: nn.Module, example: Any) -> list[Tensor]:
     """The real tensors that a module gives in evaluation mode; the module is left as it was."""
-    training = {part: part.training for part in module.modules()}
-    module.eval()
     try:
-        with torch.no_grad():
+        with evaluating(module):
             found = list(tensors_in(call(module, example)))
     except REFUSED as error:
         first = str(error).partition("\n")[0]
         raise MapError(f"{type(module).__name__} does not run on the example: {first}") from error
-    finally:
-        for part, mode in training.items():
-            part.training = mode
     return [tensor for tensor in found if tensor.is_floating_point()]

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self, final
 
 import numpy as np
 
-from bequest.core import Card, Model, Task, TransferMethod
+from bequest.core import Card, Model, Predicts, Task, TransferMethod, features_of
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import fit_encoder
 from bequest.frameworks.stacked import Stacked, view_of
@@ -68,7 +68,7 @@ class Features(TransferMethod):
 
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """The source must have no head, the task must be a table that it reads."""
-        if source is not None and source.predicts:
+        if source is not None and isinstance(source, Predicts):
             return NotApplicable("the source predicts: stack and probe are for such.")
         refused = needs_source(source, task)
         if refused is None and task.modality != "table":
@@ -96,7 +96,7 @@ class Features(TransferMethod):
             spec=task.spec,
             card=Card(),
         )
-        numbers = source.features(task.inputs[np.arange(1)]).shape[1]
+        numbers = features_of(source, task.inputs[np.arange(1)]).shape[1]
         moved = ({"part": "features", "numbers": numbers, "rule": "frozen"},)
         return made(model, self, source, task, moved)
 

@@ -6,7 +6,6 @@ N samples, D features, C classes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, final
 
@@ -14,9 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from bequest.core import Model, Task, TransferMethod
+from bequest.core import Model, Task, Trains, TransferMethod
 from bequest.errors import NotApplicable
-from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.head import new_head, probe_head
 from bequest.methods.made import check_setting, made
 from bequest.methods.network import tunable
@@ -97,7 +95,7 @@ class FineTune(TransferMethod):
     def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
         """Copy the source, give it the target's head, train."""
         refused = self.applies(source, task)
-        if refused is not None or not isinstance(source, TorchModel):
+        if refused is not None or source is None or not isinstance(source, Trains):
             raise refused or NotApplicable("fine-tuning needs a torch network.")
         module = copy.deepcopy(source.module).requires_grad_(True)
         frozen = self._frozen(module, source.head)
@@ -108,22 +106,14 @@ class FineTune(TransferMethod):
             first = str(error).partition("\n")[0]
             raise NotApplicable(f"the source's network cannot be tuned here: {first}") from error
         module.requires_grad_(True)
-        model = TorchModel(
-            module,
-            spec=source.spec,
-            classes=task.classes,
-            card=source.card,
-            encoder=source.encoder,
-            structure=_structure(source, module),
-            head=source.head,
-            target_scale=target_scale(task),
-        )
+        scale = target_scale(task)
+        model = source.retrained(module, classes=task.classes, target_scale=scale)
         return made(model, self, source, task, _moved(module, source.head, rule, frozen))
 
     def _tune(
         self,
         module: nn.Module,
-        source: TorchModel,
+        source: Trains,
         task: Task,
         frozen: frozenset[str],
         generator: torch.Generator,
@@ -185,16 +175,6 @@ class FineTune(TransferMethod):
         if task.modality == "image":
             arms = [replace(arm, augment="shift") for arm in arms[:3]] + arms
         return tuple(arms)
-
-
-def _structure(source: TorchModel, module: nn.Module) -> Mapping[str, Any]:
-    """The source's, with as many outputs as the new head has."""
-    structure = dict(source.structure)
-    outputs = module.get_parameter(f"{source.head}.weight").shape[0]
-    if "net" in structure:
-        return {**structure, "config": {**structure["config"], "outputs": outputs}}
-    same = outputs == source.module.get_parameter(f"{source.head}.weight").shape[0]
-    return structure if same else {}
 
 
 def _moved(module: nn.Module, head: str, rule: str, frozen: frozenset[str]) -> list[dict[str, Any]]:

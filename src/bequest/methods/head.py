@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bequest.core import Task
-from bequest.frameworks.torch_model import TorchModel
+from bequest.core import Task, Trains
 from bequest.mapping.rules.pick import Classes
 from bequest.training.estimators import linear_estimator
 from bequest.training.fit import target_scale
@@ -20,7 +19,7 @@ from bequest.training.fit import target_scale
 __all__ = ["new_head", "probe_head", "rescaled_head"]
 
 
-def new_head(module: nn.Module, source: TorchModel, task: Task) -> str:
+def new_head(module: nn.Module, source: Trains, task: Task) -> str:
     """Give `module`, a copy of the source's, the target's head; say where its rows come from.
 
     Rows of classes that both know are the source's; the others start as torch's linear layer does.
@@ -31,7 +30,7 @@ def new_head(module: nn.Module, source: TorchModel, task: Task) -> str:
     module : torch.nn.Module
         Its last linear layer is replaced in place: as many rows as the task has classes, one for a
         regression.
-    source : TorchModel
+    source : Trains
         Names the layer, the classes of its rows, and the scale of its values.
     task : Task
 
@@ -89,7 +88,7 @@ def rescaled_head(
     _rescaled(layer, weight, _bias(layer, weight), old, new)
 
 
-def probe_head(module: nn.Module, source: TorchModel, task: Task) -> str:
+def probe_head(module: nn.Module, source: Trains, task: Task) -> str:
     """Give `module` the head that a linear probe finds on the source's features."""
     features = source.features(task.inputs).astype(np.float64)
     mean, scale = target_scale(task)

@@ -19,10 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bequest.core import Model, Task, TransferMethod
+from bequest.core import Model, Task, Trains, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.adapter import AdaptedWeight, Adapter
-from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.head import new_head
 from bequest.methods.made import check_setting, made
 from bequest.methods.network import tunable
@@ -111,7 +110,7 @@ class LoRA(TransferMethod):
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """The source must be a torch network with layers below its head, and peft be there."""
         refused = tunable(source, task, self.augment, what="LoRA")
-        if refused is not None or not isinstance(source, TorchModel):
+        if refused is not None or source is None or not isinstance(source, Trains):
             return refused
         if "peft" not in sys.modules and importlib.util.find_spec("peft") is None:
             return NotApplicable("LoRA needs peft: pip install 'bequest[hf]'.")
@@ -120,7 +119,7 @@ class LoRA(TransferMethod):
     def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
         """Train the change on a copy of the source, then fold it into another copy."""
         refused = self.applies(source, task)
-        if refused is not None or not isinstance(source, TorchModel):
+        if refused is not None or source is None or not isinstance(source, Trains):
             raise refused or NotApplicable("LoRA needs a torch network.")
         layers = self._chosen(adaptable(source.module, source.head))
         try:
@@ -143,7 +142,7 @@ class LoRA(TransferMethod):
 
     def _trained(
         self,
-        source: TorchModel,
+        source: Trains,
         task: Task,
         layers: Mapping[str, AdaptedWeight],
         generator: torch.Generator,

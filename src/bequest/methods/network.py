@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from bequest.core import Model, Task
+from bequest.core import Model, Task, Trains
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import TableEncoder
-from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.made import needs_source
 
 __all__ = ["network_config", "tunable", "unread"]
@@ -42,7 +41,7 @@ def tunable(
     refused = needs_source(source, task)
     if refused is not None:
         return refused
-    if not isinstance(source, TorchModel):
+    if source is None or not isinstance(source, Trains):
         return NotApplicable(f"{what} needs a torch network; this source is none.")
     if not source.head:
         return NotApplicable("the source has no last linear layer to put a new head in.")

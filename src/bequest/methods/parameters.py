@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bequest.core import Card, Model, Task, TransferMethod
+from bequest.core import Card, Model, Task, Trains, TransferMethod
 from bequest.errors import MapError, NotApplicable
 from bequest.frameworks.encoders import Encoder, fit_encoder
 from bequest.frameworks.networks import NETS, build
@@ -138,17 +138,17 @@ class Parameters(TransferMethod):
         except MapError as error:
             raise NotApplicable(str(error)) from error
 
-    def _readable(self, source: Model | None, task: Task) -> TorchModel:
+    def _readable(self, source: Model | None, task: Task) -> Trains:
         if source is None:
             raise NotApplicable("this method needs a source.")
-        if not isinstance(source, TorchModel):
+        if not isinstance(source, Trains):
             raise NotApplicable("a parameter map needs a torch network; this source is none.")
         refused = self._unread(source, task)
         if refused is not None:
             raise refused
         return source
 
-    def _unread(self, source: TorchModel, task: Task) -> NotApplicable | None:
+    def _unread(self, source: Trains, task: Task) -> NotApplicable | None:
         if task.modality not in ("image", "table", "vector"):
             return NotApplicable(f"there is no network of ours for {task.modality} inputs.")
         refused = unread(self._net(source, task), task, self.augment)
@@ -160,7 +160,7 @@ class Parameters(TransferMethod):
     def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
         """Map, load, train."""
         refused = self.applies(source, task)
-        if refused is not None or not isinstance(source, TorchModel):
+        if refused is not None or source is None or not isinstance(source, Trains):
             raise refused or NotApplicable("a parameter map needs a torch network.")
         encoder = self._encoder(source, task)
         net, config = self._structure(source, task, encoder)
@@ -190,7 +190,7 @@ class Parameters(TransferMethod):
         return made(model, self, source, task, _moved(plan), plan.to_dict())
 
     def _planned(
-        self, source: TorchModel, task: Task, module: nn.Module, encoder: Encoder
+        self, source: Trains, task: Task, module: nn.Module, encoder: Encoder
     ) -> ParameterMap:
         read = source.spec.shape in (None, task.spec.shape)
         example = torch.from_numpy(encoder.encode(task.inputs[np.arange(2)])) if read else None
@@ -208,20 +208,21 @@ class Parameters(TransferMethod):
         parts = [entry.target for entry in plan.entries if entry.problem]
         return map_parameters(source.module, module, example=example, depth=self.depth, skip=parts)
 
-    def _encoder(self, source: TorchModel, task: Task) -> Encoder:
+    def _encoder(self, source: Trains, task: Task) -> Encoder:
         """The source's, where it reads these inputs: its numbers mean something in its units."""
         if source.encoder is None or source.applies(task) is not None:
             return fit_encoder(task.inputs)
-        return source.encoder
+        encoder: Encoder = source.encoder
+        return encoder
 
-    def _net(self, source: TorchModel, task: Task) -> str:
+    def _net(self, source: Trains, task: Task) -> str:
         if self.net != "auto":
             return self.net
         net = source.structure.get("net")
         return str(net) if net in NETS else ("resnet" if task.modality == "image" else "mlp")
 
     def _structure(
-        self, source: TorchModel, task: Task, encoder: Encoder
+        self, source: Trains, task: Task, encoder: Encoder
     ) -> tuple[str, dict[str, Any]]:
         net = self._net(source, task)
         return net, network_config(net, task, encoder, width=self.width, layers=self.layers)

@@ -10,7 +10,7 @@ from typing import ClassVar, Self, final
 
 import numpy as np
 
-from bequest.core import Card, Model, Task, TransferMethod
+from bequest.core import Card, Model, Task, TransferMethod, features_of
 from bequest.errors import NotApplicable
 from bequest.frameworks.stacked import Stacked, view_of
 from bequest.methods.made import made, needs_source
@@ -61,7 +61,7 @@ class Probe(TransferMethod):
         if refused is not None or source is None:
             return refused
         try:
-            source.features(task.inputs[np.arange(min(2, len(task)))])
+            features_of(source, task.inputs[np.arange(min(2, len(task)))])
         except NotApplicable as reason:
             return reason
         return None

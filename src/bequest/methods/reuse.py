@@ -11,7 +11,7 @@ from typing import ClassVar, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Model, Task, TransferMethod
+from bequest.core import Model, Predicts, Task, TransferMethod, output_of
 from bequest.errors import NotApplicable
 from bequest.frameworks.relabelled import Relabelled
 from bequest.methods.made import made, matched, needs_source
@@ -57,7 +57,7 @@ class Reuse(TransferMethod):
         refused = needs_source(source, task)
         if refused is not None or source is None:
             return refused
-        if not source.predicts:
+        if not isinstance(source, Predicts):
             return NotApplicable("the source has no head: it gives features only.")
         if source.kind != task.kind:
             return NotApplicable(f"the source does {source.kind}, the task is {task.kind}.")
@@ -114,6 +114,6 @@ def _source_prior(source: Model, task: Task, columns: list[int]) -> NDArray[np.f
     if shares is not None and len(shares) == len(source.classes):
         prior = np.asarray(shares, dtype=np.float64)[columns]
     else:
-        prior = source.output(task.inputs).mean(axis=0)[columns]
+        prior = output_of(source, task.inputs).mean(axis=0)[columns]
     prior = np.maximum(prior, 1e-3)
     return np.asarray(prior / prior.sum())

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self, final
 
 import numpy as np
 
-from bequest.core import Card, Model, Task, TransferMethod
+from bequest.core import Card, Model, Predicts, Task, TransferMethod, output_of
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import Encoder, fit_encoder
 from bequest.frameworks.stacked import Stacked, View, log_probabilities, view_of
@@ -75,7 +75,7 @@ class Stack(TransferMethod):
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
         """The inputs must fit; the offset also needs the target's classes, or two regressions."""
         refused = needs_source(source, task)
-        if refused is None and source is not None and not source.predicts:
+        if refused is None and source is not None and not isinstance(source, Predicts):
             return NotApplicable("the source has no head: it gives features only.")
         if refused is not None or source is None or not self.offset:
             return refused
@@ -108,14 +108,14 @@ class Stack(TransferMethod):
         else:
             estimator = linear_estimator(task, self.strength)
         head = vector_model(estimator, matrix, task)
-        spec = task.spec if self.inputs else None
+        spec = task.spec if self.inputs else source.spec
         return Stacked(source, head, views=views, encoder=encoder, spec=spec, card=Card())
 
     def _offset(self, source: Model, task: Task, encoder: Encoder | None) -> Model:
         views: tuple[View, ...] = ("inputs",) if self.inputs else ("outputs",)
         if task.kind == "classification":
             source = relabel(source, task, correct_prior=False)
-        below = source.output(task.inputs)
+        below = output_of(source, task.inputs)
         matrix = view_of(source, task.inputs, views, encoder, below)
         head: Model
         if task.kind == "classification":
@@ -129,7 +129,7 @@ class Stack(TransferMethod):
             views=views,
             encoder=encoder,
             offset=True,
-            spec=task.spec if self.inputs else None,
+            spec=task.spec if self.inputs else source.spec,
             card=Card(),
         )
 

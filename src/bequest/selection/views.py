@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Inputs, Model, Table, Texts
+from bequest.core import Inputs, Model, Predicts, Table, Texts, features_of
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import Scaler, TableEncoder
 from bequest.frameworks.text_encoder import TextEncoder
@@ -58,13 +58,13 @@ class View:
 
 def view_of(source: Model, inputs: Inputs) -> View:
     """What the source makes of these rows; its outputs are its features where it has no others."""
-    if not source.predicts:
-        return View(_widest(check_features(source.features(inputs))))
+    if not isinstance(source, Predicts):
+        return View(_widest(check_features(features_of(source, inputs))))
     output = np.asarray(source.output(inputs), dtype=np.float64)
     probabilities = check_probabilities(output) if source.classes else None
     own = True
     try:
-        features = check_features(source.features(inputs))
+        features = check_features(features_of(source, inputs))
     except NotApplicable:
         own = False
         if probabilities is None:

@@ -16,7 +16,7 @@ from typing import Any, final
 import numpy as np
 import torch
 
-from bequest.core import Model, Task, TransferMethod
+from bequest.core import Model, Predicts, Task, TransferMethod, features_of, output_of
 from bequest.errors import NotApplicable
 from bequest.frameworks.folder import load
 
@@ -70,7 +70,7 @@ def check_it_refuses_with_a_reason(case: MethodCase) -> None:
 def check_the_model_fits_the_task(case: MethodCase) -> None:
     """The task's classes, and finite output of the right shape, probabilities summing to one."""
     model = case.fit()
-    output = model.output(case.task.inputs)
+    output = output_of(model, case.task.inputs)
     assert model.classes == case.task.classes
     assert np.isfinite(output).all()
     if not case.task.classes:
@@ -85,15 +85,15 @@ def check_the_source_is_left_alone(case: MethodCase) -> None:
     """The source gives the same output before and after."""
     if case.source is None:
         return
-    shown = case.source.output if case.source.predicts else case.source.features
-    before = shown(case.task.inputs)
+    shown = output_of if isinstance(case.source, Predicts) else features_of
+    before = shown(case.source, case.task.inputs)
     case.fit()
-    np.testing.assert_array_equal(shown(case.task.inputs), before)
+    np.testing.assert_array_equal(shown(case.source, case.task.inputs), before)
 
 
 def check_same_seed_same_numbers(case: MethodCase) -> None:
     """Two fits with one seed agree to the last bit."""
-    first, second = (case.fit(7).output(case.task.inputs) for _ in range(2))
+    first, second = (output_of(case.fit(7), case.task.inputs) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -130,7 +130,7 @@ def check_it_survives_the_disk(case: MethodCase) -> None:
         model.save(folder)
         again = load(folder)
         np.testing.assert_allclose(
-            again.output(case.task.inputs), model.output(case.task.inputs), atol=1e-6
+            output_of(again, case.task.inputs), output_of(model, case.task.inputs), atol=1e-6
         )
         assert again.classes == model.classes
         assert again.card == model.card

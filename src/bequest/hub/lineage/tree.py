@@ -9,7 +9,7 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Model
+from bequest.core import Model, parameters_of
 from bequest.errors import BequestError
 from bequest.hub.entry import Entry
 from bequest.hub.lineage.relate import Relation, merge_of, relate
@@ -227,7 +227,7 @@ class _Reader:
     def _read(self, entry: Entry) -> Weights | str:
         try:
             model = self._shelf.pull(entry.name, entry.version, modules=self._modules)
-            return {name: np.asarray(values) for name, values in model.parameters().items()}
+            return {name: np.asarray(values) for name, values in parameters_of(model).items()}
         except BequestError as error:
             return f"{entry} has no weights to compare: {error}"
 

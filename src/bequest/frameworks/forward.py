@@ -1,0 +1,199 @@
+"""Forward passes in batches whose memory is bounded.
+
+N samples, D features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from bequest.core import Inputs
+from bequest.errors import ModelError, NotApplicable
+from bequest.frameworks.unchanged import evaluating
+
+__all__ = ["find_head", "forward"]
+
+Array = NDArray[Any]
+FIRST = 4  # rows of the batch that is measured
+MOST = 1024  # rows per forward pass, however small the network is
+BOUND = 2**28  # bytes of activations that are alive at once
+
+
+def forward(
+    module: nn.Module,
+    encode: Callable[[Inputs], Array],
+    inputs: Inputs,
+    *,
+    layer: str = "",
+    head: str = "",
+    batch_size: int | None = None,
+    title: str,
+) -> Array:
+    """What a network, or one of its layers, gives for each sample.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Is left as it is.
+    encode : callable
+        Turns samples into the module's input; is called batch by batch.
+    inputs : Inputs
+        N samples.
+    layer, head : str
+        A layer's name: its output, flattened, or its input where it is the `head`. Default: what
+        the module gives.
+    batch_size : int, optional
+        The most rows in one pass. Default: as many as keep the activations below 256 MB, 1,024 at
+        most, measured on the first rows. Only shapes decide, so every process runs the same
+        batches.
+    title : str
+        What messages call the network.
+
+    Returns
+    -------
+    array, shape (N, ...), or (N, D) of a layer
+
+    Raises
+    ------
+    NotApplicable
+        The network cannot read the samples, or the layer gives no row for each of them.
+    """
+    if len(inputs) == 0:
+        raise ModelError("there are no rows to predict.")
+    part = dict(module.named_modules()).get(layer)  # the module itself is named ""
+    if part is None:
+        raise NotApplicable(f"{title} has no layer {layer!r}.")
+    kept: list[Tensor] = []
+    results: list[Array] = []
+    meter = _Meter(module)
+    with evaluating(module):  # which takes the hook away again
+        if layer and layer == head:
+            part.register_forward_pre_hook(lambda _, args: kept.append(_rows(args[0], layer)))
+        elif layer:
+            part.register_forward_hook(lambda _, args, out: kept.append(_rows(out, layer)))
+        for encoded in _batches(inputs, encode, batch_size, meter):
+            result = _run(module, encoded, meter, title)
+            if layer and not kept:
+                raise NotApplicable(f"{title} does not run its layer {layer!r}.")
+            # of a layer that runs twice the last call counts
+            results.append(_row_each(kept[-1] if layer else result, len(encoded), layer or title))
+            kept.clear()
+    if len({rows.shape[1:] for rows in results}) > 1:
+        raise NotApplicable(f"{layer or title} gives rows of different lengths.")
+    return np.concatenate(results)
+
+
+def _batches(
+    inputs: Inputs, encode: Callable[[Inputs], Array], batch_size: int | None, meter: _Meter
+) -> Iterator[Array]:
+    """Encoded batches; the first few rows are measured, and say how many can follow at once."""
+    start, count, row, numbers = 0, len(inputs), 1.0, 1
+    if batch_size is None:
+        # never a rest of one row: there are networks that squeeze it away
+        start = count if count <= 2 * FIRST else FIRST
+        encoded = encode(inputs[np.arange(start)])
+        meter.on = start < count
+        yield encoded  # its pass is over when this goes on
+        meter.on = False
+        row, numbers = max(1.0, meter.peak / start), max(1, math.prod(encoded.shape[1:]))
+
+    def fitting(length: int) -> int:
+        # longer rows, texts with more tokens, by the square: attention compares every pair
+        return batch_size or max(1, min(MOST, int(BOUND / row / max(1.0, length / numbers) ** 2)))
+
+    if start < count:
+        parts = math.ceil((count - start) / fitting(numbers))
+        for rows in np.array_split(np.arange(start, count), parts):
+            encoded = encode(inputs[rows])
+            parts = math.ceil(len(rows) / fitting(math.prod(encoded.shape[1:])))
+            yield from np.array_split(encoded, parts)
+
+
+def _run(module: nn.Module, encoded: Array, meter: _Meter, title: str) -> Tensor:
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    try:
+        samples = torch.from_numpy(encoded).to(device)
+        meter.see(samples)
+        with meter if meter.on else nullcontext():
+            result: Tensor = module(samples)
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        first = str(error).partition("\n")[0]
+        raise NotApplicable(
+            f"{title} cannot read inputs of shape {encoded.shape[1:]}: {first}"
+        ) from error
+    return result.cpu()
+
+
+@final
+class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The most bytes of activations that are alive at once in the passes that it watches."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.on, self.peak = False, 0
+        own = (t for t in (*module.parameters(), *module.buffers()) if not is_lazy(t))
+        self._own = {tensor.untyped_storage().data_ptr() for tensor in own}
+        self._alive = WeakTensorKeyDictionary()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Run the call, then count what is alive."""
+        result = func(*args, **(kwargs or {}))
+        self.see(result)
+        return result
+
+    def see(self, values: Any) -> None:
+        """Count these tensors with the others that are alive; views of one storage once."""
+        for tensor in tree_leaves(values):
+            if isinstance(tensor, Tensor) and tensor.layout is torch.strided:
+                storage = tensor.untyped_storage()
+                self._alive[tensor] = storage.data_ptr(), storage.nbytes()
+        held = dict(self._alive.values())  # type: ignore[no-untyped-call]
+        alive = sum(size for place, size in held.items() if place not in self._own)
+        self.peak = max(self.peak, alive)
+
+
+def _row_each(result: Tensor, rows: int, title: str) -> Array:
+    """The result as an array, a row a sample."""
+    if rows == 1 and result.ndim == 0:
+        result = result.reshape(1)
+    if result.ndim == 0 or len(result) != rows:
+        raise NotApplicable(
+            f"{title} gives an output of shape {tuple(result.shape)} for {rows} samples, "
+            "not a row for each."
+        )
+    return result.numpy()
+
+
+def _rows(output: Any, layer: str) -> Tensor:
+    """What a layer gave, a row a sample."""
+    if not isinstance(output, Tensor) or output.ndim == 0:
+        raise NotApplicable(
+            f"layer {layer!r} gives a {type(output).__name__}, not one array with a row a "
+            "sample: name another layer, such as the one that reads it."
+        )
+    return output.detach().cpu().reshape(len(output), -1)
+
+
+def find_head(module: nn.Module, example: Tensor) -> str:
+    """Name of the last linear layer to run on `example`; empty where there is none."""
+    ran: list[str] = []
+    with evaluating(module):  # which takes the hooks away again
+        for name, part in module.named_modules():
+            if isinstance(part, nn.Linear):
+                part.register_forward_hook(lambda *_, name=name: ran.append(name))
+        module(example[:FIRST])
+    return ran[-1] if ran else ""

@@ -1,0 +1,182 @@
+"""Forward passes run in batches that only shapes decide, and whose memory is bounded."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bequest as bq
+from bequest.core import Card, InputSpec
+from bequest.errors import ModelError, NotApplicable
+from bequest.frameworks import forward as passes
+from bequest.frameworks.torch_model import TorchModel
+
+
+class Seen(nn.Module):
+    """Notes how many rows each pass has."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.batches = []
+
+    def forward(self, x):
+        self.batches.append(len(x))
+        return self.network(x)
+
+
+def rows(count, width=10):
+    return np.random.default_rng(0).normal(size=(count, width)).astype(np.float32)
+
+
+def seen(network=None, **settings):
+    network = network or nn.Sequential(nn.Linear(10, 100), nn.ReLU(), nn.Linear(100, 3))
+    return bq.wrap(Seen(network), classes=["a", "b", "c"], **settings)
+
+
+@pytest.mark.parametrize(
+    ("count", "batches"),
+    [
+        (1, [1]), (8, [8]), (9, [4, 5]), (1028, [4, 1024]), (1029, [4, 513, 512]),
+        (3000, [4, 999, 999, 998]),
+    ],
+)  # fmt: skip
+def test_a_small_network_runs_a_thousand_rows_at_once(count, batches):
+    model = seen()
+    X = rows(count)
+    found = model.predict_proba(X)
+    assert model.module.batches == batches
+    model.predict(X)
+    assert model.module.batches == batches * 2  # the second time as the first
+    with torch.no_grad():
+        expected = model.module.network(torch.from_numpy(X)).softmax(1).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_what_is_alive_at_once_decides_how_many_rows_follow(monkeypatch):
+    # 10 numbers in, 100 before and 100 after the ReLU: 840 bytes a row
+    monkeypatch.setattr(passes, "BOUND", 840 * 20)
+    model = seen()
+    model.predict(rows(44))
+    assert model.module.batches == [4, 20, 20]
+    monkeypatch.setattr(passes, "BOUND", 840 * 20 - 1)
+    model.predict(rows(44))
+    assert model.module.batches[3:] == [4, 14, 13, 13]
+
+
+def test_a_skip_connection_counts_as_long_as_it_is_alive(monkeypatch):
+    class Skip(nn.Module):
+        def forward(self, x):
+            first = x.repeat(1, 10)
+            return (first * 2 * 2 * 2).sum(1, keepdim=True) + first[:, :3]
+
+    # x of 10 numbers, first of 100, and two further ones while the second product is made
+    monkeypatch.setattr(passes, "BOUND", (40 + 400 + 400 + 400) * 5)
+    model = seen(Skip())
+    model.predict(rows(14))
+    assert model.module.batches == [4, 5, 5]
+
+
+def test_a_row_that_does_not_fit_at_all_runs_alone(monkeypatch):
+    monkeypatch.setattr(passes, "BOUND", 1)
+    model = seen()
+    model.predict(rows(10))
+    assert model.module.batches == [4] + [1] * 6
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_a_batch_size_that_is_given_is_the_most_that_runs(size, tmp_path):
+    model = seen(batch_size=size, example=rows(2))
+    model.module.batches.clear()
+    model.predict(rows(10))
+    assert max(model.module.batches) <= size
+    assert sum(model.module.batches) == 10
+    plain = bq.wrap(model.module.network, classes=["a", "b", "c"], example=rows(2), batch_size=size)
+    plain.save(tmp_path / "model")
+    assert bq.load(tmp_path / "model").batch_size == size
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, "many"])
+def test_a_batch_size_that_is_none_is_refused(size):
+    with pytest.raises(ModelError, match="batch_size is a whole number from 1 on"):
+        seen(batch_size=size)
+
+
+def test_only_a_module_takes_a_batch_size():
+    with pytest.raises(ModelError, match="takes no batch_size"):
+        bq.wrap(lambda X: X[:, 0], batch_size=4)
+
+
+def test_inputs_are_encoded_batch_by_batch():
+    class Halves:
+        asked = ()
+
+        def encode(self, inputs):
+            Halves.asked += (len(inputs),)
+            return np.asarray(inputs, dtype=np.float32) / 2
+
+        def to_config(self):
+            return {}
+
+    model = TorchModel(
+        nn.Linear(10, 1), spec=InputSpec("vector", (10,)), classes=(), card=Card(), head="",
+        encoder=Halves(), batch_size=5,
+    )  # fmt: skip
+    model.predict(rows(12))
+    assert Halves.asked == (4, 4, 4)
+
+
+def test_longer_rows_than_those_measured_run_in_smaller_batches(monkeypatch):
+    class Growing:
+        """Later rows are four times as long: 16 times the memory is reckoned with."""
+
+        def encode(self, inputs):
+            long = 40 if inputs[0, 0] else 10
+            return np.ones((len(inputs), long), dtype=np.float32)
+
+        def to_config(self):
+            return {}
+
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean(1)
+
+    monkeypatch.setattr(passes, "BOUND", 44 * 32)  # 10 numbers and their mean a row
+    module = Seen(Mean())
+    model = TorchModel(
+        module, spec=InputSpec("vector"), classes=(), card=Card(), head="", encoder=Growing()
+    )
+    X = np.ones((36, 1), dtype=np.float32)
+    X[:4] = 0
+    model.predict(X)
+    assert module.batches == [4] + [2] * 16
+
+
+@pytest.mark.parametrize("count", range(1, 14))
+def test_a_network_that_squeezes_its_output_gives_a_value_a_row(count):
+    class Squeezed(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).squeeze()
+
+    model = bq.wrap(Squeezed(10, 1))
+    assert model.predict(rows(count)).shape == (count,)
+
+
+def test_rows_that_get_lost_are_told():
+    class Pooled(nn.Module):
+        def forward(self, x):
+            return x.mean(0, keepdim=True)
+
+    with pytest.raises(NotApplicable, match=r"shape \(1, 10\) for 5 samples"):
+        bq.wrap(Pooled(), classes=list(range(10)), name="pooled").predict(rows(5))
+
+
+def test_a_folder_that_names_no_batch_size_loads(tmp_path):
+    from tests.hub.hub_tiny import reseal
+
+    bq.wrap(nn.Linear(10, 1), example=rows(2), batch_size=3).save(tmp_path / "model")
+    reseal(tmp_path / "model", lambda config: config.pop("batch_size"))
+    assert bq.load(tmp_path / "model").batch_size is None
+    reseal(tmp_path / "model", lambda config: config.update(batch_size="many"))
+    with pytest.raises(ModelError, match="batch_size is a whole number"):
+        bq.load(tmp_path / "model")
