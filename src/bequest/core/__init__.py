@@ -4,15 +4,16 @@ from bequest.core.card import Card
 from bequest.core.inputs import (
     Inputs,
     InputSpec,
-    Modality,
     Table,
     Texts,
     as_inputs,
     fingerprint,
+    modality_of,
     spec_of,
 )
 from bequest.core.method import TransferMethod
 from bequest.core.metric import METRICS, Metric, metric_named
+from bequest.core.modality import ENCODERS, MODALITIES, Encoder, Modality
 from bequest.core.model import Model
 from bequest.core.outcome import (
     ArmResult,
@@ -26,10 +27,13 @@ from bequest.core.registry import Registry
 from bequest.core.task import LOADERS, Label, Task
 
 __all__ = [
+    "ENCODERS",
     "LOADERS",
     "METRICS",
+    "MODALITIES",
     "ArmResult",
     "Card",
+    "Encoder",
     "InputSpec",
     "Inputs",
     "Label",
@@ -49,5 +53,6 @@ __all__ = [
     "as_inputs",
     "fingerprint",
     "metric_named",
+    "modality_of",
     "spec_of",
 ]

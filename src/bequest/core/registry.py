@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, final
 
-from bequest.errors import DuplicateName, UnknownName
+from bequest.errors import BadPlugin, DuplicateName, UnknownName
 
 __all__ = ["Registry"]
 
@@ -27,6 +27,8 @@ class Registry(Mapping[str, T], Generic[T]):
         Name to ``"module:attribute"``, imported when first asked for.
     group : str
         Entry-point group in which third parties add theirs; read on the first miss.
+    of : type, optional
+        What every value must be an instance of.
 
     Examples
     --------
@@ -39,17 +41,28 @@ class Registry(Mapping[str, T], Generic[T]):
     bequest.errors.UnknownName: no encoder named 'jsno'. Did you mean 'json'? Known: json.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, str], *, group: str) -> None:
+    def __init__(
+        self, kind: str, entries: Mapping[str, str], *, group: str, of: type = object
+    ) -> None:
         self._kind = kind
         self._group = group
+        self._of = of
         self._entries: dict[str, T | str] = dict(entries)
         self._plugins_loaded = False
 
     def add(self, name: str, value: T) -> None:
-        """Register `value` under `name`; a name that is taken raises `DuplicateName`."""
+        """Register `value` under `name`.
+
+        Raises
+        ------
+        DuplicateName
+            The name is taken.
+        BadPlugin
+            The value is of another type than the registry takes.
+        """
         if name in self._entries:
             raise DuplicateName(f"a {self._kind} named {name!r} is registered already.")
-        self._entries[name] = value
+        self._entries[name] = self._checked(name, value)
 
     def __getitem__(self, name: str) -> T:
         if not isinstance(name, str):
@@ -61,9 +74,19 @@ class Registry(Mapping[str, T], Generic[T]):
         entry = self._entries[name]
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
-            entry = getattr(importlib.import_module(module), attribute)
+            entry = self._checked(name, getattr(importlib.import_module(module), attribute))
             self._entries[name] = entry
         return entry
+
+    def _checked(self, name: str, value: T) -> T:
+        if not isinstance(value, self._of):
+            what = "the class" if isinstance(value, type) else "a"
+            kind = value.__name__ if isinstance(value, type) else type(value).__name__
+            raise BadPlugin(
+                f"the {self._kind} {name!r} must be an object of a subclass of "
+                f"{self._of.__module__}.{self._of.__name__}, this is {what} {kind}."
+            )
+        return value
 
     def __contains__(self, name: object) -> bool:
         if name not in self._entries:

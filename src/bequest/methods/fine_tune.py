@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bequest.core import Model, Task, TransferMethod
+from bequest.core import MODALITIES, Model, Task, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.head import new_head, probe_head
@@ -182,8 +182,8 @@ class FineTune(TransferMethod):
             cls(lr=2 * unit, pull=0.01),
             cls(lr=2 * unit, decay=decay),
         ]
-        if task.modality == "image":
-            arms = [replace(arm, augment="shift") for arm in arms[:3]] + arms
+        for augment in MODALITIES[task.modality].augmentations[:1]:
+            arms = [replace(arm, augment=augment) for arm in arms[:3]] + arms
         return tuple(arms)
 
 
