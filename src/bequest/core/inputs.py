@@ -60,8 +60,14 @@ def as_inputs(samples: Any) -> Inputs:
     """
     for modality in _modalities():
         inputs = _asked(modality, modality.recognise, samples)
-        if inputs is not None:
-            return inputs
+        if inputs is None:
+            continue
+        if modality.name not in BUILT_IN and not _asked(modality, modality.holds, inputs):
+            raise DataError(
+                f"the modality {modality.name!r} recognises a {type(samples).__name__} and gives a "
+                f"{type(inputs).__name__} that it does not hold."
+            )
+        return inputs
     raise _unknown(samples)
 
 

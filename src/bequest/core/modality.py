@@ -184,6 +184,10 @@ class Modality(ABC):
             There is no such point; the task then has no sketch.
         """
         alone = [self.vectors(inputs[np.array([row])]) for row in range(len(inputs))]
+        if len({vector.shape for vector in alone}) > 1:
+            raise NotApplicable(
+                f"{self.name} inputs have no points: their vectors differ in length."
+            )
         return MODALITIES["vector"].points(np.concatenate(alone), direction)
 
 

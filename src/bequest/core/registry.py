@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, final
 
-from bequest.errors import BadPlugin, DuplicateName, UnknownName
+from bequest.errors import BadPlugin, BequestError, DuplicateName, UnknownName
 
 __all__ = ["Registry"]
 
@@ -73,10 +73,22 @@ class Registry(Mapping[str, T], Generic[T]):
             raise self._unknown(name)
         entry = self._entries[name]
         if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            entry = self._checked(name, getattr(importlib.import_module(module), attribute))
+            entry = self._checked(name, self._loaded(name, entry))
             self._entries[name] = entry
         return entry
+
+    def _loaded(self, name: str, entry: str) -> T:
+        module, _, attribute = entry.partition(":")
+        try:
+            value: T = getattr(importlib.import_module(module), attribute)
+        except BequestError:
+            raise
+        except Exception as error:  # a plug-in may fail in any way; the line must name it
+            line = " ".join(f"{error!r}".split())
+            raise BadPlugin(
+                f"the {self._kind} {name!r} cannot be loaded from {entry}: {line}."
+            ) from error
+        return value
 
     def _checked(self, name: str, value: T) -> T:
         if not isinstance(value, self._of):
@@ -86,6 +98,9 @@ class Registry(Mapping[str, T], Generic[T]):
                 f"the {self._kind} {name!r} must be an object of a subclass of "
                 f"{self._of.__module__}.{self._of.__name__}, this is {what} {kind}."
             )
+        own = getattr(value, "name", name)
+        if self._of is not object and own != name:
+            raise BadPlugin(f"the {self._kind} {name!r} calls itself {own!r}: use one name.")
         return value
 
     def __contains__(self, name: object) -> bool:
