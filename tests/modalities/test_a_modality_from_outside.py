@@ -5,6 +5,7 @@ N walks, P places.
 
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import final
 
@@ -69,7 +70,7 @@ class Steps:
 
 
 def steps_of(walk):
-    return [(int(a), int(b)) for a, b in zip(walk[:-1], walk[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in pairwise(walk)]
 
 
 class Plain(Modality):
@@ -98,8 +99,7 @@ class Plain(Modality):
 class Own(Plain):
     """As above, with an encoder of its own."""
 
-    def fit_encoder(self, inputs):
-        return Steps.fit(inputs)
+    encoder = "steps"
 
 
 def is_walk(sample):
@@ -266,7 +266,7 @@ def test_an_error_inside_of_a_plug_in_names_it(modality, monkeypatch, method):
         raise IndexError("list index out of range")
 
     monkeypatch.setattr(type(modality), method, fails)
-    with pytest.raises(DataError, match="the modality 'walk' fails on a .*IndexError") as caught:
+    with pytest.raises(DataError, match=r"the modality 'walk' fails on a .*IndexError") as caught:
         spec_of(as_inputs(np.eye(4)))
     assert "\n" not in str(caught.value)
     assert len(made) == 60

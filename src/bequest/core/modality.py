@@ -105,13 +105,15 @@ class InputSpec:
 class Modality(ABC):
     """A kind of samples: how they are recognised, described, told apart and turned into numbers.
 
-    The defaults are made from `vectors`. They ask that a sample's vector depends on that sample
-    alone and that all have one length P; otherwise give `fit_encoder` too.
+    The defaults are made from `vectors`, and ask that a sample's vector depends on that sample
+    alone and that all have one length P.
 
     Attributes
     ----------
     name : str
         Its name in `MODALITIES`.
+    encoder : str
+        A name of `ENCODERS`: what is fitted to such inputs; by default standardised `vectors`.
     networks : tuple of str
         What from scratch trains on it, the most promising first: "linear", "boosting", or networks.
     default_network : str
@@ -121,6 +123,7 @@ class Modality(ABC):
     """
 
     name: ClassVar[str]
+    encoder: ClassVar[str] = "vectors"
     networks: ClassVar[tuple[str, ...]] = ("linear",)
     default_network: ClassVar[str] = "linear"
     augmentations: ClassVar[tuple[str, ...]] = ()
@@ -142,8 +145,8 @@ class Modality(ABC):
         """`digests` of each row's exact content: objects of 32 bytes, shape (N,)."""
 
     def describe(self, inputs: Inputs) -> InputSpec:
-        """The spec of these inputs; by default the modality's name alone."""
-        return InputSpec(self.name)
+        """The spec of these inputs: by default the name, and a sample's shape where it has one."""
+        return InputSpec(self.name, tuple(getattr(inputs, "shape", ()))[1:] or None)
 
     def accepts(self, wanted: InputSpec, offered: InputSpec) -> NotApplicable | None:
         """None where a model of `wanted` reads `offered`, both of this modality; else why not."""
@@ -158,8 +161,8 @@ class Modality(ABC):
         return MODALITIES["vector"].fingerprints(self.vectors(inputs))
 
     def fit_encoder(self, inputs: Inputs) -> Encoder:
-        """What turns such inputs into numbers, fitted on these; by default standardised vectors."""
-        encoder: Encoder = ENCODERS["vectors"].fit(self.name, inputs)
+        """What turns such inputs into numbers, fitted on these."""
+        encoder: Encoder = ENCODERS[self.encoder].fit(inputs)
         return encoder
 
     def fit_dense_encoder(self, inputs: Inputs) -> Encoder:
@@ -169,19 +172,9 @@ class Modality(ABC):
     def points(self, inputs: Inputs, direction: Callable[[str], Array]) -> Array:
         """Every row as a point of the hub's common space, shape (N, L).
 
-        A point depends on its own row alone, or else sketches are not private. The default asks
-        for the vector of each row without the others.
-
-        Parameters
-        ----------
-        inputs : Inputs
-        direction : callable
-            The fixed direction of a name, shape (L,).
-
-        Raises
-        ------
-        NotApplicable
-            There is no such point; the task then has no sketch.
+        `direction` gives the fixed direction of a name, shape (L,). A point depends on its own row
+        alone, or else sketches are not private: the default asks for the vector of each row without
+        the others. `NotApplicable` where there is no such point, and so no sketch.
         """
         alone = [self.vectors(inputs[np.array([row])]) for row in range(len(inputs))]
         if len({vector.shape for vector in alone}) > 1:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, final
 
+from bequest.core.kinds import shown
 from bequest.errors import BadPlugin, BequestError, DuplicateName, UnknownName
 
 __all__ = ["Registry"]
@@ -51,15 +52,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._plugins_loaded = False
 
     def add(self, name: str, value: T) -> None:
-        """Register `value` under `name`.
-
-        Raises
-        ------
-        DuplicateName
-            The name is taken.
-        BadPlugin
-            The value is of another type than the registry takes.
-        """
+        """Register `value`: `DuplicateName` where `name` is taken, `BadPlugin` where unsuitable."""
         if name in self._entries:
             raise DuplicateName(f"a {self._kind} named {name!r} is registered already.")
         self._entries[name] = self._checked(name, value)
@@ -84,19 +77,15 @@ class Registry(Mapping[str, T], Generic[T]):
         except BequestError:
             raise
         except Exception as error:  # a plug-in may fail in any way; the line must name it
-            line = " ".join(f"{error!r}".split())
-            raise BadPlugin(
-                f"the {self._kind} {name!r} cannot be loaded from {entry}: {line}."
-            ) from error
+            what = f"the {self._kind} {name!r} cannot be loaded from {entry}"
+            raise BadPlugin(f"{what}: {shown(error, 200)}.") from error
         return value
 
     def _checked(self, name: str, value: T) -> T:
         if not isinstance(value, self._of):
-            what = "the class" if isinstance(value, type) else "a"
-            kind = value.__name__ if isinstance(value, type) else type(value).__name__
             raise BadPlugin(
                 f"the {self._kind} {name!r} must be an object of a subclass of "
-                f"{self._of.__module__}.{self._of.__name__}, this is {what} {kind}."
+                f"{self._of.__module__}.{self._of.__name__}, this is {shown(value, 100)}."
             )
         own = getattr(value, "name", name)
         if self._of is not object and own != name:

@@ -129,9 +129,10 @@ class VectorEncoder:
     scaler: Scaler
 
     @classmethod
-    def fit(cls, modality: str, inputs: Inputs) -> Self:
+    def fit(cls, inputs: Inputs) -> Self:
         """Mean, standard deviation and limit of the vectors of training rows."""
-        return cls(modality, Scaler.fit(MODALITIES[modality].vectors(inputs)))
+        modality = modality_of(inputs)
+        return cls(modality.name, Scaler.fit(modality.vectors(inputs)))
 
     def encode(self, inputs: Inputs) -> Array:
         """Float32 array of shape (N, P)."""

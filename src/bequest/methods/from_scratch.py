@@ -13,8 +13,8 @@ from typing import ClassVar, Literal, Self, final, get_args
 import numpy as np
 from scipy.sparse import issparse
 
-from bequest.core import MODALITIES, Card, Model, Task, TransferMethod
-from bequest.core.modality import GivesCodes
+from bequest.core import Card, Model, Task, TransferMethod
+from bequest.core.modality import MODALITIES, GivesCodes
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import fit_encoder
 from bequest.frameworks.networks import build

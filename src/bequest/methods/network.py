@@ -17,16 +17,7 @@ __all__ = ["network_config", "tunable", "unread"]
 
 
 def unread(net: str, task: Task, augment: str = "none") -> NotApplicable | None:
-    """None where a network of this family reads the task's inputs, so augmented.
-
-    Parameters
-    ----------
-    net : str
-        One of `Modality.networks`; empty for a source's own, which is not asked about here.
-    task : Task
-    augment : str
-        One of `Modality.augmentations`, or none.
-    """
+    """None where the task's modality names the network (empty: a source's) and the augmentation."""
     modality = MODALITIES[task.modality]
     if net and net not in modality.networks:
         readers = [name for name in MODALITIES if net in MODALITIES[name].networks]

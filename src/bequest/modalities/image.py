@@ -11,8 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import ENCODERS
-from bequest.core.modality import Encoder, Inputs, InputSpec, Modality, dense, digests
+from bequest.core.modality import Inputs, Modality, dense, digests
 from bequest.data.near_duplicates import image_fingerprints
 from bequest.modalities.vector import array_digests, blocks, directions, float_array
 
@@ -28,6 +27,7 @@ class Image(Modality):
     """Arrays of shape (N, C, H, W), and folders of images."""
 
     name = "image"
+    encoder = "scaler"
     networks = ("resnet", "linear")
     default_network = "resnet"
     augmentations = ("shift", "flip")
@@ -42,30 +42,21 @@ class Image(Modality):
         """Whether they have four dimensions."""
         return len(getattr(inputs, "shape", ())) == 4
 
-    def describe(self, inputs: Inputs) -> InputSpec:
-        """With the shape (C, H, W)."""
-        return InputSpec(self.name, tuple(getattr(inputs, "shape", ()))[1:])
-
     def vectors(self, inputs: Inputs) -> Array:
         """Of the images averaged down, each channel standardised."""
         small = _smaller(np.asarray(inputs, dtype=np.float32))
         return dense(self.fit_encoder(small), small).astype(np.float64)
 
-    def row_digests(self, inputs: Inputs) -> Array:
+    def row_digests(self, inputs: Any) -> Array:
         """Of the pixels' bytes; of a folder's images, of each file and the size it is read in."""
         if hasattr(inputs, "file_digests"):
-            size = self.describe(inputs).shape
+            size = inputs.shape[1:]
             return digests(f"{size}{digest}".encode() for digest in inputs.file_digests)
         return array_digests(inputs)
 
     def fingerprints(self, inputs: Inputs) -> NDArray[np.uint64]:
         """Of the grey image's 8 × 8 means."""
         return image_fingerprints(inputs)
-
-    def fit_encoder(self, inputs: Inputs) -> Encoder:
-        """A `Scaler` of the channels."""
-        encoder: Encoder = ENCODERS["scaler"].fit(inputs)
-        return encoder
 
     def points(self, inputs: Inputs, direction: Callable[[str], Array]) -> Array:
         """8 × 8 means a channel, after division by the image's own largest number."""

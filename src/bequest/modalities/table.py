@@ -8,8 +8,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import ENCODERS
-from bequest.core.modality import Encoder, Inputs, InputSpec, Modality, dense, digests
+from bequest.core.modality import Inputs, InputSpec, Modality, dense, digests
 from bequest.core.table import Table, frame_columns, missing_cells
 from bequest.core.wording import counted
 from bequest.data.cells import number_in, years
@@ -26,17 +25,12 @@ class Tables(Modality):
     """`Table`, made of a mapping of columns or a DataFrame of any library."""
 
     name = "table"
+    encoder = "table"
     networks = ("boosting", "linear", "mlp")
     default_network = "boosting"
 
     def recognise(self, samples: Any) -> Inputs | None:
-        """A `Table`.
-
-        Raises
-        ------
-        DataError
-            A column cannot be used, two have one name, or a lazy frame holds no rows yet.
-        """
+        """A `Table`; `DataError` where a column cannot be used or a lazy frame has no rows yet."""
         if isinstance(samples, Table):
             return samples
         if isinstance(samples, Mapping):
@@ -87,18 +81,12 @@ class Tables(Modality):
         """Of the cells, rounded, the columns in any order."""
         return table_fingerprints(inputs)
 
-    def fit_encoder(self, inputs: Inputs) -> Encoder:
-        """A `TableEncoder`."""
-        encoder: Encoder = ENCODERS["table"].fit(inputs)
-        return encoder
-
     def points(self, inputs: Any, direction: Callable[[str], Array]) -> Array:
         """Numbers along the direction of their column's name, categories along name and value.
 
         A number enters as ``asinh(x)``; a cell of text that says a number or a date as such.
         """
-        size = len(direction(""))
-        points: Array = np.zeros((len(inputs), size))
+        points: Array = np.zeros((len(inputs), len(direction(""))))
         for name, values in inputs.columns.items():
             missing = missing_cells(values)
             points[missing] += direction(f"{name} is missing")

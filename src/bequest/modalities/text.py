@@ -28,15 +28,10 @@ class Text(Modality):
     """`Texts`, made of a list, an array or a DataFrame's column of strings."""
 
     name = "text"
+    encoder = "text"
 
     def recognise(self, samples: Any) -> Inputs | None:
-        """`Texts`; of a list one string suffices, and the others are then looked at.
-
-        Raises
-        ------
-        DataError
-            A text is missing or is no string, or it is one text and no list of texts.
-        """
+        """`Texts`; of a list one string suffices, `DataError` where the others are none."""
         if isinstance(samples, Texts):
             return samples
         if isinstance(samples, str | bytes):
@@ -66,11 +61,6 @@ class Text(Modality):
     def fingerprints(self, inputs: Any) -> NDArray[np.uint64]:
         """Of the words in their order."""
         return text_fingerprints(inputs)
-
-    def fit_encoder(self, inputs: Inputs) -> Encoder:
-        """A `TextEncoder`."""
-        encoder: Encoder = ENCODERS["text"].fit(inputs)
-        return encoder
 
     def fit_dense_encoder(self, inputs: Inputs) -> Encoder:
         """Of 1,000 words and runs of characters: their counts are held whole."""

@@ -12,8 +12,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import ENCODERS
-from bequest.core.modality import Encoder, Inputs, InputSpec, Modality, dense, digests
+from bequest.core.modality import Inputs, Modality, dense, digests
 from bequest.data.near_duplicates import vector_fingerprints
 from bequest.errors import DataError
 
@@ -28,17 +27,12 @@ class Vector(Modality):
     """Arrays of shape (N, D), also those that are read lazily."""
 
     name = "vector"
+    encoder = "scaler"
     networks = ("boosting", "linear", "mlp")
     default_network = "mlp"
 
     def recognise(self, samples: Any) -> Inputs | None:
-        """Float32 rows of an array, tensor, sparse matrix or nested list.
-
-        Raises
-        ------
-        DataError
-            The elements are no numbers, or there are not 2 dimensions (4 are images).
-        """
+        """Float32 rows of an array, tensor, sparse matrix or nested list, also of 4 dimensions."""
         if hasattr(samples, "read_rows"):
             lazily: Inputs = samples
             return lazily
@@ -61,10 +55,6 @@ class Vector(Modality):
         dimensions = len(getattr(inputs, "shape", ()))
         return dimensions != 4 and (dimensions > 1 or isinstance(inputs, np.ndarray))
 
-    def describe(self, inputs: Inputs) -> InputSpec:
-        """With the shape (D,)."""
-        return InputSpec(self.name, tuple(getattr(inputs, "shape", ()))[1:])
-
     def vectors(self, inputs: Inputs) -> Array:
         """Standardised."""
         return dense(self.fit_encoder(inputs), inputs).astype(np.float64)
@@ -76,11 +66,6 @@ class Vector(Modality):
     def fingerprints(self, inputs: Inputs) -> NDArray[np.uint64]:
         """Of the numbers, rounded."""
         return vector_fingerprints(inputs)
-
-    def fit_encoder(self, inputs: Inputs) -> Encoder:
-        """A `Scaler`."""
-        encoder: Encoder = ENCODERS["scaler"].fit(inputs)
-        return encoder
 
     def points(self, inputs: Inputs, direction: Callable[[str], Array]) -> Array:
         """A number enters as ``asinh(x)`` along the direction of its place."""
