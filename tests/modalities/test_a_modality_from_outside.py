@@ -11,6 +11,8 @@ from typing import final
 
 import numpy as np
 import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
 
 import bequest as bq
 from bequest.core import ENCODERS, MODALITIES, Modality, Task, as_inputs, fingerprint, spec_of
@@ -212,6 +214,16 @@ def test_inputs_of_another_modality_are_refused_in_one_line(modality):
     if isinstance(model.encoder, VectorEncoder):
         with pytest.raises(DataError, match="the model reads walk inputs, these are vector ones"):
             model.predict(np.eye(3))
+
+
+def test_wrapped_models_of_arrays_refuse_it_in_one_line(modality):
+    inputs = task().inputs
+    network = bq.wrap(torch.nn.Linear(6, 2), classes=["low", "high"])
+    with pytest.raises(DataError, match="the model reads arrays, these are walk inputs"):
+        network.output(inputs)
+    estimator = bq.wrap(LogisticRegression().fit(np.eye(2), ["low", "high"]))
+    with pytest.raises(DataError, match="LogisticRegression cannot read the inputs"):
+        estimator.output(inputs)
 
 
 def test_unequal_lengths_are_one_line(modality):

@@ -279,7 +279,7 @@ def plain_rows(inputs: Inputs) -> Array:
     Raises
     ------
     DataError
-        The inputs are a table.
+        The inputs are a table, or of another modality without arrays.
 
     Examples
     --------
@@ -293,6 +293,8 @@ def plain_rows(inputs: Inputs) -> Array:
             f"the model reads arrays, this is a table of {len(inputs.names)} named columns: give "
             "the numbers alone, such as frame.to_numpy(), in the order of the training."
         )
+    if not hasattr(inputs, "__array__"):
+        raise DataError(f"the model reads arrays, these are {modality_of(inputs).name} inputs.")
     return np.asarray(inputs, dtype=np.float32)
 
 
