@@ -9,6 +9,7 @@ BequestError
 ├── NotApplicable                     a source, method or score does not fit this task; says why
 ├── UnknownName        (LookupError)  a registry does not know this name
 ├── DuplicateName      (ValueError)   a registry, or a hub, has this name already
+├── BadPlugin          (TypeError)    what a plug-in adds is not what the registry takes
 ├── MissingExtra       (ImportError)  an optional package is not installed
 └── HubError
     ├── EntryNotFound  (LookupError)  the hub has no such entry
@@ -22,6 +23,7 @@ goes on.
 from __future__ import annotations
 
 __all__ = [
+    "BadPlugin",
     "BequestError",
     "BudgetTooSmall",
     "Conflict",
@@ -88,6 +90,10 @@ class UnknownName(BequestError, LookupError):
 
 class DuplicateName(BequestError, ValueError):
     """A registry, or a hub, has this name already."""
+
+
+class BadPlugin(BequestError, TypeError):
+    """What a plug-in adds is not what the registry takes."""
 
 
 class MissingExtra(BequestError, ImportError):

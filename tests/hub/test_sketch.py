@@ -17,9 +17,9 @@ from sklearn.datasets import load_iris
 import bequest as bq
 from bequest.api.seen import overlap_notes, remember
 from bequest.core import Card, Outcome, Task
+from bequest.data.cells import number_in
 from bequest.errors import DataError
 from bequest.hub import Hub
-from bequest.hub.cells import number_in
 from bequest.hub.embedding import FEATURES, task_features
 from bequest.hub.noise import gaussian_noise, sensitivity
 from bequest.hub.sketch import (

@@ -49,7 +49,7 @@ def read_inputs(data: Path, spec: InputSpec, text: str | None = None) -> tuple[S
         return _images(place, spec)
     if place.suffix.lower() == ".npz":
         inputs = read_arrays(place, "X")[0]
-        _check(spec, InputSpec("image" if inputs.ndim == 4 else "vector", inputs.shape[1:]))
+        _check(spec, spec_of(inputs))
         return (), inputs
     if spec.modality == "text":
         return (), _texts(place, text)

@@ -4,17 +4,18 @@ from bequest.core.card import Card
 from bequest.core.inputs import (
     Inputs,
     InputSpec,
-    Modality,
     Table,
     Texts,
     as_inputs,
     fingerprint,
+    modality_of,
     spec_of,
 )
 from bequest.core.jackknife_metrics import JackknifeMetric
 from bequest.core.mean_metrics import MeanMetric
 from bequest.core.method import TransferMethod
 from bequest.core.metric import METRICS, Metric, PerGroup, metric_named
+from bequest.core.modality import ENCODERS, MODALITIES, Encoder, Modality
 from bequest.core.model import (
     GivesFeatures,
     HasParameters,
@@ -37,10 +38,13 @@ from bequest.core.registry import Registry
 from bequest.core.task import LOADERS, Label, Task
 
 __all__ = [
+    "ENCODERS",
     "LOADERS",
     "METRICS",
+    "MODALITIES",
     "ArmResult",
     "Card",
+    "Encoder",
     "GivesFeatures",
     "HasParameters",
     "InputSpec",
@@ -68,6 +72,7 @@ __all__ = [
     "features_of",
     "fingerprint",
     "metric_named",
+    "modality_of",
     "output_of",
     "parameters_of",
     "spec_of",

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, final
 
-from bequest.errors import DuplicateName, UnknownName
+from bequest.core.kinds import shown
+from bequest.errors import BadPlugin, BequestError, DuplicateName, UnknownName
 
 __all__ = ["Registry"]
 
@@ -27,6 +28,8 @@ class Registry(Mapping[str, T], Generic[T]):
         Name to ``"module:attribute"``, imported when first asked for.
     group : str
         Entry-point group in which third parties add theirs; read on the first miss.
+    of : type, optional
+        What every value must be an instance of.
 
     Examples
     --------
@@ -39,17 +42,20 @@ class Registry(Mapping[str, T], Generic[T]):
     bequest.errors.UnknownName: no encoder named 'jsno'. Did you mean 'json'? Known: json.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, str], *, group: str) -> None:
+    def __init__(
+        self, kind: str, entries: Mapping[str, str], *, group: str, of: type = object
+    ) -> None:
         self._kind = kind
         self._group = group
+        self._of = of
         self._entries: dict[str, T | str] = dict(entries)
         self._plugins_loaded = False
 
     def add(self, name: str, value: T) -> None:
-        """Register `value` under `name`; a name that is taken raises `DuplicateName`."""
+        """Register `value`: `DuplicateName` where `name` is taken, `BadPlugin` where unsuitable."""
         if name in self._entries:
             raise DuplicateName(f"a {self._kind} named {name!r} is registered already.")
-        self._entries[name] = value
+        self._entries[name] = self._checked(name, value)
 
     def __getitem__(self, name: str) -> T:
         if not isinstance(name, str):
@@ -60,10 +66,31 @@ class Registry(Mapping[str, T], Generic[T]):
             raise self._unknown(name)
         entry = self._entries[name]
         if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            entry = getattr(importlib.import_module(module), attribute)
+            entry = self._checked(name, self._loaded(name, entry))
             self._entries[name] = entry
         return entry
+
+    def _loaded(self, name: str, entry: str) -> T:
+        module, _, attribute = entry.partition(":")
+        try:
+            value: T = getattr(importlib.import_module(module), attribute)
+        except BequestError:
+            raise
+        except Exception as error:  # a plug-in may fail in any way; the line must name it
+            what = f"the {self._kind} {name!r} cannot be loaded from {entry}"
+            raise BadPlugin(f"{what}: {shown(error, 200)}.") from error
+        return value
+
+    def _checked(self, name: str, value: T) -> T:
+        if not isinstance(value, self._of):
+            raise BadPlugin(
+                f"the {self._kind} {name!r} must be an object of a subclass of "
+                f"{self._of.__module__}.{self._of.__name__}, this is {shown(value, 100)}."
+            )
+        own = getattr(value, "name", name)
+        if self._of is not object and own != name:
+            raise BadPlugin(f"the {self._kind} {name!r} calls itself {own!r}: use one name.")
+        return value
 
     def __contains__(self, name: object) -> bool:
         if name not in self._entries:

@@ -101,10 +101,14 @@ class ImageFolder:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self.read_rows().astype(dtype or np.float32, copy=False)
 
+    @property
+    def file_digests(self) -> list[str]:
+        """The sha256 of each file, N times 64 hex digits, known without decoding one again."""
+        return [self._shared.digests[row] for row in self._rows]
+
     def content_digest(self) -> str:
         """Content address of the files and of the size that they are read in."""
-        digests = [self._shared.digests[row] for row in self._rows]
-        return fingerprint(self.shape, "".join(digests))
+        return fingerprint(self.shape, "".join(self.file_digests))
 
     def __repr__(self) -> str:
         n, c, h, w = self.shape

@@ -25,17 +25,26 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.inputs import Inputs, Table, Texts
+from bequest.core.modality import MODALITIES
 from bequest.core.task import Task
 from bequest.errors import DataError
 
-__all__ = ["overlap", "pack", "row_fingerprints", "unpack"]
+__all__ = [
+    "image_fingerprints",
+    "overlap",
+    "pack",
+    "row_fingerprints",
+    "table_fingerprints",
+    "text_fingerprints",
+    "unpack",
+    "vector_fingerprints",
+]
 
 BITS = 8  # of a number's fraction that count
 BLOCKS = 8  # per side of an image
@@ -68,13 +77,10 @@ def row_fingerprints(task: Task) -> Fingerprints:
     >>> bool(a == b), bool(a == c)
     (True, False)
     """
-    inputs = task.inputs
-    if isinstance(inputs, Texts):
-        return np.array([_words_code(text) for text in inputs], dtype=np.uint64)
-    one = (len(inputs.names),) if isinstance(inputs, Table) else task.spec.shape or (1,)
-    of_rows = _OF_ROWS["table" if isinstance(inputs, Table) else task.spec.modality]
-    step = max(1, CHUNK // max(1, math.prod(one)))
-    parts = [of_rows(inputs[i : i + step]) for i in range(0, len(inputs), step)]
+    inputs, spec, modality = task.inputs, task.spec, MODALITIES[task.modality]
+    one = math.prod(spec.shape or (len(spec.columns),))
+    step = max(1, CHUNK // max(1, one))
+    parts = [modality.fingerprints(inputs[i : i + step]) for i in range(0, len(inputs), step)]
     return np.concatenate(parts)
 
 
@@ -130,7 +136,8 @@ def _hashed(rows: NDArray[Any], key: bytes) -> Fingerprints:
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
-def _vectors(vectors: Inputs) -> Fingerprints:
+def vector_fingerprints(vectors: Inputs) -> Fingerprints:
+    """Of vectors (N, D)."""
     return _hashed(_rounded(np.asarray(vectors, dtype=np.float64)), b"vector")
 
 
@@ -140,7 +147,8 @@ def _rounded(numbers: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isnan(numbers), np.nan, rounded).astype("<f8")
 
 
-def _table(table: Table) -> Fingerprints:
+def table_fingerprints(table: Table) -> Fingerprints:
+    """Of the rows of a table."""
     names = sorted(table.names)
     columns = [_column(table.columns[name]) for name in names]
     key = hashlib.blake2b("\0".join(names).encode(), digest_size=16).digest()
@@ -164,11 +172,14 @@ def _text_code(text: str | None) -> int:
     return int.from_bytes(hashlib.blake2b(plain, digest_size=8).digest(), "little")
 
 
-def _words_code(text: str) -> int:
-    return _text_code(" ".join(WORDS.findall(text.casefold())) or text)
+def text_fingerprints(texts: Texts) -> Fingerprints:
+    """Of N texts."""
+    words = (" ".join(WORDS.findall(text.casefold())) or text for text in texts)
+    return np.array([_text_code(text) for text in words], dtype=np.uint64)
 
 
-def _images(images: Inputs) -> Fingerprints:
+def image_fingerprints(images: Inputs) -> Fingerprints:
+    """Of images (N, C, H, W)."""
     pixels_NCHW = np.asarray(images, dtype=np.float32)
     channels = pixels_NCHW.shape[1]
     weights = LUMA if channels == len(LUMA) else np.full(channels, 1 / channels)
@@ -187,10 +198,3 @@ def _means(side: int) -> NDArray[np.float64]:
     pixel = np.arange(side)
     covered = np.minimum(edges[1:], pixel + 1) - np.maximum(edges[:-1], pixel)
     return np.asarray(np.clip(covered, 0, None) * BLOCKS / side)
-
-
-_OF_ROWS: dict[str, Callable[[Any], Fingerprints]] = {
-    "image": _images,
-    "table": _table,
-    "vector": _vectors,
-}

@@ -8,19 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Inputs, Table, Texts, as_inputs
-from bequest.errors import DataError, ModelError
-from bequest.frameworks.text_encoder import TextEncoder
+from bequest.core import ENCODERS, MODALITIES, Encoder, Inputs, Table, as_inputs, modality_of
+from bequest.errors import DataError, ModelError, UnknownName
 
 __all__ = [
     "Encoder",
     "Scaler",
     "TableEncoder",
+    "VectorEncoder",
     "encoder_from_config",
     "fit_encoder",
     "plain_rows",
@@ -31,16 +31,6 @@ MAX_LEVELS = 254  # more levels make an identifier: the rarer share code 0; boos
 CLIP = 8.0  # standard deviations; a wild value in one column must not drown the others
 FIT_CHUNK = 2**22  # numbers in memory at a time while a scaler is fitted
 DAY = 86_400e6  # microseconds
-
-
-class Encoder(Protocol):
-    """What a model needs of its encoder."""
-
-    def encode(self, inputs: Inputs) -> Any:
-        """Numbers, shape (N, ...): float32, tokens of texts int64, counts of words sparse."""
-
-    def to_config(self) -> dict[str, Any]:
-        """Plain values from which `encoder_from_config` makes it again."""
 
 
 @final
@@ -115,6 +105,50 @@ class Scaler:
         """Plain values."""
         fitted = {"mean": list(self.mean), "scale": list(self.scale), "limit": list(self.limit)}
         return {"encoder": "scaler", **fitted}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The scaler that `to_config` described."""
+        names = ("mean", "scale", "limit")  # folders of older versions have no limit
+        return cls(*(tuple(map(float, config.get(name, ()))) for name in names))
+
+
+@final
+@dataclass(frozen=True)
+class VectorEncoder:
+    """The vectors of a plug-in's modality, standardised.
+
+    Parameters
+    ----------
+    modality : str
+    scaler : Scaler
+        Of the vectors.
+    """
+
+    modality: str
+    scaler: Scaler
+
+    @classmethod
+    def fit(cls, inputs: Inputs) -> Self:
+        """Mean, standard deviation and limit of the vectors of training rows."""
+        modality = modality_of(inputs)
+        return cls(modality.name, Scaler.fit(modality.vectors(inputs)))
+
+    def encode(self, inputs: Inputs) -> Array:
+        """Float32 array of shape (N, P)."""
+        given = modality_of(inputs)
+        if given.name != self.modality:
+            raise DataError(f"the model reads {self.modality} inputs, these are {given.name} ones.")
+        return self.scaler.encode(given.vectors(inputs))
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**self.scaler.to_config(), "encoder": "vectors", "modality": self.modality}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The encoder that `to_config` described; its modality must be registered."""
+        return cls(MODALITIES[config["modality"]].name, Scaler.from_config(config))
 
 
 @final
@@ -195,40 +229,40 @@ class TableEncoder:
         categories = {name: list(levels) for name, levels in self.categories.items()}
         return {"encoder": "table", "numbers": numbers, "categories": categories}
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The encoder that `to_config` described."""
+        numbers = {
+            str(name): (float(mean), float(scale), bool(marked))
+            for name, (mean, scale, marked) in config["numbers"].items()
+        }
+        return cls(numbers, {str(n): tuple(map(str, v)) for n, v in config["categories"].items()})
 
-def fit_encoder(inputs: Inputs) -> Scaler | TableEncoder | TextEncoder:
-    """The encoder that suits these training rows."""
-    if isinstance(inputs, Texts):
-        return TextEncoder.fit(inputs)
-    return TableEncoder.fit(inputs) if isinstance(inputs, Table) else Scaler.fit(inputs)
+
+def fit_encoder(inputs: Inputs) -> Encoder:
+    """The encoder that suits these training rows, by their modality."""
+    return modality_of(inputs).fit_encoder(inputs)
 
 
 def encoder_from_config(config: Mapping[str, Any] | None) -> Encoder | None:
-    """The encoder that `to_config` described; None stays None.
+    """The encoder that `to_config` described, of a class in `ENCODERS`; None stays None.
 
     Raises
     ------
     ModelError
-        The config describes no encoder.
+        The config describes no encoder, or one of a plug-in that is not here.
     """
     if config is None:
         return None
     try:
-        if config["encoder"] == "scaler":
-            names = ("mean", "scale", "limit")  # folders of older versions have no limit
-            return Scaler(*(tuple(map(float, config.get(name, ()))) for name in names))
-        if config["encoder"] == "text":
-            return TextEncoder.from_config(config)
-        if config["encoder"] == "table":
-            numbers = {
-                str(name): (float(mean), float(scale), bool(marked))
-                for name, (mean, scale, marked) in config["numbers"].items()
-            }
-            categories = {str(n): tuple(map(str, v)) for n, v in config["categories"].items()}
-            return TableEncoder(numbers, categories)
+        encoder: Encoder = ENCODERS[config["encoder"]].from_config(config)
+    except UnknownName as error:
+        raise ModelError(
+            f"the model has an unknown encoder: {error} Import the plug-in that it comes from."
+        ) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the model's encoder is damaged: {error!r}.") from error
-    raise ModelError(f"the model has an unknown encoder: {config['encoder']!r}.")
+    return encoder
 
 
 def plain_rows(inputs: Inputs) -> Array:
@@ -245,7 +279,7 @@ def plain_rows(inputs: Inputs) -> Array:
     Raises
     ------
     DataError
-        The inputs are a table.
+        The inputs are a table, or of another modality without arrays.
 
     Examples
     --------
@@ -259,6 +293,8 @@ def plain_rows(inputs: Inputs) -> Array:
             f"the model reads arrays, this is a table of {len(inputs.names)} named columns: give "
             "the numbers alone, such as frame.to_numpy(), in the order of the training."
         )
+    if not hasattr(inputs, "__array__"):
+        raise DataError(f"the model reads arrays, these are {modality_of(inputs).name} inputs.")
     return np.asarray(inputs, dtype=np.float32)
 
 

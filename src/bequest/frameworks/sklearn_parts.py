@@ -58,6 +58,8 @@ def estimator_inputs(estimator: Any, inputs: Any) -> Any:
         return inputs.tolist()
     if isinstance(inputs, Table):
         return _frame(inputs, inputs.names if names is None else list(names))
+    if not hasattr(inputs, "__array__"):
+        return inputs  # of a plug-in's modality: only its own estimators read them
     array = np.asarray(inputs).reshape(len(inputs), -1)
     if names is not None and array.shape[1] == len(names):
         pandas = need("pandas", extra="", purpose="a model that was fitted on a DataFrame")

@@ -13,11 +13,11 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Card, InputSpec, Label, Model, as_inputs
+from bequest.core import Card, Encoder, InputSpec, Label, Model, as_inputs
+from bequest.core.modality import dense
 from bequest.core.model import features_of, output_of, parameters_of
-from bequest.frameworks.encoders import Encoder, TableEncoder, encoder_from_config
+from bequest.frameworks.encoders import encoder_from_config
 from bequest.frameworks.folder import load, spec_from_config, spec_to_config, write_folder
-from bequest.frameworks.text_encoder import TextEncoder
 
 __all__ = ["Stacked", "View", "load_stacked", "log_probabilities", "view_of"]
 
@@ -181,21 +181,10 @@ def view_of(
             given = output_of(source, X) if output is None else output
             parts.append(log_probabilities(given) if source.classes else given[:, None])
         elif encoder is not None:
-            parts.append(_plain(encoder, encoder.encode(as_inputs(X))))
+            parts.append(dense(encoder, as_inputs(X)))
     return np.concatenate(parts, axis=1).astype(np.float64)
 
 
 def log_probabilities(probabilities: Array) -> Array:
     """Logarithms of probabilities (N, C), none below that of one in a million."""
     return np.asarray(np.log(np.clip(probabilities, FLOOR, 1.0)))
-
-
-def _plain(encoder: Encoder, encoded: Any) -> Array:
-    """Encoded inputs as a linear model reads them: images flat, codes as one column per level."""
-    if isinstance(encoder, TextEncoder):
-        return np.asarray(encoded.toarray())
-    if not isinstance(encoder, TableEncoder):
-        return np.asarray(encoded).reshape(len(encoded), -1)
-    codes = encoded[:, encoder.n_numbers :].astype(np.int64)
-    levels = [np.eye(n)[codes[:, place]] for place, n in enumerate(encoder.cardinalities)]
-    return np.concatenate([encoded[:, : encoder.n_numbers], *levels], axis=1)

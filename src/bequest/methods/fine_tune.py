@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bequest.core import Model, Task, Trains, TransferMethod
+from bequest.core import MODALITIES, Model, Task, Trains, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.methods.head import new_head, probe_head
 from bequest.methods.made import check_setting, made
@@ -172,8 +172,8 @@ class FineTune(TransferMethod):
             cls(lr=2 * unit, pull=0.01),
             cls(lr=2 * unit, decay=decay),
         ]
-        if task.modality == "image":
-            arms = [replace(arm, augment="shift") for arm in arms[:3]] + arms
+        for augment in MODALITIES[task.modality].augmentations[:1]:
+            arms = [replace(arm, augment=augment) for arm in arms[:3]] + arms
         return tuple(arms)
 
 

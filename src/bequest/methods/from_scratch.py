@@ -11,13 +11,14 @@ from itertools import product, zip_longest
 from typing import ClassVar, Literal, Self, final, get_args
 
 import numpy as np
+from scipy.sparse import issparse
 
 from bequest.core import Card, Model, Task, TransferMethod
+from bequest.core.modality import MODALITIES, GivesCodes
 from bequest.errors import NotApplicable
-from bequest.frameworks.encoders import TableEncoder, fit_encoder
+from bequest.frameworks.encoders import fit_encoder
 from bequest.frameworks.networks import build
 from bequest.frameworks.sklearn_model import SklearnModel
-from bequest.frameworks.text_encoder import TextEncoder
 from bequest.frameworks.torch_model import TorchModel
 from bequest.methods.made import check_setting, made
 from bequest.methods.network import network_config, unread
@@ -39,8 +40,8 @@ class FromScratch(TransferMethod):
     Parameters
     ----------
     net : {"auto", "linear", "boosting", "mlp", "resnet"}
-        auto: a residual network for images, boosting for tables, a perceptron for vectors, a
-        linear model of words and runs of characters for texts.
+        auto: the `default_network` of the inputs' modality: a residual network for images, boosting
+        for tables, a perceptron for vectors, a linear model for texts.
     lr : float
         Peak step size of a network.
     steps : int or None
@@ -91,9 +92,7 @@ class FromScratch(TransferMethod):
         check_setting(self, "leaf", self.leaf > 0, "above zero")
 
     def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
-        """A residual network needs images, boosting needs columns; a source is not looked at."""
-        if self._net(task) == "boosting" and task.modality in ("image", "text"):
-            return NotApplicable(f"boosting needs columns, not {task.modality} inputs.")
+        """The inputs' modality must have such networks; a source is not looked at."""
         return unread(self._net(task), task, self.augment)
 
     def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
@@ -109,18 +108,10 @@ class FromScratch(TransferMethod):
         )
         return made(model, self, None, task)
 
-    def _net(self, task: Task) -> Net:
-        if self.net != "auto":
-            return self.net
-        choice: dict[str, Net] = {
-            "image": "resnet",
-            "table": "boosting",
-            "text": "linear",
-            "vector": "mlp",
-        }
-        return choice[task.modality]
+    def _net(self, task: Task) -> str:
+        return MODALITIES[task.modality].default_network if self.net == "auto" else self.net
 
-    def _network(self, net: Net, task: Task, rng: np.random.Generator) -> TorchModel:
+    def _network(self, net: str, task: Task, rng: np.random.Generator) -> TorchModel:
         encoder = fit_encoder(task.inputs)
         config = network_config(net, task, encoder, width=self.width)
         rows = len(task)
@@ -138,26 +129,21 @@ class FromScratch(TransferMethod):
             target_scale=target_scale(task),
         )
 
-    def _estimator(self, net: Net, task: Task, rng: np.random.Generator) -> SklearnModel:
-        if task.modality == "text":
-            return self._linear_text(task)
+    def _estimator(self, net: str, task: Task, rng: np.random.Generator) -> SklearnModel:
         encoder = fit_encoder(task.inputs)
-        encoded = encoder.encode(task.inputs).reshape(len(task), -1)
-        codes = len(encoder.cardinalities) if isinstance(encoder, TableEncoder) else 0
+        encoded = encoder.encode(task.inputs)
+        if not issparse(encoded):
+            encoded = encoded.reshape(len(task), -1)
+        width = encoded.shape[1]
+        codes = len(encoder.cardinalities) if isinstance(encoder, GivesCodes) else 0
+        categorical = [place >= width - codes for place in range(width)]
         if net == "boosting":
-            categorical = [place >= encoded.shape[1] - codes for place in range(encoded.shape[1])]
             estimator = boosting_estimator(task, self.leaf, categorical, int(rng.integers(2**31)))
+        elif issparse(encoded):
+            estimator = text_estimator(task, self.strength)
         else:
-            estimator = linear_estimator(task, self.strength, codes)
+            estimator = linear_estimator(task, self.strength, categorical)
         estimator.fit(encoded, task.labels)
-        return SklearnModel(
-            estimator, spec=task.spec, classes=task.classes, card=Card(), encoder=encoder
-        )
-
-    def _linear_text(self, task: Task) -> SklearnModel:
-        encoder = TextEncoder.fit(task.inputs)
-        estimator = text_estimator(task, self.strength)
-        estimator.fit(encoder.encode(task.inputs), task.labels)
         return SklearnModel(
             estimator, spec=task.spec, classes=task.classes, card=Card(), encoder=encoder
         )
@@ -165,20 +151,16 @@ class FromScratch(TransferMethod):
     @classmethod
     def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
         """Every family that fits the inputs, at several settings, the families in turn."""
-        families = [
-            [cls(net="linear", strength=strength) for strength in (0.1, 1.0, 0.01, 10.0, 0.001)]
-        ]
+        modality = MODALITIES[task.modality]
         rates = (5e-3, 2e-3, 5e-4)
-        if task.modality == "image":
-            grid = product(rates, ("shift", "none"), (32, 64))
-            nets = [cls(net="resnet", lr=lr, augment=a, width=w) for lr, a, w in grid]
-            families.insert(0, nets)
-        elif task.modality != "text":
-            if math.prod(task.spec.shape or ()) <= TREE_COLUMNS:
-                families.insert(0, [cls(net="boosting", leaf=leaf) for leaf in (5, 10, 20, 2)])
-            grid_mlp = product(rates, (32, 8))
-            families.append([cls(net="mlp", lr=lr, width=width) for lr, width in grid_mlp])
-        if task.kind == "regression":
-            families = [arms[:1] if arms[0].net == "linear" else arms for arms in families]
-        turns = zip_longest(*families)
+        leaves = (5, 10, 20, 2) if math.prod(task.spec.shape or ()) <= TREE_COLUMNS else ()
+        strengths = (0.1,) if task.kind == "regression" else (0.1, 1.0, 0.01, 10.0, 0.001)
+        grid = product(rates, (*modality.augmentations[:1], "none"), (32, 64))
+        families = {
+            "boosting": [cls(net="boosting", leaf=leaf) for leaf in leaves],
+            "linear": [cls(net="linear", strength=strength) for strength in strengths],
+            "mlp": [cls(net="mlp", lr=lr, width=w) for lr, w in product(rates, (32, 8))],
+            "resnet": [cls(net="resnet", lr=lr, augment=a, width=w) for lr, a, w in grid],
+        }
+        turns = zip_longest(*(families[net] for net in modality.networks))
         return tuple(arm for turn in turns for arm in turn if arm is not None)

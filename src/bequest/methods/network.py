@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from bequest.core import Model, Task, Trains
+import numpy as np
+
+from bequest.core import MODALITIES, Model, Task, Trains
+from bequest.core.modality import GivesCodes
 from bequest.errors import NotApplicable
-from bequest.frameworks.encoders import TableEncoder
 from bequest.methods.made import needs_source
 
 __all__ = ["network_config", "tunable", "unread"]
 
 
 def unread(net: str, task: Task, augment: str = "none") -> NotApplicable | None:
-    """None where a network of ours of this kind reads the task's inputs, so augmented."""
-    if net == "resnet" and task.modality != "image":
-        return NotApplicable(f"a residual network needs images, not {task.modality} inputs.")
-    if net == "mlp" and task.modality in ("image", "text"):
-        return NotApplicable(f"a perceptron needs vectors or a table, not {task.modality}s.")
-    if augment != "none" and task.modality != "image":
-        return NotApplicable(f"{augment} is for images, not {task.modality} inputs.")
+    """None where the task's modality names the network (empty: a source's) and the augmentation."""
+    modality = MODALITIES[task.modality]
+    if net and net not in modality.networks:
+        readers = [name for name in MODALITIES if net in MODALITIES[name].networks]
+        return NotApplicable(
+            f"{net} is for {' or '.join(readers) or 'no'} inputs, not {task.modality} inputs."
+        )
+    if augment not in ("none", *modality.augmentations):
+        return NotApplicable(f"{augment} is no augmentation of {task.modality} inputs.")
     return None
 
 
@@ -84,16 +88,17 @@ def network_config(
         found = {"channels": channels, "outputs": outputs, "widths": stages, "stem": stem}
         return found if layers is None else {**found, "blocks": layers}
     widths = [4 * width] * (layers or 2)
-    if isinstance(encoder, TableEncoder):
-        numbers, levels = encoder.n_numbers, list(encoder.cardinalities)
+    numbers = encoder.encode(task.inputs[np.arange(1)]).shape[1]
+    if isinstance(encoder, GivesCodes):
+        levels = list(encoder.cardinalities)
         return {
-            "numbers": numbers,
+            "numbers": numbers - len(levels),
             "outputs": outputs,
             "categories": levels,
             "widths": widths,
             "embedding": 8,
         }
-    return {"numbers": len(encoder.mean), "outputs": outputs, "widths": widths}
+    return {"numbers": numbers, "outputs": outputs, "widths": widths}
 
 
 def _stages(side: int, last: int) -> list[int]:

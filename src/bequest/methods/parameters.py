@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bequest.core import Card, Model, Task, Trains, TransferMethod
+from bequest.core import MODALITIES, Card, Model, Task, Trains, TransferMethod
 from bequest.errors import MapError, NotApplicable
 from bequest.frameworks.encoders import Encoder, fit_encoder
 from bequest.frameworks.networks import NETS, build
@@ -149,13 +149,14 @@ class Parameters(TransferMethod):
         return source
 
     def _unread(self, source: Trains, task: Task) -> NotApplicable | None:
-        if task.modality not in ("image", "table", "vector"):
+        net = self._net(source, task)
+        if not net:
             return NotApplicable(f"there is no network of ours for {task.modality} inputs.")
-        refused = unread(self._net(source, task), task, self.augment)
+        refused = unread(net, task, self.augment)
         if refused is not None:
             return refused
-        images = source.spec.modality == task.modality == "image"
-        return None if images else source.applies(task)
+        any_size = net == "resnet" and source.spec.modality == task.modality
+        return None if any_size else source.applies(task)
 
     def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
         """Map, load, train."""
@@ -219,7 +220,8 @@ class Parameters(TransferMethod):
         if self.net != "auto":
             return self.net
         net = source.structure.get("net")
-        return str(net) if net in NETS else ("resnet" if task.modality == "image" else "mlp")
+        ours = (name for name in MODALITIES[task.modality].networks if name in NETS)
+        return str(net) if net in NETS else next(ours, "")
 
     def _structure(
         self, source: Trains, task: Task, encoder: Encoder

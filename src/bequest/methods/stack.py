@@ -11,11 +11,9 @@ from typing import ClassVar, Literal, Self, final
 
 import numpy as np
 
-from bequest.core import Card, Model, Predicts, Task, TransferMethod, output_of
+from bequest.core import MODALITIES, Card, Encoder, Model, Predicts, Task, TransferMethod, output_of
 from bequest.errors import NotApplicable
-from bequest.frameworks.encoders import Encoder, fit_encoder
 from bequest.frameworks.stacked import Stacked, View, log_probabilities, view_of
-from bequest.frameworks.text_encoder import TextEncoder
 from bequest.methods.from_scratch import TREE_COLUMNS
 from bequest.methods.made import made, matched, needs_source
 from bequest.methods.reuse import relabel
@@ -23,8 +21,6 @@ from bequest.training.estimators import boosting_estimator, linear_estimator, ve
 from bequest.training.offset import fit_offset
 
 __all__ = ["Stack"]
-
-TEXT_COLUMNS = 1000  # words and runs of characters, the most frequent ones
 
 
 @final
@@ -90,7 +86,7 @@ class Stack(TransferMethod):
         refused = self.applies(source, task)
         if refused is not None or source is None:
             raise refused or NotApplicable("stack needs a source.")
-        encoder = _encoder(task) if self.inputs else None
+        encoder = MODALITIES[task.modality].fit_dense_encoder(task.inputs) if self.inputs else None
         model = (
             self._offset(source, task, encoder)
             if self.offset
@@ -137,16 +133,7 @@ class Stack(TransferMethod):
     def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
         """Offset, outputs beside the inputs, outputs alone, and trees where inputs are columns."""
         arms = [cls(offset=True), cls(inputs=True), cls(inputs=False)]
-        if (
-            task.modality in ("vector", "table")
-            and math.prod(task.spec.shape or ()) <= TREE_COLUMNS
-        ):
+        trees = "boosting" in MODALITIES[task.modality].networks
+        if trees and math.prod(task.spec.shape or ()) <= TREE_COLUMNS:
             arms.append(cls(inputs=True, learner="boosting"))
         return tuple(a for a in arms if source is None or a.applies(source, task) is None)
-
-
-def _encoder(task: Task) -> Encoder:
-    """As from scratch reads the inputs; of texts fewer words, for their counts are held whole."""
-    if task.modality == "text":
-        return TextEncoder.fit(task.inputs, most=TEXT_COLUMNS)
-    return fit_encoder(task.inputs)

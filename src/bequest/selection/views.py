@@ -11,10 +11,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Inputs, Model, Predicts, Table, Texts, features_of
+from bequest.core import Inputs, Model, Predicts, features_of, modality_of
 from bequest.errors import NotApplicable
-from bequest.frameworks.encoders import Scaler, TableEncoder
-from bequest.frameworks.text_encoder import TextEncoder
 from bequest.selection.arrays import centre, check_features, check_probabilities
 from bequest.selection.score import Needs
 from bequest.selection.scores.nleep import ROWS_PER_CLUSTER, cluster_probabilities
@@ -26,7 +24,6 @@ Array = NDArray[Any]
 
 WIDEST = 64  # principal directions that are kept, as GBC does: what makes resampling cheap
 SHARPEST = 1e-3  # probabilities below this are as good as this: their logarithm is no outlier
-PIXELS = 32  # images are averaged down to about this many pixels a side before they are compared
 RANDOM_UNITS = 256
 
 
@@ -75,19 +72,8 @@ def view_of(source: Model, inputs: Inputs) -> View:
 
 
 def raw_inputs(inputs: Inputs) -> Array:
-    """The inputs as numbers, shape (N, P), standardised; categories as zeros and ones.
-
-    Of texts: what from scratch reads, counts of words and of runs of characters.
-    """
-    if isinstance(inputs, Table):
-        return _one_hot(inputs)
-    if isinstance(inputs, Texts):
-        return np.asarray(TextEncoder.fit(inputs).encode(inputs).toarray())
-    array = np.asarray(inputs, dtype=np.float32)
-    if array.ndim == 4:
-        array = _smaller(array)
-    scaled = Scaler.fit(array).encode(array)
-    return scaled.reshape(len(scaled), -1).astype(np.float64)
+    """The inputs as numbers, shape (N, P): the `vectors` of their modality."""
+    return check_features(modality_of(inputs).vectors(inputs))
 
 
 def raw_view(raw: Array) -> View:
@@ -121,20 +107,3 @@ def _widest(features: Array) -> Array:
         coordinates = left[:, widest] * np.sqrt(s[widest])
     size = np.sqrt((coordinates**2).sum(axis=1).mean()) or 1.0
     return np.hstack([coordinates, np.full((len(features), 1), size)])
-
-
-def _one_hot(table: Table) -> Array:
-    encoder = TableEncoder.fit(table)
-    encoded = encoder.encode(table).astype(np.float64)
-    parts = [encoded[:, : encoder.n_numbers]]
-    for column, levels in enumerate(encoder.cardinalities, start=encoder.n_numbers):
-        parts.append(np.eye(levels)[encoded[:, column].astype(int)])
-    return np.hstack(parts) if encoded.shape[1] else np.zeros((len(table), 1))
-
-
-def _smaller(images: Array) -> Array:
-    down, across = (max(1, size // PIXELS) for size in images.shape[2:])
-    height, width = images.shape[2] // down, images.shape[3] // across
-    cut = images[:, :, : height * down, : width * across]
-    blocks = cut.reshape(*images.shape[:2], height, down, width, across)
-    return np.asarray(blocks.mean(axis=(3, 5)))

@@ -5,6 +5,7 @@ N samples, D numbers, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from bequest.core import Card, InputSpec, Table, Task
+from bequest.core import Card, InputSpec, Task
 from bequest.frameworks.sklearn_model import SklearnModel
 
 __all__ = ["boosting_estimator", "linear_estimator", "text_estimator", "vector_model"]
@@ -26,7 +27,7 @@ TEXT_STRENGTH = 100.0
 ALPHAS = tuple(10.0**power for power in np.arange(-2.0, 4.5, 0.5))
 
 
-def linear_estimator(task: Task, strength: float, codes: int = 0) -> Any:
+def linear_estimator(task: Task, strength: float, categorical: Sequence[bool] = ()) -> Any:
     """Logistic regression at a given strength, or ridge at the strength that leave-one-out picks.
 
     Parameters
@@ -35,8 +36,8 @@ def linear_estimator(task: Task, strength: float, codes: int = 0) -> Any:
         Tells the kind and how many classes have rows.
     strength : float
         Inverse of the regularisation, scikit-learn's C; regression needs none.
-    codes : int
-        How many of the last columns are codes of categories: each level becomes a column.
+    categorical : sequence of bool, length D
+        Which columns, the last ones, hold codes of categories: each level becomes a column.
 
     Returns
     -------
@@ -56,10 +57,10 @@ def linear_estimator(task: Task, strength: float, codes: int = 0) -> Any:
     ['b']
     """
     if task.kind == "regression":
-        return make_pipeline(_columns(task, codes), RidgeCV(alphas=ALPHAS))
+        return make_pipeline(_columns(categorical), RidgeCV(alphas=ALPHAS))
     if len(np.unique(task.targets)) < 2:
         return DummyClassifier(strategy="prior")  # a fold may hold one class only
-    return make_pipeline(_columns(task, codes), LogisticRegression(C=strength, max_iter=2000))
+    return make_pipeline(_columns(categorical), LogisticRegression(C=strength, max_iter=2000))
 
 
 def text_estimator(task: Task, strength: float) -> Any:
@@ -75,12 +76,13 @@ def text_estimator(task: Task, strength: float) -> Any:
     return LogisticRegression(C=TEXT_STRENGTH * strength, max_iter=2000)
 
 
-def _columns(task: Task, codes: int) -> Any:
-    if not codes:
+def _columns(categorical: Sequence[bool]) -> Any:
+    if not any(categorical):
         return StandardScaler()
     levels = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    if isinstance(task.inputs, Table) and set(task.inputs.kinds.values()) == {"category"}:
+    if all(categorical):
         return levels  # a scaler refuses to scale no columns
+    codes = sum(categorical)
     return ColumnTransformer(
         [("numbers", StandardScaler(), slice(0, -codes)), ("codes", levels, slice(-codes, None))]
     )

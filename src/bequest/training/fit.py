@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bequest.core import Inputs, Table, Task, Texts
+from bequest.core import Inputs, Task
 from bequest.frameworks.encoders import Encoder
 from bequest.training.augment import AUGMENTATIONS
 from bequest.training.loop import Loop, run
@@ -146,7 +146,7 @@ def _fetcher(task: Task, encoder: Encoder | None) -> Callable[[Tensor], Tensor]:
     encode = _as_they_are if encoder is None else encoder.encode
     # a row may be larger encoded than as it was given: small images made as large as a network's
     size = len(task) * encode(task.inputs[np.arange(1)]).nbytes
-    if isinstance(task.inputs, Table | Texts) or size <= IN_MEMORY:
+    if size <= IN_MEMORY:
         encoded = torch.from_numpy(encode(task.inputs))
         return lambda rows: encoded[rows]
     return lambda rows: torch.from_numpy(encode(task.inputs[rows.numpy()]))
