@@ -107,7 +107,7 @@ def trained(start, source, task, size, *, lr, steps, seed):
     rng = np.random.default_rng(seed)
     if start == "map":
         method = Parameters(width=WIDTHS[size], layers=layers, coverage=0.0, lr=lr, steps=steps)
-        model = method.fit(source, task, rng=rng)
+        model = method.fit([bq.Source(source)], task, rng=rng)
         assert model.structure["config"] == config
         assert model.encoder == source.encoder
         return model
@@ -134,7 +134,9 @@ def trained(start, source, task, size, *, lr, steps, seed):
 
 
 def tuned(source, task, *, lr, steps, seed):
-    return FineTune(lr=lr, steps=steps).fit(source, task, rng=np.random.default_rng(seed))
+    return FineTune(lr=lr, steps=steps).fit(
+        [bq.Source(source)], task, rng=np.random.default_rng(seed)
+    )
 
 
 def chosen_rate(fit, task, seed):
@@ -178,7 +180,7 @@ def run_one(name, labels, seed):
                     trained(start, source, task, size, lr=rates[size], steps=steps, seed=seed),
                 )
             _, _, layers = target_of(source, task, size)
-            plan = Parameters(width=WIDTHS[size], layers=layers).map(source, task)
+            plan = Parameters(width=WIDTHS[size], layers=layers).map([bq.Source(source)], task)
             covered[size] = plan.body_coverage
         rates["source"] = chosen_rate(plain, task, seed)
         judge("source, fine-tuned", plain(task, rates["source"]))

@@ -20,11 +20,14 @@ import numpy as np
 import bequest as bq
 from benchmarks.real_tasks import TASKS, missing_folders
 from bequest.api.arms import scratch_arms, transfer_arms
+from bequest.api.sources import Frozen
 from bequest.api.transfer import HAND_OVER
+from bequest.core import Source
+from bequest.core.feature_cache import FeatureCache
 from bequest.errors import NotApplicable
 from bequest.evaluation import judge, race
 from bequest.evaluation.race import RaceResult
-from bequest.executors.local import run_local, single_threaded
+from bequest.executors.local import LocalExecutor, single_threaded
 from bequest.methods import METHODS
 
 RUNS = Path(__file__).parent / "runs"
@@ -49,15 +52,25 @@ def sources(name):
 def run_one(name, labels, seed, budget):
     """One draw of the target: the race, the two candidates refitted, and every fixed method."""
     task = TASKS[name].draw(labels, seed)
-    arms, _ = transfer_arms(sources(name), task, "auto")
+    given = tuple(Source(model) for model in sources(name))
+    arms, _ = transfer_arms(given, task, "auto")
     scratch = scratch_arms(task)
     start = time.process_time()
-    found = race(
-        arms, scratch, task, budget=budget, seed=seed, run=run_local, clock=time.process_time
-    )
+    with FeatureCache() as cache, LocalExecutor() as executor:
+        Frozen.of(cache, given).ask(task)
+        found = race(
+            arms,
+            scratch,
+            task,
+            budget=budget,
+            seed=seed,
+            executor=executor,
+            cache=cache,
+            clock=time.process_time,
+        )
     with single_threaded():
-        candidate = arms[found.transfer_index].fit(task, np.random.default_rng(seed))
-        baseline = scratch[found.scratch_index].fit(task, np.random.default_rng(seed))
+        candidate = arms[found.transfer_index].fitted(task, np.random.default_rng(seed))
+        baseline = scratch[found.scratch_index].fitted(task, np.random.default_rng(seed))
         scores = {
             "transfer": row_scores(candidate, task),
             "from-scratch": row_scores(baseline, task),
@@ -88,9 +101,9 @@ def row_scores(model, task):
 def fixed_score(method, name, task, seed):
     """Mean test score of a method at its first setting, with the first source that it takes."""
     for source in sources(name):
-        for setting in METHODS[method].arms(source, task)[:1]:
+        for setting in METHODS[method].arms([Source(source)], task)[:1]:
             try:
-                model = setting.fit(source, task, rng=np.random.default_rng(seed))
+                model = setting.fit([Source(source)], task, rng=np.random.default_rng(seed))
             except NotApplicable:
                 continue
             return float(row_scores(model, task).mean())

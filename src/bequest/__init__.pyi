@@ -6,6 +6,7 @@ from .api import rank as rank
 from .api import train as train
 from .api import transfer as transfer
 from .core import Outcome as Outcome
+from .core import Source as Source
 from .core import Task as Task
 from .core import Verdict as Verdict
 from .frameworks.folder import load as load

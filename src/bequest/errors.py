@@ -11,6 +11,7 @@ BequestError
 ├── DuplicateName      (ValueError)   a registry, or a hub, has this name already
 ├── BadPlugin          (TypeError)    what a plug-in adds is not what the registry takes
 ├── MissingExtra       (ImportError)  an optional package is not installed
+├── ExecutorError                     jobs cannot be run: closed, or something cannot be sent
 └── HubError
     ├── EntryNotFound  (LookupError)  the hub has no such entry
     ├── Conflict                      somebody else published this version first
@@ -31,6 +32,7 @@ __all__ = [
     "DataError",
     "DuplicateName",
     "EntryNotFound",
+    "ExecutorError",
     "HubError",
     "MapError",
     "MissingExtra",
@@ -98,6 +100,10 @@ class BadPlugin(BequestError, TypeError):
 
 class MissingExtra(BequestError, ImportError):
     """An optional package is not installed."""
+
+
+class ExecutorError(BequestError):
+    """An executor cannot run jobs: it is closed, or cannot send something to its workers."""
 
 
 class HubError(BequestError):

@@ -172,11 +172,11 @@ def test_a_budget_that_is_no_time_is_told_at_once(budget):
 
 
 def test_sources_of_one_name_get_names_of_their_own():
-    from bequest.api.verbs import models_of
+    from bequest.api.sources import as_sources
 
-    sources = [source(knows, name) for name in ("a", "a (2)", "a", "a")]
-    models, _ = models_of(sources)
-    assert len({model.name for model in models}) == 4
+    sources = as_sources([source(knows, name) for name in ("a", "a (2)", "a", "a")])
+    assert len({source.name for source in sources}) == 4
+    assert [source.model.name for source in sources] == [source.name for source in sources]
 
 
 def test_a_model_that_is_no_list_and_a_seed_that_is_none_are_told():

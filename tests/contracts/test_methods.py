@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import bequest as bq
-from bequest.core import Card, Model, Task
+from bequest.core import Card, Source, Task
 from bequest.frameworks.entities import EntityFeatures
-from bequest.methods import METHODS
+from bequest.methods import BASELINES, METHODS
 from bequest.methods.features import Features
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.from_scratch import FromScratch
@@ -53,38 +53,37 @@ def texts(labels: str = "abc") -> Task:
 
 
 @cache
-def pretrained(kind: str, head: str) -> Model:
+def pretrained(kind: str, head: str) -> tuple[Source, ...]:
     """A tiny network of transformers, as it comes from a folder of the Hub."""
     with tempfile.TemporaryDirectory() as place:
         labels = ("a", "b", "x", "y")
-        return bq.load(
-            hub_folders.write(Path(place) / kind, hub_folders.network(kind, head, labels=labels))
-        )
+        network = hub_folders.network(kind, head, labels=labels)
+        return (Source(bq.load(hub_folders.write(Path(place) / kind, network))),)
 
 
 @cache
-def wards() -> Model:
+def wards() -> tuple[Source, ...]:
     """What a graph knows of the wards of the tables."""
     vectors = np.array([[0.5, 1.0], [-1.0, 0.25]])
     graph = EntityFeatures(
         ["a", "b"], vectors, ["near"], vectors, scoring="complex", card=Card(name="wards")
     )
-    return graph.on("ward")
+    return (Source(graph.on("ward")),)
 
 
 @cache
-def network(task: Task, net: str) -> Model:
-    return bq.train(task, net=net)
+def network(task: Task, net: str) -> tuple[Source, ...]:
+    return (Source(bq.train(task, net=net)),)
 
 
 STRANGER = Task.from_arrays(np.eye(4), [0, 1, 0, 1], name="stranger")
 SAMPLES = {
     "from-scratch": [
-        MethodCase(FromScratch(steps=3), None, images(), STRANGER),
-        MethodCase(FromScratch(net="linear"), None, images(), STRANGER),
-        MethodCase(FromScratch(net="boosting"), None, table("classification"), STRANGER),
-        MethodCase(FromScratch(net="mlp", steps=3), None, table("regression"), STRANGER),
-        MethodCase(FromScratch(), None, texts(), STRANGER),
+        MethodCase(FromScratch(steps=3), (), images(), STRANGER),
+        MethodCase(FromScratch(net="linear"), (), images(), STRANGER),
+        MethodCase(FromScratch(net="boosting"), (), table("classification"), STRANGER),
+        MethodCase(FromScratch(net="mlp", steps=3), (), table("regression"), STRANGER),
+        MethodCase(FromScratch(), (), texts(), STRANGER),
     ],
     "reuse": [
         MethodCase(Reuse(), network(images("abcd"), "linear"), images("bda"), STRANGER),
@@ -192,4 +191,4 @@ def test_every_method_keeps_the_contract(check, case):
 
 
 def test_every_method_has_a_sample():
-    assert set(SAMPLES) == set(METHODS)
+    assert set(SAMPLES) == {*BASELINES, *METHODS}

@@ -160,9 +160,9 @@ def test_the_race_runs_on_texts_and_reports_rows_seen_before():
 
 def test_every_arm_from_scratch_applies_to_texts():
     task = bq.Task.from_text(*reviews(12))
-    arms = FromScratch.arms(None, task)
+    arms = FromScratch.arms(task)
     assert len(arms) > 1
-    assert [arm.applies(None, task) for arm in arms] == [None] * len(arms)
+    assert [arm.applies(task) for arm in arms] == [None] * len(arms)
 
 
 def test_a_model_of_texts_refuses_an_array():

@@ -9,6 +9,7 @@ from bequest.core import Card, InputSpec, Model, Task
 from bequest.errors import DataError, NotApplicable
 from bequest.evaluation import Arm, labels_saved
 from bequest.evaluation.labels_saved import _in_strata, _needed
+from bequest.executors.local import LocalExecutor
 
 N = 100
 
@@ -50,16 +51,13 @@ def learner():
     return Arm("", "from-scratch", {}, lambda task, rng: Learner(len(task)))
 
 
-def in_turn(jobs):
-    return (job() for job in jobs)
-
-
 def saved(transfer_rows, errors=None, *, seed=0, arm=None, **options):
     errors = np.ones(N) if errors is None else errors
-    return labels_saved(
-        arm or learner(), task(errors), transfer_rows, run=in_turn,
-        rng=np.random.default_rng(seed), **options
-    )  # fmt: skip
+    with LocalExecutor() as executor:
+        return labels_saved(
+            arm or learner(), task(errors), transfer_rows, executor=executor,
+            rng=np.random.default_rng(seed), **options
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("wanted", [50, 80, 150, 400])

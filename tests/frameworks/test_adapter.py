@@ -23,7 +23,7 @@ FAR = Task.from_arrays(X, [f"class {i % 2}" for i in range(60)], name="far")
 
 def adapted(source, task=FAR, **settings):
     method = LoRA(**{"rank": 2, "steps": 5, "lr": 1e-2} | settings)
-    return method.fit(source, task, rng=np.random.default_rng(0))
+    return method.fit([bq.Source(source)], task, rng=np.random.default_rng(0))
 
 
 def sequential(activation=nn.ReLU, first="0"):
@@ -267,7 +267,7 @@ def test_a_hub_finds_the_base_by_its_address_under_any_name(source, tmp_path):
     hub.publish(other, "tests/under-any-name", licence="Apache-2.0")  # an older version counts too
     pulled = hub.pull("tests/far")
     np.testing.assert_array_equal(pulled.output(X), model.output(X))
-    assert dict(hub.models())["tests/far@1"].adapter.rank == 2
+    assert {s.name: s for s in hub.sources()}["tests/far@1"].model.adapter.rank == 2
 
 
 def test_a_hub_takes_a_base_that_is_at_hand(source, tmp_path):

@@ -204,7 +204,9 @@ def test_a_tuned_network_of_images_survives_the_disk(tmp_path, kind):
     task = bq.Task.from_arrays(np.tile(IMAGES, (4, 1, 1, 1)), [*"abcde"] * 4)
     for head in ("IMAGE_CLASSIFICATION", ""):
         source = bq.load(image_folder(tmp_path / head, kind, head=head))
-        tuned = FineTune(steps=3, probe_first=True).fit(source, task, rng=np.random.default_rng(0))
+        tuned = FineTune(steps=3, probe_first=True).fit(
+            [bq.Source(source)], task, rng=np.random.default_rng(0)
+        )
         tuned.save(tmp_path / f"tuned{head}")
         again = bq.load(tmp_path / f"tuned{head}")
         np.testing.assert_array_equal(again.predict_proba(IMAGES), tuned.predict_proba(IMAGES))
@@ -213,7 +215,7 @@ def test_a_tuned_network_of_images_survives_the_disk(tmp_path, kind):
 def test_a_value_keeps_its_unit_on_the_disk(tmp_path):
     task = bq.Task.from_text(TEXTS * 3, [1000.5, 2000, 3000, 4000] * 3)
     source = bq.load(text_folder(tmp_path))
-    tuned = FineTune(steps=3).fit(source, task, rng=np.random.default_rng(0))
+    tuned = FineTune(steps=3).fit([bq.Source(source)], task, rng=np.random.default_rng(0))
     tuned.save(tmp_path / "tuned")
     np.testing.assert_array_equal(bq.load(tmp_path / "tuned").predict(TEXTS), tuned.predict(TEXTS))
     assert 500 < tuned.predict(TEXTS).mean() < 5000
@@ -223,7 +225,7 @@ def test_probe_and_reuse_of_such_a_model_survive_the_disk(tmp_path):
     source = bq.load(text_folder(tmp_path))
     known = bq.Task.from_text(TEXTS, ["yes", "no", "no", "yes"])
     for place, (method, task) in enumerate([(Probe(), TASK), (Reuse(), known)]):
-        model = method.fit(source, task, rng=np.random.default_rng(0))
+        model = method.fit([bq.Source(source)], task, rng=np.random.default_rng(0))
         model.save(tmp_path / str(place))
         again = bq.load(tmp_path / str(place)).predict_proba(TEXTS)
         np.testing.assert_allclose(again, model.predict_proba(TEXTS), atol=1e-9)

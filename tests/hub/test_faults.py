@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bequest.api.sources import opened
 from bequest.errors import Damaged, HubError
 from bequest.frameworks.leftovers import STALE
 from bequest.hub import Entry, Hub
@@ -281,9 +282,11 @@ def test_one_altered_row_hides_no_other_entry_and_is_named(hub, tiny, caplog):
     for read in (hub.show, hub.pull):
         with pytest.raises(Damaged, match="b@1"):
             read("b")
-    read = dict(hub.models())
-    assert "it cannot be read" in read["b@1"].reason
-    assert read["a@1"].weights.tolist() == [1.0]
+    readable, unread = opened(hub.sources())
+    assert [source.name for source in readable] == ["a@1", "c@1"]
+    assert "it cannot be read" in unread[0]
+    assert "b@1" in unread[0]
+    assert readable[0].model.weights.tolist() == [1.0]
 
 
 def test_what_a_log_has_lost_is_told_and_a_remedy_with_it(hub, tiny):

@@ -175,7 +175,7 @@ def test_own_classes_reach_the_loading_of_a_foreign_folder(hub, tiny, tmp_path, 
 
 def test_a_hub_that_is_not_there_is_said_and_not_made(tmp_path):
     hub = Hub(tmp_path / "none")
-    for ask in (hub.list, hub.outcomes, lambda: hub.show("a"), lambda: list(hub.models())):
+    for ask in (hub.list, hub.outcomes, lambda: hub.show("a"), hub.sources):
         with pytest.raises(HubError, match="there is no hub at"):
             ask()
     assert not hub.folder.exists()
@@ -201,20 +201,18 @@ def test_a_folder_of_other_things_is_left_as_it_is(tiny, tmp_path):
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
-def test_models_are_loaded_one_at_a_time_and_an_unreadable_one_gives_its_reason(hub, tiny):
+def test_sources_are_opened_when_asked_for_and_an_unreadable_one_gives_its_reason(hub, tiny):
     for number, name in enumerate(("a", "b", "c")):
         hub.publish(tiny([float(number)]), name, licence="MIT")
     weights = hub.show("b").files["weights.f64"].digest
     broken = hub.folder / "objects" / weights[:2] / weights[2:]
     broken.chmod(0o644)
-    models = hub.models()
-    assert next(models)[0] == "a@1"
-    broken.write_bytes(b"x" * 8)  # after the first one was asked for
-    (name, refused), (_, last) = models
-    assert name == "b@1"
-    assert isinstance(refused, NotApplicable)
-    assert "cannot be read" in refused.reason
-    assert last.weights.tolist() == [2.0]
+    first, second, third = hub.sources()
+    assert [first.name, second.name, third.name] == ["a@1", "b@1", "c@1"]
+    broken.write_bytes(b"x" * 8)  # after the sources were named: nothing was opened yet
+    with pytest.raises(NotApplicable, match="cannot be read"):
+        second.model  # noqa: B018
+    assert third.model.weights.tolist() == [2.0]
 
 
 @everywhere

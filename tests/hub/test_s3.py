@@ -59,7 +59,7 @@ def test_what_one_machine_publishes_another_one_sees(s3, tiny):
     assert here.list(every=True) == (first, second)
     assert here.pull("a").weights.tolist() == [3.0]
     assert there.pull("a", 1).weights.tolist() == [1.0, 2.0]
-    assert [(name, m.weights.tolist()) for name, m in there.models()] == [("a@2", [3.0])]
+    assert [(s.name, s.model.weights.tolist()) for s in there.sources()] == [("a@2", [3.0])]
     found = here.query("SELECT ?parent { ?model prov:wasDerivedFrom ?parent }")
     assert [row["parent"] for row in found] == ["urn:bequest:model:a@1"]
     assert not [finding for finding in there.verify() if finding.wrong]

@@ -19,7 +19,8 @@ from test_bundles import listed, rewritten
 
 import bequest as bq
 from bequest.api.hub_graph import hub_graph
-from bequest.core import Card, Model, Outcome, Task, Verdict
+from bequest.api.sources import opened
+from bequest.core import Card, Outcome, Task, Verdict
 from bequest.core.kinds import shown
 from bequest.errors import BequestError, Conflict, Damaged, DataError, HubError, ModelError
 from bequest.hub import Hub, objects
@@ -297,8 +298,9 @@ def test_adapters_that_name_themselves_or_each_other_are_refused_alone(bases, hu
             with pytest.raises(ModelError, match="is an adapter of"):
                 hub.pull(name)
             assert hub.lineage(name).edges == ()
-        found = dict(hub.models())
-        assert [name for name, model in found.items() if isinstance(model, Model)] == ["good@1"]
+        readable, unread = opened(hub.sources())
+        assert [source.name for source in readable] == ["good@1"]
+        assert len(unread) == len(bases)
         hub.verify()
 
 

@@ -21,7 +21,7 @@ def source(near):
 
 
 def tuned(source, task, **settings):
-    return FineTune(**settings).fit(source, task, rng=np.random.default_rng(0))
+    return FineTune(**settings).fit([bq.Source(source)], task, rng=np.random.default_rng(0))
 
 
 def weights(model):
@@ -97,7 +97,7 @@ def test_the_probed_head_predicts_as_the_linear_probe_does(source, near):
 
 def test_a_source_that_is_no_network_is_refused_with_a_reason(near):
     source = bq.train(near, net="linear")
-    assert "torch network" in FineTune().applies(source, near).reason
+    assert "torch network" in FineTune().applies([bq.Source(source)], near).reason
 
 
 def wrapped(module, X, **extra):

@@ -33,7 +33,7 @@ def source(near):
 
 def fitted(source, task, **settings):
     return LoRA(**{"steps": 8, "lr": 1e-2} | settings).fit(
-        source, task, rng=np.random.default_rng(0)
+        [bq.Source(source)], task, rng=np.random.default_rng(0)
     )
 
 
@@ -171,19 +171,20 @@ def test_a_layer_that_a_change_would_not_follow_is_left_out(layer):
 
 
 def test_a_target_that_matches_nothing_is_refused_with_the_layers_there_are(source, near):
-    reason = LoRA(targets=("q_proj",)).applies(source, near).reason
+    reason = LoRA(targets=("q_proj",)).applies([bq.Source(source)], near).reason
     assert reason == "no layer 'q_proj' can be adapted; these can: body.0, body.3."
     with pytest.raises(NotApplicable, match="q_proj"):
         fitted(source, near, targets=("q_proj",))
 
 
 def test_a_network_of_a_head_alone_is_refused(near):
-    reason = LoRA().applies(wrapped(nn.Sequential(nn.Linear(4, 3)), near.inputs), near).reason
+    alone = bq.Source(wrapped(nn.Sequential(nn.Linear(4, 3)), near.inputs))
+    reason = LoRA().applies([alone], near).reason
     assert "no linear or convolutional layer but its head" in reason
 
 
 def test_a_source_that_is_no_network_is_refused(near):
-    assert "torch network" in LoRA().applies(bq.train(near, net="linear"), near).reason
+    assert "torch network" in LoRA().applies([bq.Source(bq.train(near, net="linear"))], near).reason
 
 
 def test_without_peft_the_method_does_not_apply_and_says_what_to_install(source, near, monkeypatch):
@@ -195,7 +196,10 @@ def test_without_peft_the_method_does_not_apply_and_says_what_to_install(source,
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else find(name)
     )
-    assert LoRA().applies(source, near).reason == "LoRA needs peft: pip install 'bequest[hf]'."
+    assert (
+        LoRA().applies([bq.Source(source)], near).reason
+        == "LoRA needs peft: pip install 'bequest[hf]'."
+    )
     result = bq.transfer(near, [source], methods=["lora"], budget=5)
     assert any("pip install 'bequest[hf]'" in note for note in result.outcome.notes)
 
@@ -215,7 +219,7 @@ def test_a_setting_that_makes_no_sense_is_refused(setting):
 def test_it_races_only_where_it_is_asked_for(source, near):
     from bequest.api.arms import transfer_arms
 
-    arms, _ = transfer_arms([source], near, "auto")
+    arms, _ = transfer_arms([bq.Source(source)], near, "auto")
     assert "lora" not in {arm.method for arm in arms}
-    arms, _ = transfer_arms([source], near, ["lora"])
+    arms, _ = transfer_arms([bq.Source(source)], near, ["lora"])
     assert [arm.method for arm in arms] == ["lora"] * 3

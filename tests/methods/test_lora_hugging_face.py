@@ -73,7 +73,9 @@ def pair(request):
 @pytest.fixture(scope="module")
 def model(pair):
     source, task = pair
-    return LoRA(rank=2, steps=12, lr=1e-2).fit(source, task, rng=np.random.default_rng(0))
+    return LoRA(rank=2, steps=12, lr=1e-2).fit(
+        [bq.Source(source)], task, rng=np.random.default_rng(0)
+    )
 
 
 def test_every_linear_layer_is_adapted(pair):

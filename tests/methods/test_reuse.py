@@ -13,7 +13,7 @@ def drawn(rng, n, share):
 
 
 def fitted(source, task, **settings):
-    return Reuse(**settings).fit(source, task, rng=np.random.default_rng(0))
+    return Reuse(**settings).fit([bq.Source(source)], task, rng=np.random.default_rng(0))
 
 
 def test_the_prior_correction_recovers_bayes_rule_under_label_shift():
@@ -50,4 +50,4 @@ def test_labels_are_matched_by_word_and_unknown_ones_refused():
     model = fitted(source, task, correct_prior=False)
     np.testing.assert_allclose(model.predict_proba(X), X[:, ::-1])
     other = Task.from_arrays(X, ["dead", "ill", "dead", "ill"], name="new word")
-    assert "dead" in Reuse().applies(source, other).reason
+    assert "dead" in Reuse().applies([bq.Source(source)], other).reason

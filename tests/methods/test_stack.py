@@ -15,9 +15,9 @@ def test_a_weak_strength_leaves_the_offset_as_it_is_and_a_strong_one_refits_it()
     y = rng.random(3000) < p
     source = bq.wrap(lambda x: np.stack([1 - q(x), q(x)], 1), classes=[False, True], name="truth")
     task = Task.from_arrays(X, y, name="logistic")
-    weak = Stack(offset=True, strength=1e-5).fit(source, task, rng=rng)
+    weak = Stack(offset=True, strength=1e-5).fit([bq.Source(source)], task, rng=rng)
     np.testing.assert_allclose(weak.predict_proba(X)[:, 1], p, atol=0.01)
-    strong = Stack(offset=True, strength=1e4).fit(source, task, rng=rng)
+    strong = Stack(offset=True, strength=1e4).fit([bq.Source(source)], task, rng=rng)
     alone = LogisticRegression(C=1e4).fit(X, y)
     np.testing.assert_allclose(strong.predict_proba(X), alone.predict_proba(X), atol=1e-3)
 
@@ -46,7 +46,7 @@ def test_a_regression_source_helps_a_residual_model():
     y = np.sin(3 * X[:, 0]) * 4 + X[:, 1]
     task = Task.from_arrays(X, y, kind="regression", name="wave")
     source = bq.wrap(lambda x: np.sin(3 * x[:, 0]) * 4, name="knows the wave")
-    model = Stack(offset=True).fit(source, task, rng=rng)
+    model = Stack(offset=True).fit([bq.Source(source)], task, rng=rng)
     X_new = rng.normal(size=(200, 5))
     truth = np.sin(3 * X_new[:, 0]) * 4 + X_new[:, 1]
     assert np.abs(model.predict(X_new) - truth).mean() < 0.1
@@ -58,6 +58,6 @@ def test_a_stack_on_the_inputs_says_that_it_reads_the_targets_columns():
     y = columns["age"] + columns["dose"] > 0
     narrow = Task.from_table({"age": columns["age"], "y": y}, "y", name="narrow")
     wide = Task.from_table({**columns, "y": y}, "y", name="wide")
-    model = Stack().fit(bq.train(narrow, net="linear"), wide, rng=rng)
+    model = Stack().fit([bq.Source(bq.train(narrow, net="linear"))], wide, rng=rng)
     assert model.spec == wide.spec
     assert "dose" in model.applies(narrow).reason

@@ -20,6 +20,7 @@ from bequest.core.modality import digests
 from bequest.errors import BadPlugin, DataError, DuplicateName, ModelError, NotApplicable
 from bequest.frameworks.encoders import VectorEncoder
 from bequest.hub.sketch import local_sketch, similarity, sketch
+from bequest.methods.from_scratch import FromScratch
 from bequest.testing import MODALITY_CHECKS, ModalityCase
 
 PLACES = 6
@@ -214,6 +215,21 @@ def test_inputs_of_another_modality_are_refused_in_one_line(modality):
     if isinstance(model.encoder, VectorEncoder):
         with pytest.raises(DataError, match="the model reads walk inputs, these are vector ones"):
             model.predict(np.eye(3))
+
+
+@pytest.mark.parametrize("given", [np.ones(60), np.ones((59, 2)), np.full((60, 2), np.nan)])
+def test_vectors_that_are_no_finite_matrix_are_refused_in_one_line(modality, monkeypatch, given):
+    monkeypatch.setattr(type(modality), "vectors", lambda self, inputs: given)
+    with pytest.raises(DataError, match=r"'walk' gives vectors of shape \(.* for 60 inputs"):
+        VectorEncoder.fit(task().inputs)
+
+
+def test_a_network_that_from_scratch_does_not_train_is_refused(modality, monkeypatch):
+    monkeypatch.setattr(type(modality), "networks", ("linear", "forest"))
+    monkeypatch.setattr(type(modality), "default_network", "forest")
+    assert {arm.net for arm in FromScratch.arms(None, task())} == {"linear"}
+    with pytest.raises(NotApplicable, match="from scratch trains no 'forest' for walk inputs"):
+        bq.train(task())
 
 
 def test_wrapped_models_of_arrays_refuse_it_in_one_line(modality):

@@ -121,9 +121,9 @@ def test_an_unknown_modality_is_named_with_those_that_are_known():
 @pytest.mark.parametrize(
     ("net", "said"),
     [
-        ("resnet", "resnet is for image inputs, not text inputs."),
-        ("mlp", "mlp is for table or vector inputs, not text inputs."),
-        ("boosting", "boosting is for table or vector inputs, not text inputs."),
+        ("resnet", "resnet needs images, not text inputs."),
+        ("mlp", "mlp needs tables or vectors, not text inputs."),
+        ("boosting", "boosting needs tables or vectors, not text inputs."),
     ],
 )
 def test_a_family_that_a_modality_does_not_name_is_refused(net, said):

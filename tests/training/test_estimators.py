@@ -13,7 +13,7 @@ def test_a_linear_model_reads_a_table_that_has_categories_only(target):
     labels = {"kind": wards, "size": [1.5 if ward == "a" else 7.25 for ward in wards]}
     kind = "regression" if target == "size" else "classification"
     task = Task.from_table({"ward": wards, target: labels[target]}, target, kind=kind)
-    model = FromScratch(net="linear", strength=10.0).fit(None, task, rng=np.random.default_rng(0))
+    model = FromScratch(net="linear", strength=10.0).fit(task, rng=np.random.default_rng(0))
     predicted = model.predict({"ward": ["b", "a"]})
     if target == "kind":
         assert predicted.tolist() == ["b", "a"]

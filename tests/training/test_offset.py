@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from bequest.core import Card, InputSpec, Task
+from bequest.core import Card, InputSpec, Source, Task
 from bequest.frameworks.encoders import Scaler
 from bequest.frameworks.function_model import FunctionModel
 from bequest.frameworks.stacked import Stacked
@@ -45,6 +45,8 @@ def test_what_is_predicted_is_what_was_fitted_however_sure_the_correction_is(tas
 
 def test_a_sure_correction_overrules_a_sure_source(task):
     wrong = source(1e-9)  # sure that everything goes up
-    model = Stack(offset=True, strength=1e6).fit(wrong, task, rng=np.random.default_rng(0))
+    model = Stack(offset=True, strength=1e6).fit(
+        [Source(wrong)], task, rng=np.random.default_rng(0)
+    )
     assert (model.predict(task.inputs) == task.labels).all()
     assert model.predict_proba(np.array([[-3.0, 0.0]]))[0, 0] > 1 - 1e-9

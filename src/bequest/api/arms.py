@@ -1,4 +1,4 @@
-"""The arms of the race: which source, which method, which settings.
+"""The arms of the race: which sources, which method, which settings.
 
 Choosing among more sources than the race takes is part of what the race judges: it is done again
 on the training rows of each fold.
@@ -6,67 +6,109 @@ on the training rows of each fold.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, final
+from typing import Literal
 
 import numpy as np
 
-from bequest.core import Model, Task, TransferMethod
+from bequest.core import ArmResult, Baseline, Model, Source, Task, TransferMethod
 from bequest.core.wording import counted
 from bequest.errors import DataError, NotApplicable
 from bequest.evaluation import Arm
-from bequest.methods import METHODS
-from bequest.methods.from_scratch import FromScratch
+from bequest.evaluation.runners import ran
+from bequest.methods import BASELINES, METHODS
 from bequest.selection import rank
 
-__all__ = ["Methods", "check_methods", "scratch_arms", "transfer_arms"]
+__all__ = ["Methods", "check_methods", "named_methods", "replayed", "scratch_arms", "transfer_arms"]
 
 Methods = Literal["auto"] | Sequence[str | TransferMethod]
+Chosen = type[TransferMethod] | TransferMethod
 RACING_SOURCES = 3  # more are thinned out by their scores, inside each fold
 
 
 def transfer_arms(
-    sources: Sequence[Model], task: Task, methods: Methods
+    sources: Sequence[Source], task: Task, methods: Methods
 ) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
     """Arms in turn over the sources and methods, and a line for each pair that does not apply.
 
     Parameters
     ----------
-    sources : sequence of Model
-        Those that read the task's inputs, under different names.
+    sources : sequence of Source
+        Their models, opened, read the task's inputs; all under different names.
     task : Task
     methods : "auto" or sequence of names and methods
         A name stands for all of its settings worth racing, a method for itself.
     """
-    wanted = _methods(methods)
-    few = len(sources) <= RACING_SOURCES
-    chooser = _Chooser(tuple(sources))
+    many = tuple(source for source in sources if source.model is not None)
+    ranked = partial(_in_order, many) if len(many) > RACING_SOURCES else None
     queues: list[list[Arm]] = []
     refused: list[str] = []
-    for place, source in enumerate(sources if few else sources[:RACING_SOURCES]):
-        for method in wanted:
-            settings = method.arms(source, task) if isinstance(method, type) else (method,)
-            reasons = {s: s.applies(source, task) for s in settings}
-            fitting = [s for s, reason in reasons.items() if reason is None]
-            if few:
-                queues.append([_arm(source, setting) for setting in fitting])
-                if not fitting:
-                    why = next((r.reason for r in reasons.values() if r), "no setting fits.")
-                    refused.append(f"{method.name} from {source.name}: {why}")
-            else:
-                anywhere = method.arms(None, task) if isinstance(method, type) else (method,)
-                queues.append([_ranked_arm(chooser, place, setting) for setting in anywhere])
+    for place in range(max(len(sources), 1)):
+        for method in _methods(methods):
+            if ranked is not None and method.takes.sources == 1 and not method.takes.data:
+                if place < RACING_SOURCES:
+                    settings = _settings(method, (), task)
+                    queues.append([_ranked_arm(ranked, many, place, one) for one in settings])
+                continue
+            given = _given(method, sources, place)
+            if given:
+                queue, reason = _direct_arms(method, given, task)
+                queues.append(queue)
+                refused += reason
     return _in_turn(queues), tuple(refused)
 
 
 def scratch_arms(task: Task) -> tuple[Arm, ...]:
-    """Every setting of from scratch worth racing, the most promising first."""
-    return tuple(
-        Arm("", setting.name, setting.settings(), partial(_fit, setting, None))
-        for setting in FromScratch.arms(None, task)
-    )
+    """Every setting of every baseline worth racing, the most promising first."""
+    queues = [
+        [Arm("", name, one.settings(), partial(_train, one)) for one in BASELINES[name].arms(task)]
+        for name in BASELINES
+    ]
+    return _in_turn(queues)
+
+
+def replayed(
+    arms: tuple[tuple[Arm, ...], tuple[Arm, ...]], results: Sequence[ArmResult], k: int
+) -> tuple[tuple[Arm, ...], tuple[Arm, ...], tuple[list[int], list[int]]]:
+    """Those arms that were judged before, and the repeats that each of them ran.
+
+    Raises
+    ------
+    DataError
+        An arm that ran is not among `arms`: its source or its method is missing now.
+    """
+    chosen: list[tuple[Arm, ...]] = []
+    repeats: list[list[int]] = []
+    judged = [result for result in results if ran(result)]
+    for side, from_scratch in zip(arms, (False, True), strict=True):
+        own = {_key(arm): arm for arm in side}
+        wanted = [result for result in judged if (result.method in BASELINES) is from_scratch]
+        missing = [result for result in wanted if _key(result) not in own]
+        if missing:
+            raise DataError(
+                f"the arm {missing[0].method} {dict(missing[0].settings)} from "
+                f"{missing[0].source or 'scratch'} cannot be run again: give the sources and "
+                "methods that it was run with."
+            )
+        if not wanted:
+            raise DataError("these arms hold none that ran on both sides: nothing to run again.")
+        chosen.append(tuple(own[_key(result)] for result in wanted))
+        repeats.append([len(result.folds) // k for result in wanted])
+    return chosen[0], chosen[1], (repeats[0], repeats[1])
+
+
+def named_methods(results: Sequence[ArmResult]) -> list[TransferMethod]:
+    """The methods of transfer that arms name, with their settings."""
+    found: dict[str, TransferMethod] = {}
+    for result in results:
+        if result.method not in BASELINES and ran(result):
+            settings = {
+                n: tuple(v) if isinstance(v, list) else v for n, v in result.settings.items()
+            }
+            found[_key(result)[len(result.source) :]] = METHODS[result.method](**settings)
+    return list(found.values())
 
 
 def check_methods(methods: Methods) -> None:
@@ -82,16 +124,19 @@ def check_methods(methods: Methods) -> None:
     _methods(methods)
 
 
-def _methods(methods: Methods) -> list[type[TransferMethod] | TransferMethod]:
+def _methods(methods: Methods) -> list[Chosen]:
     if isinstance(methods, str):
         if methods != "auto":
             METHODS[methods]  # a name that nothing has is told as such
             raise DataError(f"methods is 'auto' or a list: give [{methods!r}].")
-        known = [METHODS[name] for name in METHODS if name != FromScratch.name]
-        return [method for method in known if method.automatic]
+        return [METHODS[name] for name in METHODS if METHODS[name].automatic]
     if not isinstance(methods, list | tuple):
         raise DataError(
             f"methods is 'auto' or a list of names and methods, not a {type(methods).__name__}."
+        )
+    if not methods or any(m in BASELINES or isinstance(m, Baseline) for m in methods):
+        raise DataError(
+            "give at least one method of transfer; from scratch races against it in any case."
         )
     chosen = [METHODS[m] if isinstance(m, str) else m for m in methods]
     for method in chosen:
@@ -100,49 +145,81 @@ def _methods(methods: Methods) -> list[type[TransferMethod] | TransferMethod]:
             raise DataError(
                 f"a method is a name ({', '.join(METHODS)}) or a TransferMethod, not {method!r}."
             )
-    if not chosen or any(m.name == FromScratch.name for m in chosen):
-        raise DataError(
-            "give at least one method of transfer; from scratch races against it in any case."
-        )
     return chosen
 
 
-def _fit(
-    method: TransferMethod, source: Model | None, task: Task, rng: np.random.Generator
+def _settings(method: Chosen, sources: Sequence[Source], task: Task) -> tuple[TransferMethod, ...]:
+    return method.arms(sources, task) if isinstance(method, type) else (method,)
+
+
+def _given(method: Chosen, sources: Sequence[Source], place: int) -> tuple[Source, ...]:
+    """The sources of a method's arms in this turn: one after the other, or several at once."""
+    if method.takes.sources == 1:
+        return tuple(sources[place : place + 1])
+    return tuple(sources[: method.takes.sources]) if place == 0 else ()
+
+
+def _direct_arms(
+    method: Chosen, sources: tuple[Source, ...], task: Task
+) -> tuple[list[Arm], list[str]]:
+    name = " + ".join(source.name for source in sources)
+    missing = method.takes.refuses(sources, task)
+    if missing is not None:
+        return [], [f"{method.name} from {name}: {missing}"]
+    settings = _settings(method, sources, task)
+    reasons = {one: one.applies(sources, task) for one in settings}
+    arms = [
+        Arm(name, one.name, one.settings(), partial(_transfer, one, sources))
+        for one, reason in reasons.items()
+        if reason is None
+    ]
+    if arms:
+        return arms, []
+    why = next((r.reason for r in reasons.values() if r), "no setting fits.")
+    return [], [f"{method.name} from {name}: {why}"]
+
+
+def _train(baseline: Baseline, task: Task, rng: np.random.Generator) -> Model:
+    return baseline.fit(task, rng=rng)
+
+
+def _transfer(
+    method: TransferMethod, sources: Sequence[Source], task: Task, rng: np.random.Generator
 ) -> Model:
-    return method.fit(source, task, rng=rng)
+    return method.fit(sources, task, rng=rng)
 
 
-def _arm(source: Model, method: TransferMethod) -> Arm:
-    return Arm(source.name, method.name, method.settings(), partial(_fit, method, source))
+def _ranked_arm(
+    order: partial[list[int]], sources: tuple[Source, ...], place: int, method: TransferMethod
+) -> Arm:
+    fit = partial(_transfer_ranked, method, sources, place)
+    return Arm(f"number {place + 1} by score", method.name, method.settings(), fit, order)
 
 
-def _ranked_arm(chooser: _Chooser, place: int, method: TransferMethod) -> Arm:
-    def fit(task: Task, rng: np.random.Generator) -> Model:
-        return method.fit(chooser.at(place, task), task, rng=rng)
+def _transfer_ranked(
+    method: TransferMethod,
+    sources: tuple[Source, ...],
+    place: int,
+    task: Task,
+    rng: np.random.Generator,
+    order: Sequence[int],
+) -> Model:
+    if place >= len(order):
+        raise NotApplicable(f"only {counted(len(order), 'source')} could be scored on these rows.")
+    return method.fit([sources[order[place]]], task, rng=rng)
 
-    return Arm(f"number {place + 1} by score", method.name, method.settings(), fit)
+
+def _in_order(sources: tuple[Source, ...], task: Task) -> list[int]:
+    """Places of the sources in the order of their scores on these rows."""
+    models = [source.model for source in sources if source.model is not None]
+    places = {source.name: place for place, source in enumerate(sources)}
+    ranking = rank(models, task, n_boot=0, rng=np.random.default_rng(0))
+    return [places[entry.source] for entry in ranking if not entry.reason]
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class _Chooser:
-    """Sources in the order of their scores on the rows of a task; each set of rows once."""
-
-    sources: tuple[Model, ...]
-    _known: dict[str, list[str]] = field(default_factory=dict)
-
-    def at(self, place: int, task: Task) -> Model:
-        key = task.fingerprint
-        if key not in self._known:
-            ranking = rank(self.sources, task, n_boot=0, rng=np.random.default_rng(0))
-            self._known[key] = [entry.source for entry in ranking if not entry.reason]
-        names = self._known[key]
-        if place >= len(names):
-            raise NotApplicable(
-                f"only {counted(len(names), 'source')} could be scored on these rows."
-            )
-        return next(source for source in self.sources if source.name == names[place])
+def _key(arm: Arm | ArmResult) -> str:
+    """What tells arms apart, as plain values."""
+    return f"{arm.source} {arm.method} {json.dumps(arm.settings, sort_keys=True, default=str)}"
 
 
 def _in_turn(queues: Sequence[Sequence[Arm]]) -> tuple[Arm, ...]:

@@ -14,8 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bequest.api.arms import Methods
+from bequest.api.sources import Sources
 from bequest.api.transfer import transfer
-from bequest.api.verbs import Sources
 from bequest.core import Task
 from bequest.core.metric import Kind
 from bequest.errors import DataError
@@ -67,7 +67,7 @@ class TransferClassifier(ClassifierMixin, _Transfer):  # type: ignore[misc]
 
     Parameters
     ----------
-    sources : iterable of Model, or Hub
+    sources : Hub, or iterable of Model, Task, Source, path and Hub
         Without any it trains from scratch.
     methods, budget
         As in `transfer`.

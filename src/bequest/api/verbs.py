@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 
 from bequest.api.seen import remember
-from bequest.core import Model, Task, output_of
+from bequest.api.sources import Sources, as_sources, opened
+from bequest.core import Model, RankedSource, Source, Task, output_of
 from bequest.core.given import checked_task
 from bequest.errors import DataError
 from bequest.executors.local import single_threaded
-from bequest.hub import Hub
 from bequest.methods.from_scratch import FromScratch, Net
 from bequest.selection import Ranking
 from bequest.selection import rank as rank_models
 
-__all__ = ["Sources", "generator", "models_of", "rank", "train"]
+__all__ = ["generator", "rank", "ranked", "train"]
 
 ONE_THREAD = 2**24  # numbers in a task, below which one thread trains fastest
-Sources = Hub | Iterable[Model]
 
 
 def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int = 0) -> Model:
@@ -55,7 +54,7 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     """
     checked_task(task)
     with single_threaded() if _small(task) else nullcontext():
-        model = FromScratch(net=net).fit(None, task, rng=generator(seed))
+        model = FromScratch(net=net).fit(task, rng=generator(seed))
     model = remember(model, task)
     metrics = {}
     if task.test is not None:
@@ -69,7 +68,8 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
 
     Parameters
     ----------
-    sources : iterable of Model, or Hub
+    sources : Hub, or iterable of Model, Task, Source, path and Hub
+        As in `transfer`.
     task : Task
     seed : int
         Of the bootstrap.
@@ -86,32 +86,24 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
     ['near']
     """
     checked_task(task)
-    models, _ = models_of(sources)
+    readable, _ = opened(as_sources(sources))
+    return ranked(readable, task, seed)
+
+
+def ranked(sources: Sequence[Source], task: Task, seed: int) -> Ranking:
+    """The ranking of opened sources; those with data only stand last, with that reason."""
+    models = [source.model for source in sources if source.model is not None]
     with single_threaded():
-        return rank_models(models, task, rng=generator(seed))
-
-
-def models_of(sources: Sources) -> tuple[tuple[Model, ...], tuple[str, ...]]:
-    """The models, each under a name of its own, and a line for each that a hub cannot read.
-
-    Raises
-    ------
-    DataError
-        Something among the sources is no model.
-    """
-    if isinstance(sources, Model) or not isinstance(sources, Iterable | Hub):
-        raise DataError(
-            f"sources must be a list of models, or a hub, not a {type(sources).__name__}."
+        found = rank_models(models, task, rng=generator(seed))
+    nan = float("nan")
+    data = tuple(
+        RankedSource(
+            source.name, nan, nan, nan, reason="it brings data only, and no model to score."
         )
-    if not isinstance(sources, Hub):
-        return _named(sources), ()
-    models, unread = [], []
-    for reference, model in sources.models():
-        if isinstance(model, Model):
-            models.append(model.with_card(replace(model.card, name=reference)))
-        else:
-            unread.append(f"{reference} of the hub is left out: {model.reason}")
-    return tuple(models), tuple(unread)
+        for source in sources
+        if source.model is None
+    )
+    return Ranking((*found, *data))
 
 
 def generator(seed: int) -> np.random.Generator:
@@ -125,22 +117,3 @@ def _small(task: Task) -> bool:
     """Whether several threads would wait for each other more than they work."""
     row = math.prod(task.spec.shape or (len(task.spec.columns),))
     return len(task) * row < ONE_THREAD
-
-
-def _named(models: Iterable[Model]) -> tuple[Model, ...]:
-    seen: dict[str, int] = {}
-    named = []
-    for model in models:
-        if not isinstance(model, Model):
-            raise DataError(
-                f"a source must be a model, not a {type(model).__name__}: bequest.wrap makes one."
-            )
-        name = title = model.name or "source"
-        while title in seen:
-            seen[name] += 1
-            title = f"{name} ({seen[name]})"
-        seen[title] = 1
-        named.append(
-            model if title == model.name else model.with_card(replace(model.card, name=title))
-        )
-    return tuple(named)

@@ -1,4 +1,4 @@
-"""From --source and --hub to models."""
+"""From --source and --hub to sources."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Annotated, final
 from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
-from bequest.api.verbs import models_of
+from bequest.api.sources import as_sources
 from bequest.cli._places import is_model
-from bequest.cli._say import note
-from bequest.core import Model
+from bequest.core import Source
 from bequest.errors import ModelError
 
 __all__ = ["SourceOptions", "check_sources", "model_folder", "read_sources"]
@@ -42,18 +41,10 @@ def check_sources(options: SourceOptions) -> None:
         bq.Hub(options.hub).check()
 
 
-def read_sources(options: SourceOptions) -> list[Model] | bq.Hub:
-    """Load the sources, or name the hub that holds them."""
-    models = [bq.load(model_folder(folder)) for folder in options.source]
-    if options.hub is None:
-        return models
-    hub = bq.Hub(options.hub)
-    if not models:
-        return hub
-    published, unread = models_of(hub)
-    for remark in unread:
-        note(remark)
-    return [*models, *published]
+def read_sources(options: SourceOptions) -> tuple[Source, ...]:
+    """The sources that are named, and those of the hub; each is opened when it is needed."""
+    hubs = () if options.hub is None else (bq.Hub(options.hub),)
+    return as_sources([*options.source, *hubs])
 
 
 def model_folder(folder: Path) -> Path:

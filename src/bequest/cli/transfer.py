@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.api.sources import opened
 from bequest.cli._options import Common, command
 from bequest.cli._outcome import print_result, save_result
 from bequest.cli._places import is_result, new_folder
@@ -18,7 +19,6 @@ from bequest.cli._say import line, print_json
 from bequest.cli._settings import check_options
 from bequest.cli._sources import SourceOptions, check_sources, read_sources
 from bequest.cli._task import DATA, TaskOptions, read_task
-from bequest.core import Model
 from bequest.errors import NotApplicable
 from bequest.methods import METHODS
 
@@ -70,13 +70,12 @@ def transfer(
     check_sources(sources)
     with new_folder(out, ours=is_result) as folder, progress("reading the data") as tell:
         read = read_task(data, task)
-        models = read_sources(sources)
+        found = read_sources(sources)
         if "parameters" in methods and not common.json:
-            named = models if isinstance(models, list) else [m for _, m in models.models()]
-            _print_maps([model for model in named if isinstance(model, Model)], read)
+            _print_maps(opened(found)[0], read)
         result = bq.transfer(
             read,
-            models,
+            found,
             methods=methods,
             budget=budget,
             seed=seed,
@@ -92,16 +91,16 @@ def transfer(
     line(f"Written: {out / 'model'}, {out / 'outcome.json'}, {out / 'report.html'}")
 
 
-def _print_maps(models: Sequence[Model], task: bq.Task) -> None:
+def _print_maps(sources: Sequence[bq.Source], task: bq.Task) -> None:
     """What of each source would go where, before anything trains."""
     method = cast("Parameters", METHODS["parameters"]())
-    for model in models:
+    for source in sources:
         try:
-            plan = method.map(model, task)
+            plan = method.map([source], task)
         except NotApplicable as refused:
-            line(f"The parameters of {model.name} are not mapped: {refused}")
+            line(f"The parameters of {source.name} are not mapped: {refused}")
             continue
-        line(f"The parameters of {model.name}, mapped:")
+        line(f"The parameters of {source.name}, mapped:")
         line(plan)
-        refusal = method.applies(model, task)
+        refusal = method.applies([source], task)
         line(f"Refused: {refusal}" if refusal else "")

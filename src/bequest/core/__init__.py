@@ -1,6 +1,7 @@
 """The nouns: task, model, method, metric, outcome. Knows no framework."""
 
 from bequest.core.card import Card
+from bequest.core.executor import Done, Executor
 from bequest.core.inputs import (
     Inputs,
     InputSpec,
@@ -13,7 +14,7 @@ from bequest.core.inputs import (
 )
 from bequest.core.jackknife_metrics import JackknifeMetric
 from bequest.core.mean_metrics import MeanMetric
-from bequest.core.method import TransferMethod
+from bequest.core.method import Baseline, Takes, TransferMethod
 from bequest.core.metric import METRICS, Metric, PerGroup, metric_named
 from bequest.core.modality import ENCODERS, MODALITIES, Encoder, Modality
 from bequest.core.model import (
@@ -35,6 +36,7 @@ from bequest.core.outcome import (
     Verdict,
 )
 from bequest.core.registry import Registry
+from bequest.core.source import Source
 from bequest.core.task import LOADERS, Label, Task
 
 __all__ = [
@@ -43,8 +45,11 @@ __all__ = [
     "METRICS",
     "MODALITIES",
     "ArmResult",
+    "Baseline",
     "Card",
+    "Done",
     "Encoder",
+    "Executor",
     "GivesFeatures",
     "HasParameters",
     "InputSpec",
@@ -61,7 +66,9 @@ __all__ = [
     "Predicts",
     "RankedSource",
     "Registry",
+    "Source",
     "Table",
+    "Takes",
     "Task",
     "TestResult",
     "Texts",

@@ -115,7 +115,8 @@ class Modality(ABC):
     encoder : str
         A name of `ENCODERS`: what is fitted to such inputs; by default standardised `vectors`.
     networks : tuple of str
-        What from scratch trains on it, the most promising first: "linear", "boosting", or networks.
+        What from scratch trains on it, the most promising first: of "linear", "boosting", "mlp" and
+        "resnet".
     default_network : str
         The one of them that is trained where none is named.
     augmentations : tuple of str

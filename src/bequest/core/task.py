@@ -99,6 +99,8 @@ class Task:
             self._refuse("weights", self.weights, ~sound, "not finite and above zero")
         if METRICS[self.metric_name].units == "group" and self.groups is None:
             raise DataError(f"{self.metric_name} is a mean over groups: say which with groups=.")
+        if METRICS[self.metric_name].units == "group" and self.time is not None:
+            raise DataError(f"{self.metric_name} is a mean over groups: not with time=.")
 
     def _refuse(self, name: str, column: Array, bad: Array, what: str) -> None:
         if column.shape != (len(self),):

@@ -2,14 +2,12 @@
 
 from bequest.evaluation.gain import estimate_gain, judge
 from bequest.evaluation.held_out import compare_on_test
-from bequest.evaluation.jobs import Arm, Job, JobResult
+from bequest.evaluation.jobs import Arm
 from bequest.evaluation.labels_saved import labels_saved
 from bequest.evaluation.race import RaceResult, race
 
 __all__ = [
     "Arm",
-    "Job",
-    "JobResult",
     "RaceResult",
     "compare_on_test",
     "estimate_gain",

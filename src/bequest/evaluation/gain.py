@@ -6,6 +6,7 @@ A arms, R repeats, N rows, B bootstrap samples.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bequest.core import METRICS, Verdict
+from bequest.data.splits import MIN_BLOCKS
 from bequest.errors import DataError
 from bequest.evaluation.race import RaceResult
 from bequest.evaluation.spread import Spread, resample
@@ -30,8 +32,11 @@ NO_REPEATS = 1.0  # interplay over row noise where one repeat leaves it unknown:
 
 
 def judge(result: RaceResult, *, rng: np.random.Generator, level: float = 0.95) -> Verdict:
-    """Say whether the race's transfer model beats its from-scratch model; see `estimate_gain`."""
-    return estimate_gain(
+    """Say whether the race's transfer model beats its from-scratch model; see `estimate_gain`.
+
+    Fewer than five blocks of time decide nothing: the interval is then without end.
+    """
+    verdict = estimate_gain(
         result.transfer,
         result.scratch,
         metric=result.metric,
@@ -40,6 +45,9 @@ def judge(result: RaceResult, *, rng: np.random.Generator, level: float = 0.95) 
         groups=result.groups,
         folds=result.k,
     )
+    if result.blocks is not None and result.blocks < MIN_BLOCKS:
+        return replace(verdict, low=-math.inf, high=math.inf)
+    return verdict
 
 
 def estimate_gain(

@@ -1,25 +1,31 @@
-"""Arms and jobs as plain values: what an executor runs, wherever it runs it.
+"""Arms and jobs: what an executor runs, wherever it runs it.
 
-N samples, C classes.
+N samples, C classes. A job is small data: which arm, which fold, which seed, and the keys of what
+all jobs share.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Model, Task, output_of
+from bequest.core import Executor, Model, Task, output_of
+from bequest.core.executor import Fetch
+from bequest.core.feature_cache import FeatureCache, taken
+from bequest.data.splits import Split
 from bequest.errors import BequestError, ModelError
 
-__all__ = ["Arm", "Job", "JobResult", "Side"]
+__all__ = ["Arm", "ChoiceJob", "Entrants", "FitJob", "Fitted", "Keys", "Side"]
 
 Array = NDArray[Any]
 Side = Literal["transfer", "from-scratch"]
+NO_MEMORY = "it ran out of memory."
 
 
 @final
@@ -35,28 +41,74 @@ class Arm:
         The method's name.
     settings : mapping
         The method's settings as plain values.
-    fit : callable ``(task, rng) -> Model``
+    fit : callable ``(task, rng) -> Model``, or ``(task, rng, choice) -> Model``
         Trains it on all rows of the task that it is given.
+    choose : callable ``(task) -> choice``, optional
+        What must be decided on the training rows of each fold before the arm is fitted there: a
+        ranking of the sources. Arms with the same one share its result.
     """
 
     source: str
     method: str
     settings: Mapping[str, Any]
-    fit: Callable[[Task, np.random.Generator], Model] = field(repr=False, compare=False)
+    fit: Callable[..., Model] = field(repr=False, compare=False)
+    choose: Callable[[Task], Any] | None = field(default=None, repr=False, compare=False)
+
+    def fitted(self, task: Task, rng: np.random.Generator, choice: Any = None) -> Model:
+        """The arm's model of these rows, with its choice; made here where none is given."""
+        if self.choose is None:
+            return self.fit(task, rng)
+        return self.fit(task, rng, self.choose(task) if choice is None else choice)
 
 
 @final
 @dataclass(frozen=True)
-class JobResult:
-    """What came of a job.
+class Entrants:
+    """What the jobs of a race share beside the task: both sides, and what they have computed.
 
     Parameters
     ----------
-    side : {"transfer", "from-scratch"}
-    arm : int
-        Index of the arm on its side.
-    fold : int
-        Index of the fold, over all rungs.
+    transfer, scratch : tuple of Arm
+    cache : FeatureCache or None
+        Rows of frozen sources. In one pickle with the arms, whose sources it knows by identity.
+    clock : callable
+        Seconds, for the time that a job reports.
+    """
+
+    transfer: tuple[Arm, ...]
+    scratch: tuple[Arm, ...]
+    cache: FeatureCache | None = None
+    clock: Callable[[], float] = time.perf_counter
+
+    def side(self, side: Side) -> tuple[Arm, ...]:
+        """The arms of one side."""
+        return self.transfer if side == "transfer" else self.scratch
+
+
+@final
+@dataclass(frozen=True)
+class Keys:
+    """Keys of the shared values: a task, the entrants, and splits of the task's rows."""
+
+    task: str
+    entrants: str
+    splits: str
+
+    @classmethod
+    def share(
+        cls, executor: Executor, task: Task, entrants: Entrants, splits: Sequence[Split]
+    ) -> Keys:
+        """Share all three, each once."""
+        return cls(*(executor.share(value) for value in (task, entrants, splits)))
+
+
+@final
+@dataclass(frozen=True)
+class Fitted:
+    """The result of a job.
+
+    Parameters
+    ----------
     output : array or None
         Class probabilities (n, C) or values (n,) on the n test rows; None where it failed.
     seconds : float
@@ -65,71 +117,99 @@ class JobResult:
         Why the arm does not fit the task; empty where it does.
     """
 
-    side: Side
-    arm: int
-    fold: int
     output: Array | None
     seconds: float
     reason: str = ""
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One arm trained on one fold; call it to run it.
+@dataclass(frozen=True)
+class FitJob:
+    """One arm trained on one fold, and asked for the fold's test rows.
 
     Parameters
     ----------
-    side, arm, fold
-        As in `JobResult`.
-    candidate : Arm
-    task : Task
-        All rows; the job takes its own.
-    train, test : int arrays
-        Row numbers of the fold.
+    side : {"transfer", "from-scratch"}
+    arm, fold : int
+        Which arm of the side, and which of the splits.
     seed : tuple of int
-        Entropy of this job's generator. Both sides share it, arm by arm and fold by fold: common
-        random numbers cancel in the paired difference.
-    clock : callable
-        Seconds, for the time that the job reports.
+        Entropy of this job's generator. All arms of a fold share it: common random numbers cancel
+        in the paired difference, and an arm's result does not depend on which others run.
+    keys : Keys
+    choice : object
+        Of the arm's `choose` on this fold's training rows.
 
     Notes
     -----
-    Every `BequestError` of the arm is its reason to leave the race, other exceptions propagate.
+    Every `BequestError` of the arm, and want of memory, is its reason to leave the race; other
+    exceptions propagate.
     """
 
     side: Side
     arm: int
     fold: int
-    candidate: Arm = field(repr=False)
-    task: Task = field(repr=False)
-    train: Array = field(repr=False)
-    test: Array = field(repr=False)
     seed: tuple[int, ...]
-    clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
+    keys: Keys
+    choice: Any = None
 
-    def __call__(self) -> JobResult:
+    def __call__(self, fetch: Fetch) -> Fitted:
         """Train on the training rows and predict the test rows."""
-        start = self.clock()
+        entrants: Entrants = fetch(self.keys.entrants)
+        start = entrants.clock()
         output, reason = None, ""
         try:
-            output = self._output()
+            output = self._output(fetch, entrants)
         except BequestError as error:
             reason = str(error)
-        return JobResult(self.side, self.arm, self.fold, output, self.clock() - start, reason)
+        except MemoryError:
+            reason = NO_MEMORY
+        except RuntimeError as error:  # torch's allocator has no class of its own
+            if "allocate memory" not in str(error):
+                raise
+            reason = NO_MEMORY
+        return Fitted(output, entrants.clock() - start, reason)
 
-    def _output(self) -> Array:
+    def _output(self, fetch: Fetch, entrants: Entrants) -> Array:
+        task: Task = fetch(self.keys.task)
+        train, test = fetch(self.keys.splits)[self.fold]
+        arm = entrants.side(self.side)[self.arm]
         rng = np.random.default_rng(np.random.SeedSequence(self.seed))
-        model = self.candidate.fit(self.task.take(self.train), rng)
-        if model.classes != self.task.classes:
-            raise ModelError(
-                f"its model predicts the classes {model.classes}, the task has {self.task.classes}."
-            )
-        output = np.asarray(output_of(model, self.task.inputs[self.test]), dtype=np.float64)
-        broken = ~np.isfinite(output).reshape(len(output), -1).all(axis=1)
-        if broken.any():
-            raise ModelError(
-                f"its predictions are not finite on {broken.sum()} of {len(output)} rows: "
-                "the training diverged."
-            )
-        return output
+        with entrants.cache.used(task) if entrants.cache else nullcontext():
+            model = arm.fitted(taken(task, train), rng, self.choice)
+            if model.classes != task.classes:
+                raise ModelError(
+                    f"its model predicts the classes {model.classes}, the task has {task.classes}."
+                )
+            output = np.asarray(output_of(model, taken(task, test).inputs), dtype=np.float64)
+        return _checked(output, (len(test), len(task.classes)) if task.classes else (len(test),))
+
+
+@final
+@dataclass(frozen=True)
+class ChoiceJob:
+    """What an arm chooses on the training rows of one fold; the result is data for its jobs."""
+
+    side: Side
+    arm: int
+    fold: int
+    keys: Keys
+
+    def __call__(self, fetch: Fetch) -> Any:
+        """The arm's choice."""
+        entrants: Entrants = fetch(self.keys.entrants)
+        task: Task = fetch(self.keys.task)
+        choose = entrants.side(self.side)[self.arm].choose
+        with entrants.cache.used(task) if entrants.cache else nullcontext():
+            return choose and choose(taken(task, fetch(self.keys.splits)[self.fold][0]))
+
+
+def _checked(output: Array, shape: tuple[int, ...]) -> Array:
+    if output.shape != shape:
+        raise ModelError(f"its predictions have shape {output.shape}, {shape} is wanted.")
+    broken = ~np.isfinite(output).reshape(len(output), -1).all(axis=1)
+    if broken.any():
+        raise ModelError(
+            f"its predictions are not finite on {broken.sum()} of {len(output)} rows: "
+            "the training diverged."
+        )
+    return output

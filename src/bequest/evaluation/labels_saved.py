@@ -5,18 +5,18 @@ F fractions of the training rows, K folds, N rows, B bootstrap samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import LabelsSaved, Task
+from bequest.core import Executor, LabelsSaved, Task
+from bequest.core.executor import in_full
 from bequest.data.splits import folds
 from bequest.errors import DataError, NotApplicable
-from bequest.evaluation.jobs import Arm, Job
+from bequest.evaluation.jobs import Arm, Entrants, FitJob, Keys
 from bequest.evaluation.replay import row_weights
-from bequest.evaluation.runners import Run
 
 __all__ = ["FRACTIONS", "REACH", "labels_saved"]
 
@@ -32,7 +32,7 @@ def labels_saved(
     task: Task,
     transfer_rows: Array,
     *,
-    run: Run,
+    executor: Executor,
     rng: np.random.Generator,
     k: int = 5,
     fractions: Sequence[float] = FRACTIONS,
@@ -51,8 +51,8 @@ def labels_saved(
     task : Task
     transfer_rows : array, shape (N,)
         Out-of-fold score of each row under the chosen transfer arm, by `k` folds too.
-    run : callable ``(jobs) -> results``
-        As in `race`.
+    executor : Executor
+        Runs the jobs.
     rng : numpy.random.Generator
     k : int
     fractions : sequence of float
@@ -72,7 +72,7 @@ def labels_saved(
     Raises
     ------
     NotApplicable
-        Fewer than three sizes could be trained, with the arm's own reason; or the task has time.
+        Fewer than three sizes could be trained; with the arm's own reason.
     DataError
         `transfer_rows` does not fit the task.
 
@@ -92,20 +92,18 @@ def labels_saved(
     >>> y = np.random.default_rng(0).normal(size=500)
     >>> task = Task.from_arrays(np.zeros((500, 1)), y, metric="neg_mean_squared_error")
     >>> knows_half = -((y / 2) ** 2)
-    >>> saved = labels_saved(
-    ...     Arm("", "mean", {}, mean), task, knows_half,
-    ...     run=lambda jobs: (job() for job in jobs), rng=np.random.default_rng(0),
-    ... )
+    >>> from bequest.executors.local import LocalExecutor
+    >>> with LocalExecutor() as executor:
+    ...     saved = labels_saved(
+    ...         Arm("", "mean", {}, mean), task, knows_half, executor=executor,
+    ...         rng=np.random.default_rng(0),
+    ...     )
     >>> saved.sizes, saved.needed
     ((80, 140, 240, 400), inf)
     """
-    if task.time is not None:
-        raise NotApplicable(
-            "rows in an order of time have no learning curve of rows drawn at random."
-        )
     if transfer_rows.shape != (len(task),) or not np.isfinite(transfer_rows).all():
         raise DataError(f"transfer's scores must be {len(task)} finite numbers, one per row.")
-    sizes, scores = _curve(arm, task, fractions, k, run, rng)
+    sizes, scores = _curve(arm, task, fractions, k, executor, rng)
     weights = row_weights(len(task), task.groups, rng, n_boot)
     weights /= weights.sum(axis=1, keepdims=True)
     everyone = np.full((1, len(task)), 1.0 / len(task))
@@ -124,29 +122,32 @@ def labels_saved(
 
 
 def _curve(
-    arm: Arm, task: Task, fractions: Sequence[float], k: int, run: Run, rng: np.random.Generator
+    arm: Arm,
+    task: Task,
+    fractions: Sequence[float],
+    k: int,
+    executor: Executor,
+    rng: np.random.Generator,
 ) -> tuple[Array, Array]:
     """Sizes (F,) and scores (F, N) of those fractions that could be trained."""
     [splits] = folds(task, k, 1, rng=rng)
     ordered = [_in_strata(task, train, rng) for train, _ in splits]
     entropy = int(rng.integers(2**63))
+    parts = [
+        (rows[: max(1, round(fraction * len(rows)))], test)
+        for fraction in fractions
+        for rows, (_, test) in zip(ordered, splits, strict=True)
+    ]
+    keys = Keys.share(executor, task, Entrants((), (arm,)), parts)
+    jobs = [FitJob("from-scratch", 0, place, (entropy, place), keys) for place in range(len(parts))]
     scores = np.full((len(fractions), len(task)), np.nan)
     reasons: list[str] = []
-
-    def jobs() -> Iterator[Job]:
-        for index, fraction in enumerate(fractions):
-            for fold, (rows, (_, test)) in enumerate(zip(ordered, splits, strict=True)):
-                part = rows[: max(1, round(fraction * len(rows)))]
-                job = index * k + fold
-                yield Job("from-scratch", 0, job, arm, task, part, test, (entropy, job))
-
-    for result in run(jobs()):
-        index, fold = divmod(result.fold, k)
-        if result.output is None:
-            reasons.append(result.reason)
+    for done in in_full(executor, jobs):
+        if done.failure or done.value.output is None:
+            reasons.append(done.failure or done.value.reason)
             continue
-        test = splits[fold][1]
-        scores[index, test] = task.row_scores(result.output, test)
+        test = parts[done.job][1]
+        scores[done.job // k, test] = task.row_scores(done.value.output, test)
     whole = np.isfinite(scores).all(axis=1)
     rows = np.mean([len(part) for part in ordered])
     sizes = np.array([max(1, round(fraction * rows)) for fraction in fractions])

@@ -6,19 +6,20 @@ A arms, R repeats (one rung each), K folds, N rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import ArmResult, Task, fingerprint
+from bequest.core import ArmResult, Executor, Task, fingerprint
+from bequest.core.feature_cache import FeatureCache
 from bequest.core.wording import counted
-from bequest.data.splits import folds
+from bequest.data.splits import folds, judged_rows, resampling_units
 from bequest.errors import BudgetTooSmall, DataError
-from bequest.evaluation.jobs import Arm
-from bequest.evaluation.runners import Clock, Run, Runners, Track
+from bequest.evaluation.jobs import Arm, Entrants, Keys
+from bequest.evaluation.runners import Clock, Runners, Track
 
 __all__ = ["RaceResult", "race"]
 
@@ -47,6 +48,9 @@ class RaceResult:
     splits : tuple of str
         Fingerprint of each fold's test rows.
     groups : array, shape (N,), or None
+        Rows that a bootstrap draws together: those of a group, or of a block of time.
+    blocks : int or None
+        Blocks of time that were tested, for a task with time.
     seconds : mapping of str to float
         Time that each side took.
     notes : tuple of str
@@ -64,6 +68,7 @@ class RaceResult:
     folds: Mapping[str, tuple[float, ...]]
     splits: tuple[str, ...]
     groups: Array | None = None
+    blocks: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -73,12 +78,15 @@ def race(
     scratch: Sequence[Arm],
     task: Task,
     *,
-    budget: float,
+    budget: float | None,
     seed: int,
-    run: Run,
+    executor: Executor,
+    cache: FeatureCache | None = None,
     k: int = 5,
     repeats: int = 3,
+    rungs: tuple[Sequence[int], Sequence[int]] | None = None,
     clock: Clock = time.perf_counter,
+    progress: Callable[[], None] = lambda: None,
 ) -> RaceResult:
     """Race the arms of both sides under the same number of settings and the same time.
 
@@ -93,18 +101,24 @@ def race(
         The most promising first. The longer side is trimmed to the shorter.
     task : Task
         Its rows are split, and all of them are judged.
-    budget : float
-        Seconds for the whole race, half for each side.
+    budget : float or None
+        Seconds for the whole race, half for each side; None for no limit.
     seed : int
-        Of the splits and of every job: the seed of a job derives from it, the arm and the fold,
-        so that results do not depend on the order in which jobs run.
-    run : callable ``(jobs) -> results``
-        Calls each job and gives its result, in any order. Where it is lazy, no job is drawn after
-        the time is up.
+        Of the splits and of every job: the seed of a job derives from it and the fold, so that
+        results depend neither on the order in which jobs run nor on which other arms there are.
+    executor : Executor
+        Runs the jobs. Where it is lazy, none is drawn after the time is up.
+    cache : FeatureCache, optional
+        Keeps what the arms' frozen sources give for each row.
     k, repeats : int
-        Folds per repeat, and rungs at most.
+        Folds per repeat, and rungs at most; a task with times has one repeat.
+    rungs : pair of sequences of int, optional
+        For each arm of transfer, and of from scratch, the repeats that it runs: to run an earlier
+        race again, whatever the time and the scores say.
     clock : callable
         Seconds.
+    progress : callable
+        Called whenever a job is done.
 
     Returns
     -------
@@ -130,10 +144,12 @@ def race(
     ...     )
     >>> X = np.random.default_rng(0).normal(size=(40, 1))
     >>> task = Task.from_arrays(X, X[:, 0] > 0)
-    >>> result = race(
-    ...     [Arm("sign", "reuse", {}, above(0.0))], [Arm("", "guess", {}, above(1.0))], task,
-    ...     budget=60, seed=0, run=lambda jobs: (job() for job in jobs),
-    ... )
+    >>> from bequest.executors.local import LocalExecutor
+    >>> with LocalExecutor() as executor:
+    ...     result = race(
+    ...         [Arm("sign", "reuse", {}, above(0.0))], [Arm("", "guess", {}, above(1.0))], task,
+    ...         budget=60, seed=0, executor=executor,
+    ...     )
     >>> result.transfer.shape, result.transfer_arms[0].score
     ((1, 3, 40), 1.0)
     """
@@ -142,28 +158,42 @@ def race(
             f"a race needs an arm on each side, it got {len(transfer)} of transfer and "
             f"{len(scratch)} from scratch."
         )
-    if not budget > 0:
+    if budget is not None and not budget > 0:
         raise BudgetTooSmall(f"a budget of {budget} s is no time.")
-    count = min(len(transfer), len(scratch))
+    count = max(len(transfer), len(scratch)) if rungs else min(len(transfer), len(scratch))
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    splits = [pair for repeat in folds(task, k, repeats, rng=rng) for pair in repeat]
-    track = Track(task, splits, k, seed, budget / 2, run, clock)
+    dealt = folds(task, k, repeats, rng=rng)
+    splits = [pair for repeat in dealt for pair in repeat]
+    entrants = Entrants(tuple(transfer[:count]), tuple(scratch[:count]), cache, clock)
+    keys = Keys.share(executor, task, entrants, splits)
+    share = np.inf if budget is None else budget / 2
+    judged = judged_rows(dealt[0])
+    track = Track(task, splits, judged, len(dealt[0]), seed, share, executor, keys, clock, progress)
     sides = (
-        Runners.at_start("transfer", transfer[:count], track),
-        Runners.at_start("from-scratch", scratch[:count], track),
+        Runners.at_start("transfer", entrants.transfer, track),
+        Runners.at_start("from-scratch", entrants.scratch, track),
     )
-    rungs = 0
-    while rungs < repeats and _run_rung(sides, rungs):
-        rungs += 1
-    notes = _trimmed(transfer, scratch, count)
-    if rungs < repeats:
-        notes += (f"{rungs} of {repeats} repeats ran: the time did not suffice for more.",)
-    return _result(sides, rungs, track, notes)
+    done = 0
+    while done < len(dealt) and _run_rung(sides, done, rungs):
+        done += 1
+    notes = () if rungs else _trimmed(transfer, scratch, count)
+    if done < len(dealt):
+        notes += (f"{done} of {len(dealt)} repeats ran: the time did not suffice for more.",)
+    return _result(sides, done, track, notes)
 
 
-def _run_rung(sides: tuple[Runners, Runners], rung: int) -> bool:
+def _run_rung(
+    sides: tuple[Runners, Runners],
+    rung: int,
+    planned: tuple[Sequence[int], Sequence[int]] | None,
+) -> bool:
     """Run one repeat on both sides; False where the time does not allow it for both."""
-    if rung and not all(_thin_out(side, rung) for side in sides):
+    if planned is not None:
+        for side, runs in zip(sides, planned, strict=True):
+            side.keep_those(runs, rung)
+        if not all(side.alive for side in sides):
+            return False
+    elif rung and not all(_thin_out(side, rung) for side in sides):
         return False
     before = [tuple(side.alive) for side in sides]
     for side in sides:
@@ -200,6 +230,7 @@ def _result(
     for side in sides:
         side.rank(rungs)
     chosen = [side.alive[0] for side in sides]
+    units = resampling_units(track.task, track.k)
     return RaceResult(
         transfer=transfer,
         scratch=scratch,
@@ -213,7 +244,8 @@ def _result(
             side.side: side.per_fold(arm, rungs) for side, arm in zip(sides, chosen, strict=True)
         },
         splits=tuple(fingerprint(np.sort(test)) for _, test in track.splits[: rungs * track.k]),
-        groups=track.task.groups,
+        groups=None if units is None else units[track.judged],
+        blocks=None if track.task.time is None else track.k,
         seconds={side.side: side.spent for side in sides},
         notes=notes,
     )

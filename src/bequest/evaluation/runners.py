@@ -1,26 +1,29 @@
 """One side of the race while it runs: who is alive, what they scored, what time they took.
 
-A arms, R repeats (one rung each), K folds, N rows.
+A arms, R repeats (one rung each), K folds, N rows that are judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import ArmResult, Task
+from bequest.core import ArmResult, Executor, Task
+from bequest.core.executor import Done, in_full
 from bequest.errors import BequestError, BudgetTooSmall, NotApplicable
-from bequest.evaluation.jobs import Arm, Job, JobResult, Side
+from bequest.evaluation.jobs import Arm, ChoiceJob, FitJob, Keys, Side
 
-__all__ = ["Clock", "Run", "Runners", "Track"]
+__all__ = ["Clock", "Runners", "Track", "ran"]
 
 Array = NDArray[Any]
 Clock = Callable[[], float]
-Run = Callable[[Iterable[Job]], Iterable[JobResult]]
+OUT_OF_TIME = "the time was used up."
+BY_SCORE = ("", "eliminated", "stopped")  # how the reasons of arms begin that could be chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,21 +35,44 @@ class Track:
     task : Task
     splits : sequence of (train rows, test rows)
         K folds of the first repeat, then those of the next.
+    judged : int array, shape (N,)
+        The rows that are tested; with time, not those of the first block.
     k : int
     seed : int
     share : float
-        Seconds of each side.
-    run, clock
+        Seconds of each side; infinite for no limit.
+    executor : Executor
+    keys : Keys
+        Of the task, the arms and the splits.
+    clock, progress : callable
         As in `race`.
     """
 
     task: Task
     splits: Sequence[tuple[Array, Array]]
+    judged: Array
     k: int
     seed: int
     share: float
-    run: Run
+    executor: Executor
+    keys: Keys
     clock: Clock
+    progress: Callable[[], None]
+
+    @cached_property
+    def place(self) -> Array:
+        """The place of each row among those that are judged, -1 for the others."""
+        place = np.full(len(self.task), -1)
+        place[self.judged] = np.arange(len(self.judged))
+        return place
+
+    def run(self, jobs: Iterable[Any]) -> Iterator[Done]:
+        """Run jobs; one that takes longer than a side has is stopped, where it can be."""
+        for done in in_full(
+            self.executor, jobs, timeout=self.share if self.share < np.inf else None
+        ):
+            self.progress()
+            yield done
 
 
 @dataclass(eq=False)
@@ -86,7 +112,7 @@ class Runners:
     def at_start(cls, side: Side, arms: Sequence[Arm], track: Track) -> Self:
         """All arms alive, nothing run."""
         repeats = len(track.splits) // track.k
-        scores = np.full((len(arms), repeats, len(track.task)), np.nan)
+        scores = np.full((len(arms), repeats, len(track.judged)), np.nan)
         return cls(side, tuple(arms), track, scores, np.zeros(len(arms)), list(range(len(arms))))
 
     def rank(self, rung: int) -> None:
@@ -100,6 +126,12 @@ class Runners:
         for place, arm in enumerate(self.alive[count:], start=count + 1):
             self.reasons[arm] = f"{why}: place {place} of {everyone}."
         self.alive = self.alive[:count]
+
+    def keep_those(self, planned: Sequence[int], rung: int) -> None:
+        """Eliminate those alive that were planned for no more than `rung` rungs."""
+        for arm in [arm for arm in self.alive if planned[arm] <= rung]:
+            self.reasons[arm] = f"eliminated after repeat {rung}, as planned."
+        self.alive = [arm for arm in self.alive if planned[arm] > rung]
 
     def fitting(self, rung: int) -> int:
         """How many of those alive should be through one more rung within the side's time."""
@@ -120,17 +152,19 @@ class Runners:
         """
         start, before = self.track.clock(), self.spent
         todo = dict.fromkeys(self.alive, self.track.k)
+        drawn: list[FitJob] = []
 
         def elapsed() -> float:
             return before + self.track.clock() - start
 
-        for result in self.track.run(self._jobs(rung, todo, elapsed)):
-            self.seconds[result.arm] += result.seconds
+        choices = self._choices(rung)
+        for done in self.track.run(self._jobs(rung, todo, elapsed, choices, drawn)):
+            job = drawn[done.job]
             late = elapsed() > self.track.share
             if late and rung == 0:
                 break
-            self._record(result, rung)
-            todo[result.arm] -= 1
+            self._record(job, done, rung)
+            todo[job.arm] -= 1
             if late:  # a later rung was planned to fit: its last job may end a little late
                 break
         self.spent = elapsed()
@@ -174,12 +208,31 @@ class Runners:
         """The metric of each fold that the arm ran."""
         k = self.track.k
         means = [
-            float(self.scores[arm, fold // k, test].mean())
+            float(self.scores[arm, fold // k, self.track.place[test]].mean())
             for fold, (_, test) in enumerate(self.track.splits[: rungs * k])
         ]
         return tuple(mean for mean in means if np.isfinite(mean))
 
-    def _jobs(self, rung: int, todo: Mapping[int, int], elapsed: Clock) -> Iterator[Job]:
+    def _choices(self, rung: int) -> dict[tuple[int, int], Any]:
+        """What each arm has chosen on each fold of this rung; arms share what they share."""
+        track = self.track
+        asked = {id(choose): arm for arm in self.alive if (choose := self.arms[arm].choose)}
+        folds = range(rung * track.k, (rung + 1) * track.k)
+        jobs = [ChoiceJob(self.side, arm, f, track.keys) for arm in asked.values() for f in folds]
+        made: dict[tuple[int, int], Any] = {}
+        for done in track.run(jobs):
+            if not done.failure:
+                made[id(self.arms[jobs[done.job].arm].choose), jobs[done.job].fold] = done.value
+        return made
+
+    def _jobs(
+        self,
+        rung: int,
+        todo: Mapping[int, int],
+        elapsed: Clock,
+        choices: Mapping[tuple[int, int], Any],
+        drawn: list[FitJob],
+    ) -> Iterator[FitJob]:
         """Jobs arm by arm; in the first rung no arm begins that would not be done in time."""
         track = self.track
         for arm in tuple(self.alive):
@@ -189,26 +242,29 @@ class Runners:
             for fold in range(rung * track.k, (rung + 1) * track.k):
                 if arm in self.left:
                     break
-                train, test = track.splits[fold]
-                seed = (track.seed, arm, fold)
-                yield Job(
-                    self.side, arm, fold, self.arms[arm], track.task, train, test, seed, track.clock
-                )
+                choice = choices.get((id(self.arms[arm].choose), fold))
+                job = FitJob(self.side, arm, fold, (track.seed, fold), track.keys, choice)
+                drawn.append(job)
+                yield job
 
-    def _record(self, result: JobResult, rung: int) -> None:
-        if result.output is None:
-            self.left.add(result.arm)
-            self.alive = [arm for arm in self.alive if arm != result.arm]
-            self.reasons[result.arm] = result.reason
+    def _record(self, job: FitJob, done: Done, rung: int) -> None:
+        output = None if done.failure else done.value.output
+        if not done.failure:
+            self.seconds[job.arm] += done.value.seconds
+        if output is None:
+            self.left.add(job.arm)
+            self.alive = [arm for arm in self.alive if arm != job.arm]
+            self.reasons[job.arm] = done.failure or done.value.reason
             return
-        test = self.track.splits[result.fold][1]
-        self.scores[result.arm, rung, test] = self.track.task.row_scores(result.output, test)
+        test = self.track.splits[job.fold][1]
+        scores = self.track.task.row_scores(output, test)
+        self.scores[job.arm, rung, self.track.place[test]] = scores
 
     def _stop(self, unfinished: Sequence[int], todo: Mapping[int, int], rung: int) -> None:
         for arm in unfinished:
             done = self.track.k - todo[arm]
             what = f"stopped after {done} of {self.track.k} folds of repeat {rung + 1}"
-            self.reasons[arm] = f"{what if rung or done else 'not run'}: the time was used up."
+            self.reasons[arm] = f"{what if rung or done else 'not run'}: {OUT_OF_TIME}"
             if rung == 0:
                 self.left.add(arm)
             else:
@@ -217,7 +273,7 @@ class Runners:
 
     def _nobody(self) -> BequestError:
         refused = [self.reasons[arm] for arm in sorted(self.left)]
-        late = [reason for reason in refused if reason.endswith("the time was used up.")]
+        late = [reason for reason in refused if reason.endswith(OUT_OF_TIME)]
         if not late:
             listed = " ".join(dict.fromkeys(refused))
             return NotApplicable(f"no arm of {self.side} fits the task: {listed}")
@@ -225,3 +281,8 @@ class Runners:
             f"no arm of {self.side} was through {self.track.k} folds in {self.track.share:.3g} s, "
             f"its half of the race: {late[0]} Give it more time, fewer folds, or cheaper arms."
         )
+
+
+def ran(arm: ArmResult) -> bool:
+    """Whether the arm was judged: it ran a whole repeat, and did not leave for another reason."""
+    return bool(arm.folds) and arm.reason.partition(" ")[0] in BY_SCORE

@@ -1,17 +1,16 @@
-"""Who runs the jobs: an executor takes plain callables and gives their results."""
+"""Who runs the jobs, one file each, and the table that names them."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-from bequest.core import Registry
+from bequest.core import Executor, Registry
 
 __all__ = ["EXECUTORS"]
 
-EXECUTORS: Registry[Callable[[Iterable[Callable[[], Any]]], Iterator[Any]]] = Registry(
+EXECUTORS: Registry[Callable[[], Executor]] = Registry(
     "executor",
     {
-        "local": "bequest.executors.local:run_local",
-        "processes": "bequest.executors.processes:run_processes",
+        "local": "bequest.executors.local:LocalExecutor",
+        "processes": "bequest.executors.processes:ProcessExecutor",
     },
     group="bequest.executors",
 )

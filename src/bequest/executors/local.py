@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, final
 
 import torch
 from threadpoolctl import threadpool_limits
 
-__all__ = ["run_local", "single_threaded"]
+from bequest.core.executor import Done, Executor, Job
+from bequest.errors import ExecutorError
 
-T = TypeVar("T")
+__all__ = ["LocalExecutor", "single_threaded"]
 
 
-def run_local(jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """Run each job when its result is asked for, on one thread.
+@final
+class LocalExecutor(Executor):
+    """Runs each job when its result is asked for, on one thread.
 
-    The jobs are small: several threads on one of them wait for each other more than they work.
-
-    Parameters
-    ----------
-    jobs : iterable of callables
-        May be lazy: none is drawn before the one before it is done.
-
-    Yields
-    ------
-    result
-        In the order of the jobs.
+    The jobs are small: several threads on one of them wait for each other more than they work. A
+    job cannot be stopped from outside: `timeout` is not looked at.
 
     Examples
     --------
-    >>> list(run_local([lambda: 1, lambda: 2]))
-    [1, 2]
+    >>> with LocalExecutor() as executor:
+    ...     key = executor.share(20)
+    ...     list(executor.run([lambda fetch: fetch(key) + 1]))
+    [Done(job=0, value=21, failure='')]
     """
-    for job in jobs:
-        with single_threaded():
-            result = job()
-        yield result
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] | None = {}
+
+    def share(self, value: Any) -> str:
+        """Keep the value itself; nothing is copied."""
+        values = self._open()
+        key = f"value-{len(values)}"
+        values[key] = value
+        return key
+
+    def run(self, jobs: Iterable[Job], *, timeout: float | None = None) -> Iterator[Done]:
+        """In the order of the jobs; none is drawn before the one before it is done."""
+        values = self._open()
+        for place, job in enumerate(jobs):
+            with single_threaded():
+                value = job(values.__getitem__)
+            yield Done(place, value)
+
+    def close(self) -> None:
+        """Forget the shared values."""
+        self._values = None
+
+    def _open(self) -> dict[str, Any]:
+        if self._values is None:
+            raise ExecutorError("the local executor is closed: make another one.")
+        return self._values
 
 
 @contextmanager

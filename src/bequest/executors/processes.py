@@ -1,43 +1,217 @@
-"""The processes executor: one job per core at a time, each in a process of its own."""
+"""The processes executor: one job per core at a time, each in a process of its own.
+
+A slot is one worker process of loky's, so that a worker that dies takes nothing with it but the
+job that it had in hand. Workers stay warm between runs: importing PyTorch takes one some seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+import atexit
+import hashlib
+import os
+import pickle
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any, final
 
-from joblib import Parallel, cpu_count, delayed
+import cloudpickle
+from loky import ProcessPoolExecutor, cpu_count
+from loky.process_executor import BrokenProcessPool
 
-from bequest.executors.local import run_local, single_threaded
+from bequest.core.executor import Done, Executor, Job
+from bequest.core.wording import counted
+from bequest.errors import ExecutorError
+from bequest.executors.worker import ONE_THREAD, run_job
 
-__all__ = ["run_processes"]
+__all__ = ["ProcessExecutor"]
 
-T = TypeVar("T")
+TRIES = 2  # a job whose worker dies is run once more
+OOM_KILLS = Path("/proc/vmstat")  # Linux counts there whom it killed for memory
 
 
-def run_processes(jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """Run the jobs in as many processes as this machine has cores for us.
+@final
+class ProcessExecutor(Executor):
+    """Runs the jobs in as many processes as this machine has cores for us.
 
-    The first call waits some seconds for the processes to start; later calls find them running.
+    The first run waits some seconds for the processes to start; later ones find them running.
 
     Parameters
     ----------
-    jobs : iterable of callables
-        May be lazy: none is drawn before a process is free for it. What they hold is sent to
-        the process.
+    workers : int, optional
+        Processes at a time; one for each core by default.
 
-    Yields
-    ------
-    result
-        As they are done.
+    Examples
+    --------
+    >>> with ProcessExecutor(workers=1) as executor:
+    ...     key = executor.share(20)
+    ...     list(executor.run([lambda fetch: fetch(key) + 1]))
+    [Done(job=0, value=21, failure='')]
     """
-    cores = cpu_count()
-    if cores == 1:
-        yield from run_local(jobs)
-        return
-    pool = Parallel(n_jobs=cores, return_as="generator_unordered", pre_dispatch=cores, batch_size=1)
-    yield from pool(delayed(_alone)(job) for job in jobs)
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or cpu_count()
+        self._folder: Path | None = Path(tempfile.mkdtemp(prefix="bequest-shared-"))
+
+    def share(self, value: Any) -> str:
+        """Write the value to a file, once, under the hash of its bytes."""
+        folder = self._open()
+        try:
+            content = cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+        except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+            raise ExecutorError(
+                f"the processes executor cannot send a {type(value).__name__} to its workers: "
+                f"{' '.join(str(error).split())[:200]} Use executor='local'."
+            ) from error
+        key = hashlib.sha256(content).hexdigest()[:32]
+        try:
+            (folder / key).write_bytes(content)
+        except OSError as error:
+            raise ExecutorError(
+                f"the {len(content) / 1e6:.0f} MB that all jobs share cannot be written to "
+                f"{folder.parent}: {error.strerror}. Set TMPDIR to another folder, or use "
+                "executor='local'."
+            ) from error
+        return key
+
+    def run(self, jobs: Iterable[Job], *, timeout: float | None = None) -> Iterator[Done]:
+        """As they are done; a job whose worker dies is run once more."""
+        return _Run(self._open(), self.workers, timeout).results(jobs)
+
+    def close(self) -> None:
+        """Remove the shared values; the workers stay warm for the next executor."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+    def _open(self) -> Path:
+        if self._folder is None:
+            raise ExecutorError("the processes executor is closed: make another one.")
+        return self._folder
 
 
-def _alone(job: Callable[[], T]) -> T:
-    with single_threaded():
-        return job()
+@final
+class _Slot:
+    """One worker process and the job that it has in hand."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self.place = 0
+        self.job: Job | None = None
+        self.tries = 0
+        self.until = float("inf")
+        self.kills = 0
+
+    def start(self, folder: Path, timeout: float | None) -> Future[Any]:
+        """Send the job in hand to the worker."""
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(max_workers=1, env=ONE_THREAD)
+        self.tries += 1
+        self.until = float("inf") if timeout is None else time.monotonic() + timeout
+        self.kills = _oom_kills()
+        content = cloudpickle.dumps(self.job, protocol=pickle.HIGHEST_PROTOCOL)
+        future: Future[Any] = self._pool.submit(run_job, str(folder), content)
+        return future
+
+    def stop(self) -> None:
+        """Kill the worker; the next job starts another one."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, kill_workers=True)
+        self._pool = None
+
+
+_WARM: list[_Slot] = []  # free slots, whose workers have imported everything
+
+
+class _Run:
+    """One call of `run`: jobs are drawn as slots are free for them."""
+
+    def __init__(self, folder: Path, workers: int, timeout: float | None) -> None:
+        self.folder, self.workers, self.timeout = folder, workers, timeout
+        self.busy: dict[Future[Any], _Slot] = {}
+
+    def results(self, jobs: Iterable[Job]) -> Iterator[Done]:
+        numbered = enumerate(jobs)
+        try:
+            while True:
+                self._fill(numbered)
+                if not self.busy:
+                    return
+                yield from self._finished()
+        finally:  # also where the caller stops early, or presses Ctrl-C
+            for slot in self.busy.values():
+                slot.stop()
+                _WARM.append(slot)
+
+    def _fill(self, numbered: Iterator[tuple[int, Job]]) -> None:
+        while len(self.busy) < self.workers:
+            place, job = next(numbered, (0, None))
+            if job is None:
+                return
+            slot = _WARM.pop() if _WARM else _Slot()
+            slot.place, slot.job, slot.tries = place, job, 0
+            self.busy[slot.start(self.folder, self.timeout)] = slot
+
+    def _finished(self) -> Iterator[Done]:
+        """Results of at least one job, or none where a job is tried again."""
+        patience = min(slot.until for slot in self.busy.values()) - time.monotonic()
+        finite = None if patience == float("inf") else max(0.0, patience)
+        wait(self.busy, timeout=finite, return_when=FIRST_COMPLETED)
+        for future, slot in list(self.busy.items()):
+            if future.done():
+                yield from self._ended(future, slot)
+            elif time.monotonic() >= slot.until:
+                slot.stop()
+                yield self._free(future, failure=f"it was stopped after {self.timeout:g} s.")
+
+    def _ended(self, future: Future[Any], slot: _Slot) -> Iterator[Done]:
+        error = future.exception()
+        if error is None:
+            yield self._free(future, value=future.result())
+        elif not isinstance(error, BrokenProcessPool):
+            self._free(future)
+            raise error
+        else:
+            slot.stop()
+            if slot.tries < TRIES:
+                del self.busy[future]
+                self.busy[slot.start(self.folder, self.timeout)] = slot
+            else:
+                yield self._free(future, failure=_why(str(error), slot))
+
+    def _free(self, future: Future[Any], *, value: Any = None, failure: str = "") -> Done:
+        slot = self.busy.pop(future)
+        slot.job = None
+        _WARM.append(slot)
+        return Done(slot.place, value, failure)
+
+
+def _why(message: str, slot: _Slot) -> str:
+    """Why a worker died, as far as the system says."""
+    died = f"its process died {counted(slot.tries, 'time')}"
+    if _oom_kills() > slot.kills:
+        return f"{died}: the machine ran out of memory."
+    codes = re.search(r"exit codes of the workers are \{(.*?)\}", message)
+    return f"{died} ({codes[1]})." if codes else f"{died}."
+
+
+def _oom_kills() -> int:
+    """Processes that Linux has killed for want of memory since it started; 0 elsewhere."""
+    try:
+        lines = OOM_KILLS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def _stop_all() -> None:
+    while _WARM:
+        _WARM.pop().stop()
+
+
+atexit.register(_stop_all)
+os.register_at_fork(after_in_child=_WARM.clear)  # a child's parent owns these workers

@@ -13,7 +13,16 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import ENCODERS, MODALITIES, Encoder, Inputs, Table, as_inputs, modality_of
+from bequest.core import (
+    ENCODERS,
+    MODALITIES,
+    Encoder,
+    Inputs,
+    Modality,
+    Table,
+    as_inputs,
+    modality_of,
+)
 from bequest.errors import DataError, ModelError, UnknownName
 
 __all__ = [
@@ -132,14 +141,14 @@ class VectorEncoder:
     def fit(cls, inputs: Inputs) -> Self:
         """Mean, standard deviation and limit of the vectors of training rows."""
         modality = modality_of(inputs)
-        return cls(modality.name, Scaler.fit(modality.vectors(inputs)))
+        return cls(modality.name, Scaler.fit(_vectors(modality, inputs)))
 
     def encode(self, inputs: Inputs) -> Array:
         """Float32 array of shape (N, P)."""
         given = modality_of(inputs)
         if given.name != self.modality:
             raise DataError(f"the model reads {self.modality} inputs, these are {given.name} ones.")
-        return self.scaler.encode(given.vectors(inputs))
+        return self.scaler.encode(_vectors(given, inputs))
 
     def to_config(self) -> dict[str, Any]:
         """Plain values."""
@@ -296,6 +305,17 @@ def plain_rows(inputs: Inputs) -> Array:
     if not hasattr(inputs, "__array__"):
         raise DataError(f"the model reads arrays, these are {modality_of(inputs).name} inputs.")
     return np.asarray(inputs, dtype=np.float32)
+
+
+def _vectors(modality: Modality, inputs: Inputs) -> Array:
+    given = np.asarray(modality.vectors(inputs))
+    sound = given.ndim == 2 and len(given) == len(inputs) and given.dtype.kind in "fiub"
+    if not sound or not np.isfinite(given).all():
+        raise DataError(
+            f"the modality {modality.name!r} gives vectors of shape {given.shape} and type "
+            f"{given.dtype} for {len(inputs)} inputs: finite numbers (N, P) are wanted."
+        )
+    return given
 
 
 def _as_table(inputs: Any) -> Table:

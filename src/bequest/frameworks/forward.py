@@ -38,6 +38,7 @@ def forward(
     *,
     layer: str = "",
     head: str = "",
+    both: bool = False,
     batch_size: int | None = None,
     title: str,
 ) -> Array:
@@ -54,6 +55,8 @@ def forward(
     layer, head : str
         A layer's name: its output, flattened, or its input where it is the `head`. Default: what
         the module gives.
+    both : bool
+        The input of the head (N, D) and, beside it, what the module gives.
     batch_size : int, optional
         The most rows in one pass. Default: as many as keep the activations below 256 MB, 1,024 at
         most, measured on the first rows. Only shapes decide, so every process runs the same
@@ -72,23 +75,26 @@ def forward(
     """
     if len(inputs) == 0:
         raise ModelError("there are no rows to predict.")
-    part = dict(module.named_modules()).get(layer)  # the module itself is named ""
+    hooked = head if both else layer
+    part = dict(module.named_modules()).get(hooked)  # the module itself is named ""
     if part is None:
-        raise NotApplicable(f"{title} has no layer {layer!r}.")
+        raise NotApplicable(f"{title} has no layer {hooked!r}.")
     kept: list[Tensor] = []
     results: list[Array] = []
     meter = _Meter(module)
     with evaluating(module):  # which takes the hook away again
-        if layer and layer == head:
-            part.register_forward_pre_hook(lambda _, args: kept.append(_rows(args[0], layer)))
+        if hooked and hooked == head:
+            part.register_forward_pre_hook(lambda _, args: kept.append(_rows(args[0], head, both)))
         elif layer:
             part.register_forward_hook(lambda _, args, out: kept.append(_rows(out, layer)))
         for encoded in _batches(inputs, encode, batch_size, meter):
             result = _run(module, encoded, meter, title)
-            if layer and not kept:
-                raise NotApplicable(f"{title} does not run its layer {layer!r}.")
+            if hooked and not kept:
+                raise NotApplicable(f"{title} does not run its layer {hooked!r}.")
+            wanted = ([(kept[-1], hooked)] if hooked else []) + ([] if layer else [(result, title)])
             # of a layer that runs twice the last call counts
-            results.append(_row_each(kept[-1] if layer else result, len(encoded), layer or title))
+            given = [_row_each(rows, len(encoded), name) for rows, name in wanted]
+            results.append(np.hstack([_flat(rows) for rows in given]) if both else given[0])
             kept.clear()
     if len({rows.shape[1:] for rows in results}) > 1:
         raise NotApplicable(f"{layer or title} gives rows of different lengths.")
@@ -178,9 +184,13 @@ def _row_each(result: Tensor, rows: int, title: str) -> Array:
     return result.numpy()
 
 
-def _rows(output: Any, layer: str) -> Tensor:
-    """What a layer gave, a row a sample."""
-    if not isinstance(output, Tensor) or output.ndim == 0:
+def _flat(rows: Array) -> Array:
+    return rows.reshape(len(rows), -1)
+
+
+def _rows(output: Any, layer: str, plain: bool = False) -> Tensor:
+    """What a layer gave, a row a sample; of no more than two dimensions where `plain`."""
+    if not isinstance(output, Tensor) or output.ndim == 0 or (plain and output.ndim != 2):
         raise NotApplicable(
             f"layer {layer!r} gives a {type(output).__name__}, not one array with a row a "
             "sample: name another layer, such as the one that reads it."

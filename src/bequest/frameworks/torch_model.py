@@ -55,11 +55,26 @@ def _encode(self: Network, X: Any) -> Array:
 
 
 def _raw(self: Network, X: Any, layer: str = "") -> Array:
-    """What the module, or one of its layers, gives for each sample."""
-    what = f"{layer}:{self.preprocessing}"
+    """What the module, or one of its layers, gives for each sample.
+
+    One pass gives the output and the input of the head, where that has a row a sample: whoever
+    asks for one asks for the other too.
+    """
     title = self.name or "the network"
-    run = partial(forward, self.module, self.encode, layer=layer, head=self.head, title=title)
-    return cached(self.module, what, as_inputs(X), partial(run, batch_size=self.batch_size))
+    run = partial(forward, self.module, self.encode, head=self.head, title=title)
+    run = partial(run, batch_size=self.batch_size)
+    inputs = as_inputs(X)
+    if self.head and layer in ("", self.head):
+        try:
+            both = cached(
+                self.module, f"both:{self.preprocessing}", inputs, partial(run, both=True)
+            )
+        except NotApplicable:
+            pass  # asked for alone, it may do
+        else:
+            width = self.module.get_parameter(f"{self.head}.weight").shape[1]
+            return both[:, :width] if layer else both[:, width:]
+    return cached(self.module, f"{layer}:{self.preprocessing}", inputs, partial(run, layer=layer))
 
 
 def _features(self: Network, X: Any, layer: str | None = None) -> Array:

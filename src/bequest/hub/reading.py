@@ -8,10 +8,11 @@ import os
 import shutil
 import tempfile
 from abc import ABC
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
-from bequest.core import Model, Outcome
+from bequest.core import Model, Outcome, Source
 from bequest.core.given import checked_path
 from bequest.errors import BequestError, Damaged, HubError, NotApplicable
 from bequest.frameworks.folder import load
@@ -115,30 +116,36 @@ class Reading(ABC):
         """
         return self._store.parents(entries)
 
-    def models(
-        self, *, modules: Sequence[type] = ()
-    ) -> Iterator[tuple[str, Model | NotApplicable]]:
-        """The latest version of every model, loaded one at a time as they are asked for.
+    def sources(self, *, modules: Sequence[type] = ()) -> tuple[Source, ...]:
+        """The latest version of every model as a source, opened when it is first asked for.
 
         Parameters
         ----------
         modules : sequence of classes
             As in `pull`.
 
-        Yields
-        ------
-        tuple of str and Model or NotApplicable
-            ``name@version``, and the model, or the reason why it cannot be read.
+        Returns
+        -------
+        tuple of Source
+            Named ``name@version``. Opening one that cannot be read raises `NotApplicable`.
         """
+        cards = {(entry.name, entry.version): entry.card for entry in self.list()}
         with self._store.reading() as db:
             references = rows.references(db)
-        for name, version in references:
-            model: Model | NotApplicable
-            try:
-                model = self.pull(name, version, modules=modules)
-            except BequestError as error:
-                model = NotApplicable(f"it cannot be read: {error}")
-            yield f"{name}@{version}", model
+        return tuple(
+            Source(
+                partial(self._readable, name, version, modules),
+                card=cards.get((name, version)),
+                name=f"{name}@{version}",
+            )
+            for name, version in references
+        )
+
+    def _readable(self, name: str, version: int, modules: Sequence[type]) -> Model:
+        try:
+            return self.pull(name, version, modules=modules)
+        except BequestError as error:
+            raise NotApplicable(f"it cannot be read: {error}") from error
 
     def pull(
         self,

@@ -1,13 +1,18 @@
-"""The ways to transfer, one file each, and the table that names them."""
+"""The ways to train from scratch and to transfer, one file each, and the tables that name them."""
 
-from bequest.core import Registry, TransferMethod
+from bequest.core import Baseline, Registry, TransferMethod
 
-__all__ = ["METHODS"]
+__all__ = ["BASELINES", "METHODS"]
+
+BASELINES: Registry[type[Baseline]] = Registry(
+    "baseline",
+    {"from-scratch": "bequest.methods.from_scratch:FromScratch"},
+    group="bequest.baselines",
+)
 
 METHODS: Registry[type[TransferMethod]] = Registry(
     "method",
     {
-        "from-scratch": "bequest.methods.from_scratch:FromScratch",
         "reuse": "bequest.methods.reuse:Reuse",
         "stack": "bequest.methods.stack:Stack",
         "probe": "bequest.methods.probe:Probe",

@@ -5,16 +5,17 @@ N samples, D features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, final
 
 import numpy as np
 
-from bequest.core import Card, Model, Predicts, Task, TransferMethod, features_of
+from bequest.core import Card, Model, Predicts, Source, Task, TransferMethod, features_of
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import fit_encoder
 from bequest.frameworks.stacked import Stacked, view_of
-from bequest.methods.made import check_setting, made, needs_source
+from bequest.methods.made import check_setting, made, model_of
 from bequest.training.estimators import boosting_estimator, linear_estimator, vector_model
 
 __all__ = ["Features"]
@@ -48,7 +49,7 @@ class Features(TransferMethod):
     >>> places = EntityFeatures(names, vectors, [], np.zeros((0, 1)), scoring="transe", card=Card())
     >>> table = {"place": names, "south": [n < 20 for n in range(40)]}
     >>> task = bq.Task.from_table({k: v[::2] for k, v in table.items()}, "south")
-    >>> model = Features().fit(places.on("place"), task, rng=np.random.default_rng(0))
+    >>> model = Features().fit([bq.Source(places.on("place"))], task, rng=np.random.default_rng(0))
     >>> model.predict({"place": ["place 3", "place 37"]}).tolist()
     [True, False]
     """
@@ -66,20 +67,20 @@ class Features(TransferMethod):
         check_setting(self, "learner", known, "'linear' or 'boosting'")
         check_setting(self, "strength", self.strength > 0, "above zero")
 
-    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
+    def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The source must have no head, the task must be a table that it reads."""
-        if source is not None and isinstance(source, Predicts):
+        source = model_of(sources)
+        if isinstance(source, Predicts):
             return NotApplicable("the source predicts: stack and probe are for such.")
-        refused = needs_source(source, task)
+        refused = source.applies(task)
         if refused is None and task.modality != "table":
             return NotApplicable(f"it needs a table, not {task.modality} inputs.")
         return refused
 
-    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+    def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Compute the features once, fit the small model."""
-        refused = self.applies(source, task)
-        if refused is not None or source is None:
-            raise refused or NotApplicable("features needs a source.")
+        self.check(sources, task)
+        source = model_of(sources)
         encoder = fit_encoder(task.inputs)
         matrix = view_of(source, task.inputs, ("features", "inputs"), encoder)
         if self.learner == "boosting":
@@ -98,10 +99,10 @@ class Features(TransferMethod):
         )
         numbers = features_of(source, task.inputs[np.arange(1)]).shape[1]
         moved = ({"part": "features", "numbers": numbers, "rule": "frozen"},)
-        return made(model, self, source, task, moved)
+        return made(model, self, sources, task, moved)
 
     @classmethod
-    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+    def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
         """Linear at three strengths, and trees; a linear regression needs one."""
         if task.kind == "regression":
             return (cls(), cls(learner="boosting"))

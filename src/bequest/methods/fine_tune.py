@@ -6,6 +6,7 @@ N samples, D features, C classes.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, final
 
@@ -13,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from bequest.core import MODALITIES, Model, Task, Trains, TransferMethod
+from bequest.core import MODALITIES, Model, Source, Task, Trains, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.methods.head import new_head, probe_head
 from bequest.methods.made import check_setting, made
-from bequest.methods.network import tunable
+from bequest.methods.network import network_of, tunable
 from bequest.methods.pull import source_pull
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
@@ -61,7 +62,7 @@ class FineTune(TransferMethod):
     >>> near = bq.Task.from_arrays(np.eye(4), ["a", "b", "a", "b"], name="near")
     >>> source = bq.train(near, net="mlp")
     >>> task = bq.Task.from_arrays(np.eye(4), ["a", "a", "c", "c"], name="far")
-    >>> model = FineTune(steps=5).fit(source, task, rng=np.random.default_rng(0))
+    >>> model = FineTune(steps=5).fit([bq.Source(source)], task, rng=np.random.default_rng(0))
     >>> model.classes, model.card.moved[-1]["rule"]
     (('a', 'c'), 'rows of 1 shared class')
     """
@@ -88,15 +89,14 @@ class FineTune(TransferMethod):
         check_setting(self, "freeze", 0 <= self.freeze <= 1, "from 0 to 1")
         check_setting(self, "augment", self.augment in AUGMENTATIONS, f"one of {[*AUGMENTATIONS]}")
 
-    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
+    def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The source must be a torch network with a last linear layer, and read the inputs."""
-        return tunable(source, task, self.augment, what="fine-tuning")
+        return tunable(sources, task, self.augment, what="fine-tuning")
 
-    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+    def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Copy the source, give it the target's head, train."""
-        refused = self.applies(source, task)
-        if refused is not None or source is None or not isinstance(source, Trains):
-            raise refused or NotApplicable("fine-tuning needs a torch network.")
+        self.check(sources, task)
+        source = network_of(sources, "fine-tuning")
         module = copy.deepcopy(source.module).requires_grad_(True)
         frozen = self._frozen(module, source.head)
         try:
@@ -108,7 +108,7 @@ class FineTune(TransferMethod):
         module.requires_grad_(True)
         scale = target_scale(task)
         model = source.retrained(module, classes=task.classes, target_scale=scale)
-        return made(model, self, source, task, _moved(module, source.head, rule, frozen))
+        return made(model, self, sources, task, _moved(module, source.head, rule, frozen))
 
     def _tune(
         self,
@@ -157,13 +157,13 @@ class FineTune(TransferMethod):
         return groups
 
     @classmethod
-    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+    def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
         """Plain, after a probe, pulled to the source, decayed, partly frozen, and augmented.
 
         A network of Hugging Face, large and trained at length, is tuned in steps about twenty times
         smaller (Devlin et al., BERT, NAACL 2019), and decays slower, for it has many layers.
         """
-        large = source is not None and "huggingface" in source.structure
+        large = any(s.model is not None and "huggingface" in s.model.structure for s in sources)
         unit, decay = (5e-5, 0.97) if large else (1e-3, 0.7)
         arms = [
             cls(probe_first=True, lr=unit),

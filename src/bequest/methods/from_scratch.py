@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self, final, get_args
 import numpy as np
 from scipy.sparse import issparse
 
-from bequest.core import Card, Model, Task, TransferMethod
+from bequest.core import Baseline, Card, Model, Task
 from bequest.core.modality import MODALITIES, GivesCodes
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import fit_encoder
@@ -34,7 +34,7 @@ Net = Literal["auto", "linear", "boosting", "mlp", "resnet"]
 
 @final
 @dataclass(frozen=True)
-class FromScratch(TransferMethod):
+class FromScratch(Baseline):
     """Train on the target alone.
 
     Parameters
@@ -64,7 +64,7 @@ class FromScratch(TransferMethod):
     --------
     >>> import bequest as bq
     >>> task = bq.Task.from_arrays([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"])
-    >>> model = FromScratch(net="linear").fit(None, task, rng=np.random.default_rng(0))
+    >>> model = FromScratch(net="linear").fit(task, rng=np.random.default_rng(0))
     >>> model.predict([[9.0]]).tolist()
     ['b']
     """
@@ -91,13 +91,18 @@ class FromScratch(TransferMethod):
         check_setting(self, "strength", self.strength > 0, "above zero")
         check_setting(self, "leaf", self.leaf > 0, "above zero")
 
-    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
-        """The inputs' modality must have such networks; a source is not looked at."""
-        return unread(self._net(task), task, self.augment)
+    def applies(self, task: Task) -> NotApplicable | None:
+        """The task must have labels, and its modality such networks."""
+        if not task.labelled:
+            return NotApplicable("from scratch needs labelled rows, and the task has none.")
+        net = self._net(task)
+        if net not in get_args(Net):
+            return NotApplicable(f"from scratch trains no {net!r} for {task.modality} inputs.")
+        return unread(net, task, self.augment)
 
-    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+    def fit(self, task: Task, *, rng: np.random.Generator) -> Model:
         """Fit the encoder and the model on the task's rows."""
-        refused = self.applies(source, task)
+        refused = self.applies(task)
         if refused is not None:
             raise refused
         net = self._net(task)
@@ -106,7 +111,7 @@ class FromScratch(TransferMethod):
             if net in ("mlp", "resnet")
             else self._estimator(net, task, rng)
         )
-        return made(model, self, None, task)
+        return made(model, self, (), task)
 
     def _net(self, task: Task) -> str:
         return MODALITIES[task.modality].default_network if self.net == "auto" else self.net
@@ -149,7 +154,7 @@ class FromScratch(TransferMethod):
         )
 
     @classmethod
-    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+    def arms(cls, task: Task) -> tuple[Self, ...]:
         """Every family that fits the inputs, at several settings, the families in turn."""
         modality = MODALITIES[task.modality]
         rates = (5e-3, 2e-3, 5e-4)
@@ -162,5 +167,5 @@ class FromScratch(TransferMethod):
             "mlp": [cls(net="mlp", lr=lr, width=w) for lr, w in product(rates, (32, 8))],
             "resnet": [cls(net="resnet", lr=lr, augment=a, width=w) for lr, a, w in grid],
         }
-        turns = zip_longest(*(families[net] for net in modality.networks))
+        turns = zip_longest(*(families[net] for net in modality.networks if net in families))
         return tuple(arm for turn in turns for arm in turn if arm is not None)

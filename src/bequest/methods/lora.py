@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self, final
 
@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bequest.core import Model, Task, Trains, TransferMethod
+from bequest.core import Model, Source, Task, Trains, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.adapter import AdaptedWeight, Adapter
 from bequest.methods.head import new_head
 from bequest.methods.made import check_setting, made
-from bequest.methods.network import tunable
+from bequest.methods.network import network_of, tunable
 from bequest.optional import need
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
@@ -71,7 +71,7 @@ class LoRA(TransferMethod):
     >>> near = bq.Task.from_arrays(np.eye(4), ["a", "b", "a", "b"], name="near")
     >>> source = bq.train(near, net="mlp")
     >>> task = bq.Task.from_arrays(np.eye(4), ["a", "a", "c", "c"], name="far")
-    >>> model = LoRA(rank=2, steps=5).fit(source, task, rng=np.random.default_rng(0))
+    >>> model = LoRA(rank=2, steps=5).fit([bq.Source(source)], task, rng=np.random.default_rng(0))
     >>> model.classes, sorted(model.adapter.tensors)[:2]
     (('a', 'c'), ['body.0.weight.lora_A', 'body.0.weight.lora_B'])
     """
@@ -107,20 +107,20 @@ class LoRA(TransferMethod):
         targets = self.targets if isinstance(self.targets, str) else [*self.targets]
         return {**asdict(self), "targets": targets}
 
-    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
+    def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The source must be a torch network with layers below its head, and peft be there."""
-        refused = tunable(source, task, self.augment, what="LoRA")
-        if refused is not None or source is None or not isinstance(source, Trains):
+        refused = tunable(sources, task, self.augment, what="LoRA")
+        if refused is not None:
             return refused
+        source = network_of(sources, "LoRA")
         if "peft" not in sys.modules and importlib.util.find_spec("peft") is None:
             return NotApplicable("LoRA needs peft: pip install 'bequest[hf]'.")
         return self._unmatched(adaptable(source.module, source.head))
 
-    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+    def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Train the change on a copy of the source, then fold it into another copy."""
-        refused = self.applies(source, task)
-        if refused is not None or source is None or not isinstance(source, Trains):
-            raise refused or NotApplicable("LoRA needs a torch network.")
+        self.check(sources, task)
+        source = network_of(sources, "LoRA")
         layers = self._chosen(adaptable(source.module, source.head))
         try:
             with seeded(rng) as generator:
@@ -138,7 +138,7 @@ class LoRA(TransferMethod):
             card=source.card,
             target_scale=target_scale(task),
         )
-        return made(adapter.merged(), self, source, task, self._moved(adapter, rule))
+        return made(adapter.merged(), self, sources, task, self._moved(adapter, rule))
 
     def _trained(
         self,
@@ -200,7 +200,7 @@ class LoRA(TransferMethod):
         return [*body, {"part": head, "numbers": numbers, "rule": rule}]
 
     @classmethod
-    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+    def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
         """A middle rank, a small and a large one, with a step size for each."""
         return cls(), cls(rank=4, lr=5e-3), cls(rank=16, alpha=32.0, lr=3e-3)
 

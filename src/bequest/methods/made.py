@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bequest.core import Label, Model, Task, TransferMethod
+from bequest.core import Baseline, Label, Model, Source, Task, TransferMethod
 from bequest.core.card import Card
 from bequest.errors import DataError, NotApplicable
 
-__all__ = ["check_setting", "made", "matched", "needs_source"]
+__all__ = ["check_setting", "made", "matched", "model_of"]
 
 
-def check_setting(method: TransferMethod, name: str, sound: bool, wanted: str) -> None:
+def check_setting(method: Baseline | TransferMethod, name: str, sound: bool, wanted: str) -> None:
     """Raise `DataError` unless a setting is sound."""
     if not sound:
         raise DataError(f"{method.name}: {name} must be {wanted}, it is {getattr(method, name)!r}.")
 
 
-def needs_source(source: Model | None, task: Task) -> NotApplicable | None:
-    """None where there is a source that reads the task's inputs."""
-    if source is None:
-        return NotApplicable("this method needs a source.")
-    return source.applies(task)
+def model_of(sources: Sequence[Source]) -> Model:
+    """The model of the one source that `takes` asks for."""
+    [source] = sources
+    if source.model is None:
+        raise NotApplicable(f"it needs a model, and {source.name} brings data only.")
+    return source.model
 
 
 def matched(label: Label, classes: Sequence[Label]) -> int | None:
@@ -42,21 +43,22 @@ def matched(label: Label, classes: Sequence[Label]) -> int | None:
 
 def made(
     model: Model,
-    method: TransferMethod,
-    source: Model | None,
+    method: Baseline | TransferMethod,
+    sources: Sequence[Source],
     task: Task,
     moved: Sequence[Mapping[str, Any]] = (),
     parameter_map: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model under a card that says how it was made, from what, on what."""
+    licences = {source.card.licence for source in sources}
     card = Card(
         name=f"{task.name} ({method.name})",
         task=task.describe(),
-        parents=(source.name,) if source is not None else (),
+        parents=tuple(source.name for source in sources),
         moved=tuple(moved),
         method=method.name,
         settings=method.settings(),
-        licence=source.card.licence if source is not None else "",
+        licence=licences.pop() if len(licences) == 1 else "",
         parameter_map=parameter_map or {},
     )
     return model.with_card(card)

@@ -3,50 +3,65 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bequest.core import MODALITIES, Model, Task, Trains
+from bequest.core import MODALITIES, Source, Task, Trains
 from bequest.core.modality import GivesCodes
 from bequest.errors import NotApplicable
-from bequest.methods.made import needs_source
+from bequest.methods.made import model_of
 
-__all__ = ["network_config", "tunable", "unread"]
+__all__ = ["network_config", "network_of", "tunable", "unread"]
 
 
 def unread(net: str, task: Task, augment: str = "none") -> NotApplicable | None:
     """None where the task's modality names the network (empty: a source's) and the augmentation."""
     modality = MODALITIES[task.modality]
     if net and net not in modality.networks:
-        readers = [name for name in MODALITIES if net in MODALITIES[name].networks]
-        return NotApplicable(
-            f"{net} is for {' or '.join(readers) or 'no'} inputs, not {task.modality} inputs."
-        )
+        readers = [f"{name}s" for name in MODALITIES if net in MODALITIES[name].networks]
+        return NotApplicable(f"{net} needs {' or '.join(readers)}, not {task.modality} inputs.")
     if augment not in ("none", *modality.augmentations):
         return NotApplicable(f"{augment} is no augmentation of {task.modality} inputs.")
     return None
 
 
+def network_of(sources: Sequence[Source], what: str) -> Trains:
+    """The one source's network that can be trained.
+
+    Raises
+    ------
+    NotApplicable
+        It has none; `what` needs it, and begins the reason.
+    """
+    source = model_of(sources)
+    if not isinstance(source, Trains):
+        raise NotApplicable(f"{what} needs a torch network; this source is none.")
+    return source
+
+
 def tunable(
-    source: Model | None, task: Task, augment: str = "none", *, what: str
+    sources: Sequence[Source], task: Task, augment: str = "none", *, what: str
 ) -> NotApplicable | None:
-    """None where a source is a torch network with a head that reads the task's inputs.
+    """None where the one source is a torch network with a head that reads the task's inputs.
 
     Parameters
     ----------
-    source : Model or None
+    sources : sequence of Source
     task : Task
     augment : str
         As in `bequest.training.fit`.
     what : str
         What needs it, to begin the reason with.
     """
-    refused = needs_source(source, task)
+    refused = model_of(sources).applies(task)
     if refused is not None:
         return refused
-    if source is None or not isinstance(source, Trains):
-        return NotApplicable(f"{what} needs a torch network; this source is none.")
+    try:
+        source = network_of(sources, what)
+    except NotApplicable as reason:
+        return reason
     if not source.head:
         return NotApplicable("the source has no last linear layer to put a new head in.")
     return unread("", task, augment)

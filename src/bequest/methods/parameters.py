@@ -6,6 +6,7 @@ N samples, C classes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, final, get_args
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bequest.core import MODALITIES, Card, Model, Task, Trains, TransferMethod
+from bequest.core import MODALITIES, Card, Model, Source, Task, Trains, TransferMethod
 from bequest.errors import MapError, NotApplicable
 from bequest.frameworks.encoders import Encoder, fit_encoder
 from bequest.frameworks.networks import NETS, build
@@ -21,7 +22,7 @@ from bequest.frameworks.torch_model import TorchModel
 from bequest.mapping import ParameterMap, map_parameters
 from bequest.methods.head import rescaled_head
 from bequest.methods.made import check_setting, made
-from bequest.methods.network import network_config, unread
+from bequest.methods.network import network_config, network_of, unread
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
 
@@ -73,9 +74,9 @@ class Parameters(TransferMethod):
     >>> source = bq.train(near, net="mlp")
     >>> task = bq.Task.from_arrays(np.eye(4), ["a", "a", "c", "c"], name="far")
     >>> wider = Parameters(width=64, steps=5)
-    >>> wider.map(source, task).body_coverage
+    >>> wider.map([bq.Source(source)], task).body_coverage
     1.0
-    >>> wider.fit(source, task, rng=np.random.default_rng(0)).classes
+    >>> wider.fit([bq.Source(source)], task, rng=np.random.default_rng(0)).classes
     ('a', 'c')
     """
 
@@ -107,10 +108,10 @@ class Parameters(TransferMethod):
         check_setting(self, "steps", self.steps is None or self.steps > 0, "None or above zero")
         check_setting(self, "augment", self.augment in AUGMENTATIONS, f"one of {[*AUGMENTATIONS]}")
 
-    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
+    def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The source must be a network of the inputs' kind, and the map fill enough of the body."""
         try:
-            plan = self.map(source, task)
+            plan = self.map(sources, task)
         except NotApplicable as refused:
             return refused
         if plan.body_from_source < self.coverage:
@@ -120,7 +121,7 @@ class Parameters(TransferMethod):
             )
         return None
 
-    def map(self, source: Model | None, task: Task) -> ParameterMap:
+    def map(self, sources: Sequence[Source], task: Task) -> ParameterMap:
         """The map into a fresh target; the same for the same source, task and settings.
 
         Raises
@@ -128,25 +129,18 @@ class Parameters(TransferMethod):
         NotApplicable
             The source is no torch network, reads other inputs, or cannot be traced.
         """
-        torch_source = self._readable(source, task)
-        encoder = self._encoder(torch_source, task)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            module = build(*self._structure(torch_source, task, encoder))
-        try:
-            return self._planned(torch_source, task, module, encoder)
-        except MapError as error:
-            raise NotApplicable(str(error)) from error
-
-    def _readable(self, source: Model | None, task: Task) -> Trains:
-        if source is None:
-            raise NotApplicable("this method needs a source.")
-        if not isinstance(source, Trains):
-            raise NotApplicable("a parameter map needs a torch network; this source is none.")
+        source = network_of(sources, "a parameter map")
         refused = self._unread(source, task)
         if refused is not None:
             raise refused
-        return source
+        encoder = self._encoder(source, task)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = build(*self._structure(source, task, encoder))
+        try:
+            return self._planned(source, task, module, encoder)
+        except MapError as error:
+            raise NotApplicable(str(error)) from error
 
     def _unread(self, source: Trains, task: Task) -> NotApplicable | None:
         net = self._net(source, task)
@@ -158,11 +152,10 @@ class Parameters(TransferMethod):
         any_size = net == "resnet" and source.spec.modality == task.modality
         return None if any_size else source.applies(task)
 
-    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+    def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Map, load, train."""
-        refused = self.applies(source, task)
-        if refused is not None or source is None or not isinstance(source, Trains):
-            raise refused or NotApplicable("a parameter map needs a torch network.")
+        self.check(sources, task)
+        source = network_of(sources, "a parameter map")
         encoder = self._encoder(source, task)
         net, config = self._structure(source, task, encoder)
         with seeded(rng) as generator:
@@ -188,7 +181,7 @@ class Parameters(TransferMethod):
             structure={"net": net, "config": config},
             target_scale=target_scale(task),
         )
-        return made(model, self, source, task, _moved(plan), plan.to_dict())
+        return made(model, self, sources, task, _moved(plan), plan.to_dict())
 
     def _planned(
         self, source: Trains, task: Task, module: nn.Module, encoder: Encoder
@@ -230,7 +223,7 @@ class Parameters(TransferMethod):
         return net, network_config(net, task, encoder, width=self.width, layers=self.layers)
 
     @classmethod
-    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+    def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
         """Twice as wide, twice as deep, and as large as from scratch is."""
         return cls(width=64), cls(width=32, layers=3), cls(width=32)
 

@@ -5,15 +5,16 @@ N samples, D features, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
 import numpy as np
 
-from bequest.core import Card, Model, Task, TransferMethod, features_of
+from bequest.core import Card, Model, Source, Task, TransferMethod, features_of
 from bequest.errors import NotApplicable
 from bequest.frameworks.stacked import Stacked, view_of
-from bequest.methods.made import made, needs_source
+from bequest.methods.made import made, model_of
 from bequest.training.estimators import linear_estimator, vector_model
 
 __all__ = ["Probe"]
@@ -42,7 +43,7 @@ class Probe(TransferMethod):
     >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array(["a", "a", "b", "b"])
     >>> net = MLPClassifier((4,), solver="lbfgs", random_state=0).fit(X, y)
     >>> task = bq.Task.from_arrays(X, ["low", "low", "high", "high"])
-    >>> model = Probe().fit(bq.wrap(net), task, rng=np.random.default_rng(0))
+    >>> model = Probe().fit([bq.Source(bq.wrap(net))], task, rng=np.random.default_rng(0))
     >>> model.classes
     ('high', 'low')
     """
@@ -55,10 +56,11 @@ class Probe(TransferMethod):
     )
     strength: float = 0.1
 
-    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
+    def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The source must read the inputs and show features; one row is tried."""
-        refused = needs_source(source, task)
-        if refused is not None or source is None:
+        source = model_of(sources)
+        refused = source.applies(task)
+        if refused is not None:
             return refused
         try:
             features_of(source, task.inputs[np.arange(min(2, len(task)))])
@@ -66,19 +68,18 @@ class Probe(TransferMethod):
             return reason
         return None
 
-    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+    def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Compute the features once, fit the head."""
-        refused = self.applies(source, task)
-        if refused is not None or source is None:
-            raise refused or NotApplicable("probe needs a source.")
+        self.check(sources, task)
+        source = model_of(sources)
         features = view_of(source, task.inputs, ("features",))
         head = vector_model(linear_estimator(task, self.strength), features, task)
         model = Stacked(source, head, views=("features",), card=Card())
         moved = ({"part": "features", "numbers": features.shape[1], "rule": "frozen"},)
-        return made(model, self, source, task, moved)
+        return made(model, self, sources, task, moved)
 
     @classmethod
-    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+    def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
         """Three strengths; regression needs one."""
         if task.kind == "regression":
             return (cls(),)

@@ -5,16 +5,17 @@ N samples, C classes of the target, Z classes of the source.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Model, Predicts, Task, TransferMethod, output_of
+from bequest.core import Model, Predicts, Source, Task, TransferMethod, output_of
 from bequest.errors import NotApplicable
 from bequest.frameworks.relabelled import Relabelled
-from bequest.methods.made import made, matched, needs_source
+from bequest.methods.made import made, matched, model_of
 
 __all__ = ["Reuse", "relabel"]
 
@@ -40,7 +41,7 @@ class Reuse(TransferMethod):
     >>> import bequest as bq, numpy as np
     >>> task = bq.Task.from_arrays(np.array([[0.0], [1.0], [2.0], [3.0]]), [0, 0, 1, 1])
     >>> source = bq.wrap(lambda x: (x[:, 0] > 1.5).astype(int), classes=[0, 1], name="cut")
-    >>> Reuse().fit(source, task, rng=np.random.default_rng(0)).predict([[9.0]])
+    >>> Reuse().fit([bq.Source(source)], task, rng=np.random.default_rng(0)).predict([[9.0]])
     array([1])
     """
 
@@ -52,10 +53,11 @@ class Reuse(TransferMethod):
     )
     correct_prior: bool = True
 
-    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
+    def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The inputs must fit, and every class of the target be one of the source's."""
-        refused = needs_source(source, task)
-        if refused is not None or source is None:
+        source = model_of(sources)
+        refused = source.applies(task)
+        if refused is not None:
             return refused
         if not isinstance(source, Predicts):
             return NotApplicable("the source has no head: it gives features only.")
@@ -67,20 +69,19 @@ class Reuse(TransferMethod):
             return NotApplicable(f"the source does not know the target's classes {said}.")
         return None
 
-    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+    def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Match the labels; count the target's classes where asked."""
-        refused = self.applies(source, task)
-        if refused is not None or source is None:
-            raise refused or NotApplicable("reuse needs a source.")
+        self.check(sources, task)
+        source = model_of(sources)
         moved = ({"part": "the whole model", "numbers": 0, "rule": "as it is"},)
         if task.kind == "regression":
-            return made(source, self, source, task, moved)
+            return made(source, self, sources, task, moved)
         return made(
-            relabel(source, task, correct_prior=self.correct_prior), self, source, task, moved
+            relabel(source, task, correct_prior=self.correct_prior), self, sources, task, moved
         )
 
     @classmethod
-    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+    def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
         """With and without the correction; it does nothing for regression."""
         if task.kind == "regression":
             return (cls(correct_prior=False),)

@@ -6,16 +6,27 @@ N samples, C classes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self, final
 
 import numpy as np
 
-from bequest.core import MODALITIES, Card, Encoder, Model, Predicts, Task, TransferMethod, output_of
+from bequest.core import (
+    MODALITIES,
+    Card,
+    Encoder,
+    Model,
+    Predicts,
+    Source,
+    Task,
+    TransferMethod,
+    output_of,
+)
 from bequest.errors import NotApplicable
 from bequest.frameworks.stacked import Stacked, View, log_probabilities, view_of
 from bequest.methods.from_scratch import TREE_COLUMNS
-from bequest.methods.made import made, matched, needs_source
+from bequest.methods.made import made, matched, model_of
 from bequest.methods.reuse import relabel
 from bequest.training.estimators import boosting_estimator, linear_estimator, vector_model
 from bequest.training.offset import fit_offset
@@ -53,7 +64,7 @@ class Stack(TransferMethod):
     >>> X = np.linspace(0, 1, 20)[:, None]
     >>> task = bq.Task.from_arrays(X, 3 * X[:, 0] + 1, kind="regression")
     >>> source = bq.wrap(lambda x: 3 * x[:, 0], name="slope")
-    >>> model = Stack(offset=True).fit(source, task, rng=np.random.default_rng(0))
+    >>> model = Stack(offset=True).fit([bq.Source(source)], task, rng=np.random.default_rng(0))
     >>> model.predict([[2.0]]).round(1).tolist()
     [7.0]
     """
@@ -68,12 +79,13 @@ class Stack(TransferMethod):
     offset: bool = False
     strength: float = 0.1
 
-    def applies(self, source: Model | None, task: Task) -> NotApplicable | None:
+    def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The inputs must fit; the offset also needs the target's classes, or two regressions."""
-        refused = needs_source(source, task)
-        if refused is None and source is not None and not isinstance(source, Predicts):
+        source = model_of(sources)
+        refused = source.applies(task)
+        if refused is None and not isinstance(source, Predicts):
             return NotApplicable("the source has no head: it gives features only.")
-        if refused is not None or source is None or not self.offset:
+        if refused is not None or not self.offset:
             return refused
         if source.kind != task.kind:
             return NotApplicable(f"the source does {source.kind}, the task is {task.kind}.")
@@ -81,11 +93,10 @@ class Stack(TransferMethod):
             return NotApplicable("as an offset the source must know all classes of the target.")
         return None
 
-    def fit(self, source: Model | None, task: Task, *, rng: np.random.Generator) -> Model:
+    def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Ask the source once, fit the small model on its answers."""
-        refused = self.applies(source, task)
-        if refused is not None or source is None:
-            raise refused or NotApplicable("stack needs a source.")
+        self.check(sources, task)
+        source = model_of(sources)
         encoder = MODALITIES[task.modality].fit_dense_encoder(task.inputs) if self.inputs else None
         model = (
             self._offset(source, task, encoder)
@@ -93,7 +104,7 @@ class Stack(TransferMethod):
             else self._stacked(source, task, encoder, int(rng.integers(2**31)))
         )
         moved = ({"part": "outputs", "numbers": max(1, len(source.classes)), "rule": "frozen"},)
-        return made(model, self, source, task, moved)
+        return made(model, self, sources, task, moved)
 
     def _stacked(self, source: Model, task: Task, encoder: Encoder | None, seed: int) -> Model:
         views: tuple[View, ...] = ("outputs", "inputs") if self.inputs else ("outputs",)
@@ -130,10 +141,10 @@ class Stack(TransferMethod):
         )
 
     @classmethod
-    def arms(cls, source: Model | None, task: Task) -> tuple[Self, ...]:
+    def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
         """Offset, outputs beside the inputs, outputs alone, and trees where inputs are columns."""
         arms = [cls(offset=True), cls(inputs=True), cls(inputs=False)]
         trees = "boosting" in MODALITIES[task.modality].networks
         if trees and math.prod(task.spec.shape or ()) <= TREE_COLUMNS:
             arms.append(cls(inputs=True, learner="boosting"))
-        return tuple(a for a in arms if source is None or a.applies(source, task) is None)
+        return tuple(a for a in arms if not sources or a.applies(sources, task) is None)

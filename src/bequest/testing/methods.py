@@ -16,9 +16,19 @@ from typing import Any, final
 import numpy as np
 import torch
 
-from bequest.core import Model, Predicts, Task, TransferMethod, features_of, output_of
+from bequest.core import (
+    Baseline,
+    Model,
+    Predicts,
+    Source,
+    Task,
+    TransferMethod,
+    features_of,
+    output_of,
+)
 from bequest.errors import NotApplicable
 from bequest.frameworks.folder import load
+from bequest.testing.unchanged import state_of
 
 __all__ = ["METHOD_CHECKS", "MethodCase"]
 
@@ -30,38 +40,52 @@ class MethodCase:
 
     Parameters
     ----------
-    method : TransferMethod
-    source : Model or None
-        None for a baseline.
+    method : TransferMethod or Baseline
+    sources : tuple of Source
+        Empty for a baseline.
     task : Task
     stranger : Task
         A task of other inputs, which the source cannot read.
     """
 
-    method: TransferMethod
-    source: Model | None
+    method: TransferMethod | Baseline
+    sources: tuple[Source, ...]
     task: Task
     stranger: Task
 
-    def fit(self, seed: int = 0) -> Model:
-        """The method's model of the task."""
-        return self.method.fit(self.source, self.task, rng=np.random.default_rng(seed))
+    def fit(self, seed: int = 0, task: Task | None = None) -> Model:
+        """The method's model of the task, or of another one."""
+        target, rng = task or self.task, np.random.default_rng(seed)
+        if isinstance(self.method, Baseline):
+            return self.method.fit(target, rng=rng)
+        return self.method.fit(self.sources, target, rng=rng)
+
+    def applies(self, task: Task) -> NotApplicable | None:
+        """What the method says of a task."""
+        if isinstance(self.method, Baseline):
+            return self.method.applies(task)
+        return self.method.applies(self.sources, task)
+
+    @property
+    def models(self) -> list[Model]:
+        """The sources' models."""
+        return [source.model for source in self.sources if source.model is not None]
 
 
 def check_it_applies(case: MethodCase) -> None:
     """`applies` says None for its own case."""
-    assert case.method.applies(case.source, case.task) is None
+    assert case.applies(case.task) is None
 
 
 def check_it_refuses_with_a_reason(case: MethodCase) -> None:
-    """Inputs that the source cannot read: a `NotApplicable` value, and the same when fitted."""
-    if case.source is None:
+    """Inputs that a source cannot read: a `NotApplicable` value, and the same when fitted."""
+    if not case.models:
         return
-    refused = case.method.applies(case.source, case.stranger)
+    refused = case.applies(case.stranger)
     assert isinstance(refused, NotApplicable)
     assert refused.reason.strip()
     try:
-        case.method.fit(case.source, case.stranger, rng=np.random.default_rng(0))
+        case.fit(task=case.stranger)
     except NotApplicable:
         return
     raise AssertionError(f"{case.method.name} fitted what it said it does not apply to")
@@ -82,13 +106,21 @@ def check_the_model_fits_the_task(case: MethodCase) -> None:
 
 
 def check_the_source_is_left_alone(case: MethodCase) -> None:
-    """The source gives the same output before and after."""
-    if case.source is None:
-        return
-    shown = output_of if isinstance(case.source, Predicts) else features_of
-    before = shown(case.source, case.task.inputs)
+    """Every source gives the same output before and after, and its network is as it was."""
+
+    def states() -> list[Any]:
+        parts = [part for model in case.models for part in model.parts()]
+        return [state_of(part) for part in parts if isinstance(part, torch.nn.Module)]
+
+    def answers() -> list[Any]:
+        shown = ((output_of if isinstance(m, Predicts) else features_of, m) for m in case.models)
+        return [ask(model, case.task.inputs).tolist() for ask, model in shown]
+
+    before, given = states(), answers()
+    assert states() == before
     case.fit()
-    np.testing.assert_array_equal(shown(case.source, case.task.inputs), before)
+    assert states() == before
+    assert answers() == given
 
 
 def check_same_seed_same_numbers(case: MethodCase) -> None:
@@ -116,7 +148,7 @@ def check_the_card_says_how(case: MethodCase) -> None:
     card = case.fit().card
     assert card.method == case.method.name
     assert card.task["fingerprint"] == case.task.fingerprint
-    assert card.parents == (() if case.source is None else (case.source.name,))
+    assert card.parents == tuple(source.name for source in case.sources)
     assert json.loads(json.dumps(card.to_dict()))["settings"] == json.loads(
         json.dumps(case.method.settings())
     )
@@ -138,10 +170,12 @@ def check_it_survives_the_disk(case: MethodCase) -> None:
 
 def check_its_arms_apply(case: MethodCase) -> None:
     """There is an arm, all arms differ, and one at least applies."""
-    arms = type(case.method).arms(case.source, case.task)
+    method: Any = case.method
+    given = (case.task,) if isinstance(method, Baseline) else (case.sources, case.task)
+    arms = type(method).arms(*given)
     assert arms
     assert len({str(arm.settings()) for arm in arms}) == len(arms)
-    assert any(arm.applies(case.source, case.task) is None for arm in arms)
+    assert any(arm.applies(*given) is None for arm in arms)
 
 
 def check_it_names_its_citation(case: MethodCase) -> None:

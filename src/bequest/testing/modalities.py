@@ -14,7 +14,6 @@ from bequest.core import MODALITIES, Inputs, InputSpec, Modality, as_inputs, mod
 from bequest.core.modality import dense
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import encoder_from_config
-from bequest.frameworks.networks import NETS
 from bequest.training import AUGMENTATIONS
 
 __all__ = ["MODALITY_CHECKS", "ModalityCase"]
@@ -118,7 +117,7 @@ def check_vectors_are_finite_numbers(case: ModalityCase) -> None:
 def check_its_networks_are_known(case: ModalityCase) -> None:
     """Families that from scratch trains, the default among them, and known augmentations."""
     assert case.modality.default_network in case.modality.networks
-    assert set(case.modality.networks) <= {"linear", "boosting", *NETS}
+    assert set(case.modality.networks) <= {"linear", "boosting", "mlp", "resnet"}
     assert set(case.modality.augmentations) <= set(AUGMENTATIONS)
 
 

@@ -72,5 +72,7 @@ values = {**config.to_dict(), "architectures": ["BertForSequenceClassification"]
 upload(Path("untrained"), values, fresh.state_dict())
 texts, labels = zip(*reviews(FILMS, 2000, seed=0), strict=True)
 films = bq.Task.from_text(list(texts), list(labels))
-tuned = FineTune(steps=300, lr=2e-3).fit(bq.load("untrained"), films, rng=np.random.default_rng(0))
+tuned = FineTune(steps=300, lr=2e-3).fit(
+    [bq.Source(bq.load("untrained"))], films, rng=np.random.default_rng(0)
+)
 upload(Path("bert-films"), values, tuned.module.network.state_dict())

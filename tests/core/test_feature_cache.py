@@ -1,0 +1,141 @@
+"""Rows of a frozen source are computed once, within bounds, and never mixed up."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from bequest.core import Task
+from bequest.core.feature_cache import FeatureCache, cached, taken
+from bequest.errors import ModelError
+
+X = np.arange(40, dtype=np.float32).reshape(20, 2)
+
+
+class Double:
+    """Doubles rows, and counts them."""
+
+    def __init__(self):
+        self.rows = 0
+
+    def __call__(self, inputs):
+        self.rows += len(inputs)
+        return 2 * np.asarray(inputs)
+
+
+@pytest.fixture
+def double():
+    return Double()
+
+
+def test_each_row_is_computed_once_whatever_the_parts(double):
+    with FeatureCache() as cache, cache.used():
+        cache.add(double, "double")
+        for rows in (np.arange(10), np.arange(5, 20), np.array([3, 3, 19, 0])):
+            np.testing.assert_array_equal(cached(double, "", X[rows], double), 2 * X[rows])
+    assert double.rows == 20
+
+
+def test_rows_that_are_equal_are_one(double):
+    same = np.ones((8, 2), dtype=np.float32)
+    with FeatureCache() as cache, cache.used():
+        cache.add(double, "double")
+        np.testing.assert_array_equal(cached(double, "", same, double), 2 * same)
+    assert double.rows == 1
+
+
+def test_what_is_not_a_source_is_not_kept(double):
+    with FeatureCache() as cache, cache.used():
+        cached(double, "", X, double)
+        cached(double, "", X, double)
+    assert double.rows == 40
+
+
+def test_layers_and_preprocessings_are_told_apart(double):
+    with FeatureCache() as cache, cache.used():
+        cache.add(double, "double")
+        first = cached(double, "layer 1", X, double)
+        second = cached(double, "layer 2", X, lambda inputs: 3 * np.asarray(inputs))
+    np.testing.assert_array_equal(3 * first, 2 * second)
+
+
+def test_beyond_the_bound_rows_lie_on_disk_and_are_removed_at_the_end(
+    double, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with FeatureCache(limit=3 * X[0].nbytes) as cache, cache.used():
+        cache.add(double, "double")
+        for row in range(20):
+            cached(double, "", X[[row]], double)
+        assert len(list(tmp_path.rglob("*.npy"))) == 17
+        np.testing.assert_array_equal(cached(double, "", X, double), 2 * X)
+    assert double.rows == 20
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_vanishes_costs_a_second_computation(double, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with FeatureCache(limit=0) as cache, cache.used():
+        cache.add(double, "double")
+        cached(double, "", X, double)
+        for path in tmp_path.rglob("*.npy"):
+            path.unlink()
+        np.testing.assert_array_equal(cached(double, "", X, double), 2 * X)
+    assert double.rows == 40
+
+
+def test_a_full_disk_is_said_once_and_nothing_is_lost(double, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with FeatureCache(limit=0) as cache, cache.used():
+        cache.add(double, "double")
+        for _ in range(2):
+            np.testing.assert_array_equal(cached(double, "", X, double), 2 * X)
+    assert caplog.text.count("No space left on device") == 1
+
+
+@pytest.mark.parametrize(
+    ("later", "message"),
+    [
+        (lambda inputs: np.ones((len(inputs), 3)), r"rows of shape \(3,\), and gave \(2,\) before"),
+        (lambda inputs: np.ones((len(inputs) + 1, 2)), r"shape \(11, 2\) for 10 rows"),
+        (lambda inputs: np.float32(1.0), r"shape \(\) for 10 rows"),
+    ],
+)
+def test_a_source_that_gives_other_shapes_half_way_is_refused(double, later, message):
+    with FeatureCache() as cache, cache.used():
+        cache.add(double, "double")
+        cached(double, "", X[:10], double)
+        with pytest.raises(ModelError, match=message):
+            cached(double, "", X[10:], later)
+
+
+def test_a_copy_in_another_process_starts_with_the_rows_at_hand(double):
+    with FeatureCache() as cache, cache.used():
+        cache.add(double, "double")
+        cached(double, "", X, double)
+        other, copy = pickle.loads(pickle.dumps((double, cache)))
+        with copy.used():
+            np.testing.assert_array_equal(cached(other, "", X, other), 2 * X)
+        assert other.rows == 20
+
+
+def test_parts_of_a_task_are_not_hashed_again(double, monkeypatch):
+    task = Task.from_arrays(X, [0, 1] * 10)
+    hashed = []
+    from bequest.core import feature_cache
+
+    digests = feature_cache._row_digests
+    monkeypatch.setattr(
+        feature_cache, "_row_digests", lambda inputs: hashed.append(len(inputs)) or digests(inputs)
+    )
+    with FeatureCache() as cache:
+        cache.add(double, "double")
+        for _ in range(2):
+            with cache.used(task):
+                for rows in (np.arange(5), np.arange(3, 12)):
+                    cached(double, "", taken(task, rows).inputs, double)
+    assert hashed == [20]
+    assert double.rows == 12
