@@ -18,6 +18,7 @@ RESULTS = Path(__file__).parent / "results"
 NAMES = (
     "logme",
     "training_loop",
+    "executors",
     "gain_coverage",
     "transfer",
     "ranking_null",

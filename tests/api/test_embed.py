@@ -60,7 +60,7 @@ def test_a_graph_that_knows_helps_and_the_model_reads_bare_tables():
     few = {name: np.asarray(values)[known] for name, values in table.items()}
     task = bq.Task.from_table(few, "east", name="which side")
     source = embed(triples, dim=16, name="greetings").on("person")
-    result = bq.transfer(task, [source], methods=["features", "probe"], budget=200)
+    result = bq.transfer(task, [source], methods=["features", "probe"], budget=None)
     assert result.verdict.kind == "helps"
     assert result.outcome.method in ("features", "probe")
     new = {name: np.asarray(values)[rest] for name, values in table.items()}
@@ -79,7 +79,7 @@ def test_a_graph_whose_names_are_shuffled_does_not_help():
             features.relation_vectors, scoring="complex", card=features.card,
         )  # fmt: skip
         task = bq.Task.from_table(table, "east", name="which side")
-        result = bq.transfer(task, [shuffled.on("person")], methods=["features"], budget=200)
+        result = bq.transfer(task, [shuffled.on("person")], methods=["features"], budget=None)
         helped += result.verdict.kind == "helps"
     assert helped == 0
 

@@ -1,19 +1,29 @@
 """The race in stages: rows once, jobs as small data, the same on every executor, run again."""
 
+import os
 import pickle
+import signal
+import time
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import bequest as bq
-from bequest.core import Done, Executor
+from bequest.api import arms, verbs
+from bequest.core import Done, Executor, RankedSource
 from bequest.errors import DataError, ModelError
+from bequest.evaluation import Arm, judge, race
 from bequest.executors.local import LocalExecutor
+from bequest.executors.processes import ProcessExecutor
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
+from bequest.methods.stack import Stack
+from bequest.selection import Ranking
+from bequest.testing.unchanged import state_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(260, 4)).astype(np.float32)
@@ -23,6 +33,10 @@ Y = np.where(X[:, 0] + X[:, 1] > 0, "up", "down")
 def task(rows=20, test=200, name="few"):
     held = (X[rows : rows + test], Y[rows : rows + test]) if test else None
     return bq.Task.from_arrays(X[:rows], Y[:rows], test=held, name=name)
+
+
+def by_sign(x):
+    return np.where(np.asarray(x)[:, 0] > 0, "up", "down")
 
 
 class Counting(nn.Module):
@@ -47,12 +61,12 @@ class Copies(Executor):
         self.values, self.sizes = [], []
 
     def share(self, value):
-        self.values.append(pickle.dumps(value))
+        self.values.append(cloudpickle.dumps(value))
         return str(len(self.values) - 1)
 
     def run(self, jobs, *, timeout=None):
         for place, job in enumerate(jobs):
-            content = pickle.dumps(job)
+            content = cloudpickle.dumps(job)
             self.sizes.append(len(content))
             copy = pickle.loads(content)
             yield Done(place, copy(lambda key: pickle.loads(self.values[int(key)])))
@@ -72,27 +86,30 @@ def test_a_frozen_source_sees_each_row_once():
 
 
 def test_sources_are_ranked_as_often_with_copied_jobs_as_with_local_ones(monkeypatch):
-    from bequest.api import arms
+    calls = []
+
+    def rank(models, task, **_):
+        calls.append(len(task))
+        return Ranking(tuple(RankedSource(model.name, 1.0, 0.0, 2.0) for model in models))
+
+    monkeypatch.setattr(arms, "rank", rank)
+    monkeypatch.setattr(verbs, "rank_models", rank)
 
     def rankings(executor):
-        calls = []
-        rank = arms.rank
-        with monkeypatch.context() as patch:
-            patch.setattr(arms, "rank", lambda *a, **k: calls.append(1) or rank(*a, **k))
-            sources = [bq.train(task(60, 0, f"s{n}"), net="linear", seed=n) for n in range(4)]
-            bq.transfer(
-                task(60, 0), sources, methods=["reuse", "stack"], budget=None, executor=executor
-            )
-        return len(calls)
+        calls.clear()
+        sources = [bq.train(task(60, 0, f"s{n}"), net="linear", seed=n) for n in range(4)]
+        methods = [Reuse(), Stack(inputs=False)]
+        bq.transfer(task(60, 0), sources, methods=methods, budget=None, executor=executor)
+        return sorted(calls)
 
-    assert rankings(LocalExecutor()) == rankings(Copies()) == 16
+    # of all rows twice, for people and for the last fits, and of each fold's training rows once
+    assert rankings(LocalExecutor()) == rankings(Copies()) == [48] * 15 + [60] * 2
 
 
 def test_a_job_is_small_whatever_the_task():
     many = RNG.normal(size=(20_000, 784)).astype(np.float32)
     wide = bq.Task.from_arrays(many, many[:, 0] > 0, name="wide")
     source = bq.wrap(lambda x: x[:, 0] > 0, classes=[False, True], name="knows")
-    from bequest.evaluation import Arm, race
 
     def guess(task, rng):
         return source
@@ -116,11 +133,12 @@ def test_every_executor_gives_the_same_bits():
     assert scores("local") == scores("processes") == scores(Copies())
 
 
-def test_the_arms_that_ran_run_again_and_give_the_same():
+@pytest.mark.parametrize("budget", [400.0, 700.0], ids=["one repeat", "two repeats"])
+def test_the_arms_that_ran_run_again_and_give_the_same(budget):
     ticks = iter(range(10**9))
     source = bq.wrap(Counting(), classes=["down", "up"], example=X[:2], name="net")
     first = bq.transfer(
-        task(40), [source], methods=["probe", "stack"], budget=1500.0, clock=lambda: next(ticks)
+        task(40), [source], methods=["probe", "stack"], budget=budget, clock=lambda: next(ticks)
     )
     reasons = [arm.reason for arm in first.arms]
     assert any("time" in reason for reason in reasons)  # the clock decided something
@@ -196,3 +214,146 @@ def test_a_source_that_gives_nan_leaves_the_race_with_that_reason():
     reasons = {arm.source: arm.reason for arm in result.arms}
     assert "not finite" in reasons["nan"]
     assert result.outcome.source == "net"
+
+
+class Normalised(nn.Module):
+    """A wrapper that nobody has put into evaluation mode, around a network that was."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        parts = (nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 2))
+        self.net = nn.Sequential(*parts).eval()
+        self.net[0].requires_grad_(False)
+        self.interrupt = False
+
+    def forward(self, x):
+        if self.interrupt:
+            raise KeyboardInterrupt
+        return self.net((x - 0.1) / 2.0)
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_a_network_is_what_it_was_after_every_verb_and_after_ctrl_c(interrupt):
+    module = Normalised()
+    module.net[3].register_forward_hook(lambda *_: None)
+    before = state_of(module)
+    source = bq.wrap(module, classes=["down", "up"], example=X[:2], name="net")
+    methods = [Probe(), Reuse(), FineTune(steps=2)]
+    bq.rank([source], task(40, 0))
+    assert state_of(module) == before
+    module.interrupt = interrupt
+    if interrupt:
+        with pytest.raises(KeyboardInterrupt):
+            source.output(X[:13])
+        with pytest.raises(KeyboardInterrupt):
+            bq.transfer(task(13, 0), [source], methods=methods, budget=None)
+    else:
+        bq.transfer(task(40), [source], methods=methods, budget=None)
+    assert state_of(module) == before
+    assert module.training
+    assert not module.net.training
+
+
+def test_a_task_in_time_trains_on_what_was_before():
+    days = np.arange(60)
+    later = bq.Task.from_arrays(X[:60], Y[:60], time=days, name="in time")
+    seen = []
+
+    def fit(task, rng):
+        seen.append((task.time.min(), task.time.max()))
+        return source
+
+    source = bq.wrap(by_sign, classes=["down", "up"], name="sign")
+    arm = Arm("", "spy", {}, fit)
+    with LocalExecutor() as executor:
+        found = race([arm], [arm], later, budget=None, seed=0, executor=executor)
+    assert found.transfer.shape == (1, 1, 50)
+    assert seen[:5] == [(0, 9), (0, 19), (0, 29), (0, 39), (0, 49)]
+    assert found.groups.tolist() == np.repeat([1, 2, 3, 4, 5], 10).tolist()
+    result = bq.transfer(later, [source], methods=[Reuse()], budget=None)
+    assert len(result.outcome.folds["transfer"]) == 5
+    assert "No learning curve: the rows have an order in time." in result.outcome.notes
+
+
+def test_fewer_than_five_blocks_of_time_decide_nothing():
+    days = np.arange(60)
+    later = bq.Task.from_arrays(X[:60], X[:60, 0] > 0, time=days, name="in time")
+    right, wrong = (
+        Arm("", name, {}, lambda task, rng, sign=sign: bq.wrap(
+            lambda x: sign * x[:, 0] > 0, classes=[False, True]
+        ))
+        for name, sign in (("right", 1), ("wrong", -1))
+    )  # fmt: skip
+    for k, kind in ((4, "undecided"), (5, "helps")):
+        with LocalExecutor() as executor:
+            found = race([right], [wrong], later, budget=None, seed=0, executor=executor, k=k)
+        assert judge(found, rng=np.random.default_rng(0)).kind == kind
+
+
+def test_a_metric_that_weighs_users_equally_is_the_mean_over_users():
+    users = np.repeat(np.arange(10), 4)
+    given = bq.Task.from_arrays(
+        X[:40], Y[:40], groups=users, metric="per_group_accuracy", name="users"
+    )
+    source = bq.wrap(by_sign, classes=["down", "up"], name="sign")
+    result = bq.transfer(given, [source], methods=[Reuse(correct_prior=False)], budget=None)
+    right = (by_sign(X[:40]) == Y[:40]).reshape(10, 4).mean()
+    assert result.arms[0].score == pytest.approx(right)
+
+
+def test_weights_of_rows_count_in_every_score():
+    weights = np.where(Y[:40] == "up", 3.0, 1.0)
+    given = bq.Task.from_arrays(X[:40], Y[:40], weights=weights, name="weighted")
+    always = bq.wrap(lambda x: np.full(len(x), "up"), classes=["down", "up"], name="always up")
+    result = bq.transfer(given, [always], methods=[Reuse(correct_prior=False)], budget=None)
+    share = (weights * (Y[:40] == "up")).sum() / weights.sum()
+    assert result.arms[0].score == pytest.approx(share, abs=0.02)
+
+
+def test_a_killed_worker_costs_its_arm_and_nothing_else():
+    here = os.getpid()
+
+    def dies(task, rng):
+        assert os.getpid() != here
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def hangs(task, rng):
+        assert os.getpid() != here
+        time.sleep(600)
+
+    def guess(task, rng):
+        return bq.wrap(by_sign, classes=["down", "up"])
+
+    fine, odd = Arm("", "guess", {}, guess), Arm("", "dies", {}, dies)
+    with ProcessExecutor(workers=2) as executor:
+        found = race([odd, fine], [fine, fine], task(40), budget=None, seed=0, executor=executor)
+    assert found.transfer_arms[0].reason == "its process died 2 times (SIGKILL(-9))."
+    assert len(found.transfer_arms[1].folds) == 15
+    odd = Arm("", "hangs", {}, hangs)
+    with ProcessExecutor(workers=2) as executor:
+        found = race(
+            [fine, odd],
+            [fine, fine],
+            task(40),
+            budget=20.0,
+            seed=0,
+            executor=executor,
+            clock=lambda: 0.0,
+        )
+    assert found.transfer_arms[1].reason == "it was stopped after 10 s."
+    assert len(found.transfer_arms[0].folds) == 15
+
+
+def test_want_of_memory_is_an_arms_reason_to_leave():
+    def greedy(task, rng):
+        raise MemoryError
+
+    def guess(task, rng):
+        return bq.wrap(by_sign, classes=["down", "up"])
+
+    fine, odd = Arm("", "guess", {}, guess), Arm("", "greedy", {}, greedy)
+    with LocalExecutor() as executor:
+        found = race([odd, fine], [fine, fine], task(40), budget=None, seed=0, executor=executor)
+    assert found.transfer_arms[0].reason == "it ran out of memory."
+    assert found.transfer_index == 1

@@ -77,7 +77,7 @@ def result(saved):
     task = bq.Task.from_table(
         {"age": inputs[:, 0], "pressure": inputs[:, 1], "outcome": labels}, "outcome", name="ward"
     )
-    return bq.transfer(task, [bq.load(saved)], methods=["reuse"], budget=20)
+    return bq.transfer(task, [bq.load(saved)], methods=["reuse"], budget=None)
 
 
 @pytest.fixture

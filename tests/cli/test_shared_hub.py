@@ -41,7 +41,7 @@ def test_a_shared_hub_is_a_source(cli, csv, saved, address, asked):
     bq.Hub(address).publish(saved, "good", licence="MIT")
     assert cli("rank", *about).code == 0
     assert cli("transfer", *about, "--out", "ward").code == 0
-    assert repr(asked[0][1]) == repr(asked[1][1]) == f"Hub({address!r})"
+    assert repr(asked[0][1]) == repr(asked[1][1]) == f"[Hub({address!r})]"
     assert cli("suggest", *about).code == 0
 
 

@@ -152,7 +152,7 @@ def test_the_race_runs_on_texts_and_reports_rows_seen_before():
     target = bq.Task.from_text(
         [*old.inputs.tolist()[:4], *target.inputs.tolist()], [*old.labels[:4], *target.labels]
     )
-    result = bq.transfer(target, [bq.train(old)], methods=["reuse", "stack"], budget=20)
+    result = bq.transfer(target, [bq.train(old)], methods=["reuse", "stack"], budget=None)
     assert result.verdict.kind in ("helps", "undecided", "hurts")
     assert any("4" in note and "old" in note for note in result.outcome.notes)
     assert set(result.model.predict(["a lovely film", "dull"])) <= {"bad", "good"}

@@ -10,7 +10,7 @@ import pytest
 
 import bequest as bq
 from bequest.core import Done, Executor, Takes, TransferMethod
-from bequest.errors import DuplicateName
+from bequest.errors import BadPlugin, DuplicateName
 from bequest.executors import EXECUTORS
 from bequest.methods import METHODS
 from bequest.methods.made import made
@@ -144,3 +144,21 @@ def test_an_executor_runs_the_race():
     ]
     assert results[0].verdict == results[1].verdict
     assert [a.folds for a in results[0].arms] == [a.folds for a in results[1].arms]
+
+
+def test_a_plug_in_that_lacks_a_method_is_one_line():
+    class Half(TransferMethod):
+        name: ClassVar[str] = "half"
+
+        @classmethod
+        def arms(cls, sources, task):
+            return (cls(),)
+
+    class NoRun(Executor):
+        def share(self, value):
+            return ""
+
+    with pytest.raises(BadPlugin, match="the method 'half' lacks fit"):
+        METHODS.add("half", Half)
+    with pytest.raises(BadPlugin, match="the executor 'no-run' lacks close, run"):
+        EXECUTORS.add("no-run", NoRun)

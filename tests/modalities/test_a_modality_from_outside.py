@@ -174,7 +174,7 @@ def test_a_model_is_trained_predicts_and_survives_the_disk(modality, tmp_path):
 def test_a_source_is_ranked_and_transferred(modality, tmp_path):
     target = task(40, seed=2, test=walks(40, seed=3))
     assert bq.rank([source()], target)[0].source == "mean place"
-    result = bq.transfer(target, [source()], methods=["reuse", "stack"], budget=60)
+    result = bq.transfer(target, [source()], methods=["reuse", "stack"], budget=None)
     assert result.outcome.target["modality"] == "walk"
     X, y = walks(40, seed=4)
     assert (result.model.predict(X) == y).mean() > 0.85
@@ -184,7 +184,7 @@ def test_a_trained_source_is_stacked_and_saved(modality, tmp_path):
     from bequest.methods.stack import Stack
 
     trained = bq.train(task())
-    model = Stack().fit(trained, task(30, seed=5), rng=np.random.default_rng(0))
+    model = Stack().fit([bq.Source(trained)], task(30, seed=5), rng=np.random.default_rng(0))
     model.save(tmp_path / "stacked")
     X = walks(9, seed=6)[0]
     np.testing.assert_array_equal(bq.load(tmp_path / "stacked").output(X), model.output(X))
@@ -227,7 +227,7 @@ def test_vectors_that_are_no_finite_matrix_are_refused_in_one_line(modality, mon
 def test_a_network_that_from_scratch_does_not_train_is_refused(modality, monkeypatch):
     monkeypatch.setattr(type(modality), "networks", ("linear", "forest"))
     monkeypatch.setattr(type(modality), "default_network", "forest")
-    assert {arm.net for arm in FromScratch.arms(None, task())} == {"linear"}
+    assert {arm.net for arm in FromScratch.arms(task())} == {"linear"}
     with pytest.raises(NotApplicable, match="from scratch trains no 'forest' for walk inputs"):
         bq.train(task())
 

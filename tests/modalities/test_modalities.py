@@ -128,4 +128,4 @@ def test_an_unknown_modality_is_named_with_those_that_are_known():
 )
 def test_a_family_that_a_modality_does_not_name_is_refused(net, said):
     task = Task.from_text(TEXTS[:4], [0, 1, 0, 1])
-    assert FromScratch(net=net).applies(None, task).reason == said
+    assert FromScratch(net=net).applies(task).reason == said

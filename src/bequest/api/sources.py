@@ -65,17 +65,17 @@ def as_sources(given: Sources) -> tuple[Source, ...]:
     return tuple(named)
 
 
-def opened(sources: Iterable[Source]) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """The sources whose models can be opened, and a line for each of a hub that cannot be."""
-    ready, unread = [], []
+def opened(sources: Iterable[Source]) -> tuple[tuple[Source, ...], dict[str, str]]:
+    """The sources whose models can be opened, and by name why one of a hub cannot be."""
+    ready, unread = [], {}
     for source in sources:
         try:
             source.model  # noqa: B018 (opens it)
         except NotApplicable as error:
-            unread.append(f"{source.name} of the hub is left out: {error.reason}")
+            unread[source.name] = error.reason
         else:
             ready.append(source)
-    return tuple(ready), tuple(unread)
+    return tuple(ready), unread
 
 
 @final

@@ -123,7 +123,7 @@ def transfer(
     timed = isinstance(budget, int | float | np.number) and 0 < budget < math.inf
     if not (budget is None or timed):
         raise BudgetTooSmall(
-            f"the budget must be a number of seconds above zero, or None, not {budget!r}."
+            f"the budget must be None or a number of seconds above zero, not {budget!r}."
         )
     task = checked_task(task)
     if arms is not None and methods == "auto":
@@ -187,7 +187,7 @@ class _Run:
         self.clock.tell("ranking the sources")
         frozen = Frozen.of(self.cache, sources)
         with self.cache.used(task):
-            ranking = ranked(sources, task, self.seed)
+            ranking = ranked(sources, unread, task, self.seed)
         usable = [s for s in sources if s.model is None or s.model.applies(task) is None]
         Frozen(self.cache, tuple(usable)).ask(task)
         with self.cache.used(task):
@@ -200,7 +200,8 @@ class _Run:
             )
         judged = self._against_scratch(arms, scratch_arms(task)) if arms else self._scratch_only()
         seen = overlap_notes([s.model for s in usable if s.model is not None], task)
-        notes = (*unread, *seen, *refused, *frozen.changed(), *judged.said.pop("notes"))
+        lost = (f"{name} of the hub is left out: {why}" for name, why in unread.items())
+        notes = (*lost, *seen, *refused, *frozen.changed(), *judged.said.pop("notes"))
         outcome = Outcome(
             target=task.describe(),
             ranking=tuple(ranking),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -86,24 +86,20 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
     ['near']
     """
     checked_task(task)
-    readable, _ = opened(as_sources(sources))
-    return ranked(readable, task, seed)
+    return ranked(*opened(as_sources(sources)), task, seed)
 
 
-def ranked(sources: Sequence[Source], task: Task, seed: int) -> Ranking:
-    """The ranking of opened sources; those with data only stand last, with that reason."""
+def ranked(sources: Sequence[Source], unread: Mapping[str, str], task: Task, seed: int) -> Ranking:
+    """The ranking of opened sources; those without a model to score come last, with the reason."""
     models = [source.model for source in sources if source.model is not None]
     with single_threaded():
         found = rank_models(models, task, rng=generator(seed))
+    reasons = {
+        s.name: "it brings data only, and no model to score." for s in sources if s.model is None
+    }
     nan = float("nan")
-    data = tuple(
-        RankedSource(
-            source.name, nan, nan, nan, reason="it brings data only, and no model to score."
-        )
-        for source in sources
-        if source.model is None
-    )
-    return Ranking((*found, *data))
+    last = (RankedSource(n, nan, nan, nan, reason=why) for n, why in (reasons | {**unread}).items())
+    return Ranking((*found, *last))
 
 
 def generator(seed: int) -> np.random.Generator:

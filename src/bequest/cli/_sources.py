@@ -9,9 +9,7 @@ from typing import Annotated, final
 from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
-from bequest.api.sources import as_sources
 from bequest.cli._places import is_model
-from bequest.core import Source
 from bequest.errors import ModelError
 
 __all__ = ["SourceOptions", "check_sources", "model_folder", "read_sources"]
@@ -41,10 +39,10 @@ def check_sources(options: SourceOptions) -> None:
         bq.Hub(options.hub).check()
 
 
-def read_sources(options: SourceOptions) -> tuple[Source, ...]:
-    """The sources that are named, and those of the hub; each is opened when it is needed."""
-    hubs = () if options.hub is None else (bq.Hub(options.hub),)
-    return as_sources([*options.source, *hubs])
+def read_sources(options: SourceOptions) -> list[Path | bq.Hub]:
+    """The folders that are named, and the hub; what is in them is opened when it is needed."""
+    hubs = [] if options.hub is None else [bq.Hub(options.hub)]
+    return [*options.source, *hubs]
 
 
 def model_folder(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.api.sources import opened
+from bequest.api.sources import as_sources, opened
 from bequest.cli._options import Common, command
 from bequest.cli._outcome import print_result, save_result
 from bequest.cli._places import is_result, new_folder
@@ -72,7 +72,7 @@ def transfer(
         read = read_task(data, task)
         found = read_sources(sources)
         if "parameters" in methods and not common.json:
-            _print_maps(opened(found)[0], read)
+            _print_maps(opened(as_sources(found))[0], read)
         result = bq.transfer(
             read,
             found,

@@ -87,6 +87,9 @@ class Registry(Mapping[str, T], Generic[T]):
                 f"the {self._kind} {name!r} must be an object of a subclass of "
                 f"{self._of.__module__}.{self._of.__name__}, this is {shown(value, 100)}."
             )
+        missing = getattr(value, "__abstractmethods__", None) if isinstance(value, type) else None
+        if missing:
+            raise BadPlugin(f"the {self._kind} {name!r} lacks {', '.join(sorted(missing))}.")
         own = getattr(value, "name", name)
         if self._of is not object and own != name:
             raise BadPlugin(f"the {self._kind} {name!r} calls itself {own!r}: use one name.")

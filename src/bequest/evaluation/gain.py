@@ -24,7 +24,8 @@ __all__ = ["estimate_gain", "judge"]
 Array = NDArray[Any]
 
 # The derivation stands in docs/theory/gain.md.
-STEPS = frozenset({"accuracy", "balanced_accuracy"})  # scores that jump as a prediction moves
+# scores that jump as a prediction moves from one class to another
+STEPS = frozenset({"accuracy", "balanced_accuracy", "f1", "f1_macro", "matthews_corrcoef"})
 STEP_SHARE = 0.4  # of a step score's interplay that does not average out
 STEP_DOUBT = 0.4  # of the noise between arms that the choice by a step score is left with
 DOUBT = 1 / 3  # the same by a loss, of that noise which is the rows' own

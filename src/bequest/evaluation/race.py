@@ -189,10 +189,10 @@ def _run_rung(
 ) -> bool:
     """Run one repeat on both sides; False where the time does not allow it for both."""
     if planned is not None:
+        if not all(max(runs) > rung for runs in planned):
+            return False
         for side, runs in zip(sides, planned, strict=True):
             side.keep_those(runs, rung)
-        if not all(side.alive for side in sides):
-            return False
     elif rung and not all(_thin_out(side, rung) for side in sides):
         return False
     before = [tuple(side.alive) for side in sides]

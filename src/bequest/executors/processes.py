@@ -26,7 +26,7 @@ from loky.process_executor import BrokenProcessPool
 from bequest.core.executor import Done, Executor, Job
 from bequest.core.wording import counted
 from bequest.errors import ExecutorError
-from bequest.executors.worker import ONE_THREAD, run_job
+from bequest.executors.worker import ONE_THREAD, get_ready, run_job
 
 __all__ = ["ProcessExecutor"]
 
@@ -105,16 +105,23 @@ class _Slot:
         self.tries = 0
         self.until = float("inf")
         self.kills = 0
+        self.ready = ""
 
-    def start(self, folder: Path, timeout: float | None) -> Future[Any]:
-        """Send the job in hand to the worker."""
+    def send(self, folder: Path, timeout: float | None) -> Future[Any]:
+        """The next step of the job in hand: its worker gets ready for the folder, then runs it.
+
+        Getting ready takes no time of the job's: a new worker imports PyTorch, and all of them read
+        what is shared.
+        """
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(max_workers=1, env=ONE_THREAD)
-        self.tries += 1
-        self.until = float("inf") if timeout is None else time.monotonic() + timeout
+            self._pool, self.ready = ProcessPoolExecutor(max_workers=1, env=ONE_THREAD), ""
+        is_ready = self.ready == str(folder)
+        timed = is_ready and timeout is not None
+        self.until = time.monotonic() + (timeout or 0.0) if timed else float("inf")
         self.kills = _oom_kills()
         content = cloudpickle.dumps(self.job, protocol=pickle.HIGHEST_PROTOCOL)
-        future: Future[Any] = self._pool.submit(run_job, str(folder), content)
+        step = run_job if is_ready else get_ready
+        future: Future[Any] = self._pool.submit(step, str(folder), content)
         return future
 
     def stop(self) -> None:
@@ -153,8 +160,8 @@ class _Run:
             if job is None:
                 return
             slot = _WARM.pop() if _WARM else _Slot()
-            slot.place, slot.job, slot.tries = place, job, 0
-            self.busy[slot.start(self.folder, self.timeout)] = slot
+            slot.place, slot.job, slot.tries = place, job, 1
+            self.busy[slot.send(self.folder, self.timeout)] = slot
 
     def _finished(self) -> Iterator[Done]:
         """Results of at least one job, or none where a job is tried again."""
@@ -170,7 +177,10 @@ class _Run:
 
     def _ended(self, future: Future[Any], slot: _Slot) -> Iterator[Done]:
         error = future.exception()
-        if error is None:
+        if error is None and slot.ready != str(self.folder):
+            slot.ready = str(self.folder)
+            self._again(future, slot)
+        elif error is None:
             yield self._free(future, value=future.result())
         elif not isinstance(error, BrokenProcessPool):
             self._free(future)
@@ -178,10 +188,14 @@ class _Run:
         else:
             slot.stop()
             if slot.tries < TRIES:
-                del self.busy[future]
-                self.busy[slot.start(self.folder, self.timeout)] = slot
+                slot.tries += 1
+                self._again(future, slot)
             else:
                 yield self._free(future, failure=_why(str(error), slot))
+
+    def _again(self, future: Future[Any], slot: _Slot) -> None:
+        del self.busy[future]
+        self.busy[slot.send(self.folder, self.timeout)] = slot
 
     def _free(self, future: Future[Any], *, value: Any = None, failure: str = "") -> Done:
         slot = self.busy.pop(future)

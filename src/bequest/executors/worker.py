@@ -7,22 +7,34 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ONE_THREAD", "run_job"]
+__all__ = ["ONE_THREAD", "get_ready", "run_job"]
 
 _VARIABLES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in _VARIABLES}  # as the local executor has it
 _held: dict[str, Any] = {}  # shared values by file, of the last folder that was asked for
 
 
+def get_ready(folder: str, content: bytes) -> None:
+    """Import what a pickled job needs, and read what is shared in the folder."""
+    _drop_others(folder)
+    pickle.loads(content)  # written by the parent process, as all that is shared
+    for path in Path(folder).iterdir():
+        _fetch(folder, path.name)
+
+
 def run_job(folder: str, content: bytes) -> Any:
     """Run a pickled job; what it fetches is read once, and dropped with the next folder."""
+    _drop_others(folder)
+    return pickle.loads(content)(partial(_fetch, folder))
+
+
+def _drop_others(folder: str) -> None:
     for path in [path for path in _held if not path.startswith(folder)]:
         del _held[path]
-    return pickle.loads(content)(partial(_fetch, folder))  # written by the parent process
 
 
 def _fetch(folder: str, key: str) -> Any:
     path = f"{folder}/{key}"
     if path not in _held:
-        _held[path] = pickle.loads(Path(path).read_bytes())  # by the parent process too
+        _held[path] = pickle.loads(Path(path).read_bytes())
     return _held[path]
