@@ -17,9 +17,8 @@ from typing import IO, Any
 
 from bequest.errors import BequestError, Damaged, HubError
 from bequest.frameworks.leftovers import beside
-from bequest.hub.entry import Entry, StoredFile
+from bequest.hub.entry import Entry, StoredFile, read_entry
 from bequest.hub.objects import Files
-from bequest.hub.strangers import read_entry
 from bequest.hub.streams import opened, sync, sync_folder
 
 __all__ = ["read_bundle", "write_bundle"]

@@ -20,8 +20,7 @@ from typing import Any, final
 from bequest.core import Outcome
 from bequest.errors import BequestError, Damaged, DataError, HubError, ModelError
 from bequest.hub.bucket import Bucket, Stored
-from bequest.hub.entry import Entry
-from bequest.hub.strangers import read_entry
+from bequest.hub.entry import Entry, read_entry
 
 __all__ = ["Log", "Position", "Record"]
 

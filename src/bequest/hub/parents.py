@@ -8,11 +8,11 @@ bare names and digests: `resolve` says what these mean, to whoever asks.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from bequest.core import Card
-from bequest.errors import BequestError, Damaged, HubError
+from bequest.errors import BequestError, Conflict, Damaged, EntryNotFound, HubError
 from bequest.hub import rows
 from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry
@@ -23,6 +23,7 @@ __all__ = [
     "Reference",
     "came_before",
     "check_settled",
+    "enter_new",
     "find_parent",
     "parents_of",
     "resolve",
@@ -164,6 +165,29 @@ def with_parents(db: sqlite3.Connection, entry: Entry) -> tuple[Entry, ...]:
             seen.add((parent.name, parent.version))
             stack.append((parent, _parents(db, parent)))
     return tuple(ordered.values())
+
+
+def enter_new(db: sqlite3.Connection, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Enter those that are not here yet, as `Store.take_in` promises, in a transaction begun."""
+    return tuple(entry for entry in entries if _enter(db, entry))
+
+
+def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
+    try:
+        here = rows.find(db, entry.name, entry.version)
+    except EntryNotFound:
+        rows.enter(db, entry)
+    else:
+        if here.digest == entry.digest:
+            return False
+        raise Conflict(
+            f"{entry} is another model here ({here.digest[:12]}) than in the bundle "
+            f"({entry.digest[:12]}): nothing was taken in. Unbundle it into another hub."
+        )
+    found = {said: find_parent(db, said, entry) for said in map(str, entry.card.parents)}
+    held = {said: parent and parent.licence for said, parent in found.items()}
+    check_derived(str(entry), entry.licence, held)
+    return True
 
 
 def _parents(db: sqlite3.Connection, entry: Entry) -> Iterator[Entry]:

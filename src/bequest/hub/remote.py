@@ -28,10 +28,9 @@ from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
 from bequest.hub.fetched import FetchedObjects
 from bequest.hub.following import follow, move, position_of
-from bequest.hub.importing import enter_new
 from bequest.hub.lineage import Edge
 from bequest.hub.log import Log, Position
-from bequest.hub.parents import check_settled, parents_of, settled
+from bequest.hub.parents import check_settled, enter_new, parents_of, settled
 from bequest.hub.store import Store, next_version
 from bequest.hub.streams import hash_file
 

@@ -6,7 +6,8 @@ import difflib
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from bequest.core import Outcome
 from bequest.core.kinds import shown
@@ -26,6 +27,7 @@ __all__ = [
     "latest",
     "outcomes",
     "references",
+    "unsound",
     "used",
     "versions",
 ]
@@ -163,6 +165,21 @@ def outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome | Dama
         yield _outcome_or_error(record, digest)
 
 
+def unsound(db: sqlite3.Connection, name: str | None = None) -> Iterator[str]:
+    """What is wrong with the registry beside its rows of entries, a line each; reads all of it.
+
+    With a name, only which objects the entries of this name use.
+    """
+    if name is None:
+        yield from _as_a_whole(db)
+    # Two questions, not one with OR: by name, only the rows of that name are read.
+    only, given = ("", ()) if name is None else (" WHERE name = ?", (name,))
+    used = set(db.execute(f"SELECT object, name, version FROM uses{only}", given))
+    listed = set(_listed(db.execute(f"SELECT name, version, record FROM entries{only}", given)))
+    for digest, user, version in sorted(used ^ listed, key=str)[:5]:
+        yield f"the registry does not know who uses {digest[:12]}: {user}@{version}."
+
+
 def _entry(row: tuple[str, int, str, str]) -> Entry:
     name, version, record, seal = row
     what = f"the row of {name}@{version} in the registry"
@@ -194,6 +211,24 @@ def _outcome_or_error(record: str, digest: str) -> Outcome | Damaged:
         unsound = Damaged(f"{what} is unsound: {error}")
         unsound.__cause__ = error
         return unsound
+
+
+def _as_a_whole(db: sqlite3.Connection) -> Iterator[str]:
+    for (line,) in db.execute("PRAGMA integrity_check(5)"):
+        if line != "ok":
+            yield f"the registry's pages do not fit together: {' '.join(str(line).split())}."
+    wrong = (f"{found}" for found in outcomes(db) if isinstance(found, Damaged))
+    yield from islice(wrong, 5)
+
+
+def _listed(found: Iterable[tuple[str, int, str]]) -> Iterator[tuple[str, str, int]]:
+    for name, version, record in found:
+        try:
+            digests = {str(file["digest"]) for file in json.loads(record)["files"].values()}
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+            continue
+        for digest in digests:
+            yield digest, name, version
 
 
 def _not_found(db: sqlite3.Connection, name: str, version: int | None) -> EntryNotFound:

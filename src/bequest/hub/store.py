@@ -18,12 +18,10 @@ from bequest.frameworks.folder import unsynced
 from bequest.hub import rows
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
-from bequest.hub.importing import enter_new
 from bequest.hub.lineage import Edge
 from bequest.hub.objects import Objects
-from bequest.hub.parents import check_settled, parents_of, settled
+from bequest.hub.parents import check_settled, enter_new, parents_of, settled
 from bequest.hub.registry import Records, identity
-from bequest.hub.soundness import unsound
 from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
 from bequest.hub.verified import remember
@@ -165,9 +163,9 @@ class Store:
             remember(self.records, edges)
 
     def damages(self, name: str | None = None) -> tuple[Damaged, ...]:
-        """What is wrong beside the rows and the objects, or with one name: see `unsound`."""
+        """What is wrong beside the rows and the objects, or with one name: see `rows.unsound`."""
         with self.reading() as db:
-            return tuple(Damaged(line) for line in unsound(db, name))
+            return tuple(Damaged(line) for line in rows.unsound(db, name))
 
     def copy(self, entry: Entry, place: Path) -> None:
         """Copy the files of an entry to a new folder, each checked against its hash."""
