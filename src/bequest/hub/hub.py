@@ -341,8 +341,7 @@ class Hub:
         list of dict
             One for each entry: by what the card calls a parent the entry that it means, or None
             where it is not in this hub or cannot be read. ``name@version`` and a digest mean that
-            entry; on a card from before, a name alone means the latest version that was published
-            before the child (of its own name: the version before).
+            entry; a name alone is that of a model that was not here.
         """
         return self._store.parents(entries)
 

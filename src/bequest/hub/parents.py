@@ -1,8 +1,8 @@
 """The parents of an entry that stand in the same hub, by what its card calls them.
 
 A card that is published calls each parent that is here ``name@version`` (`settled`), so that
-nothing that comes later changes what it means. Cards from before, and those of other hubs, may hold
-bare names and digests: `resolve` says what these mean, to whoever asks.
+nothing that comes later changes what it means. What was not here keeps its name, or its digest, by
+which it is found when it comes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from bequest.core import Card
-from bequest.errors import BequestError, Conflict, Damaged, EntryNotFound, HubError
+from bequest.errors import BequestError, Conflict, Damaged, HubError
 from bequest.hub import rows
 from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry
@@ -38,25 +38,10 @@ class ParentCame(Exception):
     """A parent was published after the card of its child was settled: it is settled anew."""
 
 
-def resolve(
-    db: sqlite3.Connection, parent: str, child: Reference | None = None
-) -> Reference | None:
-    """Which entry of this hub a card calls its parent.
+def resolve(db: sqlite3.Connection, parent: str) -> Reference | None:
+    """Which entry of this hub is meant by ``name@version``, a digest, or the name of its latest.
 
-    Parameters
-    ----------
-    db : sqlite3.Connection
-    parent : str
-        ``name@version``; the digest of an entry, which is the first that had it; or a name, which
-        is the latest version that was published before the child. The child's own name is the
-        version before it.
-    child : Reference, optional
-        Whose parent it is, where it is published already.
-
-    Returns
-    -------
-    Reference or None
-        None where this hub holds no such entry.
+    Of several entries with one digest it is the first.
     """
     if digest := digest_in(parent):
         return _by_digest(db, digest)
@@ -64,22 +49,16 @@ def resolve(
         name, version = split_reference(parent)
     except HubError:  # a card may name what is in no hub
         return None
-    if version is None:
-        version = rows.latest(db, name) if child is None else _before(db, name, child)
-    found = (name, version)
-    return found if found != child and rows.holds(db, *found) else None
+    found = (name, rows.latest(db, name) if version is None else version)
+    return found if rows.holds(db, *found) else None
 
 
-def find_parent(db: sqlite3.Connection, parent: str, child: Entry | None = None) -> Entry | None:
-    """The entry that `resolve` names.
-
-    Raises
-    ------
-    Damaged
-        Its row was altered.
-    """
-    found = resolve(db, parent, None if child is None else (child.name, child.version))
-    return None if found is None else rows.find(db, *found)
+def find_parent(db: sqlite3.Connection, parent: str, child: Entry) -> Entry | None:
+    """The entry that a published card calls a parent; `Damaged` where its row was altered."""
+    if "@" not in parent and digest_in(parent) is None:  # it was not here when the card was settled
+        return None
+    found = resolve(db, parent)
+    return None if found in (None, (child.name, child.version)) else rows.find(db, *found)
 
 
 def came_before(db: sqlite3.Connection, parent: Reference, child: Reference) -> bool:
@@ -173,20 +152,18 @@ def enter_new(db: sqlite3.Connection, entries: Iterable[Entry]) -> tuple[Entry, 
 
 
 def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
-    try:
+    if rows.holds(db, entry.name, entry.version):
         here = rows.find(db, entry.name, entry.version)
-    except EntryNotFound:
-        rows.enter(db, entry)
-    else:
         if here.digest == entry.digest:
             return False
         raise Conflict(
             f"{entry} is another model here ({here.digest[:12]}) than in the bundle "
             f"({entry.digest[:12]}): nothing was taken in. Unbundle it into another hub."
         )
-    found = {said: find_parent(db, said, entry) for said in map(str, entry.card.parents)}
-    held = {said: parent and parent.licence for said, parent in found.items()}
+    found = {said: resolve(db, said) for said in map(str, entry.card.parents)}
+    held = {said: place and rows.find(db, *place).licence for said, place in found.items()}
     check_derived(str(entry), entry.licence, held)
+    rows.enter(db, entry)
     return True
 
 
@@ -225,14 +202,3 @@ def _by_digest(db: sqlite3.Connection, digest: str) -> Reference | None:
         if entry.digest == digest:
             return name, version
     return None
-
-
-def _before(db: sqlite3.Connection, name: str, child: Reference) -> int:
-    if name == child[0]:
-        return child[1] - 1
-    found = db.execute(
-        "SELECT max(version) FROM entries WHERE name = ? AND rowid < "
-        "(SELECT rowid FROM entries WHERE name = ? AND version = ?)",
-        (name, *child),
-    ).fetchone()
-    return int(found[0] or 0)

@@ -13,6 +13,7 @@ from typing import Any, final
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.alike import Alike
 from bequest.hub.graph.triples import Teller, quad, similar
+from bequest.hub.names import digest_in
 from bequest.hub.parents import Reference, came_before, resolve
 from bequest.hub.seals import Altered, sealed
 
@@ -230,11 +231,9 @@ def _lines(say: Any, said: Any) -> str:
 
 
 def _meant(db: sqlite3.Connection, said: str, child: Reference) -> str:
-    """What `resolve` finds; as it is written where that came after the child.
+    """The entry with this digest; as it is written where that came after the child.
 
     So a graph that followed the registry row by row says the same as one that is built anew.
     """
-    if "@" in said:  # one version, here or elsewhere
-        return said
-    found = resolve(db, said, child)
+    found = resolve(db, said) if digest_in(said) else None
     return f"{found[0]}@{found[1]}" if found and came_before(db, found, child) else said
