@@ -24,23 +24,10 @@ def find_base(
     objects: Files,
     pull: Callable[[Entry], Model],
 ) -> Model | None:
-    """The model that the adapter in this folder was made on, where it is published.
+    """The published model that the adapter in a folder was made on; None where there is none.
 
-    Parameters
-    ----------
-    folder : Path
-        A model folder.
-    entries : callable
-        Gives every version of every entry; asked only where the folder holds an adapter.
-    objects : Files
-        Where the entries' files stand.
-    pull : callable
-        Loads an entry.
-
-    Returns
-    -------
-    Model or None
-        None where the folder holds no adapter, or no entry that can be read has the base's address.
+    `entries` gives every version of every entry, and is asked only where the folder holds an
+    adapter.
     """
     config = _json(folder / "config.json")
     if config.get("kind") != "adapter" or not isinstance(config.get("base"), dict):

@@ -34,24 +34,10 @@ _END = 22  # bytes of the record that ends a zip
 
 
 def write_bundle(path: Path, entries: Sequence[Entry], objects: Files) -> None:
-    """Write entries and their files to a new file, which appears whole or not at all.
+    """Write entries, parents first, and their files to a new file: it appears whole or not at all.
 
-    Parameters
-    ----------
-    path : Path
-        Must not exist.
-    entries : sequence of Entry
-        Parents first.
-    objects : Files
-
-    Raises
-    ------
-    Damaged
-        A stored file no longer has its hash.
-    HubError
-        `path` exists, or a stored file cannot be read.
-    OSError
-        `path` cannot be written.
+    `HubError` where it exists, or a stored file cannot be read or no longer has its hash; `OSError`
+    where it cannot be written.
     """
     listed = [entry.to_dict() for entry in entries]
     text = json.dumps({"format": FORMAT, "entries": listed}, sort_keys=True, allow_nan=False)
@@ -72,24 +58,10 @@ def write_bundle(path: Path, entries: Sequence[Entry], objects: Files) -> None:
 
 
 def read_bundle(path: Path, work: Path) -> tuple[Entry, ...]:
-    """Check a bundle whole and lay its files into a folder, each named by its sha256.
+    """Check a bundle whole and lay its files into an empty folder, each named by its sha256.
 
-    Parameters
-    ----------
-    path : Path
-        What somebody gave: nothing in it is believed.
-    work : Path
-        An empty folder.
-
-    Returns
-    -------
-    tuple of Entry
-        In the bundle's order, parents first.
-
-    Raises
-    ------
-    HubError
-        It is no bundle, was altered or cut off, or holds more or less than it lists.
+    Nothing in it is believed: `HubError` where it is none, was altered or cut off, or holds more or
+    less than it lists. The entries stand in its order, parents first.
     """
     if path.is_symlink() or not path.is_file():
         raise HubError(f"{path} is no file with a bundle.")

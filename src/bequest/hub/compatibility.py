@@ -86,23 +86,10 @@ _NOT_GNU = frozenset(["AFL-3.0", "CC-BY-2.0", "CC-BY-2.5", "CC-BY-3.0"])
 def may_become(parent: str, licence: str, *, beside: Iterable[str] = ()) -> bool:
     """Whether what was made from a model under `parent` may be published under `licence`.
 
-    Parameters
-    ----------
-    parent, licence : str
-        SPDX identifiers, or ``LicenseRef-NAME`` for terms of one's own.
-    beside : iterable of str
-        Licences of the other parents: some texts allow another licence only to what is combined
-        with a work that is under it. Left out, it has one parent.
-
-    Returns
-    -------
-    bool
-        False, too, where own terms would have to be read to tell.
-
-    Raises
-    ------
-    HubError
-        One is no licence that is known.
+    Both are SPDX identifiers or ``LicenseRef-NAME``, and False is the answer, too, where own terms
+    would have to be read to tell. `beside` has the licences of the other parents: some texts allow
+    another licence only to what is combined with a work that is under it. `HubError` where one is
+    no licence that is known.
 
     References
     ----------
@@ -140,17 +127,7 @@ def may_become(parent: str, licence: str, *, beside: Iterable[str] = ()) -> bool
 
 
 def allowed_licences(parents: Iterable[str]) -> tuple[str, ...]:
-    """Every licence of `LICENCES`, and of the parents' own, that a model made from all may have.
-
-    Parameters
-    ----------
-    parents : iterable of str
-        Their licences.
-
-    Returns
-    -------
-    tuple of str
-        Sorted; empty where the parents exclude one another.
+    """Every licence, known or the parents' own, that a model made from all may have, sorted.
 
     Examples
     --------
@@ -164,20 +141,9 @@ def allowed_licences(parents: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_derived(name: str, licence: str, parents: Mapping[str, str | None]) -> None:
-    """Raise unless the parents' licences allow a model made from them all to have this one.
+    """Raise `HubError` unless the parents' licences allow a model made from all to have this one.
 
-    Parameters
-    ----------
-    name : str
-        What is being published.
-    licence : str
-    parents : mapping of str to str or None
-        Licence by parent; None where nobody here knows it, which is said in the log.
-
-    Raises
-    ------
-    HubError
-        A parent forbids derivatives, two exclude each other, or one does not allow this licence.
+    `parents` maps each to its licence; None where nobody here knows it, which is said in the log.
     """
     unknown = sorted(parent for parent, held in parents.items() if held is None)
     if unknown:

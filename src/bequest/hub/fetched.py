@@ -18,14 +18,7 @@ __all__ = ["FetchedObjects"]
 
 @final
 class FetchedObjects:
-    """Files under their sha256 in a bucket, and those that were read in a folder beside.
-
-    Parameters
-    ----------
-    bucket : Bucket
-    cache : Store
-        Where what was fetched is kept.
-    """
+    """Files under their sha256 in a bucket, and those that were read in the store of a cache."""
 
     def __init__(self, bucket: Bucket, cache: Store) -> None:
         self._bucket = bucket
@@ -33,13 +26,7 @@ class FetchedObjects:
         self._kept = cache.objects
 
     def located(self, file: StoredFile) -> Path:
-        """Where to read a file, fetched first where it is not here.
-
-        Raises
-        ------
-        Damaged
-            The bucket lacks it, or holds something else under its hash.
-        """
+        """Where to read a file, fetched first; `Damaged` where the bucket lacks or altered it."""
         if not self._kept.has(file.digest):
             self._fetch(file)
         return self._kept.path(file.digest)

@@ -17,13 +17,7 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS followed (
 
 
 def position_of(db: sqlite3.Connection) -> Position:
-    """How far this registry has followed.
-
-    Raises
-    ------
-    HubError
-        It holds something and has followed no log: it is a hub of its own.
-    """
+    """How far this registry has followed; `HubError` where it holds things and follows no log."""
     known = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'followed'").fetchone()
     found = known and db.execute("SELECT number, seal, tag FROM followed").fetchone()
     if found:

@@ -79,13 +79,9 @@ class Kept:
         self.kinds: dict[tuple[Any, Any], int] = {}  # modality and kind of the task trained on
 
     def catch_up(self, db: sqlite3.Connection) -> None:
-        """Take in what the registry holds and this does not yet.
+        """Take in what is new in the registry; `Damaged` where an outcome was altered.
 
-        Raises
-        ------
-        Damaged
-            An outcome was altered; entries that were are left out, and so are rows of a stranger
-            that hold values of another kind.
+        Entries that were are left out, and so are rows of others that hold values of another kind.
         """
         last = db.execute(
             "SELECT (SELECT max(rowid) FROM entries), (SELECT max(number) FROM outcomes)"

@@ -27,13 +27,7 @@ class Files(Protocol):
 
 @final
 class Objects:
-    """A folder of files named by their sha256: ``ab/cdef...``.
-
-    Parameters
-    ----------
-    folder : Path
-        Made when the first file is added.
-    """
+    """A folder of files named by their sha256, ``ab/cdef...``, made when the first is added."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,18 +45,11 @@ class Objects:
     def add_all(
         self, files: Sequence[Path], hashed: Sequence[StoredFile] | None = None
     ) -> Sequence[StoredFile]:
-        """Keep files that nobody writes to any more; they stay where they are, too.
+        """Keep files of this file system that nobody writes to any more; they stay there, too.
 
-        An object that stands here already is read again, and is replaced where it was damaged:
-        what is acknowledged is whole. Each file is on the disk before its object has a name, and
-        every name is on the disk before this returns.
-
-        Parameters
-        ----------
-        files : sequence of Path
-            On the same file system as the hub.
-        hashed : sequence of StoredFile, optional
-            What they are, where that is known.
+        An object that stands here already is read again, and is replaced where it was damaged: what
+        is acknowledged is whole. Each file is on the disk before its object has a name, and every
+        name is on the disk before this returns.
         """
         stored = hashed or [StoredFile(*hash_file(file)) for file in files]
         places = {kept.digest: self.path(kept.digest) for kept in stored}
@@ -98,13 +85,7 @@ class Objects:
         return "" if found == digest else f"its {size} bytes were altered: sha256 {found[:12]}."
 
     def copy(self, digest: str, target: Path) -> None:
-        """Copy an object to a file that does not exist yet, checking its content.
-
-        Raises
-        ------
-        Damaged
-            The object is missing, or its bytes no longer have this hash.
-        """
+        """Copy an object to a new file; `Damaged` where it is missing or no longer has its hash."""
         try:
             found, size = copy_hashed(self.path(digest), target)
         except FileNotFoundError as error:

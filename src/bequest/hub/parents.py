@@ -83,24 +83,10 @@ def parents_of(db: sqlite3.Connection, entry: Entry) -> dict[str, Entry | None]:
 
 
 def settled(db: sqlite3.Connection, name: str, card: Card) -> Card:
-    """A card that is about to be published, with every parent that is here as ``name@version``.
+    """A card about to be published, with every parent that is here as ``name@version``, once.
 
-    Parameters
-    ----------
-    db : sqlite3.Connection
-    name : str
-        Under which it is published.
-    card : Card
-
-    Returns
-    -------
-    Card
-        Each parent once; what this hub does not hold stays as it is written, and the log names it.
-
-    Raises
-    ------
-    HubError
-        A parent's licence does not allow that of its child: it is called as it is written.
+    What this hub does not hold stays as it is written, and the log names it. `HubError` where a
+    parent's licence does not allow that of its child.
     """
     found = {parent: resolve(db, parent) for parent in card.parents}
     check_derived(name, card.licence, {said: _licence(db, place) for said, place in found.items()})
@@ -111,12 +97,8 @@ def settled(db: sqlite3.Connection, name: str, card: Card) -> Card:
 def check_settled(db: sqlite3.Connection, name: str, card: Card) -> None:
     """Look at a settled card again in the transaction that enters it, before it does.
 
-    Raises
-    ------
-    ParentCame
-        A parent was published since, and has a version now.
-    HubError
-        Its licence does not allow that of its child.
+    `ParentCame` where a parent was published since and has a version now; `HubError` where its
+    licence does not allow that of its child.
     """
     found = {parent: resolve(db, parent) for parent in card.parents}
     here = {said: place for said, place in found.items() if place is not None}

@@ -33,18 +33,7 @@ def given_model(
 ) -> ForeignFolder | Model:
     """A model as it is, or its folder, found sound; one of the Hugging Face Hub is loaded.
 
-    Parameters
-    ----------
-    model : Model or path
-    modules : sequence of classes
-        As in `bequest.load`.
-    base_of : callable
-        Finds what the adapter in a folder was made on.
-
-    Raises
-    ------
-    HubError, ModelError
-        As `read_folder` raises them.
+    `base_of` finds what the adapter in a folder was made on; errors are those of `read_folder`.
     """
     if isinstance(model, Model):
         return model
@@ -56,11 +45,6 @@ def given_model(
 
 def given_parents(parents: Iterable[str | Entry]) -> tuple[str, ...]:
     """What a person calls the parents, as a card does.
-
-    Raises
-    ------
-    HubError
-        It is one name and no list of them, or something in it is neither a name nor an `Entry`.
 
     Examples
     --------
@@ -96,14 +80,8 @@ def published_card(
 ) -> Card:
     """The card under which a model is published; `parents` come behind its own.
 
-    Raises
-    ------
-    HubError
-        It names another licence already, or there is an epsilon and no task to make a sketch of.
-    DataError
-        Epsilon is out of range.
-    ModelError
-        A value on it is of another kind than `Card` says.
+    `HubError` where it names another licence already, or there is an epsilon and no task to make a
+    sketch of.
     """
     if card.licence and card.licence.lower() != licence.lower():
         said = bare(card.licence)

@@ -14,7 +14,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -24,15 +23,14 @@ from bequest.core.kinds import shown
 from bequest.errors import Damaged, EntryNotFound, HubError
 from bequest.hub import rows
 from bequest.hub.bucket import Bucket
-from bequest.hub.entry import Entry, StoredFile, manifest_digest
+from bequest.hub.entry import Entry, StoredFile
 from bequest.hub.faults import told
 from bequest.hub.fetched import FetchedObjects
 from bequest.hub.following import follow, move, position_of
 from bequest.hub.lineage import Edge
 from bequest.hub.log import Log, Position
-from bequest.hub.parents import check_settled, enter_new, parents_of, settled
-from bequest.hub.store import Store, next_version
-from bequest.hub.streams import hash_file
+from bequest.hub.parents import enter_new, parents_of, settled
+from bequest.hub.store import Store, entered, hashed, next_version
 
 __all__ = ["RemoteStore", "opened"]
 
@@ -57,19 +55,7 @@ class _Lost(Exception):
 
 @final
 class RemoteStore:
-    """What `Store` does for a folder, for a bucket.
-
-    Parameters
-    ----------
-    url : str
-        As for `Bucket`.
-    cache : Path
-        A folder of its own; made when something is there to be kept in it.
-    wait : float
-        Seconds to wait for another process that is writing to the cache.
-    storage : mapping, optional
-        As for `Bucket`.
-    """
+    """What `Store` does for a folder, for a bucket, with a folder of its own as its cache."""
 
     def __init__(
         self, url: str, cache: Path, wait: float, storage: Mapping[str, Any] | None = None
@@ -132,16 +118,11 @@ class RemoteStore:
         if expect is not None:  # said before gigabytes are sent
             with self._here() as db:
                 next_version(rows.latest(db, name), name, expect)
-        found = {p.relative_to(staged).as_posix(): p for p in staged.rglob("*") if p.is_file()}
-        files = {inside: StoredFile(*hash_file(found[inside])) for inside in sorted(found)}
-        self._keep({file.digest: found[inside] for inside, file in files.items()})
+        paths, files = hashed(staged)
+        self._keep(paths)
 
         def change(db: sqlite3.Connection) -> _Change:
-            version = next_version(rows.latest(db, name), name, expect)
-            check_settled(db, name, card)
-            when = datetime.now(UTC).isoformat(timespec="seconds")
-            entry = Entry(name, version, manifest_digest(files), when, card, files)
-            rows.enter(db, entry)
+            entry = entered(db, name, card, files, expect)
             return _Change(entry, [entry])
 
         entry: Entry = self._append(change)

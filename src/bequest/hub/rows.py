@@ -61,15 +61,7 @@ def holds(db: sqlite3.Connection, name: str, version: int) -> bool:
 
 
 def find(db: sqlite3.Connection, name: str, version: int | None) -> Entry:
-    """The entry of this name and version, or the latest one.
-
-    Raises
-    ------
-    EntryNotFound
-        There is none.
-    Damaged
-        Its row was altered.
-    """
+    """The entry of this name and version, or the latest; `Damaged` where its row was altered."""
     wanted = latest(db, name) if version is None else version
     query = "SELECT name, version, record, seal FROM entries WHERE name = ? AND version = ?"
     try:
@@ -97,13 +89,7 @@ def entries(db: sqlite3.Connection, prefix: str, *, every: bool) -> Iterator[Ent
 
 
 def versions(db: sqlite3.Connection, name: str) -> Iterator[Entry | Damaged]:
-    """All versions of one name, as `entries` gives them.
-
-    Raises
-    ------
-    EntryNotFound
-        There is none.
-    """
+    """All versions of one name, as `entries` gives them; `EntryNotFound` where there is none."""
     if not latest(db, name):
         raise _not_found(db, name, None)
     rows = db.execute(
@@ -139,12 +125,7 @@ def all_outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome]:
     """Every outcome that holds a text, in the order in which they were recorded.
 
     One that is none, but was recorded as it stands, is somebody else's: the log names it, and it
-    keeps nobody from the others.
-
-    Raises
-    ------
-    Damaged
-        A row was altered.
+    keeps nobody from the others. `Damaged` where a row was altered.
     """
     for found in outcomes(db, about):
         if isinstance(found, Outcome):

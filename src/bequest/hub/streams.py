@@ -40,25 +40,9 @@ _CAREFULLY = (
 
 
 def copy_hashed(source: Path, target: Path) -> tuple[str, int]:
-    """Copy a regular file, sync the copy, and say what was copied.
+    """Copy a regular file to a new one, sync the copy, and give its sha256 and its bytes.
 
-    Parameters
-    ----------
-    source : Path
-    target : Path
-        Must not exist.
-
-    Returns
-    -------
-    tuple of str and int
-        sha256 in 64 hex digits, and bytes.
-
-    Raises
-    ------
-    HubError
-        The source is no regular file, or changed while it was read.
-    OSError
-        The disk says so.
+    `HubError` where the source is no regular file, or changed while it was read.
     """
     with opened(source) as file, target.open("xb") as copy:
         before = _state(file)

@@ -74,27 +74,16 @@ class Suggestion:
 
 @final
 class Memory:
-    """What a hub remembers for suggestions; told of entries and outcomes once, asked often.
-
-    Examples
-    --------
-    >>> Memory().suggest(Task.from_arrays(np.eye(4), [0, 1, 0, 1]))
-    []
-    """
+    """What a hub remembers for suggestions; told of entries and outcomes once, asked often."""
 
     def __init__(self) -> None:
         self._kept = Kept()
         self._fitted: dict[Key, _Fitted] = {}
 
     def catch_up(self, db: sqlite3.Connection) -> None:
-        """Take in what the registry holds and this memory does not yet.
+        """Take in what the registry holds and this memory does not yet, as `Kept.catch_up` does.
 
         What was read of a large one is kept beside it, for the next process.
-
-        Raises
-        ------
-        Damaged
-            An outcome was altered; entries that were are left out.
         """
         before, place = sum(self._kept.read), place_of(db)
         if not before and place is not None:
@@ -119,22 +108,7 @@ class Memory:
         scores: Mapping[str, Mapping[str, float]] | None = None,
         licence: str | None = None,
     ) -> list[Suggestion]:
-        """The k models with the highest predicted gain, those of which nothing is known last.
-
-        Parameters
-        ----------
-        task : Task
-        k : int
-            At least 1.
-        scores : mapping of str to mapping, optional
-            Transferability scores by name of the model where they are at hand.
-        licence : str, optional
-            Only models of which something under this licence may be made, each as the only parent.
-
-        Returns
-        -------
-        list of Suggestion
-        """
+        """As `bequest.hub.Hub.suggest`."""
         if not isinstance(k, int) or k < 1:
             raise HubError(f"k must be a whole number from 1, not {k!r}.")
         wanted = None if licence is None else checked_licence(licence)

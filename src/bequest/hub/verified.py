@@ -31,14 +31,7 @@ _LONGEST = 1000  # characters of evidence, which is a sentence
 
 
 def unkept(db: sqlite3.Connection, edges: Iterable[Edge]) -> tuple[Edge, ...]:
-    """Those of these findings that the registry does not hold yet.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-    edges : iterable of Edge
-        As `bequest.hub.lineage.trace` gives them.
-    """
+    """Those of these findings of `trace` that the registry does not hold yet."""
     known: dict[tuple[str, int], dict[str, Edge]] = {}
     new: dict[Edge, None] = {}
     for edge in edges:
@@ -69,18 +62,9 @@ def keep(db: sqlite3.Connection, edges: Iterable[Edge]) -> int:
 
 
 def remember(records: Records, edges: Iterable[Edge]) -> int:
-    """Keep what is not kept yet; a registry that holds it all is not written to.
+    """Keep what is not kept yet, and give the number of new findings.
 
-    Parameters
-    ----------
-    records : Records
-        The registry of a hub in a folder.
-    edges : iterable of Edge
-
-    Returns
-    -------
-    int
-        The number of new findings.
+    A registry that holds them all is not written to.
     """
     with records.reading() as db:
         new = unkept(db, edges)

@@ -21,10 +21,7 @@ _START = 60.0  # seconds to start and open a view
 class Asker:
     """One process that is kept between questions; a new one where it was killed.
 
-    Parameters
-    ----------
-    memory : int
-        Bytes that it may take, where the system can limit that.
+    `memory` is how many bytes it may take, where the system can limit that.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
@@ -41,22 +38,10 @@ class Asker:
     def ask(
         self, view: Path, sparql: str, bindings: Mapping[str, Any], timeout: float
     ) -> list[dict[str, Any]]:
-        """What a view answers to a query.
+        """What a view answers to a query within so many seconds, without starting the process.
 
-        Parameters
-        ----------
-        view : Path
-        sparql : str
-        bindings : mapping
-        timeout : float
-            Seconds for the query, without starting the process.
-
-        Raises
-        ------
-        Damaged
-            The view cannot be read.
-        HubError
-            The query is not SPARQL, takes too long or too much, or ends the process.
+        `Damaged` where the view cannot be read; `HubError` where the query is not SPARQL, takes too
+        long or too much, or ends the process.
         """
         request = {
             "do": "ask",

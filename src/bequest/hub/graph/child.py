@@ -135,13 +135,7 @@ class _Holder:
 
 
 def main(most: int) -> None:
-    """Answer until nobody asks any more.
-
-    Parameters
-    ----------
-    most : int
-        Bytes that an answer may have.
-    """
+    """Answer until nobody asks any more, with so many bytes at most."""
     holder = _Holder(most)
     for line in sys.stdin.buffer:
         request = json.loads(line)

@@ -50,15 +50,8 @@ class Rows(Protocol):
 class Graph:
     """The knowledge in a registry as RDF; every question first takes in what is new there.
 
-    Parameters
-    ----------
-    folder : Path
-        The hub.
-    records : Rows
-        Its registry.
-    address : str, optional
-        Base address of a SPARQL 1.1 server (``/query`` and ``/update``) that takes the place of
-        the embedded store.
+    `address` is that of a SPARQL 1.1 server (``/query`` and ``/update``) that takes the place of
+    the embedded store.
     """
 
     def __init__(self, folder: Path, records: Rows, address: str | None = None) -> None:

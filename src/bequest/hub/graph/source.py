@@ -33,17 +33,10 @@ _CHECKS = """SELECT number, record, seal FROM lineage AS new WHERE number > ? AN
 @final
 @dataclass(frozen=True)
 class Position:
-    """Up to which rows of the registry a graph has seen.
+    """Up to which rows of the registry a graph has seen: their numbers, and the hashes of the last.
 
-    Parameters
-    ----------
-    entries, outcomes, checks : int
-        Numbers of the last rows.
-    seal, digest, finding : str
-        Their hashes: another registry has others.
-    tasks : int
-        Number of the last task whose sketch was held against the others.
-    format : int
+    Another registry has other hashes. `tasks` is the number of the last task whose sketch was
+    compared with the others.
     """
 
     entries: int = 0
@@ -132,21 +125,10 @@ def _checked(db: sqlite3.Connection) -> bool:
 def chunks(
     db: sqlite3.Connection, start: Position, alike: Alike, size: int = _CHUNK
 ) -> Iterator[tuple[list[bytes], Position]]:
-    """What the registry has beyond a position, as N-Quads.
+    """What the registry has beyond a position, as N-Quads, in chunks of so many bytes.
 
-    Parameters
-    ----------
-    db : sqlite3.Connection
-    start : Position
-    alike : Alike
-        It has seen what a graph at this position has seen.
-    size : int
-        Bytes after which a chunk is given.
-
-    Yields
-    ------
-    tuple of list of bytes and Position
-        Lines, in parts, without the position's own; and where a graph that has loaded them stands.
+    `alike` has seen what a graph at this position has seen. Each chunk has lines, in parts, without
+    the position's own, and the position of a graph that has loaded them.
     """
     parts: list[bytes] = []
     rows: list[str] = []

@@ -47,12 +47,7 @@ def similar(task: str, other: str) -> Iterator[str]:
 class Teller:
     """Tells entries and outcomes; what many of them share, such as a task, is told once.
 
-    Parameters
-    ----------
-    meant : callable
-        See `Meant`.
-    saw : callable
-        ``saw(task, sketch)`` is told of every published sketch, under its task's fingerprint.
+    ``saw(task, sketch)`` is told of every published sketch, under its task's fingerprint.
     """
 
     def __init__(self, meant: Meant, saw: Callable[[str, Any], None]) -> None:
@@ -61,15 +56,7 @@ class Teller:
         self._told: set[tuple[str, ...]] = set()
 
     def of_entry(self, place: tuple[str, int], entry: Mapping[str, Any]) -> Iterator[str]:
-        """What the registry says of one version of a model.
-
-        Parameters
-        ----------
-        place : tuple of str and int
-            Name and version of its row.
-        entry : mapping
-            As `Entry.to_dict` gives it.
-        """
+        """What `Entry.to_dict` says of a model whose row has this name and version."""
         card = entry["card"]
         model = node("model", f"{entry['name']}@{entry['version']}")
         yield quad(model, v.TYPE, v.ML_MODEL)
@@ -87,14 +74,7 @@ class Teller:
         yield from self._making(model, card, place)
 
     def of_outcome(self, digest: str, outcome: Mapping[str, Any]) -> Iterator[str]:
-        """What came of one transfer, whether it helped or not.
-
-        Parameters
-        ----------
-        digest : str
-        outcome : mapping
-            As `Outcome.to_dict` gives it.
-        """
+        """What came of one transfer, by `Outcome.to_dict`, whether it helped or not."""
         run, verdict = node("outcome", digest), outcome["verdict"]
         yield quad(run, v.TYPE, v.RUN)
         if outcome.get("source"):
@@ -110,13 +90,7 @@ class Teller:
         yield from _coverage(run, outcome)
 
     def of_check(self, check: Mapping[str, Any]) -> Iterator[str]:
-        """What the weights say of a model and a parent, claimed or found.
-
-        Parameters
-        ----------
-        check : mapping
-            The fields of `bequest.hub.lineage.Edge`.
-        """
+        """What the fields of an `Edge` say of a model and a parent, claimed or found."""
         child, parent = node("model", check["child"]), _named(str(check["parent"]))
         place = node("check", check["child"], check["parent"])
         verdict = {True: "verified", False: "false"}.get(check["verified"], "not told")

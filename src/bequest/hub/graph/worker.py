@@ -25,13 +25,7 @@ _CHILD = str(Path(__file__).with_name("child.py"))
 
 @final
 class Worker:
-    """One process, started anew and not forked: it has no thread and no lock of ours.
-
-    Parameters
-    ----------
-    memory : int
-        Bytes that it may take, where the system can limit that.
-    """
+    """One process, started anew and not forked: it has no thread and no lock of ours."""
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._process = subprocess.Popen(
@@ -84,13 +78,7 @@ class Worker:
 
 @final
 class Deadline:
-    """Kills a worker when the time is over.
-
-    Parameters
-    ----------
-    worker : Worker
-    seconds : float
-    """
+    """Kills a worker when so many seconds are over."""
 
     def __init__(self, worker: Worker, seconds: float) -> None:
         self.passed = False

@@ -16,21 +16,11 @@ __all__ = ["Writer", "dump"]
 
 @final
 class Writer:
-    """A store that is open for writing; use it in a ``with`` block.
+    """A store that is open for writing, in a ``with`` block; made where it is not there.
 
-    Parameters
-    ----------
-    store : Path
-        Made where it is not there.
-    wait : float
-        Seconds to wait where the process of somebody who was killed still holds it.
-
-    Raises
-    ------
-    OSError
-        The disk is full or fails.
-    Damaged
-        The store cannot be read, or its process ended.
+    `wait` is how many seconds the process of somebody who was killed, and still holds it, is waited
+    for. `OSError` where the disk is full or fails; `Damaged` where the store cannot be read, or its
+    process ended.
     """
 
     def __init__(self, store: Path, wait: float) -> None:
@@ -52,14 +42,9 @@ class Writer:
         self._worker.end()
 
     def load(self, lines: Sequence[bytes], *, bulk: bool) -> None:
-        """Load N-Quads while the caller goes on; a fault shows at the next call.
+        """Load N-Quads, whole lines once joined, while the caller goes on.
 
-        Parameters
-        ----------
-        lines : sequence of bytes
-            Joined, they are whole lines.
-        bulk : bool
-            Faster, but not in one transaction.
+        A fault shows at the next call. In bulk it is faster, but not in one transaction.
         """
         self._hear()
         request = {"do": "load", "bulk": bulk, "size": sum(map(len, lines))}
@@ -69,13 +54,8 @@ class Writer:
     def show(self, view: Path, position: str, *, tidy: bool = False) -> None:
         """Keep no other position in the state than this one, and make a view.
 
-        Parameters
-        ----------
-        view : Path
-        position : str
-        tidy : bool
-            Merge the store's files first. What was loaded in bulk would else be merged by whoever
-            opens the store next, as far as its time reaches, again and again.
+        Tidied, the store's files are merged first. What was loaded in bulk would else be merged by
+        whoever opens the store next, as far as its time reaches, again and again.
         """
         self._hear()
         request = {"do": "show", "view": str(view.absolute()), "state": v.STATE}
@@ -106,19 +86,7 @@ class Writer:
 
 
 def dump(view: Path, form: str, path: Path) -> None:
-    """Write all that a view knows to a file.
-
-    Parameters
-    ----------
-    view : Path
-    form : {"ttl", "jsonld", "nt"}
-    path : Path
-
-    Raises
-    ------
-    OSError, Damaged
-        As in `Writer`.
-    """
+    """Write all that a view knows to a file; errors are as in `Writer`."""
     with Worker() as worker:
         worker.send(
             {

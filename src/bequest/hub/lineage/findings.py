@@ -49,25 +49,10 @@ def findings(
     keep: Callable[[Sequence[Edge]], None],
     modules: Sequence[type] = (),
 ) -> Iterator[Finding]:
-    """Check every file's hash, every row's seal and every claimed parent.
+    """Check every file's hash, every row's seal and every claimed parent of a hub.
 
-    Parameters
-    ----------
-    shelf : Shelf
-        A hub.
-    objects : Files
-        Its files.
-    entries : iterable of Entry or Damaged
-        Rows of its registry.
-    keep : callable
-        Told what the weights say of each entry's claimed parents.
-    modules : sequence of classes
-        As in `bequest.load`.
-
-    Yields
-    ------
-    Finding
-        Only what is wrong or cannot be told.
+    `entries` are the rows of its registry; `keep` is told what the weights say of each entry's
+    claimed parents. Only what is wrong or cannot be told is given.
     """
     sound: dict[str, str] = {}
     for entry in entries:

@@ -33,21 +33,13 @@ _SHARE = 0.02  # least weight of a parent of a merge
 class Relation:
     """What the weights say of a child and a parent.
 
-    Parameters
-    ----------
-    kind : str
-        ``identical``, ``fine-tuned``, ``lora``, ``merged``, ``pruned``, ``grown``,
-        ``common origin``, ``unrelated``, or ``not told`` where too little can be compared.
-    evidence : str
-        The numbers, as a sentence.
-    direction : str
-        ``told``: the weights say which of the two is the child; ``reversed``: it is the other one;
-        ``not told``.
+    It is ``identical``, ``fine-tuned``, ``lora``, ``merged``, ``pruned``, ``grown``,
+    ``common origin``, ``unrelated``, or ``not told`` where too little can be compared.
     """
 
     kind: str
-    evidence: str
-    direction: str = "not told"
+    evidence: str  # the numbers, as a sentence
+    direction: str = "not told"  # "told" which one is the child; "reversed": it is the other one
 
     @property
     def related(self) -> bool:
@@ -56,17 +48,9 @@ class Relation:
 
 
 def relate(child: Weights, parent: Weights) -> Relation:
-    """Say what a model is to one that it may have been made from.
+    """Say what a model is to one that it may have been made from, both as numbers by name.
 
-    Parameters
-    ----------
-    child, parent : mapping of str to array
-        Numbers by name, as `Model.parameters` gives them.
-
-    Returns
-    -------
-    Relation
-        Never ``merged``, which takes all parents at once: `merge_of`.
+    It is never ``merged``, which takes all parents at once: `merge_of`.
 
     Examples
     --------
@@ -90,18 +74,7 @@ def relate(child: Weights, parent: Weights) -> Relation:
 
 
 def merge_of(child: Weights, parents: Sequence[Weights]) -> tuple[tuple[float, ...], str] | None:
-    """The weights with which a model is the mean of others, and the evidence; None where not.
-
-    Parameters
-    ----------
-    child : mapping of str to array
-    parents : sequence of mappings
-        Two or more.
-
-    Returns
-    -------
-    tuple of (tuple of float, str) or None
-        The shares add up to 1, one a parent.
+    """The shares with which a model is the mean of others, and the evidence; None where not.
 
     References
     ----------
