@@ -34,6 +34,10 @@ _SCHEMA = (
         PRIMARY KEY (object, name, version)) WITHOUT ROWID""",
     """CREATE TABLE outcomes (
         number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, record TEXT NOT NULL)""",
+    """CREATE TABLE lineage (
+        number INTEGER PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL,
+        parent TEXT NOT NULL, record TEXT NOT NULL, seal TEXT NOT NULL)""",
+    "CREATE INDEX lineage_of ON lineage (name, version, parent)",
     f"PRAGMA application_id = {_OURS}",
     f"PRAGMA user_version = {FORMAT}",
 )

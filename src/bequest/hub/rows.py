@@ -22,10 +22,14 @@ __all__ = [
     "all_outcomes",
     "enter",
     "entries",
+    "entries_after",
     "find",
+    "hashes",
     "holds",
     "latest",
+    "newest",
     "outcomes",
+    "outcomes_after",
     "references",
     "unsound",
     "used",
@@ -102,6 +106,35 @@ def references(db: sqlite3.Connection) -> list[tuple[str, int]]:
     """Every name with its latest version, by name."""
     rows = db.execute("SELECT name, max(version) FROM entries GROUP BY name ORDER BY name")
     return [(name, version) for name, version in rows]
+
+
+def newest(db: sqlite3.Connection) -> tuple[tuple[int, str], tuple[int, str]]:
+    """Number and hash of the last row of entries and of outcomes; 0 and "" where there is none."""
+    entry = db.execute("SELECT rowid, seal FROM entries ORDER BY rowid DESC LIMIT 1")
+    outcome = db.execute("SELECT number, digest FROM outcomes ORDER BY number DESC LIMIT 1")
+    return entry.fetchone() or (0, ""), outcome.fetchone() or (0, "")
+
+
+def hashes(db: sqlite3.Connection, entry: int, outcome: int) -> tuple[str, str]:
+    """The hashes of the rows with these numbers: another registry has others, or none ("")."""
+    seal = db.execute("SELECT seal FROM entries WHERE rowid = ?", (entry,)).fetchone()
+    digest = db.execute("SELECT digest FROM outcomes WHERE number = ?", (outcome,)).fetchone()
+    return str(seal[0]) if seal else "", str(digest[0]) if digest else ""
+
+
+def entries_after(db: sqlite3.Connection, row: int) -> Iterator[tuple[int, str, int, str, str]]:
+    """Number, name, version, record and seal of every later row, unread, as they came."""
+    yield from db.execute(
+        "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? ORDER BY rowid",
+        (row,),
+    )
+
+
+def outcomes_after(db: sqlite3.Connection, row: int) -> Iterator[tuple[int, str, str]]:
+    """Number, digest and record of every later row, unread, as they came."""
+    yield from db.execute(
+        "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number", (row,)
+    )
 
 
 def used(db: sqlite3.Connection, digest: str) -> bool:

@@ -6,7 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-__all__ = ["Altered", "seal_of", "sealed", "unaltered"]
+__all__ = ["UNSOUND", "Altered", "seal_of", "sealed", "unaltered"]
+
+# What plain values of another shape than expected raise.
+UNSOUND = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 class Altered(ValueError):
