@@ -119,14 +119,8 @@ class _Holder:
             else:
                 kind = "json"
                 found.serialize(room, format=QueryResultsFormat.JSON)
-        except _TooLong:
-            return {"long": True}, b""
-        except SyntaxError as error:
-            return {"syntax": str(error)}, b""
-        except ValueError as error:
-            return {"refused": str(error)}, b""
-        except MemoryError:
-            return {"memory": True}, b""
+        except (_TooLong, SyntaxError, ValueError, MemoryError) as error:
+            return {"refused": type(error).__name__, "said": str(error)}, b""
         return {"kind": kind}, room.getvalue()
 
     def _state(self, request: Mapping[str, Any]) -> list[Any]:

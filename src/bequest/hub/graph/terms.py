@@ -79,14 +79,9 @@ def rows(kind: str, body: bytes) -> list[dict[str, Any]]:
     """
     try:
         if kind == "nt":
-            return [
-                {
-                    "subject": _plain_term(t.subject),
-                    "predicate": _plain_term(t.predicate),
-                    "object": _plain_term(t.object),
-                }
-                for t in parse(input=body, format=RdfFormat.N_TRIPLES)
-            ]
+            triples = parse(input=body, format=RdfFormat.N_TRIPLES)
+            parts = ("subject", "predicate", "object")
+            return [{part: _plain_term(getattr(t, part)) for part in parts} for t in triples]
         found = json.loads(body)
         if "boolean" in found:
             return [{"answer": bool(found["boolean"])}]
@@ -103,9 +98,7 @@ def _term(name: str, value: Any) -> NamedNode | Literal:
     try:
         if isinstance(value, Iri):
             return NamedNode(value)
-        if isinstance(value, bool | int | float):
-            return Literal(value)
-        if isinstance(value, str):
+        if isinstance(value, bool | int | float | str):
             return Literal(value)
     except (ValueError, OverflowError, UnicodeError) as error:
         raise HubError(f"?{name} cannot be bound to {str(value)[:60]!a}: {error}.") from error

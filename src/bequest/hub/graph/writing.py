@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
 from bequest.hub.graph import vocabulary as v
-from bequest.hub.graph.worker import Worker, fault_of
+from bequest.hub.graph.worker import Worker, checked
 
 __all__ = ["Writer", "dump"]
 
@@ -59,13 +59,13 @@ class Writer:
         """
         self._hear()
         request = {"do": "show", "view": str(view.absolute()), "state": v.STATE}
-        self._told({**request, "keep": position, "tidy": tidy})
+        self._worker.asked({**request, "keep": position, "tidy": tidy})
 
     def _opened(self) -> dict[str, Any]:
         request = {"do": "write", "store": self._store, "state": v.STATE}
         while True:
             try:
-                return self._told(request)
+                return self._worker.asked(request)
             except OSError as error:
                 if error.errno != errno.EAGAIN or time.monotonic() > self._patience:
                     raise
@@ -74,28 +74,11 @@ class Writer:
     def _hear(self) -> None:
         while self._unheard:
             self._unheard -= 1
-            if fault := fault_of(self._worker.heard()):
-                raise fault
-
-    def _told(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        self._worker.send(request)
-        answer = self._worker.heard()
-        if (fault := fault_of(answer)) or answer is None:
-            raise fault or AssertionError
-        return answer[0]
+            checked(self._worker.heard())
 
 
 def dump(view: Path, form: str, path: Path) -> None:
     """Write all that a view knows to a file; errors are as in `Writer`."""
+    places = {"view": str(view.absolute()), "path": str(path.absolute())}
     with Worker() as worker:
-        worker.send(
-            {
-                "do": "dump",
-                "view": str(view.absolute()),
-                "form": form,
-                "path": str(path.absolute()),
-                "prefixes": v.PREFIXES,
-            }
-        )
-        if fault := fault_of(worker.heard()):
-            raise fault
+        worker.asked({"do": "dump", "form": form, "prefixes": v.PREFIXES, **places})
