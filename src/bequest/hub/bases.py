@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ def find_base(
     if config.get("kind") != "adapter" or not isinstance(config.get("base"), dict):
         return None
     address, name = config["base"].get("address"), config["base"].get("name")
-    for entry in _likely_first(entries(), str(name)):
+    # Those under the base's own name, with or without a version, before all others; newest first.
+    likely = sorted(entries(), key=lambda entry: str(name) in (entry.name, str(entry)))
+    for entry in reversed(likely):
         # An adapter stands on an ordinary network. One that says that it is the base itself, or
         # that another adapter is, would be looked for without end.
         file = entry.files.get("config.json")
@@ -45,16 +47,6 @@ def find_base(
         except BequestError:
             continue
     return None
-
-
-def _likely_first(entries: Iterable[Entry], name: str) -> Iterator[Entry]:
-    """Those under the base's own name, with or without a version, before all others."""
-    called: list[Entry] = []
-    others: list[Entry] = []
-    for entry in entries:
-        (called if name in (entry.name, str(entry)) else others).append(entry)
-    yield from reversed(called)
-    yield from reversed(others)
 
 
 def _stated(config: Mapping[str, Any]) -> Any:

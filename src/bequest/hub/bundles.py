@@ -6,12 +6,12 @@ and the order are fixed, so that the same entries give the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +19,7 @@ from bequest.errors import BequestError, Damaged, HubError
 from bequest.frameworks.leftovers import beside
 from bequest.hub.entry import Entry, StoredFile, read_entry
 from bequest.hub.objects import Files
-from bequest.hub.streams import opened, sync, sync_folder
+from bequest.hub.streams import opened, sync, sync_folder, write_hashed
 
 __all__ = ["read_bundle", "write_bundle"]
 
@@ -91,27 +91,19 @@ def _info(name: str) -> zipfile.ZipInfo:
 def _name(work: Path, path: Path) -> None:
     """Give a file its name, in the place of nothing that is there."""
     try:
-        os.link(work, path)  # unlike a move, it never replaces
-    except FileExistsError as error:
-        raise HubError(f"{path} exists: it is left as it is.") from error
-    except OSError:  # this file system has no hard links: what is replaced is our own
-        _take_name(path)
-        os.replace(work, path)
-
-
-def _take_name(path: Path) -> None:
-    try:
-        path.open("xb").close()
+        try:
+            os.link(work, path)  # unlike a move, it never replaces
+        except FileExistsError:
+            raise
+        except OSError:  # this file system has no hard links: what is replaced is our own
+            path.open("xb").close()
+            os.replace(work, path)
     except FileExistsError as error:
         raise HubError(f"{path} exists: it is left as it is.") from error
 
 
 def _put(objects: Files, stored: StoredFile, target: IO[bytes]) -> None:
-    hashed = hashlib.sha256()
-    for part in _parts(objects, stored):
-        hashed.update(part)
-        target.write(part)
-    if hashed.hexdigest() != stored.digest:
+    if write_hashed(_parts(objects, stored), target) != stored.digest:
         raise Damaged(f"the object {stored.digest[:12]} was altered: no bundle was written.")
 
 
@@ -181,12 +173,9 @@ def _check_sizes(members: Mapping[str, zipfile.ZipInfo], stored: Mapping[str, St
 
 
 def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, digest: str) -> None:
-    hashed = hashlib.sha256()
     with archive.open(info) as file, target.open("xb") as copy:
-        while chunk := file.read(_CHUNK):
-            hashed.update(chunk)
-            copy.write(chunk)
-    if hashed.hexdigest() != digest:
+        found = write_hashed(iter(partial(file.read, _CHUNK), b""), copy)
+    if found != digest:
         raise Damaged(f"the object {digest[:12]} in the bundle was altered.")
 
 

@@ -23,14 +23,13 @@ from bequest.core.kinds import shown
 from bequest.errors import Damaged, EntryNotFound, HubError
 from bequest.hub import rows
 from bequest.hub.bucket import Bucket
-from bequest.hub.entry import Entry, StoredFile
+from bequest.hub.entry import Entry
 from bequest.hub.faults import told
 from bequest.hub.fetched import FetchedObjects
-from bequest.hub.following import follow, move, position_of
 from bequest.hub.lineage import Edge
-from bequest.hub.log import Log, Position
+from bequest.hub.log import Log, Position, Record
 from bequest.hub.parents import enter_new, parents_of, settled
-from bequest.hub.store import Store, entered, hashed, next_version
+from bequest.hub.store import Store, copy_files, entered, hashed, next_version
 
 __all__ = ["RemoteStore", "opened"]
 
@@ -39,6 +38,10 @@ logger = logging.getLogger(__name__)
 CACHES = Path("~/.cache/bequest")
 _LONGEST = 86400.0  # seconds
 _ATTEMPTS = 100  # every lost one means that somebody else has published
+
+_FOLLOWED = """CREATE TABLE IF NOT EXISTS followed (
+    one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, seal TEXT NOT NULL,
+    tag TEXT NOT NULL)"""
 
 
 class _Change(NamedTuple):
@@ -161,10 +164,7 @@ class RemoteStore:
             needed = {file.digest: file for file in entry.files.values()}
             list(pool.map(self.objects.located, needed.values()))
         with told(self.folder, place.parent):
-            place.mkdir()
-            for path, file in entry.files.items():
-                (place / path).parent.mkdir(parents=True, exist_ok=True)
-                self.objects.copy(file, place / path)
+            copy_files(self.objects, entry, place)
 
     def remember(self, edges: Iterable[Edge]) -> None:
         """As `Store.remember`, in the cache: what this machine found is not the log's to tell."""
@@ -186,9 +186,8 @@ class RemoteStore:
 
     def _keep(self, files: Mapping[str, Path]) -> None:
         self.objects.keep(files)
-        stored = [StoredFile(digest, path.stat().st_size) for digest, path in files.items()]
         with told(self.folder):  # what was made here need not be fetched
-            self._local.objects.add_all(list(files.values()), stored)
+            self._local.objects.add_all(files)
 
     def _append(self, change: Callable[[sqlite3.Connection], _Change]) -> Any:
         """Do a change here and in the log, or in neither; again where others came first."""
@@ -207,7 +206,7 @@ class RemoteStore:
         done: list[Any] = []
         try:
             with told(self.folder), self._local.records.writing() as db:
-                here = position_of(db)
+                here = _position_of(db)
                 result, entries, outcomes = change(db)
                 if not entries and not outcomes:
                     return result
@@ -215,7 +214,7 @@ class RemoteStore:
                 if record is None:
                     raise _Lost
                 done.append(result)
-                move(db, record.position)
+                _move(db, record.position)
         except HubError as error:
             if not done:
                 raise
@@ -228,7 +227,7 @@ class RemoteStore:
         for records in self._log.after(here):
             self._make()
             with told(self.folder), self._local.records.writing() as db:
-                follow(db, records)
+                _follow(db, records)
             here = records[-1].position
         return here
 
@@ -236,7 +235,7 @@ class RemoteStore:
         if not self._local.exists:
             return Position()
         with self._here() as db:
-            return position_of(db)
+            return _position_of(db)
 
     @contextmanager
     def _here(self) -> Iterator[sqlite3.Connection]:
@@ -276,6 +275,52 @@ def opened(
     if cache is not None or storage:
         raise HubError(f"{place} is a folder: cache and storage are for object storage.")
     return Store(_folder(place, "a hub"), wait)
+
+
+def _position_of(db: sqlite3.Connection) -> Position:
+    """How far this registry has followed; `HubError` where it holds things and follows no log."""
+    known = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'followed'").fetchone()
+    found = known and db.execute("SELECT number, seal, tag FROM followed").fetchone()
+    if found:
+        return Position(*found)
+    if db.execute("SELECT 1 FROM entries UNION SELECT 1 FROM outcomes").fetchone():
+        raise HubError("the folder for the cache is a hub of its own: give cache= another one.")
+    return Position()
+
+
+def _move(db: sqlite3.Connection, position: Position) -> None:
+    """Say how far it has followed, in the transaction that entered what stands there."""
+    db.execute(_FOLLOWED)
+    db.execute(
+        "INSERT OR REPLACE INTO followed VALUES (1, ?, ?, ?)",
+        (position.number, position.seal, position.tag),
+    )
+
+
+def _follow(db: sqlite3.Connection, records: Iterable[Record]) -> None:
+    """Enter what another process has not entered meanwhile, in a transaction that has begun."""
+    for record in records:
+        here = _position_of(db)
+        ahead = record.position.number - here.number
+        if ahead < 0:
+            continue
+        if ahead > 1:
+            raise HubError("the cache was removed while it was brought up to date: try again.")
+        if ahead:
+            _enter(db, record)
+        _move(db, record.position)
+
+
+def _enter(db: sqlite3.Connection, record: Record) -> None:
+    for entry in record.entries:
+        if rows.holds(db, entry.name, entry.version):
+            raise HubError(
+                f"record {record.position.number} of the log publishes {entry} a second time: "
+                f"nobody who keeps to the log writes that."
+            )
+        rows.enter(db, entry)
+    for text in record.outcomes:
+        rows.add_text(db, text)
 
 
 def _folder(place: str | Path, what: str) -> Path:

@@ -18,14 +18,14 @@ from bequest.hub import rows
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
 from bequest.hub.lineage import Edge
-from bequest.hub.objects import Objects
+from bequest.hub.objects import Files, Objects
 from bequest.hub.parents import check_settled, enter_new, parents_of, settled
 from bequest.hub.registry import Records, identity
 from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
 from bequest.hub.verified import remember
 
-__all__ = ["Store", "entered", "hashed", "next_version"]
+__all__ = ["Store", "copy_files", "entered", "hashed", "next_version"]
 
 _SWEEP = 300.0  # seconds between two looks at what killed processes left
 
@@ -125,10 +125,7 @@ class Store:
     def copy(self, entry: Entry, place: Path) -> None:
         """Copy the files of an entry to a new folder, each checked against its hash."""
         with told(self.folder, place.parent):
-            place.mkdir()
-            for path, file in entry.files.items():
-                (place / path).parent.mkdir(parents=True, exist_ok=True)
-                self.objects.copy(file.digest, place / path)
+            copy_files(self.objects, entry, place)
 
     def _found(self) -> None:
         """Make the hub where there is none yet, and wait until its own name is on the disk."""
@@ -149,15 +146,13 @@ class Store:
     @contextmanager
     def _kept(self, files: Mapping[str, Path]) -> Iterator[sqlite3.Connection]:
         """A transaction whose objects stand before it and are forgotten where it fails."""
-        # Named first, so that a fault halfway forgets them all.
-        stored = [StoredFile(digest, path.stat().st_size) for digest, path in files.items()]
         try:
-            self.objects.add_all(list(files.values()), stored)
+            self.objects.add_all(files)
             with self.records.writing() as db:
                 # Another process may have forgotten an object that nothing used; none can now.
                 for digest, path in files.items():
                     if not self.objects.has(digest):
-                        self.objects.add(path)
+                        self.objects.add_all({digest: path})
                 yield db
         except BaseException:
             with suppress(OSError, sqlite3.Error, HubError):  # the first fault is the one to tell
@@ -195,6 +190,14 @@ class Store:
         begun = {"tmp", "objects", "registry.sqlite-shm"}
         if names - begun - ({log.name} if log.exists() and not log.stat().st_size else set()):
             raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
+
+
+def copy_files(objects: Files, entry: Entry, place: Path) -> None:
+    """Copy the files of an entry to a new folder, each checked against its hash."""
+    place.mkdir()
+    for path, file in entry.files.items():
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        objects.copy(file, place / path)
 
 
 def hashed(staged: Path) -> tuple[dict[str, Path], dict[str, StoredFile]]:
