@@ -20,40 +20,30 @@ _GPL_2 = ("GPL-2.0-only", "GPL-2.0-or-later")
 _LGPL_2 = ("LGPL-2.1-only", "LGPL-2.1-or-later")
 _GNU = (*_GPL_2, *_GPL_3, *_LGPL_2, *_LGPL_3, *_AGPL_3)
 
+# What is made from a work under one of these alone can be under no other licence.
+_ITSELF = (
+    *("AGPL-3.0-only", "C-UDA-1.0", "CC-BY-NC-SA-4.0", "CDLA-Sharing-1.0", "EPL-2.0"),
+    *("EUPL-1.1", "EUPL-1.2", "GFDL-1.3-only", "GPL-2.0-only", "GPL-3.0-only"),
+    *("LPPL-1.3c", "MPL-2.0", "MS-PL", "O-UDA-1.0", "ODbL-1.0", "OFL-1.1", "OSL-3.0"),
+)
 # Beside itself, what a work made from one under this licence may be under. Only what a text grants
 # is here, so that steps are not chained by us: docs/hub.md names the section of each.
 _ALSO: Mapping[str, tuple[str, ...]] = {
-    "AGPL-3.0-only": (),
+    **dict.fromkeys(_ITSELF, ()),
     "AGPL-3.0-or-later": ("AGPL-3.0-only",),
     "Artistic-2.0": (*_GPL_2, *_GPL_3),
-    "C-UDA-1.0": (),
     "CC-BY-SA-3.0": ("CC-BY-SA-4.0",),
     "CC-BY-SA-4.0": ("GPL-3.0-only",),
     "CC-BY-NC-SA-2.0": ("CC-BY-NC-SA-3.0", "CC-BY-NC-SA-4.0"),
     "CC-BY-NC-SA-3.0": ("CC-BY-NC-SA-4.0",),
-    "CC-BY-NC-SA-4.0": (),
-    "CDLA-Sharing-1.0": (),
     "EPL-1.0": ("EPL-2.0",),
-    "EPL-2.0": (),
-    "EUPL-1.1": (),
-    "EUPL-1.2": (),
-    "GFDL-1.3-only": (),
     "GFDL-1.3-or-later": ("GFDL-1.3-only",),
-    "GPL-2.0-only": (),
     "GPL-2.0-or-later": ("GPL-2.0-only", *_GPL_3),
-    "GPL-3.0-only": (),
     "GPL-3.0-or-later": ("GPL-3.0-only",),
     "LGPL-2.1-only": (*_GPL_2, *_GPL_3),
     "LGPL-2.1-or-later": ("LGPL-2.1-only", *_LGPL_3, *_GPL_2, *_GPL_3),
     "LGPL-3.0-only": ("GPL-3.0-only",),
     "LGPL-3.0-or-later": ("LGPL-3.0-only", *_GPL_3),
-    "LPPL-1.3c": (),
-    "MPL-2.0": (),
-    "MS-PL": (),
-    "O-UDA-1.0": (),
-    "ODbL-1.0": (),
-    "OFL-1.1": (),
-    "OSL-3.0": (),
 }
 # What a text grants only to a combination with a work that is under that licence already: version 3
 # of the GPL in section 13, MPL 2 in 3.3, the EUPL in 5. CC-BY-SA-3.0 of the EUPL's list is left

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, final
 
@@ -87,14 +87,7 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "digest": self.digest,
-            "published": self.published,
-            "card": self.card.to_dict(),
-            "files": {p: {"digest": f.digest, "size": f.size} for p, f in self.files.items()},
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Entry:

@@ -127,9 +127,7 @@ def _in_child() -> None:
         forget()
 
 
-def _in_parent() -> None:
-    _GATE[0].open()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_child=_in_child, after_in_parent=_in_parent)
+    os.register_at_fork(
+        before=_before, after_in_child=_in_child, after_in_parent=lambda: _GATE[0].open()
+    )

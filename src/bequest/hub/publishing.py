@@ -60,14 +60,12 @@ def given_parents(parents: Iterable[str | Entry]) -> tuple[str, ...]:
         raise HubError(f"parents is a list: write parents=[{name!a:.140}].")
     if not isinstance(parents, Iterable):
         raise HubError(f"parents is a list of names or entries, not a {type(parents).__name__}.")
-    return tuple(_called(parent) for parent in parents)
-
-
-def _called(parent: Any) -> str:
-    if not isinstance(parent, str | Entry):
-        kind = type(parent).__name__
-        raise HubError(f"a parent is a name or an Entry, not a {kind}: {parent!a:.80}.")
-    return str(parent)
+    called: tuple[Any, ...] = tuple(parents)
+    for parent in called:
+        if not isinstance(parent, str | Entry):
+            kind = type(parent).__name__
+            raise HubError(f"a parent is a name or an Entry, not a {kind}: {parent!a:.80}.")
+    return tuple(map(str, called))
 
 
 def published_card(

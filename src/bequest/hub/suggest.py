@@ -17,7 +17,6 @@ from bequest.core import Outcome, Task
 from bequest.core.wording import counted
 from bequest.errors import HubError
 from bequest.hub.compatibility import may_become
-from bequest.hub.embedding import task_features
 from bequest.hub.entry import Entry
 from bequest.hub.gains import GainModel, Prediction
 from bequest.hub.history import COLUMNS, Outcomes, Target
@@ -25,6 +24,7 @@ from bequest.hub.licences import checked_licence
 from bequest.hub.memory import Gains, Kept, Key, key_of, standard
 from bequest.hub.names import name_and_version
 from bequest.hub.remembered import load, place_of, save
+from bequest.hub.sketch import local_sketch
 
 __all__ = ["Memory", "Suggestion"]
 
@@ -278,12 +278,12 @@ def _best(found: Prediction, allowed: Array, k: int) -> Array:
 
 
 def _embedding(task: Task) -> Array:
-    """The embedding of a task that stays here: noise has no place where nothing is published."""
+    """The `local_sketch` of a task, of length 1."""
     rows = min(_ROWS, max(_FEWEST, _NUMBERS // int(np.prod(task.spec.shape or (1,)))))
     if len(task) > rows:
         task = task.take(np.linspace(0, len(task) - 1, rows).astype(int))
-    features = task_features(task).mean(axis=0)
-    return np.asarray(features / np.linalg.norm(features))
+    found = local_sketch(task)
+    return np.asarray(found.mean / np.sqrt(found.size))
 
 
 def _allows(held: str, licence: str) -> bool:

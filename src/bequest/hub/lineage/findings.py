@@ -69,10 +69,6 @@ def findings(
         if not broken:
             edges = trace(shelf, entry, modules=modules, deep=False).edges
             keep(edges)
-            yield from _unverified(entry, edges)
-
-
-def _unverified(entry: Entry, edges: Iterable[Edge]) -> Iterator[Finding]:
-    for edge in edges:
-        if not edge.verified:
-            yield Finding(str(entry), "lineage", edge.verified is False, str(edge))
+            for edge in edges:
+                if not edge.verified:
+                    yield Finding(str(entry), "lineage", edge.verified is False, str(edge))

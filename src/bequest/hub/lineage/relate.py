@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,9 +64,9 @@ def relate(child: Weights, parent: Weights) -> Relation:
     """
     same, wider, narrower = _shapes(child, parent)
     if wider and not narrower:
-        return _grown(containment(parent, child))
+        return _inside(containment(parent, child), "grown")
     if narrower and not wider:
-        return _pruned(containment(child, parent))
+        return _inside(containment(child, parent), "pruned")
     if not same:
         return Relation("not told", "no tensor has the same name and shape in both.")
     ours, theirs = ({name: whole[name] for name in same} for whole in (child, parent))
@@ -258,15 +258,11 @@ def _rank(ours: Array, theirs: Array) -> tuple[int, int]:
     return int((values > max(noise, 1e-6 * float(values[0]))).sum()), min(apart.shape)
 
 
-def _grown(found: Containment) -> Relation:
-    return _inside(found, "grown", "the parent's units stand among its own")
-
-
-def _pruned(found: Containment) -> Relation:
-    return _inside(found, "pruned", "its units stand among the parent's")
-
-
-def _inside(found: Containment, kind: str, what: str) -> Relation:
+def _inside(found: Containment, kind: Literal["grown", "pruned"]) -> Relation:
+    what = {
+        "grown": "the parent's units stand among its own",
+        "pruned": "its units stand among the parent's",
+    }[kind]
     if not found.tensors:
         return Relation("not told", "no layer behind the first can be compared.")
     numbers = (
