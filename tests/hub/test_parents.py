@@ -26,22 +26,6 @@ def stranger(tiny):
     return tiny(np.random.default_rng(1).normal(size=64))
 
 
-@pytest.fixture
-def before(monkeypatch):
-    """Publish as it was done before cards were settled."""
-
-    def publish(hub, model, name, parents):
-        with monkeypatch.context() as patched:
-            patched.setattr(hub._store, "settled", lambda name, card: card)
-            for place in ("store", "remote"):
-                patched.setattr(f"bequest.hub.{place}.check_settled", lambda *given: None)
-            entry = hub.publish(model, name, licence="MIT", parents=parents)
-        assert entry.card.parents == tuple(parents)
-        return entry
-
-    return publish
-
-
 def derived(hub):
     """Child and parent, as the graph has them."""
     nodes = "urn:bequest:model:"
@@ -122,24 +106,6 @@ def test_a_version_comes_from_the_one_before(hub, base):
             ("net@3", "net@2"),
         }
     )
-
-
-@everywhere
-def test_cards_from_before_are_read_by_one_rule(hub, base, stranger, before, tmp_path):
-    first = hub.publish(base, "base", licence="MIT")
-    before(hub, base, "by-name", ["base"])
-    before(hub, base, "by-digest", [first.digest])
-    before(hub, base, "by-sha256", [f"sha256:{first.digest}"])
-    before(hub, base, "base", ["base"])
-    hub.publish(stranger, "base", licence="MIT")
-    children = ("by-name", "by-digest", "by-sha256")
-    said = {(f"{name}@1", "base@1") for name in children} | {("base@2", "base@1")}
-    assert derived(hub) == drawn(hub) == said
-    for name in children:
-        assert traced(hub, name) == ["base@1"]
-        bundled = hub.bundle(name, tmp_path / f"{name}.bundle")
-        assert [str(entry) for entry in bundled] == ["base@1", f"{name}@1"]
-    assert [edge.parent for edge in hub.lineage("base", 2).edges] == ["base@1"]
 
 
 def test_a_digest_that_is_not_here_yet_is_a_content_and_found_when_it_comes(

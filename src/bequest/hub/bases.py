@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +24,18 @@ def find_base(
     objects: Files,
     pull: Callable[[Entry], Model],
 ) -> Model | None:
-    """The model that the adapter in this folder was made on, where it is published.
+    """The published model that the adapter in a folder was made on; None where there is none.
 
-    Parameters
-    ----------
-    folder : Path
-        A model folder.
-    entries : callable
-        Gives every version of every entry; asked only where the folder holds an adapter.
-    objects : Files
-        Where the entries' files stand.
-    pull : callable
-        Loads an entry.
-
-    Returns
-    -------
-    Model or None
-        None where the folder holds no adapter, or no entry that can be read has the base's address.
+    `entries` gives every version of every entry, and is asked only where the folder holds an
+    adapter.
     """
     config = _json(folder / "config.json")
     if config.get("kind") != "adapter" or not isinstance(config.get("base"), dict):
         return None
     address, name = config["base"].get("address"), config["base"].get("name")
-    for entry in _likely_first(entries(), str(name)):
+    # Those under the base's own name, with or without a version, before all others; newest first.
+    likely = sorted(entries(), key=lambda entry: str(name) in (entry.name, str(entry)))
+    for entry in reversed(likely):
         # An adapter stands on an ordinary network. One that says that it is the base itself, or
         # that another adapter is, would be looked for without end.
         file = entry.files.get("config.json")
@@ -58,16 +47,6 @@ def find_base(
         except BequestError:
             continue
     return None
-
-
-def _likely_first(entries: Iterable[Entry], name: str) -> Iterator[Entry]:
-    """Those under the base's own name, with or without a version, before all others."""
-    called: list[Entry] = []
-    others: list[Entry] = []
-    for entry in entries:
-        (called if name in (entry.name, str(entry)) else others).append(entry)
-    yield from reversed(called)
-    yield from reversed(others)
 
 
 def _stated(config: Mapping[str, Any]) -> Any:

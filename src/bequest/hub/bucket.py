@@ -39,37 +39,19 @@ _SEGMENT = re.compile(r"[A-Za-z0-9._~=-]+")
 @final
 @dataclass(frozen=True)
 class Stored:
-    """What stands under a key.
-
-    Parameters
-    ----------
-    key : str
-    size : int
-        Bytes.
-    tag : str
-        Another one where it was written again.
-    """
+    """What stands under a key."""
 
     key: str
-    size: int
-    tag: str
+    size: int  # bytes
+    tag: str  # another one where it was written again
 
 
 @final
 class Bucket:
     """All that is asked of an object store; what goes wrong there is told in one line.
 
-    Parameters
-    ----------
-    url : str
-        ``s3://bucket/prefix``, or another of `SCHEMES`. The bucket must be there.
-    storage : mapping, optional
-        Settings of obstore, such as ``endpoint``, beside those that it takes from the environment.
-
-    Raises
-    ------
-    HubError
-        It is no such address.
+    The address is ``s3://bucket/prefix`` or another of `SCHEMES`, and its bucket must be there;
+    `storage` holds settings of obstore, such as ``endpoint``, beside those in the environment.
     """
 
     def __init__(self, url: str, storage: Mapping[str, Any] | None = None) -> None:
@@ -114,13 +96,7 @@ class Bucket:
         self._trusted = True
 
     def read(self, key: str, at_most: int) -> bytes | None:
-        """The content under a key; None where there is none.
-
-        Raises
-        ------
-        Damaged
-            It is longer than `at_most` bytes; it is not read then.
-        """
+        """The content under a key, or None; `Damaged` and not read where it is longer than told."""
         found = self._get(key)
         if found is None:
             return None
@@ -131,13 +107,7 @@ class Bucket:
             return bytes(found.bytes())
 
     def parts(self, key: str, size: int) -> Iterator[bytes]:
-        """The content under a key, part by part.
-
-        Raises
-        ------
-        Damaged
-            There is none, or it has not this size.
-        """
+        """The content under a key, part by part; `Damaged` where it is not there in this size."""
         for start in range(0, max(size, 1), PART):
             wanted = {"range": (start, min(start + PART, size))} if size > PART else None
             found = self._get(key, wanted)

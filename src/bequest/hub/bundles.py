@@ -6,21 +6,20 @@ and the order are fixed, so that the same entries give the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from bequest.errors import BequestError, Damaged, HubError
 from bequest.frameworks.leftovers import beside
-from bequest.hub.entry import Entry, StoredFile
+from bequest.hub.entry import Entry, StoredFile, read_entry
 from bequest.hub.objects import Files
-from bequest.hub.strangers import read_entry
-from bequest.hub.streams import opened, sync, sync_folder
+from bequest.hub.streams import opened, sync, sync_folder, write_hashed
 
 __all__ = ["read_bundle", "write_bundle"]
 
@@ -35,24 +34,10 @@ _END = 22  # bytes of the record that ends a zip
 
 
 def write_bundle(path: Path, entries: Sequence[Entry], objects: Files) -> None:
-    """Write entries and their files to a new file, which appears whole or not at all.
+    """Write entries, parents first, and their files to a new file: it appears whole or not at all.
 
-    Parameters
-    ----------
-    path : Path
-        Must not exist.
-    entries : sequence of Entry
-        Parents first.
-    objects : Files
-
-    Raises
-    ------
-    Damaged
-        A stored file no longer has its hash.
-    HubError
-        `path` exists, or a stored file cannot be read.
-    OSError
-        `path` cannot be written.
+    `HubError` where it exists, or a stored file cannot be read or no longer has its hash; `OSError`
+    where it cannot be written.
     """
     listed = [entry.to_dict() for entry in entries]
     text = json.dumps({"format": FORMAT, "entries": listed}, sort_keys=True, allow_nan=False)
@@ -73,24 +58,10 @@ def write_bundle(path: Path, entries: Sequence[Entry], objects: Files) -> None:
 
 
 def read_bundle(path: Path, work: Path) -> tuple[Entry, ...]:
-    """Check a bundle whole and lay its files into a folder, each named by its sha256.
+    """Check a bundle whole and lay its files into an empty folder, each named by its sha256.
 
-    Parameters
-    ----------
-    path : Path
-        What somebody gave: nothing in it is believed.
-    work : Path
-        An empty folder.
-
-    Returns
-    -------
-    tuple of Entry
-        In the bundle's order, parents first.
-
-    Raises
-    ------
-    HubError
-        It is no bundle, was altered or cut off, or holds more or less than it lists.
+    Nothing in it is believed: `HubError` where it is none, was altered or cut off, or holds more or
+    less than it lists. The entries stand in its order, parents first.
     """
     if path.is_symlink() or not path.is_file():
         raise HubError(f"{path} is no file with a bundle.")
@@ -120,27 +91,19 @@ def _info(name: str) -> zipfile.ZipInfo:
 def _name(work: Path, path: Path) -> None:
     """Give a file its name, in the place of nothing that is there."""
     try:
-        os.link(work, path)  # unlike a move, it never replaces
-    except FileExistsError as error:
-        raise HubError(f"{path} exists: it is left as it is.") from error
-    except OSError:  # this file system has no hard links: what is replaced is our own
-        _take_name(path)
-        os.replace(work, path)
-
-
-def _take_name(path: Path) -> None:
-    try:
-        path.open("xb").close()
+        try:
+            os.link(work, path)  # unlike a move, it never replaces
+        except FileExistsError:
+            raise
+        except OSError:  # this file system has no hard links: what is replaced is our own
+            path.open("xb").close()
+            os.replace(work, path)
     except FileExistsError as error:
         raise HubError(f"{path} exists: it is left as it is.") from error
 
 
 def _put(objects: Files, stored: StoredFile, target: IO[bytes]) -> None:
-    hashed = hashlib.sha256()
-    for part in _parts(objects, stored):
-        hashed.update(part)
-        target.write(part)
-    if hashed.hexdigest() != stored.digest:
+    if write_hashed(_parts(objects, stored), target) != stored.digest:
         raise Damaged(f"the object {stored.digest[:12]} was altered: no bundle was written.")
 
 
@@ -210,12 +173,9 @@ def _check_sizes(members: Mapping[str, zipfile.ZipInfo], stored: Mapping[str, St
 
 
 def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, digest: str) -> None:
-    hashed = hashlib.sha256()
     with archive.open(info) as file, target.open("xb") as copy:
-        while chunk := file.read(_CHUNK):
-            hashed.update(chunk)
-            copy.write(chunk)
-    if hashed.hexdigest() != digest:
+        found = write_hashed(iter(partial(file.read, _CHUNK), b""), copy)
+    if found != digest:
         raise Damaged(f"the object {digest[:12]} in the bundle was altered.")
 
 

@@ -26,13 +26,7 @@ DIMENSIONS = 64
 
 @lru_cache(maxsize=2**16)
 def direction(name: str) -> Array:
-    """The fixed random direction of a name, shape (L,), of mean length 1.
-
-    Examples
-    --------
-    >>> bool((direction("age") == direction("age")).all()), direction("age").shape
-    (True, (64,))
-    """
+    """The fixed random direction of a name, shape (L,), of mean length 1."""
     seed = int.from_bytes(hashlib.sha256(f"bequest {_DRAWN} {name}".encode()).digest()[:16])
     drawn = np.random.Generator(np.random.PCG64(seed)).normal(size=DIMENSIONS)
     drawn /= np.sqrt(DIMENSIONS)
@@ -41,27 +35,8 @@ def direction(name: str) -> Array:
 
 
 def in_common_space(inputs: Inputs) -> Array:
-    """Put samples of any modality into the common space.
+    """Samples of any modality as points, shape (N, L); `NotApplicable` where it has none.
 
-    Parameters
-    ----------
-    inputs : Inputs
-        N samples.
-
-    Returns
-    -------
-    array, shape (N, L)
-        By the rule of the modality's `points`, which moves with `VERSION` too.
-
-    Raises
-    ------
-    NotApplicable
-        The modality has no such points.
-
-    Examples
-    --------
-    >>> from bequest.core import Table
-    >>> in_common_space(Table({"age": [61.0, None], "ward": ["a", "b"]})).shape
-    (2, 64)
+    They are the modality's `points`, whose rule moves with `VERSION` too.
     """
     return modality_of(inputs).points(inputs, direction)

@@ -20,40 +20,30 @@ _GPL_2 = ("GPL-2.0-only", "GPL-2.0-or-later")
 _LGPL_2 = ("LGPL-2.1-only", "LGPL-2.1-or-later")
 _GNU = (*_GPL_2, *_GPL_3, *_LGPL_2, *_LGPL_3, *_AGPL_3)
 
+# What is made from a work under one of these alone can be under no other licence.
+_ITSELF = (
+    *("AGPL-3.0-only", "C-UDA-1.0", "CC-BY-NC-SA-4.0", "CDLA-Sharing-1.0", "EPL-2.0"),
+    *("EUPL-1.1", "EUPL-1.2", "GFDL-1.3-only", "GPL-2.0-only", "GPL-3.0-only"),
+    *("LPPL-1.3c", "MPL-2.0", "MS-PL", "O-UDA-1.0", "ODbL-1.0", "OFL-1.1", "OSL-3.0"),
+)
 # Beside itself, what a work made from one under this licence may be under. Only what a text grants
 # is here, so that steps are not chained by us: docs/hub.md names the section of each.
 _ALSO: Mapping[str, tuple[str, ...]] = {
-    "AGPL-3.0-only": (),
+    **dict.fromkeys(_ITSELF, ()),
     "AGPL-3.0-or-later": ("AGPL-3.0-only",),
     "Artistic-2.0": (*_GPL_2, *_GPL_3),
-    "C-UDA-1.0": (),
     "CC-BY-SA-3.0": ("CC-BY-SA-4.0",),
     "CC-BY-SA-4.0": ("GPL-3.0-only",),
     "CC-BY-NC-SA-2.0": ("CC-BY-NC-SA-3.0", "CC-BY-NC-SA-4.0"),
     "CC-BY-NC-SA-3.0": ("CC-BY-NC-SA-4.0",),
-    "CC-BY-NC-SA-4.0": (),
-    "CDLA-Sharing-1.0": (),
     "EPL-1.0": ("EPL-2.0",),
-    "EPL-2.0": (),
-    "EUPL-1.1": (),
-    "EUPL-1.2": (),
-    "GFDL-1.3-only": (),
     "GFDL-1.3-or-later": ("GFDL-1.3-only",),
-    "GPL-2.0-only": (),
     "GPL-2.0-or-later": ("GPL-2.0-only", *_GPL_3),
-    "GPL-3.0-only": (),
     "GPL-3.0-or-later": ("GPL-3.0-only",),
     "LGPL-2.1-only": (*_GPL_2, *_GPL_3),
     "LGPL-2.1-or-later": ("LGPL-2.1-only", *_LGPL_3, *_GPL_2, *_GPL_3),
     "LGPL-3.0-only": ("GPL-3.0-only",),
     "LGPL-3.0-or-later": ("LGPL-3.0-only", *_GPL_3),
-    "LPPL-1.3c": (),
-    "MPL-2.0": (),
-    "MS-PL": (),
-    "O-UDA-1.0": (),
-    "ODbL-1.0": (),
-    "OFL-1.1": (),
-    "OSL-3.0": (),
 }
 # What a text grants only to a combination with a work that is under that licence already: version 3
 # of the GPL in section 13, MPL 2 in 3.3, the EUPL in 5. CC-BY-SA-3.0 of the EUPL's list is left
@@ -86,23 +76,10 @@ _NOT_GNU = frozenset(["AFL-3.0", "CC-BY-2.0", "CC-BY-2.5", "CC-BY-3.0"])
 def may_become(parent: str, licence: str, *, beside: Iterable[str] = ()) -> bool:
     """Whether what was made from a model under `parent` may be published under `licence`.
 
-    Parameters
-    ----------
-    parent, licence : str
-        SPDX identifiers, or ``LicenseRef-NAME`` for terms of one's own.
-    beside : iterable of str
-        Licences of the other parents: some texts allow another licence only to what is combined
-        with a work that is under it. Left out, it has one parent.
-
-    Returns
-    -------
-    bool
-        False, too, where own terms would have to be read to tell.
-
-    Raises
-    ------
-    HubError
-        One is no licence that is known.
+    Both are SPDX identifiers or ``LicenseRef-NAME``, and False is the answer, too, where own terms
+    would have to be read to tell. `beside` has the licences of the other parents: some texts allow
+    another licence only to what is combined with a work that is under it. `HubError` where one is
+    no licence that is known.
 
     References
     ----------
@@ -140,17 +117,7 @@ def may_become(parent: str, licence: str, *, beside: Iterable[str] = ()) -> bool
 
 
 def allowed_licences(parents: Iterable[str]) -> tuple[str, ...]:
-    """Every licence of `LICENCES`, and of the parents' own, that a model made from all may have.
-
-    Parameters
-    ----------
-    parents : iterable of str
-        Their licences.
-
-    Returns
-    -------
-    tuple of str
-        Sorted; empty where the parents exclude one another.
+    """Every licence, known or the parents' own, that a model made from all may have, sorted.
 
     Examples
     --------
@@ -164,20 +131,9 @@ def allowed_licences(parents: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_derived(name: str, licence: str, parents: Mapping[str, str | None]) -> None:
-    """Raise unless the parents' licences allow a model made from them all to have this one.
+    """Raise `HubError` unless the parents' licences allow a model made from all to have this one.
 
-    Parameters
-    ----------
-    name : str
-        What is being published.
-    licence : str
-    parents : mapping of str to str or None
-        Licence by parent; None where nobody here knows it, which is said in the log.
-
-    Raises
-    ------
-    HubError
-        A parent forbids derivatives, two exclude each other, or one does not allow this licence.
+    `parents` maps each to its licence; None where nobody here knows it, which is said in the log.
     """
     unknown = sorted(parent for parent, held in parents.items() if held is None)
     if unknown:

@@ -32,16 +32,7 @@ def task_features(task: Task) -> Array:
 
 
 def random_features(points: Array) -> Array:
-    """Fixed random Fourier features of points in the common space.
-
-    Parameters
-    ----------
-    points : array, shape (N, L)
-
-    Returns
-    -------
-    array, shape (N, F)
-        Rows of length 1.
+    """Fixed random Fourier features, shape (N, F) in rows of length 1, of points, shape (N, L).
 
     Examples
     --------
@@ -55,12 +46,7 @@ def random_features(points: Array) -> Array:
 
 @cache
 def frequencies() -> Array:
-    """Fixed frequencies of four widths, a kernel that sees several scales.
-
-    Returns
-    -------
-    array, shape (L, F / 2)
-    """
+    """Fixed frequencies of four widths, shape (L, F / 2): a kernel that sees several scales."""
     drawn = np.stack([direction(f"frequency {place}") for place in range(FEATURES // 2)], axis=1)
     widths = np.array([0.5, 1.0, 2.0, 4.0])[np.arange(FEATURES // 2) % 4]
     return np.asarray(drawn * np.sqrt(DIMENSIONS) * widths)

@@ -6,14 +6,16 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, final
 
 from bequest.core import Card
-from bequest.errors import Damaged, ModelError
+from bequest.errors import Damaged, HubError, ModelError
+from bequest.hub.licences import checked_licence
+from bequest.hub.names import checked_name
 
-__all__ = ["Entry", "StoredFile", "manifest_digest"]
+__all__ = ["Entry", "StoredFile", "manifest_digest", "read_entry"]
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
 
@@ -85,14 +87,7 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "digest": self.digest,
-            "published": self.published,
-            "card": self.card.to_dict(),
-            "files": {p: {"digest": f.digest, "size": f.size} for p, f in self.files.items()},
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Entry:
@@ -114,6 +109,22 @@ class Entry:
         if manifest_digest(files) != entry.digest:
             raise Damaged(f"the files of {entry} no longer match its digest {entry.digest[:12]}.")
         return entry
+
+
+def read_entry(values: Mapping[str, Any]) -> Entry:
+    """The entry that somebody else wrote down: nothing of it is believed.
+
+    `HubError` where it is no entry or no hub would have taken it; values of another shape raise as
+    they do.
+    """
+    entry = Entry.from_dict(values)
+    checked_name(entry.name)
+    checked_licence(entry.licence)
+    if type(entry.version) is not int or not 0 < entry.version < 10**9:
+        raise HubError(f"{entry.version!a} is no version: versions are whole numbers from 1.")
+    if not {"config.json", "card.json"} <= set(entry.files):
+        raise HubError(f"{entry} is no model folder.")
+    return entry
 
 
 def _is_time(text: Any) -> bool:

@@ -16,16 +16,7 @@ _SHORT = 12  # classes that are named
 
 
 def card_facts(entry: Entry) -> Iterator[tuple[str, str]]:
-    """The card of an entry, line by line: a label and a value.
-
-    Parameters
-    ----------
-    entry : Entry
-
-    Yields
-    ------
-    tuple of str and str
-    """
+    """The card of an entry, line by line: a label and a value."""
     card = entry.card
     yield "licence", entry.licence
     yield "published", entry.published
@@ -59,17 +50,7 @@ def task_facts(task: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def made(entry: Entry, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-    """The transfers that an entry came of: its task, its parent and its method.
-
-    Parameters
-    ----------
-    entry : Entry
-    outcomes : iterable of Outcome
-
-    Yields
-    ------
-    Outcome
-    """
+    """The transfers that an entry came of: its task, its parent and its method."""
     card = entry.card
     task, parents = card.task.get("fingerprint"), {str(parent) for parent in card.parents}
     # An outcome may name a model of a folder, which the card calls by its name and version here.
@@ -88,16 +69,7 @@ def made(entry: Entry, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
 def taught(name: str, outcomes: Iterable[Outcome], version: int | None = None) -> Iterator[Outcome]:
     """The transfers whose source was an entry of this name, the oldest first.
 
-    Parameters
-    ----------
-    name : str
-    outcomes : iterable of Outcome
-    version : int, optional
-        Only of this version; a source without a version may be any.
-
-    Yields
-    ------
-    Outcome
+    With a version, only those of it; a source without a version may be any.
     """
     for outcome in outcomes:
         said, number = name_and_version(outcome.source)

@@ -24,23 +24,10 @@ _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 def told(
     folder: Path, place: Path | None = None, *, lost: str = "nothing was kept"
 ) -> Iterator[None]:
-    """Raise `HubError` with a line for a person where the disk or the registry fails.
+    """Raise `HubError` with a line for a person where the disk or the registry of a hub fails.
 
-    Parameters
-    ----------
-    folder : Path
-        The hub.
-    place : Path, optional
-        Where everything is written, where that is not the hub.
-    lost : str
-        What it means that the disk is full.
-
-    Raises
-    ------
-    Damaged
-        The registry is no longer a sound database.
-    HubError
-        The disk is full, the hub may not be written, another process holds it, or the disk fails.
+    `place` is where everything is written, where that is not the hub; `lost` says what it means
+    that the disk is full. `Damaged` where the registry is no longer a sound database.
     """
     try:
         yield
@@ -55,13 +42,7 @@ def told(
 
 @contextmanager
 def written(place: Path) -> Iterator[None]:
-    """Raise `HubError` with a line for a person where a file that they asked for cannot be written.
-
-    Parameters
-    ----------
-    place : Path
-        The file, which may stand on another disk than the hub.
-    """
+    """Raise `HubError` with a line where a file, perhaps on another disk, cannot be written."""
     try:
         yield
     except OSError as error:

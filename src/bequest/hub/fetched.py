@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,20 +11,14 @@ from bequest.errors import Damaged, HubError
 from bequest.hub.bucket import PART, Bucket
 from bequest.hub.entry import StoredFile
 from bequest.hub.store import Store
+from bequest.hub.streams import write_hashed
 
 __all__ = ["FetchedObjects"]
 
 
 @final
 class FetchedObjects:
-    """Files under their sha256 in a bucket, and those that were read in a folder beside.
-
-    Parameters
-    ----------
-    bucket : Bucket
-    cache : Store
-        Where what was fetched is kept.
-    """
+    """Files under their sha256 in a bucket, and those that were read in the store of a cache."""
 
     def __init__(self, bucket: Bucket, cache: Store) -> None:
         self._bucket = bucket
@@ -33,13 +26,7 @@ class FetchedObjects:
         self._kept = cache.objects
 
     def located(self, file: StoredFile) -> Path:
-        """Where to read a file, fetched first where it is not here.
-
-        Raises
-        ------
-        Damaged
-            The bucket lacks it, or holds something else under its hash.
-        """
+        """Where to read a file, fetched first; `Damaged` where the bucket lacks or altered it."""
         if not self._kept.has(file.digest):
             self._fetch(file)
         return self._kept.path(file.digest)
@@ -48,11 +35,11 @@ class FetchedObjects:
         """Copy a file to a new one, checked; a copy that was damaged here is fetched again."""
         self.located(file)
         try:
-            self._kept.copy(file.digest, target)
+            self._kept.copy(file, target)
         except Damaged:
             self._kept.remove(file.digest)
             self._fetch(file)
-            self._kept.copy(file.digest, target)
+            self._kept.copy(file, target)
 
     def keep(self, files: Mapping[str, Path]) -> None:
         """Send files to the bucket, named by their sha256; they are there when this returns.
@@ -74,12 +61,9 @@ class FetchedObjects:
         return f"its {file.size} bytes were altered in the bucket: sha256 {found[:12]}."
 
     def _send(self, digest: str, path: Path) -> None:
-        size = path.stat().st_size
-        if size <= PART or not self._there(StoredFile(digest, size)):
-            self._bucket.upload(path, _key(digest))
-
-    def _there(self, file: StoredFile) -> bool:
-        return self._bucket.size(_key(file.digest)) == file.size and not self.fault(file)
+        file, key = StoredFile(digest, path.stat().st_size), _key(digest)
+        if file.size <= PART or self._bucket.size(key) != file.size or self.fault(file):
+            self._bucket.upload(path, key)
 
     def _fetch(self, file: StoredFile) -> None:
         with self._cache.staging() as work:
@@ -91,15 +75,10 @@ class FetchedObjects:
                     f"the object {file.digest[:12]} in {self._bucket.url} has the content of "
                     f"{found[:12]}: it was altered."
                 )
-            self._kept.add_all([fetched], [file])
+            self._kept.add_all({file.digest: fetched})
 
     def _hash(self, file: StoredFile, target: BinaryIO | None = None) -> str:
-        hashed = hashlib.sha256()
-        for part in self._bucket.parts(_key(file.digest), file.size):
-            hashed.update(part)
-            if target is not None:
-                target.write(part)
-        return hashed.hexdigest()
+        return write_hashed(self._bucket.parts(_key(file.digest), file.size), target)
 
 
 def _key(digest: str) -> str:

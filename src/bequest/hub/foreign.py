@@ -24,34 +24,16 @@ _OF_THE_FORMAT = ("format", "bequest", "kind", "files", "digest")
 @final
 @dataclass(frozen=True)
 class ForeignFolder:
-    """A model folder that was found sound.
-
-    Parameters
-    ----------
-    path : Path
-    config : bytes
-        Its `config.json` when it was looked at.
-    card : Card
-        The card that it has.
-    """
+    """A model folder that was found sound."""
 
     path: Path
-    config: bytes
-    card: Card
+    config: bytes  # its `config.json` when it was looked at
+    card: Card  # that it has
 
     def copy(self, target: Path, card: Card) -> None:
-        """Copy it, the weights byte for byte, under another card.
+        """Copy it to an empty place under another card, the weights byte for byte.
 
-        Parameters
-        ----------
-        target : Path
-            Must not exist, or be empty.
-        card : Card
-
-        Raises
-        ------
-        HubError
-            A file changed since the folder was looked at.
+        `HubError` where a file changed since the folder was looked at.
         """
         config: dict[str, Any] = json.loads(self.config)
         listed = config["files"]
@@ -66,20 +48,9 @@ def read_folder(
 ) -> ForeignFolder:
     """Look through a model folder and load it once, which checks its files.
 
-    Parameters
-    ----------
-    path : Path
-    modules : sequence of classes
-        As in `bequest.frameworks.folder.load`.
-    base_of : callable
-        Finds what the adapter in a folder was made on; asked once it is known to hold files only.
-
-    Raises
-    ------
-    HubError
-        It holds a link, a device, or a file that the model does not list, or it is changing.
-    ModelError
-        As `bequest.frameworks.folder.load` raises it.
+    `base_of` finds what an adapter was made on; it is asked once the folder is known to hold files
+    only. `HubError` where it holds a link, a device or a file that the model does not list, or is
+    changing.
     """
     try:
         found = _survey(path) if path.is_dir() else set()

@@ -70,14 +70,9 @@ def unforked() -> Iterator[None]:
 
 
 def on_fork(let_go: Callable[[], object], forget: Callable[[], object] | None = None) -> None:
-    """Call something before every fork, and in every forked process.
+    """Call `let_go` before every fork, when no other thread is in `unforked` any more.
 
-    Parameters
-    ----------
-    let_go : callable
-        Called when no other thread is in `unforked` any more.
-    forget : callable, optional
-        Called in the forked process: another thread may have begun anew since `let_go`.
+    `forget` is called in the forked process: another thread may have begun anew since `let_go`.
     """
     _LET_GO.append(let_go)
     if forget is not None:
@@ -132,9 +127,7 @@ def _in_child() -> None:
         forget()
 
 
-def _in_parent() -> None:
-    _GATE[0].open()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_child=_in_child, after_in_parent=_in_parent)
+    os.register_at_fork(
+        before=_before, after_in_child=_in_child, after_in_parent=lambda: _GATE[0].open()
+    )

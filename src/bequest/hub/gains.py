@@ -29,67 +29,38 @@ _OF_OUTCOMES = [COLUMNS.index(name) for name in ("history", "alike", "near")]
 @final
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Predicted gains of every model.
+    """Predicted gains of every model."""
 
-    Parameters
-    ----------
-    mean, low, high : arrays, shape (M,)
-    parts : array, shape (M, P)
-        What each column adds to the mean.
-    evidence : Evidence
-    """
-
-    mean: Array
+    mean: Array  # shape (M,), as are low and high
     low: Array
     high: Array
-    parts: Array
+    parts: Array  # what each column adds to the mean, shape (M, P)
     evidence: Evidence
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """Every outcome of the tasks that were held out in turn, r rows.
+    """Every outcome of the tasks that were held out in turn, r rows."""
 
-    Parameters
-    ----------
-    place : int array
-        Which outcome it is.
-    task : int array
-    design : array, shape (r, P)
-        The evidence from the other tasks.
-    counts : array
-        Outcomes of its model on other tasks.
-    near : array
-        What the sketches foretell of the task as a whole.
-    """
-
-    place: Array
+    place: Array  # which outcome it is
     task: Array
-    design: Array
-    counts: Array
-    near: Array
+    design: Array  # the evidence from the other tasks, shape (r, P)
+    counts: Array  # outcomes of its model on other tasks
+    near: Array  # what the sketches foretell of the task as a whole
 
 
 @final
 class GainModel:
     """Gains from the hub's own history: columns of evidence, weighed by what they were worth.
 
-    Each past task is held out in turn, the evidence for its models is computed from the others,
-    and one weight per column, none negative, is learned by ridge regression towards history alone:
-    the other columns count as far as they show that they add to it. The strength of the ridge and
-    the interval's width come from the tasks held out.
+    Each past task is held out in turn, the evidence for its models is computed from the others, and
+    one weight per column, none negative, is learned by ridge regression towards history alone: the
+    other columns count as far as they show that they add to it. The strength of the ridge and the
+    interval's width come from the tasks held out.
 
-    Parameters
-    ----------
-    outcomes : Outcomes
-    names : tuple of str, optional
-        The scores to learn with: those that will be at hand; all where left out.
-    alike : callable, optional
-        ``alike(tasks) -> array of shape (len(tasks), T)``: similarity of tasks by their sketches,
-        as in `Target`.
-    level : float
-        Coverage of the intervals, 0 to 1.
+    `names` are the scores to learn with (all where left out), ``alike(tasks)`` is the similarity of
+    tasks by their sketches, shape (len(tasks), T), and `level` the coverage of the intervals.
 
     References
     ----------
@@ -215,16 +186,9 @@ class _Width:
     every task counting the same, times what Student's t takes more than the normal law: errors on
     one task go together, so that few tasks say less than their many rows seem to.
 
-    Parameters
-    ----------
-    held : _Held
-    number : array, shape (r,)
-        Outcomes on the row's task.
-    new, met : arrays, shape (r,)
-        What predictions missed where no outcome on the task was known, and where the others were.
-    blind : array, shape (r,)
-        What they would have missed without the model's own outcomes on a new task.
-    level : float
+    For each of r rows: `number` has the outcomes on its task; `new` and `met` what predictions
+    missed where no outcome on the task was known, and where the others were; `blind` what they
+    would have missed without the model's own outcomes on a new task.
     """
 
     def __init__(

@@ -23,26 +23,14 @@ SHRINK = 1.0  # a mean of n outcomes counts n / (n + 1): one outcome less than i
 @final
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Outcomes as arrays, one for a pair of model and task.
-
-    Parameters
-    ----------
-    model, task : int arrays, shape (n,)
-    gain : float array, shape (n,)
-        In one unit.
-    trained_on : int array, shape (M,)
-        The task that each model was trained on; -1 where it is none of the T.
-    tasks : int
-        T.
-    scores : mapping of str to array, shape (n,)
-        Transferability scores, standardised within their task; NaN where not known.
-    """
+    """Outcomes as arrays, one for a pair of model and task."""
 
     model: Array
     task: Array
-    gain: Array
-    trained_on: Array
-    tasks: int
+    gain: Array  # in one unit, shape (n,) as are model and task
+    trained_on: Array  # the task that each model was trained on, shape (M,); -1: none of the T
+    tasks: int  # T
+    # Shape (n,) each, standardised within their task; NaN where not known
     scores: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -63,20 +51,11 @@ class Outcomes:
 @final
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The task that gains are wanted for.
+    """The task that gains are wanted for."""
 
-    Parameters
-    ----------
-    task : int
-        Its number; -1 where nothing is recorded of it.
-    alike : array of shape (T,) or None
-        Similarity of every task to it by their sketches, 0 to 1; NaN where not known.
-    scores : mapping of str to array, shape (M,)
-        Standardised within the target; NaN where not known.
-    """
-
-    task: int = -1
-    alike: Array | None = None
+    task: int = -1  # its number; -1 where nothing is recorded of it
+    alike: Array | None = None  # similarity of every task by sketches, 0 to 1, shape (T,)
+    # Shape (M,), standardised within the target; NaN where not known
     scores: Mapping[str, Array] = field(default_factory=dict)
 
 
@@ -85,35 +64,21 @@ class Target:
 class Evidence:
     """What speaks for every model, column by column.
 
-    Parameters
-    ----------
-    values : array, shape (M, P)
-        Columns: the model's shrunken mean ("history"); how models trained on the target did on
-        the task that this one was trained on ("reciprocity"); the model's outcomes on the tasks
-        that models trained on the target are good at ("alike"); its outcomes on the tasks with
-        like sketches ("near"); the likeness of the task that it was trained on ("own"); scores,
-        each less what the model usually has of it.
-    counts : array, shape (M,)
-        Outcomes of the model on other tasks.
-    known : bool array, shape (M,)
-        Whether anything at all is known of the model here.
+    The columns: the model's shrunken mean ("history"); how models trained on the target did on the
+    task that this one was trained on ("reciprocity"); the model's outcomes on the tasks that models
+    trained on the target are good at ("alike"); its outcomes on the tasks with like sketches
+    ("near"); the likeness of the task that it was trained on ("own"); scores, each less what the
+    model usually has of it.
     """
 
-    values: Array
-    counts: Array
-    known: Array
+    values: Array  # shape (M, P)
+    counts: Array  # outcomes of the model on other tasks, shape (M,)
+    known: Array  # whether anything at all is known of the model here, shape (M,)
 
 
 @final
 class _Means:
-    """Every model's shrunken mean over the tasks, with and without one of them.
-
-    Parameters
-    ----------
-    seen : Outcomes
-    values : array, shape (n,)
-        NaN where not known.
-    """
+    """Every model's shrunken mean of values, NaN where not known, with and without one task."""
 
     def __init__(self, seen: Outcomes, values: Array) -> None:
         there = np.isfinite(values)
@@ -140,11 +105,7 @@ class _Means:
 class History:
     """Outcomes, laid out so that what they say for one task is added up at once.
 
-    Parameters
-    ----------
-    seen : Outcomes
-    residual : array, shape (n,)
-        Their gains without what all models gain on that task.
+    `residual` has their gains without what all models gain on that task, shape (n,).
 
     Examples
     --------
@@ -173,19 +134,8 @@ class History:
     ) -> Evidence:
         """What the outcomes on *other* tasks say of models on one.
 
-        Parameters
-        ----------
-        target : Target
-            Outcomes on it are not looked at.
-        names : tuple of str
-            The scores that are columns.
-        models : int array, shape (m,), optional
-            Only these, in this order; all M where left out.
-
-        Returns
-        -------
-        Evidence
-            Of m models.
+        `names` are the scores that are columns; `models` has the numbers of those asked about, in
+        this order (all M where left out).
         """
         chosen = slice(None) if models is None else models
         counts, history = self._gains.without(target.task)

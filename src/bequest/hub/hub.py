@@ -1,24 +1,42 @@
-"""A hub: models under names and versions, and what came of every transfer."""
+"""A hub: models under names and versions, what came of every transfer, and what both tell."""
 
 from __future__ import annotations
 
+import builtins
+import logging
+import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
-from bequest.core import Card, Model, Outcome, Task
-from bequest.core.given import checked_path
-from bequest.errors import HubError
+from bequest.core import Card, Model, Outcome, Source, Task
+from bequest.core.given import checked_path, checked_task
+from bequest.errors import BequestError, Damaged, HubError, NotApplicable
+from bequest.frameworks.folder import load
+from bequest.frameworks.leftovers import beside, sweep
 from bequest.hub import rows
+from bequest.hub.bases import find_base
 from bequest.hub.bundles import read_bundle, write_bundle
 from bequest.hub.entry import Entry
-from bequest.hub.faults import written
+from bequest.hub.faults import told, written
 from bequest.hub.foreign import ForeignFolder
 from bequest.hub.forks import Turn
 from bequest.hub.graph import Graph
-from bequest.hub.knowing import Knowing
 from bequest.hub.licences import checked_licence
+from bequest.hub.lineage import (
+    Edge,
+    Finding,
+    Lineage,
+    SketchIndex,
+    findings,
+    index_in,
+    refresh,
+    trace,
+)
 from bequest.hub.names import checked_name, checked_version
 from bequest.hub.parents import ParentCame, with_parents
 from bequest.hub.publishing import (
@@ -29,13 +47,16 @@ from bequest.hub.publishing import (
 )
 from bequest.hub.remote import opened
 from bequest.hub.store import next_version
-from bequest.hub.suggest import Memory
+from bequest.hub.streams import sync_folder
+from bequest.hub.suggest import Memory, Suggestion
 
 __all__ = ["Hub"]
 
+logger = logging.getLogger(__name__)
+
 
 @final
-class Hub(Knowing):
+class Hub:
     """Published models, in a folder or on object storage, that many may use at once.
 
     Parameters
@@ -94,7 +115,7 @@ class Hub(Knowing):
         self.folder = self._store.folder
         self._memory = Memory()
         self._remembering = Turn()
-        self._index = None
+        self._index: SketchIndex | None = None
         self._graph = Graph(self.folder, self._store.records, graph)
 
     def __repr__(self) -> str:
@@ -246,6 +267,378 @@ class Hub(Knowing):
         self._graph.published()
         return new
 
+    def check(self) -> None:
+        """Raise `HubError` where there is no hub that can be read; reads no entry."""
+        with self._store.reading():
+            pass
+
+    def list(self, prefix: str = "", *, every: bool = False) -> tuple[Entry, ...]:
+        """Entries whose name begins with `prefix`, by name: the latest version of each.
+
+        Entries whose row in the registry was altered are named in the log and left out; `show`
+        and `pull` of them raise `Damaged`.
+
+        Parameters
+        ----------
+        prefix : str
+        every : bool
+            All versions, not the latest only.
+
+        Returns
+        -------
+        tuple of Entry
+        """
+        if not isinstance(prefix, str):
+            raise HubError(f"a prefix is text, not a {type(prefix).__name__}.")
+        with self._store.reading() as db:
+            found = tuple(rows.entries(db, prefix, every=every))
+        for error in found:
+            if isinstance(error, Damaged):
+                logger.warning("%s It is left out.", error)
+        return tuple(entry for entry in found if isinstance(entry, Entry))
+
+    def names(self) -> tuple[str, ...]:
+        """Every name that something was published under, sorted; also where its row is damaged.
+
+        Returns
+        -------
+        tuple of str
+        """
+        with self._store.reading() as db:
+            return tuple(name for name, _ in rows.references(db))
+
+    def show(self, name: str, version: int | None = None) -> Entry:
+        """An entry with its card and its files.
+
+        Parameters
+        ----------
+        name : str
+        version : int, optional
+            The latest where left out.
+
+        Returns
+        -------
+        Entry
+
+        Raises
+        ------
+        EntryNotFound
+            No such name or version.
+        Damaged
+            Its row was altered.
+        """
+        return self._store.find(checked_name(name), checked_version(version))
+
+    def parents(self, entries: Iterable[Entry]) -> builtins.list[dict[str, Entry | None]]:
+        """What entries of this hub were made from, as their cards say it.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+
+        Returns
+        -------
+        list of dict
+            One for each entry: by what the card calls a parent the entry that it means, or None
+            where it is not in this hub or cannot be read. ``name@version`` and a digest mean that
+            entry; a name alone is that of a model that was not here.
+        """
+        return self._store.parents(entries)
+
+    def sources(self, *, modules: Sequence[type] = ()) -> tuple[Source, ...]:
+        """The latest version of every model as a source, opened when it is first asked for.
+
+        Parameters
+        ----------
+        modules : sequence of classes
+            As in `pull`.
+
+        Returns
+        -------
+        tuple of Source
+            Named ``name@version``. Opening one that cannot be read raises `NotApplicable`.
+        """
+        cards = {(entry.name, entry.version): entry.card for entry in self.list()}
+        with self._store.reading() as db:
+            references = rows.references(db)
+        return tuple(
+            Source(
+                partial(self._readable, name, version, modules),
+                card=cards.get((name, version)),
+                name=f"{name}@{version}",
+            )
+            for name, version in references
+        )
+
+    def pull(
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        modules: Sequence[type] = (),
+        base: Model | None = None,
+    ) -> Model:
+        """Load a published model.
+
+        Parameters
+        ----------
+        name : str
+        version : int, optional
+            A whole number; the latest where left out.
+        modules : sequence of classes
+            As in `bequest.load`: your own network classes that the model may name.
+        base : Model, optional
+            For an adapter: the model that it was made on. Where left out, the hub's own entry with
+            that content address.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        EntryNotFound
+            No such name or version.
+        Damaged
+            Stored bytes no longer match their content address.
+        ModelError
+            It is an adapter whose base is not given and not in the hub.
+        """
+        entry = self.show(name, version)
+        with tempfile.TemporaryDirectory(prefix="bequest-") as work:
+            place = Path(work, str(entry).replace("/", "-"))
+            self._store.copy(entry, place)
+            found = self._base_of(place, modules) if base is None else base
+            return load(place, modules=modules, base=found)
+
+    def fetch(self, name: str, folder: str | Path, version: int | None = None) -> Entry:
+        """Copy a published model to a new folder, byte for byte, every file checked.
+
+        Parameters
+        ----------
+        name, version
+            As in `pull`.
+        folder : path
+            Must not exist, or be empty; it appears whole or not at all.
+
+        Returns
+        -------
+        Entry
+
+        Raises
+        ------
+        EntryNotFound
+            No such name or version.
+        Damaged
+            Stored bytes no longer match their content address.
+        HubError
+            `folder` holds something, or cannot be written.
+        """
+        entry = self.show(name, version)
+        place = checked_path(folder, "the folder to write", HubError)
+        if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+            raise HubError(f"{place} exists: it is left as it is.")
+        with told(self.folder, place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            work = beside(place)
+            try:
+                self._store.copy(entry, work)
+                if place.exists():
+                    place.rmdir()
+                os.replace(work, place)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+            sync_folder(place.parent)
+            sweep(place)
+        return entry
+
+    def outcomes(self, about: str = "") -> tuple[Outcome, ...]:
+        """Everything recorded, the oldest first.
+
+        Parameters
+        ----------
+        about : str
+            Only outcomes in whose record this text stands anywhere, such as the name of a model
+            or the fingerprint of a task: of many outcomes, only these are read.
+
+        Returns
+        -------
+        tuple of Outcome
+
+        Raises
+        ------
+        Damaged
+            A row was altered.
+        """
+        with self._store.reading() as db:
+            return tuple(rows.all_outcomes(db, about))
+
+    def suggest(
+        self,
+        task: Task,
+        k: int = 10,
+        *,
+        scores: Mapping[str, Mapping[str, float]] | None = None,
+        licence: str | None = None,
+    ) -> builtins.list[Suggestion]:
+        """Name the models that are likely to help a task, before any of them is opened.
+
+        Parameters
+        ----------
+        task : Task
+            It stays here: nothing of it is written.
+        k : int
+            How many, at least 1.
+        scores : mapping of str to mapping of str to float, optional
+            Transferability scores of models by name, where they are at hand.
+        licence : str, optional
+            Only models of which something under this licence may be made, each as the only parent.
+
+        Returns
+        -------
+        list of Suggestion
+            The highest predicted gain first; those of which nothing is known stand last and say so.
+
+        Raises
+        ------
+        HubError
+            There is no hub, k is no whole number from 1, or the licence is none.
+        """
+        checked_task(task)
+        with self._remembering.taken() as whole:
+            if not whole:
+                self._memory = Memory()
+            with self._store.reading() as db:
+                self._memory.catch_up(db)
+            return self._memory.suggest(task, k, scores=scores, licence=licence)
+
+    def lineage(
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        search: bool = False,
+        modules: Sequence[type] = (),
+    ) -> Lineage:
+        """What a model was made from, as its card says and as its weights say.
+
+        Parameters
+        ----------
+        name, version, modules
+            As in `pull`.
+        search : bool
+            Also look among all entries for parents that the card does not name, by sketches of
+            their weights; the first search loads each entry once. Where the hub may not be
+            written, the sketches are kept for as long as this object.
+
+        Returns
+        -------
+        Lineage
+            It prints as a tree; a claim that the weights speak against is shown as such. Where the
+            hub may be written to, the graph knows it from then on.
+        """
+        entry = self.show(name, version)
+        index, named = self._sketches(modules) if search else (None, None)
+        with told(self.folder):
+            found = trace(self, entry, modules=modules, index=index, named=named)
+        self._remember(found.edges)
+        return found
+
+    def verify(
+        self, name: str | None = None, *, modules: Sequence[type] = ()
+    ) -> tuple[Finding, ...]:
+        """Check every file's hash, every row's seal and every claimed parent.
+
+        Parameters
+        ----------
+        name : str, optional
+            All versions of this name only; the rest of the registry is not read.
+        modules : sequence of classes
+            As in `pull`.
+
+        Returns
+        -------
+        tuple of Finding
+            What is wrong, and what cannot be told; empty where all holds.
+
+        Raises
+        ------
+        EntryNotFound
+            There is nothing under this name.
+        """
+        if name is not None:
+            checked_name(name)
+        with self._store.reading() as db:
+            of_it = rows.entries(db, "", every=True) if name is None else rows.versions(db, name)
+            found = (*self._store.damages(name), *of_it)
+        return tuple(findings(self, self._store.objects, found, self._remember, modules))
+
+    def query(
+        self, sparql: str, *, bindings: Mapping[str, Any] | None = None, timeout: float = 5.0
+    ) -> builtins.list[dict[str, Any]]:
+        """Ask the knowledge graph, in a process that is ended when it takes too long.
+
+        Parameters
+        ----------
+        sparql : str
+            SELECT, ASK, CONSTRUCT or DESCRIBE; the prefixes of
+            `bequest.hub.graph.vocabulary.PREFIXES` are known. It can neither change the graph nor
+            call another server.
+        bindings : mapping, optional
+            Values of variables: texts, numbers, or `bequest.hub.Iri` for a node. They are bound as
+            terms, so that no text of anybody becomes a part of the query.
+        timeout : float
+            Seconds for the query, up to 3600.
+
+        Returns
+        -------
+        list of dict
+            One per solution, by variable: nodes as `Iri`, literals as plain values, None where a
+            variable has none. ``[{"answer": True}]`` for ASK.
+
+        Raises
+        ------
+        HubError
+            It is no SPARQL, calls another server, or takes too much time or memory.
+        """
+        return self._graph.query(sparql, bindings, timeout)
+
+    def export(self, format: str, path: str | Path | None = None) -> str:
+        """The knowledge graph as text, also written to `path` where one is given.
+
+        Parameters
+        ----------
+        format : {"ttl", "jsonld", "nt"}
+            Turtle, JSON-LD or N-Triples.
+        path : path, optional
+            A file; it appears whole, in the place of what was there.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        HubError
+            There is no such format, or `path` cannot be written.
+        """
+        return self._graph.export(format, path)
+
+    def rebuild_graph(self) -> int:
+        """Build the knowledge graph anew from the registry.
+
+        Returns
+        -------
+        int
+            The number of its triples.
+
+        Raises
+        ------
+        Damaged
+            The registry is.
+        """
+        return self._graph.rebuild()
+
     def _published(
         self, given: ForeignFolder | Model, name: str, card: Card, expect: int | None
     ) -> Entry:
@@ -259,3 +652,35 @@ class Hub(Knowing):
                     given.copy(staged, final)
                 with suppress(ParentCame):
                     return self._store.enter(staged, name, final, expect)
+
+    def _readable(self, name: str, version: int, modules: Sequence[type]) -> Model:
+        try:
+            return self.pull(name, version, modules=modules)
+        except BequestError as error:
+            raise NotApplicable(f"it cannot be read: {error}") from error
+
+    def _base_of(self, folder: Path, modules: Sequence[type]) -> Model | None:
+        return find_base(
+            folder,
+            lambda: self.list(every=True) if self._store.exists else (),
+            self._store.objects,
+            lambda entry: self.pull(entry.name, entry.version, modules=modules),
+        )
+
+    def _sketches(self, modules: Sequence[type]) -> tuple[SketchIndex, dict[str, Entry]]:
+        """An index of all entries' weights, and the entries in it by digest."""
+        every = self.list(every=True)
+        with told(self.folder):
+            self._index = index = self._index or index_in(self.folder)
+            refresh(self, index, every, modules)
+        return index, {entry.digest: entry for entry in every}
+
+    def _remember(self, edges: Sequence[Edge]) -> None:
+        """What the weights say becomes a part of the graph."""
+        compared = [edge for edge in edges if edge.relation != "not told"]
+        try:
+            self._store.remember(compared)
+        except HubError as error:  # whoever may only read is told all the same
+            logger.debug("what the weights say was not kept: %s", error)
+            return
+        self._graph.published()

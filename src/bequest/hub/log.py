@@ -20,8 +20,7 @@ from typing import Any, final
 from bequest.core import Outcome
 from bequest.errors import BequestError, Damaged, DataError, HubError, ModelError
 from bequest.hub.bucket import Bucket, Stored
-from bequest.hub.entry import Entry
-from bequest.hub.strangers import read_entry
+from bequest.hub.entry import Entry, read_entry
 
 __all__ = ["Log", "Position", "Record"]
 
@@ -36,49 +35,26 @@ _AT_ONCE = 256  # records, that are fetched before any of them is read
 @final
 @dataclass(frozen=True)
 class Position:
-    """How far somebody has read the log.
+    """How far somebody has read the log."""
 
-    Parameters
-    ----------
-    number : int
-        Of the last record; 0 where there is none yet.
-    seal : str
-        Its hash.
-    tag : str
-        What the store called its content; another one where it was written again.
-    """
-
-    number: int = 0
-    seal: str = ""
-    tag: str = ""
+    number: int = 0  # of the last record; 0 where there is none yet
+    seal: str = ""  # its hash
+    tag: str = ""  # what the store called its content; another one where it was written again
 
 
 @final
 @dataclass(frozen=True)
 class Record:
-    """What happened at once: entries, or an outcome as JSON.
+    """What happened at once: entries, or an outcome as JSON."""
 
-    Parameters
-    ----------
-    position : Position
-        Where a reader stands who has read it.
-    entries : tuple of Entry
-    outcomes : tuple of str
-    """
-
-    position: Position
+    position: Position  # where a reader stands who has read it
     entries: tuple[Entry, ...] = ()
     outcomes: tuple[str, ...] = ()
 
 
 @final
 class Log:
-    """The records of one bucket.
-
-    Parameters
-    ----------
-    bucket : Bucket
-    """
+    """The records of one bucket."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
@@ -86,17 +62,9 @@ class Log:
     def after(self, position: Position) -> Iterator[tuple[Record, ...]]:
         """What was appended since, in order, as it is fetched; nothing of it is believed.
 
-        Yields
-        ------
-        tuple of Record
-            Also one without content, where the store calls the last record by another tag.
-
-        Raises
-        ------
-        Damaged
-            A record is missing, was altered, or describes no entry.
-        HubError
-            It was written by a newer version, or the bucket cannot be read.
+        Also a record without content, where the store calls the last one by another tag. `Damaged`
+        where one is missing, was altered or describes no entry; `HubError` where a newer version
+        wrote it.
         """
         with ThreadPoolExecutor(32) as pool:  # each waits for the network
             for batch in _batches(self._listed(position)):
@@ -109,13 +77,7 @@ class Log:
     def append(
         self, position: Position, entries: Sequence[Entry], outcomes: Sequence[str] = ()
     ) -> Record | None:
-        """Write the record behind a position; None where somebody else has written it first.
-
-        Raises
-        ------
-        HubError
-            The record is too long, or the bucket cannot be written.
-        """
+        """Write the record behind a position; None where somebody else has written it first."""
         number = position.number + 1
         said = {
             "format": FORMAT,
@@ -236,10 +198,7 @@ def _entry(number: int, values: Any) -> Entry | None:
 def _sound(number: int, text: str) -> bool:
     """Whether it is an outcome; the log names one that is none, which keeps nobody from the rest.
 
-    Raises
-    ------
-    TypeError
-        It is not even text: no version of ours wrote this record.
+    `TypeError` where it is not even text: no version of ours wrote this record.
     """
     try:
         Outcome.from_json(text)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.errors import Damaged, DataError
+from bequest.hub import rows
 from bequest.hub.names import name_and_version
-from bequest.hub.seals import Altered, sealed
+from bequest.hub.seals import UNSOUND, Altered, sealed
 from bequest.hub.sketch import TaskSketch
 
 __all__ = ["Gains", "Kept", "Key", "key_of", "standard"]
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 Array = NDArray[Any]
 Key = tuple[str, str, str]  # modality, kind and metric of a task
 _ABSENT = -1
-_UNSOUND = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 _LARGEST = 1e12  # gain; beyond it squares of gains lose all that others say
 
 
@@ -47,8 +47,8 @@ class Gains:
     def score(self, name: str) -> Array:
         """One score of every outcome; NaN where not known."""
         values = np.full(len(self), np.nan)
-        rows, known = self.scores[name]
-        values[np.array(rows, dtype=int)] = known
+        places, known = self.scores[name]
+        values[np.array(places, dtype=int)] = known
         return values
 
 
@@ -79,18 +79,12 @@ class Kept:
         self.kinds: dict[tuple[Any, Any], int] = {}  # modality and kind of the task trained on
 
     def catch_up(self, db: sqlite3.Connection) -> None:
-        """Take in what the registry holds and this does not yet.
+        """Take in what is new in the registry; `Damaged` where an outcome was altered.
 
-        Raises
-        ------
-        Damaged
-            An outcome was altered; entries that were are left out, and so are rows of a stranger
-            that hold values of another kind.
+        Entries that were are left out, and so are rows of others that hold values of another kind.
         """
-        last = db.execute(
-            "SELECT (SELECT max(rowid) FROM entries), (SELECT max(number) FROM outcomes)"
-        ).fetchone()
-        if any((row or 0) < read for row, read in zip(last, self.read, strict=True)):
+        last = [number for number, _ in rows.newest(db)]
+        if any(row < read for row, read in zip(last, self.read, strict=True)):
             vars(self).update(vars(Kept()))  # rows are never removed: it is another registry
         self._read_entries(db)
         self._read_outcomes(db)
@@ -126,8 +120,8 @@ class Kept:
         kept.task.append(task)
         kept.gain.append(float(gain))
         for name, value in standing:
-            rows, values = kept.scores.setdefault(name, (array("l"), array("d")))
-            rows.append(row)
+            places, values = kept.scores.setdefault(name, (array("l"), array("d")))
+            places.append(row)
             values.append(value)
 
     def candidates(self, modality: str, kind: str) -> Array:
@@ -140,33 +134,25 @@ class Kept:
         return np.flatnonzero(np.isin(np.array(self.kind, dtype=int), fits))
 
     def _read_entries(self, db: sqlite3.Connection) -> None:
-        new = db.execute(
-            "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? ORDER BY rowid",
-            self.read[:1],
-        )
-        for number, name, version, record, seal in new:
+        for number, name, version, record, seal in rows.entries_after(db, self.read[0]):
             self.read[0] = number
             try:
                 entry = sealed(record, seal, "the row")
                 if (entry["name"], entry["version"]) != (name, version):
                     raise ValueError("the row is that of another entry")
                 self.learn_entry(entry)
-            except _UNSOUND as error:
+            except UNSOUND as error:
                 logger.warning("%s@%s of the hub is left out: %s.", name, version, error)
                 self._forget(str(name), version)
 
     def _read_outcomes(self, db: sqlite3.Connection) -> None:
-        new = db.execute(
-            "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number",
-            self.read[1:],
-        )
-        for number, digest, record in new:
+        for number, digest, record in rows.outcomes_after(db, self.read[1]):
             what = f"the outcome {digest[:12]} in the registry"
             try:
                 self.learn_outcome(sealed(record, digest, what))
             except Altered as error:
                 raise Damaged(f"{error}.") from error
-            except _UNSOUND as error:
+            except UNSOUND as error:
                 logger.warning("%s is left out: %r.", what, error)
             self.read[1] = number
 

@@ -92,15 +92,7 @@ def split_reference(text: str) -> tuple[str, int | None]:
 def name_and_version(said: Any) -> tuple[str, int | None]:
     """Split what a record calls a model, whoever wrote it: nothing is refused.
 
-    Parameters
-    ----------
-    said : str
-        ``name@version``, or anything else.
-
-    Returns
-    -------
-    tuple of str and int or None
-        The name and the version; where no version stands at the end, all of it and None.
+    Where no version stands at the end, all of it is the name.
 
     Examples
     --------

@@ -15,37 +15,16 @@ def sensitivity(classes: int) -> float:
     """The most that one row moves all published numbers together, as Euclidean length.
 
     Its features have length 1 and stand in the sum of all rows and in that of its class; its class
-    counts one more.
-
-    Parameters
-    ----------
-    classes : int
-        0 for regression, which has no sums a class.
+    counts one more. Regression, with no classes, has no sums a class.
     """
     return float(np.sqrt(3.0 if classes else 2.0))
 
 
 def gaussian_noise(epsilon: float, delta: float, sensitivity: float) -> float:
-    """Standard deviation that makes a sum (epsilon, delta)-differentially private.
+    """The least standard deviation that makes a sum (epsilon, delta)-differentially private.
 
-    Parameters
-    ----------
-    epsilon : float
-        Above zero.
-    delta : float
-        Between 0 and 1.
-    sensitivity : float
-        The most that one row moves the sum, as Euclidean length.
-
-    Returns
-    -------
-    float
-        The smallest that suffices, in the unit of `sensitivity`.
-
-    Raises
-    ------
-    DataError
-        Epsilon or delta are out of range.
+    It is in the unit of `sensitivity`, the most that one row moves the sum. `DataError` where
+    epsilon or delta are out of range.
 
     References
     ----------
@@ -66,25 +45,7 @@ def gaussian_noise(epsilon: float, delta: float, sensitivity: float) -> float:
 
 
 def delta_of(epsilon: float, noise: float, sensitivity: float) -> float:
-    """The delta that a sum with this much noise has for an epsilon.
-
-    Parameters
-    ----------
-    epsilon : float
-        Above zero.
-    noise : float
-        Standard deviation, above zero, in the unit of `sensitivity`.
-    sensitivity : float
-        The most that one row moves the sum, as Euclidean length.
-
-    Returns
-    -------
-    float
-        0 to 1.
-
-    References
-    ----------
-    Balle and Wang, "Improving the Gaussian mechanism", ICML 2018, theorem 8.
+    """The delta, 0 to 1, that a sum with this much noise has for an epsilon: the same theorem.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, final
@@ -24,16 +24,13 @@ class Files(Protocol):
     def fault(self, file: StoredFile) -> str:
         """Why a file is not what it should be; empty where it is."""
 
+    def copy(self, file: StoredFile, target: Path) -> None:
+        """Copy a file to one that does not exist yet, checked."""
+
 
 @final
 class Objects:
-    """A folder of files named by their sha256: ``ab/cdef...``.
-
-    Parameters
-    ----------
-    folder : Path
-        Made when the first file is added.
-    """
+    """A folder of files named by their sha256, ``ab/cdef...``, made when the first is added."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,32 +41,16 @@ class Objects:
         """Where the content with this sha256 stands, or would stand."""
         return self.folder.joinpath(digest[:2], digest[2:])
 
-    def add(self, file: Path) -> StoredFile:
-        """Keep one file: see `add_all`."""
-        return self.add_all([file])[0]
+    def add_all(self, files: Mapping[str, Path]) -> None:
+        """Keep files, by their sha256, that nobody writes to any more; they stay there, too.
 
-    def add_all(
-        self, files: Sequence[Path], hashed: Sequence[StoredFile] | None = None
-    ) -> Sequence[StoredFile]:
-        """Keep files that nobody writes to any more; they stay where they are, too.
-
-        An object that stands here already is read again, and is replaced where it was damaged:
-        what is acknowledged is whole. Each file is on the disk before its object has a name, and
-        every name is on the disk before this returns.
-
-        Parameters
-        ----------
-        files : sequence of Path
-            On the same file system as the hub.
-        hashed : sequence of StoredFile, optional
-            What they are, where that is known.
+        They are on the file system of the hub. An object that stands here already is read again,
+        and is replaced where it was damaged: what is acknowledged is whole. Each file is on the
+        disk before its object has a name, and every name is on the disk before this returns.
         """
-        stored = hashed or [StoredFile(*hash_file(file)) for file in files]
-        places = {kept.digest: self.path(kept.digest) for kept in stored}
+        places = {digest: self.path(digest) for digest in files}
         missing = {
-            places[kept.digest]: file
-            for file, kept in zip(files, stored, strict=True)
-            if not _sound(places[kept.digest], kept.digest)
+            place: files[digest] for digest, place in places.items() if not _sound(place, digest)
         }
         for file in missing.values():
             file.chmod(0o444)
@@ -80,7 +61,6 @@ class Objects:
         for place, file in missing.items():
             self._place(file, place)
         self._settle({place.parent for place in places.values()})
-        return stored
 
     def located(self, file: StoredFile) -> Path:
         """Where to read a file; a hub that keeps it elsewhere fetches it first."""
@@ -97,14 +77,9 @@ class Objects:
             return f"its object {digest[:12]} cannot be read: {error}"
         return "" if found == digest else f"its {size} bytes were altered: sha256 {found[:12]}."
 
-    def copy(self, digest: str, target: Path) -> None:
-        """Copy an object to a file that does not exist yet, checking its content.
-
-        Raises
-        ------
-        Damaged
-            The object is missing, or its bytes no longer have this hash.
-        """
+    def copy(self, file: StoredFile, target: Path) -> None:
+        """Copy an object to a new file; `Damaged` where it is missing or no longer has its hash."""
+        digest = file.digest
         try:
             found, size = copy_hashed(self.path(digest), target)
         except FileNotFoundError as error:

@@ -1,18 +1,18 @@
 """The parents of an entry that stand in the same hub, by what its card calls them.
 
 A card that is published calls each parent that is here ``name@version`` (`settled`), so that
-nothing that comes later changes what it means. Cards from before, and those of other hubs, may hold
-bare names and digests: `resolve` says what these mean, to whoever asks.
+nothing that comes later changes what it means. What was not here keeps its name, or its digest, by
+which it is found when it comes.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from bequest.core import Card
-from bequest.errors import BequestError, Damaged, HubError
+from bequest.errors import BequestError, Conflict, Damaged, HubError
 from bequest.hub import rows
 from bequest.hub.compatibility import check_derived
 from bequest.hub.entry import Entry
@@ -23,6 +23,7 @@ __all__ = [
     "Reference",
     "came_before",
     "check_settled",
+    "enter_new",
     "find_parent",
     "parents_of",
     "resolve",
@@ -37,25 +38,10 @@ class ParentCame(Exception):
     """A parent was published after the card of its child was settled: it is settled anew."""
 
 
-def resolve(
-    db: sqlite3.Connection, parent: str, child: Reference | None = None
-) -> Reference | None:
-    """Which entry of this hub a card calls its parent.
+def resolve(db: sqlite3.Connection, parent: str) -> Reference | None:
+    """Which entry of this hub is meant by ``name@version``, a digest, or the name of its latest.
 
-    Parameters
-    ----------
-    db : sqlite3.Connection
-    parent : str
-        ``name@version``; the digest of an entry, which is the first that had it; or a name, which
-        is the latest version that was published before the child. The child's own name is the
-        version before it.
-    child : Reference, optional
-        Whose parent it is, where it is published already.
-
-    Returns
-    -------
-    Reference or None
-        None where this hub holds no such entry.
+    Of several entries with one digest it is the first.
     """
     if digest := digest_in(parent):
         return _by_digest(db, digest)
@@ -63,22 +49,16 @@ def resolve(
         name, version = split_reference(parent)
     except HubError:  # a card may name what is in no hub
         return None
-    if version is None:
-        version = rows.latest(db, name) if child is None else _before(db, name, child)
-    found = (name, version)
-    return found if found != child and rows.holds(db, *found) else None
+    found = (name, rows.latest(db, name) if version is None else version)
+    return found if rows.holds(db, *found) else None
 
 
-def find_parent(db: sqlite3.Connection, parent: str, child: Entry | None = None) -> Entry | None:
-    """The entry that `resolve` names.
-
-    Raises
-    ------
-    Damaged
-        Its row was altered.
-    """
-    found = resolve(db, parent, None if child is None else (child.name, child.version))
-    return None if found is None else rows.find(db, *found)
+def find_parent(db: sqlite3.Connection, parent: str, child: Entry) -> Entry | None:
+    """The entry that a published card calls a parent; `Damaged` where its row was altered."""
+    if "@" not in parent and digest_in(parent) is None:  # it was not here when the card was settled
+        return None
+    found = resolve(db, parent)
+    return None if found in (None, (child.name, child.version)) else rows.find(db, *found)
 
 
 def came_before(db: sqlite3.Connection, parent: Reference, child: Reference) -> bool:
@@ -103,24 +83,10 @@ def parents_of(db: sqlite3.Connection, entry: Entry) -> dict[str, Entry | None]:
 
 
 def settled(db: sqlite3.Connection, name: str, card: Card) -> Card:
-    """A card that is about to be published, with every parent that is here as ``name@version``.
+    """A card about to be published, with every parent that is here as ``name@version``, once.
 
-    Parameters
-    ----------
-    db : sqlite3.Connection
-    name : str
-        Under which it is published.
-    card : Card
-
-    Returns
-    -------
-    Card
-        Each parent once; what this hub does not hold stays as it is written, and the log names it.
-
-    Raises
-    ------
-    HubError
-        A parent's licence does not allow that of its child: it is called as it is written.
+    What this hub does not hold stays as it is written, and the log names it. `HubError` where a
+    parent's licence does not allow that of its child.
     """
     found = {parent: resolve(db, parent) for parent in card.parents}
     check_derived(name, card.licence, {said: _licence(db, place) for said, place in found.items()})
@@ -131,12 +97,8 @@ def settled(db: sqlite3.Connection, name: str, card: Card) -> Card:
 def check_settled(db: sqlite3.Connection, name: str, card: Card) -> None:
     """Look at a settled card again in the transaction that enters it, before it does.
 
-    Raises
-    ------
-    ParentCame
-        A parent was published since, and has a version now.
-    HubError
-        Its licence does not allow that of its child.
+    `ParentCame` where a parent was published since and has a version now; `HubError` where its
+    licence does not allow that of its child.
     """
     found = {parent: resolve(db, parent) for parent in card.parents}
     here = {said: place for said, place in found.items() if place is not None}
@@ -164,6 +126,27 @@ def with_parents(db: sqlite3.Connection, entry: Entry) -> tuple[Entry, ...]:
             seen.add((parent.name, parent.version))
             stack.append((parent, _parents(db, parent)))
     return tuple(ordered.values())
+
+
+def enter_new(db: sqlite3.Connection, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Enter those that are not here yet, as `Store.take_in` promises, in a transaction begun."""
+    return tuple(entry for entry in entries if _enter(db, entry))
+
+
+def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
+    if rows.holds(db, entry.name, entry.version):
+        here = rows.find(db, entry.name, entry.version)
+        if here.digest == entry.digest:
+            return False
+        raise Conflict(
+            f"{entry} is another model here ({here.digest[:12]}) than in the bundle "
+            f"({entry.digest[:12]}): nothing was taken in. Unbundle it into another hub."
+        )
+    found = {said: resolve(db, said) for said in map(str, entry.card.parents)}
+    held = {said: place and rows.find(db, *place).licence for said, place in found.items()}
+    check_derived(str(entry), entry.licence, held)
+    rows.enter(db, entry)
+    return True
 
 
 def _parents(db: sqlite3.Connection, entry: Entry) -> Iterator[Entry]:
@@ -201,14 +184,3 @@ def _by_digest(db: sqlite3.Connection, digest: str) -> Reference | None:
         if entry.digest == digest:
             return name, version
     return None
-
-
-def _before(db: sqlite3.Connection, name: str, child: Reference) -> int:
-    if name == child[0]:
-        return child[1] - 1
-    found = db.execute(
-        "SELECT max(version) FROM entries WHERE name = ? AND rowid < "
-        "(SELECT rowid FROM entries WHERE name = ? AND version = ?)",
-        (name, *child),
-    ).fetchone()
-    return int(found[0] or 0)

@@ -33,18 +33,7 @@ def given_model(
 ) -> ForeignFolder | Model:
     """A model as it is, or its folder, found sound; one of the Hugging Face Hub is loaded.
 
-    Parameters
-    ----------
-    model : Model or path
-    modules : sequence of classes
-        As in `bequest.load`.
-    base_of : callable
-        Finds what the adapter in a folder was made on.
-
-    Raises
-    ------
-    HubError, ModelError
-        As `read_folder` raises them.
+    `base_of` finds what the adapter in a folder was made on; errors are those of `read_folder`.
     """
     if isinstance(model, Model):
         return model
@@ -56,11 +45,6 @@ def given_model(
 
 def given_parents(parents: Iterable[str | Entry]) -> tuple[str, ...]:
     """What a person calls the parents, as a card does.
-
-    Raises
-    ------
-    HubError
-        It is one name and no list of them, or something in it is neither a name nor an `Entry`.
 
     Examples
     --------
@@ -76,14 +60,12 @@ def given_parents(parents: Iterable[str | Entry]) -> tuple[str, ...]:
         raise HubError(f"parents is a list: write parents=[{name!a:.140}].")
     if not isinstance(parents, Iterable):
         raise HubError(f"parents is a list of names or entries, not a {type(parents).__name__}.")
-    return tuple(_called(parent) for parent in parents)
-
-
-def _called(parent: Any) -> str:
-    if not isinstance(parent, str | Entry):
-        kind = type(parent).__name__
-        raise HubError(f"a parent is a name or an Entry, not a {kind}: {parent!a:.80}.")
-    return str(parent)
+    called: tuple[Any, ...] = tuple(parents)
+    for parent in called:
+        if not isinstance(parent, str | Entry):
+            kind = type(parent).__name__
+            raise HubError(f"a parent is a name or an Entry, not a {kind}: {parent!a:.80}.")
+    return tuple(map(str, called))
 
 
 def published_card(
@@ -96,14 +78,8 @@ def published_card(
 ) -> Card:
     """The card under which a model is published; `parents` come behind its own.
 
-    Raises
-    ------
-    HubError
-        It names another licence already, or there is an epsilon and no task to make a sketch of.
-    DataError
-        Epsilon is out of range.
-    ModelError
-        A value on it is of another kind than `Card` says.
+    `HubError` where it names another licence already, or there is an epsilon and no task to make a
+    sketch of.
     """
     if card.licence and card.licence.lower() != licence.lower():
         said = bare(card.licence)

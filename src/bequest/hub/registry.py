@@ -34,6 +34,10 @@ _SCHEMA = (
         PRIMARY KEY (object, name, version)) WITHOUT ROWID""",
     """CREATE TABLE outcomes (
         number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, record TEXT NOT NULL)""",
+    """CREATE TABLE lineage (
+        number INTEGER PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL,
+        parent TEXT NOT NULL, record TEXT NOT NULL, seal TEXT NOT NULL)""",
+    "CREATE INDEX lineage_of ON lineage (name, version, parent)",
     f"PRAGMA application_id = {_OURS}",
     f"PRAGMA user_version = {FORMAT}",
 )
@@ -46,15 +50,10 @@ _IN_USE: weakref.WeakValueDictionary[int, Records] = weakref.WeakValueDictionary
 class Records:
     """One SQLite file. Readers open it anew, so that they see what stands on the disk.
 
-    The connection that wrote last is kept for the next write of this process, whichever thread
-    does it: opening and closing one for each would sync the disk five times instead of once. It is
-    closed before the process forks, and with this object.
-
-    Parameters
-    ----------
-    path : Path
-    wait : float
-        Seconds to wait for another process that is writing.
+    The connection that wrote last is kept for the next write of this process, whichever thread does
+    it: opening and closing one for each would sync the disk five times instead of once. It is
+    closed before the process forks, and with this object. `wait` is how many seconds another
+    process that is writing is waited for.
     """
 
     def __init__(self, path: Path, wait: float) -> None:

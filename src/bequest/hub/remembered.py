@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.frameworks.leftovers import beside, sweep
+from bequest.hub import rows
 from bequest.hub.memory import Gains, Kept
 
 __all__ = ["load", "place_of", "save"]
@@ -43,7 +44,7 @@ def save(kept: Kept, path: Path, db: sqlite3.Connection) -> None:
     said = {
         "format": FORMAT,
         "read": kept.read,
-        "seals": _seals(db, kept.read),
+        "seals": rows.hashes(db, *kept.read),
         "names": kept.names,
         "licence": kept.licence,
         "kinds": list(kept.kinds),
@@ -60,8 +61,8 @@ def save(kept: Kept, path: Path, db: sqlite3.Connection) -> None:
     for place, gains in enumerate(kept.gains.values()):
         for name in ("model", "task", "gain"):
             arrays[f"{place} {name}"] = np.array(getattr(gains, name))
-        for number, (rows, values) in enumerate(gains.scores.values()):
-            arrays[f"{place} rows {number}"] = np.array(rows)
+        for number, (places, values) in enumerate(gains.scores.values()):
+            arrays[f"{place} rows {number}"] = np.array(places)
             arrays[f"{place} values {number}"] = np.array(values)
     try:
         _write(path, arrays)
@@ -74,7 +75,7 @@ def load(path: Path, db: sqlite3.Connection) -> Kept | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             said = json.loads(arrays["said"].tobytes())
-            if said["format"] != FORMAT or said["seals"] != _seals(db, said["read"]):
+            if said["format"] != FORMAT or said["seals"] != [*rows.hashes(db, *said["read"])]:
                 return None
             return _kept(said, arrays)
     except FileNotFoundError:
@@ -100,8 +101,8 @@ def _kept(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> Kept:
         model, task = (array("l", arrays[f"{place} {name}"].tolist()) for name in ("model", "task"))
         gains = Gains(model, task, array("d", arrays[f"{place} gain"].tolist()))
         for number, name in enumerate(scores):
-            rows, values = arrays[f"{place} rows {number}"], arrays[f"{place} values {number}"]
-            gains.scores[name] = array("l", rows.tolist()), array("d", values.tolist())
+            places, values = arrays[f"{place} rows {number}"], arrays[f"{place} values {number}"]
+            gains.scores[name] = array("l", places.tolist()), array("d", values.tolist())
         kept.gains[modality, kind, metric] = gains
     kept.entries = len(kept.names)
     _check(kept)
@@ -115,18 +116,11 @@ def _check(kept: Kept) -> None:
     above = [max(kept.origin, default=-1) >= tasks, max(kept.kind, default=-1) >= len(kept.kinds)]
     for gains in kept.gains.values():
         sizes_of = {len(gains), len(gains.model), len(gains.task)}
-        rows = [max(scored, default=-1) for scored, _ in gains.scores.values()]
+        places = [max(scored, default=-1) for scored, _ in gains.scores.values()]
         above += [len(sizes_of) > 1, max(gains.model, default=-1) >= models]
-        above += [max(gains.task, default=-1) >= tasks, max(rows, default=-1) >= len(gains)]
+        above += [max(gains.task, default=-1) >= tasks, max(places, default=-1) >= len(gains)]
     if len(sizes) > 1 or any(above):
         raise ValueError("its numbers point to nothing")
-
-
-def _seals(db: sqlite3.Connection, read: list[int]) -> list[str]:
-    """The hashes of the rows that were read last: another registry has others."""
-    entry = db.execute("SELECT seal FROM entries WHERE rowid = ?", (read[0],)).fetchone()
-    outcome = db.execute("SELECT digest FROM outcomes WHERE number = ?", (read[1],)).fetchone()
-    return [str(row[0]) if row else "" for row in (entry, outcome)]
 
 
 def _write(path: Path, arrays: Mapping[str, Array]) -> None:

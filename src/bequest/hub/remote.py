@@ -14,7 +14,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -24,16 +23,13 @@ from bequest.core.kinds import shown
 from bequest.errors import Damaged, EntryNotFound, HubError
 from bequest.hub import rows
 from bequest.hub.bucket import Bucket
-from bequest.hub.entry import Entry, StoredFile, manifest_digest
+from bequest.hub.entry import Entry
 from bequest.hub.faults import told
 from bequest.hub.fetched import FetchedObjects
-from bequest.hub.following import follow, move, position_of
-from bequest.hub.importing import enter_new
 from bequest.hub.lineage import Edge
-from bequest.hub.log import Log, Position
-from bequest.hub.parents import check_settled, parents_of, settled
-from bequest.hub.store import Store, next_version
-from bequest.hub.streams import hash_file
+from bequest.hub.log import Log, Position, Record
+from bequest.hub.parents import enter_new, parents_of, settled
+from bequest.hub.store import Store, copy_files, entered, hashed, next_version
 
 __all__ = ["RemoteStore", "opened"]
 
@@ -42,6 +38,10 @@ logger = logging.getLogger(__name__)
 CACHES = Path("~/.cache/bequest")
 _LONGEST = 86400.0  # seconds
 _ATTEMPTS = 100  # every lost one means that somebody else has published
+
+_FOLLOWED = """CREATE TABLE IF NOT EXISTS followed (
+    one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, seal TEXT NOT NULL,
+    tag TEXT NOT NULL)"""
 
 
 class _Change(NamedTuple):
@@ -58,19 +58,7 @@ class _Lost(Exception):
 
 @final
 class RemoteStore:
-    """What `Store` does for a folder, for a bucket.
-
-    Parameters
-    ----------
-    url : str
-        As for `Bucket`.
-    cache : Path
-        A folder of its own; made when something is there to be kept in it.
-    wait : float
-        Seconds to wait for another process that is writing to the cache.
-    storage : mapping, optional
-        As for `Bucket`.
-    """
+    """What `Store` does for a folder, for a bucket, with a folder of its own as its cache."""
 
     def __init__(
         self, url: str, cache: Path, wait: float, storage: Mapping[str, Any] | None = None
@@ -133,16 +121,11 @@ class RemoteStore:
         if expect is not None:  # said before gigabytes are sent
             with self._here() as db:
                 next_version(rows.latest(db, name), name, expect)
-        found = {p.relative_to(staged).as_posix(): p for p in staged.rglob("*") if p.is_file()}
-        files = {inside: StoredFile(*hash_file(found[inside])) for inside in sorted(found)}
-        self._keep({file.digest: found[inside] for inside, file in files.items()})
+        paths, files = hashed(staged)
+        self._keep(paths)
 
         def change(db: sqlite3.Connection) -> _Change:
-            version = next_version(rows.latest(db, name), name, expect)
-            check_settled(db, name, card)
-            when = datetime.now(UTC).isoformat(timespec="seconds")
-            entry = Entry(name, version, manifest_digest(files), when, card, files)
-            rows.enter(db, entry)
+            entry = entered(db, name, card, files, expect)
             return _Change(entry, [entry])
 
         entry: Entry = self._append(change)
@@ -181,10 +164,7 @@ class RemoteStore:
             needed = {file.digest: file for file in entry.files.values()}
             list(pool.map(self.objects.located, needed.values()))
         with told(self.folder, place.parent):
-            place.mkdir()
-            for path, file in entry.files.items():
-                (place / path).parent.mkdir(parents=True, exist_ok=True)
-                self.objects.copy(file, place / path)
+            copy_files(self.objects, entry, place)
 
     def remember(self, edges: Iterable[Edge]) -> None:
         """As `Store.remember`, in the cache: what this machine found is not the log's to tell."""
@@ -206,9 +186,8 @@ class RemoteStore:
 
     def _keep(self, files: Mapping[str, Path]) -> None:
         self.objects.keep(files)
-        stored = [StoredFile(digest, path.stat().st_size) for digest, path in files.items()]
         with told(self.folder):  # what was made here need not be fetched
-            self._local.objects.add_all(list(files.values()), stored)
+            self._local.objects.add_all(files)
 
     def _append(self, change: Callable[[sqlite3.Connection], _Change]) -> Any:
         """Do a change here and in the log, or in neither; again where others came first."""
@@ -227,7 +206,7 @@ class RemoteStore:
         done: list[Any] = []
         try:
             with told(self.folder), self._local.records.writing() as db:
-                here = position_of(db)
+                here = _position_of(db)
                 result, entries, outcomes = change(db)
                 if not entries and not outcomes:
                     return result
@@ -235,7 +214,7 @@ class RemoteStore:
                 if record is None:
                     raise _Lost
                 done.append(result)
-                move(db, record.position)
+                _move(db, record.position)
         except HubError as error:
             if not done:
                 raise
@@ -248,7 +227,7 @@ class RemoteStore:
         for records in self._log.after(here):
             self._make()
             with told(self.folder), self._local.records.writing() as db:
-                follow(db, records)
+                _follow(db, records)
             here = records[-1].position
         return here
 
@@ -256,7 +235,7 @@ class RemoteStore:
         if not self._local.exists:
             return Position()
         with self._here() as db:
-            return position_of(db)
+            return _position_of(db)
 
     @contextmanager
     def _here(self) -> Iterator[sqlite3.Connection]:
@@ -296,6 +275,52 @@ def opened(
     if cache is not None or storage:
         raise HubError(f"{place} is a folder: cache and storage are for object storage.")
     return Store(_folder(place, "a hub"), wait)
+
+
+def _position_of(db: sqlite3.Connection) -> Position:
+    """How far this registry has followed; `HubError` where it holds things and follows no log."""
+    known = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'followed'").fetchone()
+    found = known and db.execute("SELECT number, seal, tag FROM followed").fetchone()
+    if found:
+        return Position(*found)
+    if db.execute("SELECT 1 FROM entries UNION SELECT 1 FROM outcomes").fetchone():
+        raise HubError("the folder for the cache is a hub of its own: give cache= another one.")
+    return Position()
+
+
+def _move(db: sqlite3.Connection, position: Position) -> None:
+    """Say how far it has followed, in the transaction that entered what stands there."""
+    db.execute(_FOLLOWED)
+    db.execute(
+        "INSERT OR REPLACE INTO followed VALUES (1, ?, ?, ?)",
+        (position.number, position.seal, position.tag),
+    )
+
+
+def _follow(db: sqlite3.Connection, records: Iterable[Record]) -> None:
+    """Enter what another process has not entered meanwhile, in a transaction that has begun."""
+    for record in records:
+        here = _position_of(db)
+        ahead = record.position.number - here.number
+        if ahead < 0:
+            continue
+        if ahead > 1:
+            raise HubError("the cache was removed while it was brought up to date: try again.")
+        if ahead:
+            _enter(db, record)
+        _move(db, record.position)
+
+
+def _enter(db: sqlite3.Connection, record: Record) -> None:
+    for entry in record.entries:
+        if rows.holds(db, entry.name, entry.version):
+            raise HubError(
+                f"record {record.position.number} of the log publishes {entry} a second time: "
+                f"nobody who keeps to the log writes that."
+            )
+        rows.enter(db, entry)
+    for text in record.outcomes:
+        rows.add_text(db, text)
 
 
 def _folder(place: str | Path, what: str) -> Path:

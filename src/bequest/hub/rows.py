@@ -6,7 +6,8 @@ import difflib
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from bequest.core import Outcome
 from bequest.core.kinds import shown
@@ -21,11 +22,16 @@ __all__ = [
     "all_outcomes",
     "enter",
     "entries",
+    "entries_after",
     "find",
+    "hashes",
     "holds",
     "latest",
+    "newest",
     "outcomes",
+    "outcomes_after",
     "references",
+    "unsound",
     "used",
     "versions",
 ]
@@ -59,15 +65,7 @@ def holds(db: sqlite3.Connection, name: str, version: int) -> bool:
 
 
 def find(db: sqlite3.Connection, name: str, version: int | None) -> Entry:
-    """The entry of this name and version, or the latest one.
-
-    Raises
-    ------
-    EntryNotFound
-        There is none.
-    Damaged
-        Its row was altered.
-    """
+    """The entry of this name and version, or the latest; `Damaged` where its row was altered."""
     wanted = latest(db, name) if version is None else version
     query = "SELECT name, version, record, seal FROM entries WHERE name = ? AND version = ?"
     try:
@@ -95,13 +93,7 @@ def entries(db: sqlite3.Connection, prefix: str, *, every: bool) -> Iterator[Ent
 
 
 def versions(db: sqlite3.Connection, name: str) -> Iterator[Entry | Damaged]:
-    """All versions of one name, as `entries` gives them.
-
-    Raises
-    ------
-    EntryNotFound
-        There is none.
-    """
+    """All versions of one name, as `entries` gives them; `EntryNotFound` where there is none."""
     if not latest(db, name):
         raise _not_found(db, name, None)
     rows = db.execute(
@@ -114,6 +106,35 @@ def references(db: sqlite3.Connection) -> list[tuple[str, int]]:
     """Every name with its latest version, by name."""
     rows = db.execute("SELECT name, max(version) FROM entries GROUP BY name ORDER BY name")
     return [(name, version) for name, version in rows]
+
+
+def newest(db: sqlite3.Connection) -> tuple[tuple[int, str], tuple[int, str]]:
+    """Number and hash of the last row of entries and of outcomes; 0 and "" where there is none."""
+    entry = db.execute("SELECT rowid, seal FROM entries ORDER BY rowid DESC LIMIT 1")
+    outcome = db.execute("SELECT number, digest FROM outcomes ORDER BY number DESC LIMIT 1")
+    return entry.fetchone() or (0, ""), outcome.fetchone() or (0, "")
+
+
+def hashes(db: sqlite3.Connection, entry: int, outcome: int) -> tuple[str, str]:
+    """The hashes of the rows with these numbers: another registry has others, or none ("")."""
+    seal = db.execute("SELECT seal FROM entries WHERE rowid = ?", (entry,)).fetchone()
+    digest = db.execute("SELECT digest FROM outcomes WHERE number = ?", (outcome,)).fetchone()
+    return str(seal[0]) if seal else "", str(digest[0]) if digest else ""
+
+
+def entries_after(db: sqlite3.Connection, row: int) -> Iterator[tuple[int, str, int, str, str]]:
+    """Number, name, version, record and seal of every later row, unread, as they came."""
+    yield from db.execute(
+        "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? ORDER BY rowid",
+        (row,),
+    )
+
+
+def outcomes_after(db: sqlite3.Connection, row: int) -> Iterator[tuple[int, str, str]]:
+    """Number, digest and record of every later row, unread, as they came."""
+    yield from db.execute(
+        "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number", (row,)
+    )
 
 
 def used(db: sqlite3.Connection, digest: str) -> bool:
@@ -137,12 +158,7 @@ def all_outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome]:
     """Every outcome that holds a text, in the order in which they were recorded.
 
     One that is none, but was recorded as it stands, is somebody else's: the log names it, and it
-    keeps nobody from the others.
-
-    Raises
-    ------
-    Damaged
-        A row was altered.
+    keeps nobody from the others. `Damaged` where a row was altered.
     """
     for found in outcomes(db, about):
         if isinstance(found, Outcome):
@@ -161,6 +177,21 @@ def outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome | Dama
     )
     for digest, record in found:
         yield _outcome_or_error(record, digest)
+
+
+def unsound(db: sqlite3.Connection, name: str | None = None) -> Iterator[str]:
+    """What is wrong with the registry beside its rows of entries, a line each; reads all of it.
+
+    With a name, only which objects the entries of this name use.
+    """
+    if name is None:
+        yield from _as_a_whole(db)
+    # Two questions, not one with OR: by name, only the rows of that name are read.
+    only, given = ("", ()) if name is None else (" WHERE name = ?", (name,))
+    used = set(db.execute(f"SELECT object, name, version FROM uses{only}", given))
+    listed = set(_listed(db.execute(f"SELECT name, version, record FROM entries{only}", given)))
+    for digest, user, version in sorted(used ^ listed, key=str)[:5]:
+        yield f"the registry does not know who uses {digest[:12]}: {user}@{version}."
 
 
 def _entry(row: tuple[str, int, str, str]) -> Entry:
@@ -194,6 +225,24 @@ def _outcome_or_error(record: str, digest: str) -> Outcome | Damaged:
         unsound = Damaged(f"{what} is unsound: {error}")
         unsound.__cause__ = error
         return unsound
+
+
+def _as_a_whole(db: sqlite3.Connection) -> Iterator[str]:
+    for (line,) in db.execute("PRAGMA integrity_check(5)"):
+        if line != "ok":
+            yield f"the registry's pages do not fit together: {' '.join(str(line).split())}."
+    wrong = (f"{found}" for found in outcomes(db) if isinstance(found, Damaged))
+    yield from islice(wrong, 5)
+
+
+def _listed(found: Iterable[tuple[str, int, str]]) -> Iterator[tuple[str, str, int]]:
+    for name, version, record in found:
+        try:
+            digests = {str(file["digest"]) for file in json.loads(record)["files"].values()}
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+            continue
+        for digest in digests:
+            yield digest, name, version
 
 
 def _not_found(db: sqlite3.Connection, name: str, version: int | None) -> EntryNotFound:

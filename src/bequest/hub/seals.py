@@ -6,7 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-__all__ = ["Altered", "seal_of", "sealed", "unaltered"]
+__all__ = ["UNSOUND", "Altered", "seal_of", "sealed", "unaltered"]
+
+# What plain values of another shape than expected raise.
+UNSOUND = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 class Altered(ValueError):
@@ -14,51 +17,22 @@ class Altered(ValueError):
 
 
 def seal_of(record: str) -> str:
-    """sha256 of a record, 64 hex digits.
-
-    Examples
-    --------
-    >>> seal_of("{}")[:12]
-    '44136fa355b3'
-    """
+    """sha256 of a record, 64 hex digits."""
     # A flipped bit may leave a number, or half of a pair of surrogates: neither has this hash.
     return hashlib.sha256(str(record).encode("utf-8", "replace")).hexdigest()
 
 
 def unaltered(record: str, seal: str, what: str = "it") -> str:
-    """The record, where its seal is whole.
-
-    Parameters
-    ----------
-    record, seal : str
-        As they stand in the row.
-    what : str
-        What the message calls the row.
-
-    Raises
-    ------
-    Altered
-        ``what was altered``.
-    """
+    """The record, where its seal is whole; else `Altered`, which calls the row `what`."""
     if seal_of(record) != seal:
         raise Altered(f"{what} was altered")
     return str(record)
 
 
 def sealed(record: str, seal: str, what: str = "it") -> Any:
-    """What a record holds, as plain values, where its seal is whole.
+    """What a record holds, as plain values, where its seal is whole, as in `unaltered`.
 
-    Parameters
-    ----------
-    record, seal, what
-        As in `unaltered`.
-
-    Raises
-    ------
-    Altered
-        ``what was altered``.
-    ValueError, RecursionError
-        It was sealed, and is no JSON all the same.
+    `ValueError` or `RecursionError` where it was sealed, and is no JSON all the same.
 
     Examples
     --------

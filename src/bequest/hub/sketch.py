@@ -7,9 +7,9 @@ Where a sketch stands, nothing beside it is told of the task's rows that the ske
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,20 +41,17 @@ _ROUNDING = 1e-9  # share of the noise that may be lost by writing it as a numbe
 _DECIMALS = 2  # the noise is never below 0.1: more would only show its last bits
 
 
-class Embedded(Protocol):
-    """What two sketches are compared by."""
+def _floats(values: Iterable[Any]) -> tuple[float, ...]:
+    return tuple(map(float, values))
 
-    @property
-    def modality(self) -> str:
-        """As of the task."""
 
-    @property
-    def mean(self) -> Array:
-        """Mean embedding of all inputs, shape (F,)."""
-
-    @property
-    def size(self) -> float:
-        """Squared length of the mean embedding, without what noise adds to it."""
+# How plain values become those of a `TaskSketch`.
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("classes", "columns"), tuple),
+    **dict.fromkeys(("counts", "whole"), _floats),
+    **dict.fromkeys(("epsilon", "delta", "noise"), float),
+    "sums": lambda rows: tuple(map(_floats, rows)),
+}
 
 
 @final
@@ -173,20 +170,9 @@ class TaskSketch:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; the key ``sketch`` of a card's or an outcome's task."""
-        return {
-            "version": VERSION,
-            "format": FORMAT,
-            "modality": self.modality,
-            "kind": self.kind,
-            "classes": list(self.classes),
-            "columns": list(self.columns),
-            "counts": list(self.counts),
-            "whole": list(self.whole),
-            "sums": [list(row) for row in self.sums],
-            "epsilon": self.epsilon,
-            "delta": self.delta,
-            "noise": self.noise,
-        }
+        said = {"version": VERSION, "format": FORMAT, **vars(self)}
+        said |= {key: list(said[key]) for key in ("classes", "columns", "counts", "whole")}
+        return {**said, "sums": [list(row) for row in self.sums]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TaskSketch:
@@ -201,14 +187,7 @@ class TaskSketch:
             if (values["version"], values["format"]) != (VERSION, FORMAT):
                 raise DataError(f"a sketch of version {values['version']} is not read here.")
             rest = {key: values[key] for key in values if key not in ("version", "format")}
-            for key in ("classes", "columns"):
-                rest[key] = tuple(rest[key])
-            for key in ("counts", "whole"):
-                rest[key] = tuple(map(float, rest[key]))
-            rest["sums"] = tuple(tuple(map(float, row)) for row in rest["sums"])
-            for key in ("epsilon", "delta", "noise"):
-                rest[key] = float(rest[key])
-            found = cls(**rest)
+            found = cls(**rest | {key: read(rest[key]) for key, read in _READ.items()})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"this is no sketch of a task: {error}.") from error
         found._check()
@@ -235,6 +214,9 @@ class TaskSketch:
                 f"a sketch with noise {self.noise:.3g} has not the privacy that it claims: "
                 f"epsilon {self.epsilon:.3g}, delta {self.delta:.3g}."
             )
+
+
+Embedded = LocalSketch | TaskSketch
 
 
 def similarity(one: Embedded, other: Embedded) -> float:

@@ -15,13 +15,7 @@ __all__ = ["abandoned", "staging"]
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """A new folder on the hub's file system, removed at the end, whatever happens.
-
-    Parameters
-    ----------
-    folder : Path
-        The hub.
-    """
+    """A new folder on the hub's file system, removed at the end, whatever happens."""
     work = folder / "tmp" / process_mark()
     work.mkdir(parents=True)
     try:
@@ -31,13 +25,7 @@ def staging(folder: Path) -> Iterator[Path]:
 
 
 def abandoned(folder: Path) -> Iterator[Path]:
-    """Staging folders whose process is dead, or that nobody has written to for an hour.
-
-    Parameters
-    ----------
-    folder : Path
-        The hub.
-    """
+    """Staging folders whose process is dead, or that nobody has written to for an hour."""
     try:
         works = sorted((folder / "tmp").iterdir())
     except FileNotFoundError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import time
@@ -18,17 +17,15 @@ from bequest.frameworks.folder import unsynced
 from bequest.hub import rows
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.faults import told
-from bequest.hub.importing import enter_new
 from bequest.hub.lineage import Edge
-from bequest.hub.objects import Objects
-from bequest.hub.parents import check_settled, parents_of, settled
+from bequest.hub.objects import Files, Objects
+from bequest.hub.parents import check_settled, enter_new, parents_of, settled
 from bequest.hub.registry import Records, identity
-from bequest.hub.soundness import unsound
 from bequest.hub.staging import abandoned, staging
 from bequest.hub.streams import hash_file, sync_folder
 from bequest.hub.verified import remember
 
-__all__ = ["Store", "next_version"]
+__all__ = ["Store", "copy_files", "entered", "hashed", "next_version"]
 
 _SWEEP = 300.0  # seconds between two looks at what killed processes left
 
@@ -37,12 +34,7 @@ _SWEEP = 300.0  # seconds between two looks at what killed processes left
 class Store:
     """A folder with objects, a registry, and the transactions that keep the two in step.
 
-    Parameters
-    ----------
-    folder : Path
-        Made by the first write.
-    wait : float
-        Seconds to wait for another process that is writing.
+    It is made by the first write; `wait` is in seconds, for another process that is writing.
     """
 
     def __init__(self, folder: Path, wait: float) -> None:
@@ -91,61 +83,22 @@ class Store:
             return [parents_of(db, entry) for entry in entries]
 
     def enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
-        """Keep the files of a folder and enter them under the next version of a name.
+        """Keep the files of a staged folder and enter them under the next version of a name.
 
-        Parameters
-        ----------
-        staged : Path
-            A folder within `staging`, to which nobody writes any more.
-        name, card
-            Checked, and `settled`.
-        expect : int, optional
-            The version that must be the latest now.
-
-        Raises
-        ------
-        Conflict
-            The latest version is not the expected one.
-        ParentCame
-            A parent that was not here when the card was settled is here now.
-        HubError
-            The licence of such a parent does not allow that of its child.
+        The card is `settled`. `Conflict` where the latest version is not the expected one;
+        `ParentCame` where a parent is here now that was not when the card was settled; `HubError`
+        where its licence does not allow that of its child.
         """
-        found = os.walk(staged)
-        paths = sorted(Path(place, file) for place, _, files in found for file in files)
-        # Named first, so that a fault halfway forgets them all.
-        stored = [StoredFile(*hash_file(path)) for path in paths]
-        names = [path.relative_to(staged).as_posix() for path in paths]
-        files = dict(zip(names, stored, strict=True))
-        with self._kept({file.digest: p for file, p in zip(stored, paths, strict=True)}) as db:
-            version = next_version(rows.latest(db, name), name, expect)
-            check_settled(db, name, card)
-            when = datetime.now(UTC).isoformat(timespec="seconds")
-            entry = Entry(name, version, manifest_digest(files), when, card, files)
-            rows.enter(db, entry)
-        return entry
+        paths, files = hashed(staged)
+        with self._kept(paths) as db:
+            return entered(db, name, card, files, expect)
 
     def take_in(self, work: Path, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        """Enter entries of another hub under their own versions: all of them or none.
+        """Enter entries of another hub, parents first, under their versions: all of them or none.
 
-        Parameters
-        ----------
-        work : Path
-            A folder within `staging` with their files, each named by its sha256.
-        entries : sequence of Entry
-            Parents first.
-
-        Returns
-        -------
-        tuple of Entry
-            Those that are new here.
-
-        Raises
-        ------
-        Conflict
-            A name and version is another model here.
-        HubError
-            A parent's licence does not allow its child's.
+        `work` is a folder within `staging` with their files, each named by its sha256. Gives those
+        that are new here; `Conflict` where a name and version is another model here, `HubError`
+        where a parent's licence does not allow its child's.
         """
         digests = sorted({file.digest for entry in entries for file in entry.files.values()})
         with self._kept({digest: work / digest for digest in digests}) as db:
@@ -165,17 +118,14 @@ class Store:
             remember(self.records, edges)
 
     def damages(self, name: str | None = None) -> tuple[Damaged, ...]:
-        """What is wrong beside the rows and the objects, or with one name: see `unsound`."""
+        """What is wrong beside the rows and the objects, or with one name: see `rows.unsound`."""
         with self.reading() as db:
-            return tuple(Damaged(line) for line in unsound(db, name))
+            return tuple(Damaged(line) for line in rows.unsound(db, name))
 
     def copy(self, entry: Entry, place: Path) -> None:
         """Copy the files of an entry to a new folder, each checked against its hash."""
         with told(self.folder, place.parent):
-            place.mkdir()
-            for path, file in entry.files.items():
-                (place / path).parent.mkdir(parents=True, exist_ok=True)
-                self.objects.copy(file.digest, place / path)
+            copy_files(self.objects, entry, place)
 
     def _found(self) -> None:
         """Make the hub where there is none yet, and wait until its own name is on the disk."""
@@ -196,14 +146,13 @@ class Store:
     @contextmanager
     def _kept(self, files: Mapping[str, Path]) -> Iterator[sqlite3.Connection]:
         """A transaction whose objects stand before it and are forgotten where it fails."""
-        stored = [StoredFile(digest, path.stat().st_size) for digest, path in files.items()]
         try:
-            self.objects.add_all(list(files.values()), stored)
+            self.objects.add_all(files)
             with self.records.writing() as db:
                 # Another process may have forgotten an object that nothing used; none can now.
                 for digest, path in files.items():
                     if not self.objects.has(digest):
-                        self.objects.add(path)
+                        self.objects.add_all({digest: path})
                 yield db
         except BaseException:
             with suppress(OSError, sqlite3.Error, HubError):  # the first fault is the one to tell
@@ -241,6 +190,37 @@ class Store:
         begun = {"tmp", "objects", "registry.sqlite-shm"}
         if names - begun - ({log.name} if log.exists() and not log.stat().st_size else set()):
             raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
+
+
+def copy_files(objects: Files, entry: Entry, place: Path) -> None:
+    """Copy the files of an entry to a new folder, each checked against its hash."""
+    place.mkdir()
+    for path, file in entry.files.items():
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        objects.copy(file, place / path)
+
+
+def hashed(staged: Path) -> tuple[dict[str, Path], dict[str, StoredFile]]:
+    """The files of a folder: where each digest stands, and what stands under each path."""
+    found = {p.relative_to(staged).as_posix(): p for p in staged.rglob("*") if p.is_file()}
+    files = {inside: StoredFile(*hash_file(found[inside])) for inside in sorted(found)}
+    return {file.digest: found[inside] for inside, file in files.items()}, files
+
+
+def entered(
+    db: sqlite3.Connection,
+    name: str,
+    card: Card,
+    files: Mapping[str, StoredFile],
+    expect: int | None,
+) -> Entry:
+    """Enter a settled card under the next version of a name, in a transaction that has begun."""
+    version = next_version(rows.latest(db, name), name, expect)
+    check_settled(db, name, card)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = Entry(name, version, manifest_digest(files), when, card, files)
+    rows.enter(db, entry)
+    return entry
 
 
 def next_version(latest: int, name: str, expect: int | None) -> int:

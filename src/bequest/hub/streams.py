@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from bequest.core.disk import flush, sync_folder
 from bequest.errors import HubError
@@ -25,6 +25,7 @@ __all__ = [
     "sync_all",
     "sync_folder",
     "sync_folders",
+    "write_hashed",
 ]
 
 T = TypeVar("T")
@@ -40,25 +41,9 @@ _CAREFULLY = (
 
 
 def copy_hashed(source: Path, target: Path) -> tuple[str, int]:
-    """Copy a regular file, sync the copy, and say what was copied.
+    """Copy a regular file to a new one, sync the copy, and give its sha256 and its bytes.
 
-    Parameters
-    ----------
-    source : Path
-    target : Path
-        Must not exist.
-
-    Returns
-    -------
-    tuple of str and int
-        sha256 in 64 hex digits, and bytes.
-
-    Raises
-    ------
-    HubError
-        The source is no regular file, or changed while it was read.
-    OSError
-        The disk says so.
+    `HubError` where the source is no regular file, or changed while it was read.
     """
     with opened(source) as file, target.open("xb") as copy:
         before = _state(file)
@@ -78,6 +63,16 @@ def hash_file(path: Path) -> tuple[str, int]:
     """Say the sha256, 64 hex digits, and the bytes of a regular file."""
     with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+def write_hashed(parts: Iterable[bytes], target: IO[bytes] | None = None) -> str:
+    """Write bytes, where there is a target, and give their sha256 in 64 hex digits."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part)
+        if target is not None:
+            target.write(part)
+    return hashed.hexdigest()
 
 
 def read_small(path: Path, most: int) -> bytes:

@@ -17,7 +17,6 @@ from bequest.core import Outcome, Task
 from bequest.core.wording import counted
 from bequest.errors import HubError
 from bequest.hub.compatibility import may_become
-from bequest.hub.embedding import task_features
 from bequest.hub.entry import Entry
 from bequest.hub.gains import GainModel, Prediction
 from bequest.hub.history import COLUMNS, Outcomes, Target
@@ -25,6 +24,7 @@ from bequest.hub.licences import checked_licence
 from bequest.hub.memory import Gains, Kept, Key, key_of, standard
 from bequest.hub.names import name_and_version
 from bequest.hub.remembered import load, place_of, save
+from bequest.hub.sketch import local_sketch
 
 __all__ = ["Memory", "Suggestion"]
 
@@ -74,27 +74,16 @@ class Suggestion:
 
 @final
 class Memory:
-    """What a hub remembers for suggestions; told of entries and outcomes once, asked often.
-
-    Examples
-    --------
-    >>> Memory().suggest(Task.from_arrays(np.eye(4), [0, 1, 0, 1]))
-    []
-    """
+    """What a hub remembers for suggestions; told of entries and outcomes once, asked often."""
 
     def __init__(self) -> None:
         self._kept = Kept()
         self._fitted: dict[Key, _Fitted] = {}
 
     def catch_up(self, db: sqlite3.Connection) -> None:
-        """Take in what the registry holds and this memory does not yet.
+        """Take in what the registry holds and this memory does not yet, as `Kept.catch_up` does.
 
         What was read of a large one is kept beside it, for the next process.
-
-        Raises
-        ------
-        Damaged
-            An outcome was altered; entries that were are left out.
         """
         before, place = sum(self._kept.read), place_of(db)
         if not before and place is not None:
@@ -119,22 +108,7 @@ class Memory:
         scores: Mapping[str, Mapping[str, float]] | None = None,
         licence: str | None = None,
     ) -> list[Suggestion]:
-        """The k models with the highest predicted gain, those of which nothing is known last.
-
-        Parameters
-        ----------
-        task : Task
-        k : int
-            At least 1.
-        scores : mapping of str to mapping, optional
-            Transferability scores by name of the model where they are at hand.
-        licence : str, optional
-            Only models of which something under this licence may be made, each as the only parent.
-
-        Returns
-        -------
-        list of Suggestion
-        """
+        """As `bequest.hub.Hub.suggest`."""
         if not isinstance(k, int) or k < 1:
             raise HubError(f"k must be a whole number from 1, not {k!r}.")
         wanted = None if licence is None else checked_licence(licence)
@@ -304,12 +278,12 @@ def _best(found: Prediction, allowed: Array, k: int) -> Array:
 
 
 def _embedding(task: Task) -> Array:
-    """The embedding of a task that stays here: noise has no place where nothing is published."""
+    """The `local_sketch` of a task, of length 1."""
     rows = min(_ROWS, max(_FEWEST, _NUMBERS // int(np.prod(task.spec.shape or (1,)))))
     if len(task) > rows:
         task = task.take(np.linspace(0, len(task) - 1, rows).astype(int))
-    features = task_features(task).mean(axis=0)
-    return np.asarray(features / np.linalg.norm(features))
+    found = local_sketch(task)
+    return np.asarray(found.mean / np.sqrt(found.size))
 
 
 def _allows(held: str, licence: str) -> bool:

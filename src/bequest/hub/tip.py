@@ -14,34 +14,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import final
 
-__all__ = ["Tip"]
+from bequest.hub import rows
 
-_NEWEST = (
-    "SELECT rowid, seal FROM entries ORDER BY rowid DESC LIMIT 1",
-    "SELECT number, digest FROM outcomes ORDER BY number DESC LIMIT 1",
-)
-_SAME = (
-    "SELECT seal FROM entries WHERE rowid = ?",
-    "SELECT digest FROM outcomes WHERE number = ?",
-)
+__all__ = ["Tip"]
 
 
 @final
 class Tip:
-    """The newest rows of a registry: number and hash of an entry and of an outcome.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """The newest rows of a registry: number and hash of an entry and of an outcome."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def newest(self, db: sqlite3.Connection) -> str:
         """What `write` will say of the state that a transaction is about to commit."""
-        found = [db.execute(question).fetchone() or (0, "-") for question in _NEWEST]
-        return " ".join(f"{number} {seal}" for number, seal in found)
+        return " ".join(f"{number} {seal or '-'}" for number, seal in rows.newest(db))
 
     def write(self, newest: str) -> None:
         """Say that what `newest` found is on the disk; a disk that is full is not told of it."""
@@ -61,12 +48,11 @@ class Tip:
 
     def kept(self, db: sqlite3.Connection, newest: str) -> bool:
         """Whether the registry has what was `read`."""
-        said = newest.split(" ")
-        for question, number, seal in zip(_SAME, said[::2], said[1::2], strict=False):
-            found = db.execute(question, (int(number),)).fetchone()
-            if (found[0] if found else "-") != seal:
-                return False
-        return True
+        if not newest:
+            return True
+        entry, seal, outcome, digest = newest.split(" ")
+        found = rows.hashes(db, int(entry), int(outcome))
+        return tuple(one or "-" for one in found) == (seal, digest)
 
 
 def _seal(newest: str) -> str:

@@ -1,8 +1,7 @@
 """What the weights said of a model's parents, kept in the registry: one row a finding.
 
 Rows are never changed. A later finding on the same two models stands in the place of an earlier
-one; one that says the same is not kept again. A registry that no finding was kept in lacks the
-table, and a version that does not know the table passes over it.
+one; one that says the same is not kept again.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 
 from bequest.errors import HubError
 from bequest.hub.lineage.tree import Edge
@@ -23,22 +22,11 @@ __all__ = ["keep", "remember", "unkept"]
 
 logger = logging.getLogger(__name__)
 
-_TABLE = """CREATE TABLE IF NOT EXISTS lineage (
-    number INTEGER PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, parent TEXT NOT NULL,
-    record TEXT NOT NULL, seal TEXT NOT NULL)"""
-_INDEX = "CREATE INDEX IF NOT EXISTS lineage_of ON lineage (name, version, parent)"
 _LONGEST = 1000  # characters of evidence, which is a sentence
 
 
 def unkept(db: sqlite3.Connection, edges: Iterable[Edge]) -> tuple[Edge, ...]:
-    """Those of these findings that the registry does not hold yet.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-    edges : iterable of Edge
-        As `bequest.hub.lineage.trace` gives them.
-    """
+    """Those of these findings of `trace` that the registry does not hold yet."""
     known: dict[tuple[str, int], dict[str, Edge]] = {}
     new: dict[Edge, None] = {}
     for edge in edges:
@@ -55,8 +43,6 @@ def unkept(db: sqlite3.Connection, edges: Iterable[Edge]) -> tuple[Edge, ...]:
 
 def keep(db: sqlite3.Connection, edges: Iterable[Edge]) -> int:
     """Add what is not kept yet, in a transaction that has begun; gives the number of new rows."""
-    db.execute(_TABLE)
-    db.execute(_INDEX)
     new = unkept(db, edges)
     for edge in new:
         name, version = split_reference(edge.child)
@@ -69,18 +55,9 @@ def keep(db: sqlite3.Connection, edges: Iterable[Edge]) -> int:
 
 
 def remember(records: Records, edges: Iterable[Edge]) -> int:
-    """Keep what is not kept yet; a registry that holds it all is not written to.
+    """Keep what is not kept yet, and give the number of new findings.
 
-    Parameters
-    ----------
-    records : Records
-        The registry of a hub in a folder.
-    edges : iterable of Edge
-
-    Returns
-    -------
-    int
-        The number of new findings.
+    A registry that holds them all is not written to.
     """
     with records.reading() as db:
         new = unkept(db, edges)
@@ -92,24 +69,20 @@ def remember(records: Records, edges: Iterable[Edge]) -> int:
 
 def _newest(db: sqlite3.Connection, name: str, version: int) -> dict[str, Edge]:
     """The newest finding on each parent of an entry; rows that were altered are left out."""
-    return {edge.parent: edge for edge in _rows(db, name, version)}
-
-
-def _rows(db: sqlite3.Connection, name: str, version: int) -> Iterator[Edge]:
-    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'lineage'").fetchone():
-        return
     rows = db.execute(
         "SELECT record, seal FROM lineage WHERE name = ? AND version = ? ORDER BY parent, number",
         (name, version),
     )
+    found: dict[str, Edge] = {}
     for record, seal in rows:
         try:
-            yield Edge(**sealed(record, seal))
+            edge = Edge(**sealed(record, seal))
         except (TypeError, ValueError, RecursionError) as error:
             logger.warning("a finding on %s@%d is left out: %s.", name, version, error)
+        else:
+            found[edge.parent] = edge
+    return found
 
 
 def _short(edge: Edge) -> Edge:
-    if len(edge.evidence) <= _LONGEST:
-        return edge
-    return Edge(**{**asdict(edge), "evidence": edge.evidence[:_LONGEST]})
+    return replace(edge, evidence=edge.evidence[:_LONGEST])

@@ -37,10 +37,7 @@ _OF_MODALITY = "SELECT number, task, embedding FROM tasks WHERE modality = ? ORD
 class Alike:
     """Embeddings of the tasks that a graph has seen, in the order in which it saw them.
 
-    Parameters
-    ----------
-    path : Path
-        An SQLite file, made where it is not there; in a ``with`` block it is one transaction.
+    They stand in an SQLite file, made where it is not there; a ``with`` block is one transaction.
 
     Examples
     --------
@@ -91,17 +88,7 @@ class Alike:
                 )
 
     def pairs(self, seen: int) -> Iterator[tuple[str, str]]:
-        """Every task beyond a number with the earlier ones that it is like.
-
-        Parameters
-        ----------
-        seen : int
-
-        Yields
-        ------
-        tuple of (str, str)
-            A task, and an earlier one of the same modality.
-        """
+        """Every task beyond a number with each earlier one of its modality that it is like."""
         for (modality,) in self._all(_MODALITIES, seen):
             rows = self._all(_OF_MODALITY, modality)
             whole = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.float32)

@@ -6,14 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
-from bequest.errors import HubError
+from bequest.errors import Damaged, HubError
 from bequest.hub.forks import Turn
 from bequest.hub.graph.terms import bound, rows, terms
 from bequest.hub.graph.vocabulary import PREFIXES
-from bequest.hub.graph.worker import MEMORY, MOST, Deadline, Worker, fault_of
+from bequest.hub.graph.worker import MEMORY, MOST, Deadline, Worker, checked
 
 __all__ = ["Asker"]
 
+_REFUSED = {
+    "SyntaxError": "this is no query in SPARQL (SELECT, ASK, CONSTRUCT or DESCRIBE): {}",
+    "ValueError": "the query was refused: {}",
+    "_TooLong": f"the answer has more than {MOST // 2**20} MiB: ask for less (LIMIT).",
+    "MemoryError": "the query took more memory than there is for it. Ask for less.",
+}
 _START = 60.0  # seconds to start and open a view
 
 
@@ -21,10 +27,7 @@ _START = 60.0  # seconds to start and open a view
 class Asker:
     """One process that is kept between questions; a new one where it was killed.
 
-    Parameters
-    ----------
-    memory : int
-        Bytes that it may take, where the system can limit that.
+    `memory` is how many bytes it may take, where the system can limit that.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
@@ -41,22 +44,10 @@ class Asker:
     def ask(
         self, view: Path, sparql: str, bindings: Mapping[str, Any], timeout: float
     ) -> list[dict[str, Any]]:
-        """What a view answers to a query.
+        """What a view answers to a query within so many seconds, without starting the process.
 
-        Parameters
-        ----------
-        view : Path
-        sparql : str
-        bindings : mapping
-        timeout : float
-            Seconds for the query, without starting the process.
-
-        Raises
-        ------
-        Damaged
-            The view cannot be read.
-        HubError
-            The query is not SPARQL, takes too long or too much, or ends the process.
+        `Damaged` where the view cannot be read; `HubError` where the query is not SPARQL, takes too
+        long or too much, or ends the process.
         """
         request = {
             "do": "ask",
@@ -72,11 +63,10 @@ class Asker:
             if answer is None:
                 self._end()
                 raise _ended(deadline.passed, timeout)
-        if fault := fault_of(answer):
-            raise fault
-        head, body = answer
-        if said := _refusal(head):
-            raise HubError(said)
+        head, body = checked(answer)
+        if "refused" in head:
+            said = " ".join(str(head["said"]).split())[:160]
+            raise HubError(_REFUSED.get(head["refused"], _REFUSED["ValueError"]).format(said))
         return rows(head["kind"], body)
 
     def _reading(self, view: str) -> Worker:
@@ -88,11 +78,13 @@ class Asker:
             worker.send({"do": "read", "view": view})
             with Deadline(worker, _START):
                 answer = worker.heard()
-            if (fault := fault_of(answer)) is None:
+            try:
+                checked(answer)
                 break
-            self._end()
-            if answer is not None or last:
-                raise fault
+            except (OSError, Damaged):
+                self._end()
+                if answer is not None or last:
+                    raise
         return worker
 
     def _end(self) -> None:
@@ -111,14 +103,3 @@ def _ended(late: bool, timeout: float) -> HubError:
         "the query ended the process that answers: it is nested too deeply, or took more memory "
         "than there is for it. Ask for less."
     )
-
-
-def _refusal(head: Mapping[str, Any]) -> str:
-    if "syntax" in head:
-        said = " ".join(str(head["syntax"]).split())[:160]
-        return f"this is no query in SPARQL (SELECT, ASK, CONSTRUCT or DESCRIBE): {said}"
-    if "refused" in head:
-        return f"the query was refused: {' '.join(str(head['refused']).split())[:160]}"
-    if "long" in head:
-        return f"the answer has more than {MOST // 2**20} MiB: ask for less (LIMIT)."
-    return "the query took more memory than there is for it. Ask for less." * ("memory" in head)

@@ -119,14 +119,8 @@ class _Holder:
             else:
                 kind = "json"
                 found.serialize(room, format=QueryResultsFormat.JSON)
-        except _TooLong:
-            return {"long": True}, b""
-        except SyntaxError as error:
-            return {"syntax": str(error)}, b""
-        except ValueError as error:
-            return {"refused": str(error)}, b""
-        except MemoryError:
-            return {"memory": True}, b""
+        except (_TooLong, SyntaxError, ValueError, MemoryError) as error:
+            return {"refused": type(error).__name__, "said": str(error)}, b""
         return {"kind": kind}, room.getvalue()
 
     def _state(self, request: Mapping[str, Any]) -> list[Any]:
@@ -135,13 +129,7 @@ class _Holder:
 
 
 def main(most: int) -> None:
-    """Answer until nobody asks any more.
-
-    Parameters
-    ----------
-    most : int
-        Bytes that an answer may have.
-    """
+    """Answer until nobody asks any more, with so many bytes at most."""
     holder = _Holder(most)
     for line in sys.stdin.buffer:
         request = json.loads(line)

@@ -9,10 +9,10 @@ import shutil
 import sqlite3
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeVar, final
 
 from pyoxigraph import RdfFormat, parse, serialize
 
@@ -32,6 +32,7 @@ __all__ = ["FORMATS", "Graph"]
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 FORMATS = {"ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD, "nt": RdfFormat.N_TRIPLES}
 _COUNT = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"
 _LONGEST = 3600.0  # seconds
@@ -50,15 +51,8 @@ class Rows(Protocol):
 class Graph:
     """The knowledge in a registry as RDF; every question first takes in what is new there.
 
-    Parameters
-    ----------
-    folder : Path
-        The hub.
-    records : Rows
-        Its registry.
-    address : str, optional
-        Base address of a SPARQL 1.1 server (``/query`` and ``/update``) that takes the place of
-        the embedded store.
+    `address` is that of a SPARQL 1.1 server (``/query`` and ``/update``) that takes the place of
+    the embedded store.
     """
 
     def __init__(self, folder: Path, records: Rows, address: str | None = None) -> None:
@@ -78,12 +72,7 @@ class Graph:
         if self._server is not None:
             self._follow(self._server)
             return self._server.query(sparql, bindings or {}, seconds)
-        try:
-            return self._asked(sparql, bindings or {}, seconds)
-        except Damaged as error:
-            self.rebuild()  # says it again where it is the registry that is damaged
-            logger.warning("%s It was rebuilt from the registry.", error)
-            return self._asked(sparql, bindings or {}, seconds)
+        return self._whole(lambda: self._asked(sparql, bindings or {}, seconds))
 
     def export(self, form: str, path: str | Path | None = None) -> str:
         """As `bequest.hub.Hub.export`."""
@@ -102,10 +91,9 @@ class Graph:
 
     def rebuild(self) -> int:
         """Build it anew from the registry; gives the number of its triples."""
-        if self._server is not None:
-            with self._told(), self._records.reading() as db:
-                return self._server.rebuild(db, self._beside())
         with self._told(), self._records.reading() as db:
+            if self._server is not None:
+                return self._server.rebuild(db, self._beside())
             view = self._place().rebuild(db)
         return int(self._asker.ask(view, _COUNT, {}, _LONGEST)[0]["n"])
 
@@ -155,6 +143,15 @@ class Graph:
         with self._told():
             return self._asker.ask(view, sparql, bindings, seconds)
 
+    def _whole(self, read: Callable[[], T]) -> T:
+        """What is read, from a graph that is built anew where it is damaged."""
+        try:
+            return read()
+        except Damaged as error:
+            self.rebuild()  # says it again where it is the registry that is damaged
+            logger.warning("%s It was rebuilt from the registry.", error)
+            return read()
+
     def _write(self, form: str, place: Path) -> None:
         if self._server is not None:
             self._follow(self._server)
@@ -162,12 +159,7 @@ class Graph:
             prefixes = None if form == "nt" else PREFIXES
             place.write_bytes(serialize(triples, format=FORMATS[form], prefixes=prefixes) or b"")
             return
-        try:
-            dump(self._view(), form, place)
-        except Damaged as error:
-            self.rebuild()  # says it again where it is the registry that is damaged
-            logger.warning("%s It was rebuilt from the registry.", error)
-            dump(self._view(), form, place)
+        self._whole(lambda: dump(self._view(), form, place))
 
 
 def _replace(place: Path, text: str) -> None:

@@ -36,14 +36,9 @@ _BULK = 32 * 2**20  # bytes that are loaded at once in bulk: 300 MB of the proce
 
 @final
 class Index:
-    """The graph of one registry in one folder.
+    """The graph of one registry in one folder, made when it is needed; its parent must exist.
 
-    Parameters
-    ----------
-    root : Path
-        Made when it is needed; its parent must exist.
-    wait : float
-        Seconds to wait for another process that is writing.
+    `wait` is in seconds, for another process that is writing.
     """
 
     def __init__(self, root: Path, wait: float) -> None:
@@ -64,12 +59,8 @@ class Index:
     def view(self, db: sqlite3.Connection) -> Path:
         """A view that has seen all that is in the registry, made where there is none.
 
-        Raises
-        ------
-        OSError, sqlite3.Error
-            The folder may not be written, is full, or is held by another process.
-        Damaged
-            The graph cannot be built.
+        `OSError` or `sqlite3.Error` where the folder may not be written, is full, or is held by
+        another process; `Damaged` where the graph cannot be built.
         """
         if view := self.current(db):
             return view

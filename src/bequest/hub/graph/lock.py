@@ -14,19 +14,10 @@ __all__ = ["only_writer"]
 
 @contextmanager
 def only_writer(path: Path, wait: float) -> Iterator[None]:
-    """Hold the lock; it ends with its process, however that ends.
+    """Hold the lock on a file, which stays empty; it ends with its process, however that ends.
 
-    Parameters
-    ----------
-    path : Path
-        A file in a folder that exists; it stays empty.
-    wait : float
-        Seconds to wait for another process.
-
-    Raises
-    ------
-    sqlite3.OperationalError
-        The other process did not end in time, or the folder may not be written.
+    `sqlite3.OperationalError` where another process did not end within `wait` seconds, or the
+    folder may not be written.
     """
     with unforked(), closing(_locked(path, wait)):
         yield

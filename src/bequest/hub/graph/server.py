@@ -34,16 +34,6 @@ class Server:
 
     The hub's knowledge stands in a named graph of its own: what else is on the server is neither
     read nor changed.
-
-    Parameters
-    ----------
-    address : str
-        Such as ``http://127.0.0.1:7878``.
-
-    Raises
-    ------
-    HubError
-        It is no address of HTTP.
     """
 
     def __init__(self, address: str) -> None:
@@ -75,11 +65,7 @@ class Server:
     def follow(self, db: sqlite3.Connection, beside: Path) -> None:
         """Tell the server what is new in the registry; all of it where it stands elsewhere.
 
-        Parameters
-        ----------
-        db : sqlite3.Connection
-        beside : Path
-            A folder for the sketches of the tasks.
+        The sketches of the tasks are kept in the folder `beside`.
         """
         start = self._seen()
         if start is not None and start.reaches(newest(db)):

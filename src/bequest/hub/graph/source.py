@@ -10,11 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, final
 
+from bequest.hub import rows
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.alike import Alike
 from bequest.hub.graph.triples import Teller, quad, similar
+from bequest.hub.names import digest_in
 from bequest.hub.parents import Reference, came_before, resolve
-from bequest.hub.seals import Altered, sealed
+from bequest.hub.seals import UNSOUND, Altered, sealed
 
 __all__ = ["FORMAT", "Position", "chunks", "furthest", "holds", "newest"]
 
@@ -22,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 5  # of the graph: one that was built by other rules is built anew
 _CHUNK = 8 * 2**20  # bytes of lines that are loaded in one transaction
-_UNSOUND = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 _ROWS = 256  # rows whose lines are joined
 _CHECKS = """SELECT number, record, seal FROM lineage AS new WHERE number > ? AND NOT EXISTS (
     SELECT 1 FROM lineage WHERE name = new.name AND version = new.version AND parent = new.parent
@@ -32,17 +33,10 @@ _CHECKS = """SELECT number, record, seal FROM lineage AS new WHERE number > ? AN
 @final
 @dataclass(frozen=True)
 class Position:
-    """Up to which rows of the registry a graph has seen.
+    """Up to which rows of the registry a graph has seen: their numbers, and the hashes of the last.
 
-    Parameters
-    ----------
-    entries, outcomes, checks : int
-        Numbers of the last rows.
-    seal, digest, finding : str
-        Their hashes: another registry has others.
-    tasks : int
-        Number of the last task whose sketch was held against the others.
-    format : int
+    Another registry has other hashes. `tasks` is the number of the last task whose sketch was
+    compared with the others.
     """
 
     entries: int = 0
@@ -84,16 +78,9 @@ def furthest(said: Iterable[str]) -> Position | None:
 
 def newest(db: sqlite3.Connection) -> Position:
     """Where a graph stands that has seen everything."""
-    entry = db.execute("SELECT rowid, seal FROM entries ORDER BY rowid DESC LIMIT 1").fetchone()
-    outcome = db.execute(
-        "SELECT number, digest FROM outcomes ORDER BY number DESC LIMIT 1"
-    ).fetchone()
-    check = None
-    if _checked(db):
-        check = db.execute(
-            "SELECT number, seal FROM lineage ORDER BY number DESC LIMIT 1"
-        ).fetchone()
-    return Position(*(entry or (0, "")), *(outcome or (0, "")), *(check or (0, "")))
+    check = db.execute("SELECT number, seal FROM lineage ORDER BY number DESC LIMIT 1").fetchone()
+    entry, outcome = rows.newest(db)
+    return Position(*entry, *outcome, *(check or (0, "")))
 
 
 def holds(db: sqlite3.Connection, position: Position) -> bool:
@@ -102,65 +89,39 @@ def holds(db: sqlite3.Connection, position: Position) -> bool:
     Not where a finding on two models has been made anew since: what the graph says of them would
     have to be taken back.
     """
-    entry = db.execute("SELECT seal FROM entries WHERE rowid = ?", (position.entries,)).fetchone()
-    outcome = db.execute(
-        "SELECT digest FROM outcomes WHERE number = ?", (position.outcomes,)
-    ).fetchone()
-    found = (entry[0] if entry else "", outcome[0] if outcome else "")
-    return found == (position.seal, position.digest) and _holds_checks(db, position)
-
-
-def _holds_checks(db: sqlite3.Connection, position: Position) -> bool:
-    if not _checked(db):
-        return position.checks == 0
     last = db.execute("SELECT seal FROM lineage WHERE number = ?", (position.checks,)).fetchone()
     again = db.execute(
         "SELECT 1 FROM lineage AS new JOIN lineage AS old USING (name, version, parent) "
         "WHERE new.number > ? AND old.number <= ? LIMIT 1",
         (position.checks, position.checks),
     ).fetchone()
-    return (last[0] if last else "") == position.finding and again is None
-
-
-def _checked(db: sqlite3.Connection) -> bool:
-    """Whether any model's weights were looked at here: see `bequest.hub.verified`."""
-    there = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'lineage' AND type = 'table'")
-    return there.fetchone() is not None
+    seen = (position.seal, position.digest, position.finding)
+    here = rows.hashes(db, position.entries, position.outcomes)
+    return (*here, last[0] if last else "") == seen and again is None
 
 
 def chunks(
     db: sqlite3.Connection, start: Position, alike: Alike, size: int = _CHUNK
 ) -> Iterator[tuple[list[bytes], Position]]:
-    """What the registry has beyond a position, as N-Quads.
+    """What the registry has beyond a position, as N-Quads, in chunks of so many bytes.
 
-    Parameters
-    ----------
-    db : sqlite3.Connection
-    start : Position
-    alike : Alike
-        It has seen what a graph at this position has seen.
-    size : int
-        Bytes after which a chunk is given.
-
-    Yields
-    ------
-    tuple of list of bytes and Position
-        Lines, in parts, without the position's own; and where a graph that has loaded them stands.
+    `alike` has seen what a graph at this position has seen. Each chunk has lines, in parts, without
+    the position's own, and the position of a graph that has loaded them.
     """
     parts: list[bytes] = []
-    rows: list[str] = []
+    waiting: list[str] = []
     length, position = 0, start
     for row, position in _steps(db, start, alike):
-        rows.append(row)
-        if len(rows) == _ROWS:
-            parts.append(_encoded(rows))
+        waiting.append(row)
+        if len(waiting) == _ROWS:
+            parts.append(_encoded(waiting))
             length += len(parts[-1])
-            rows = []
+            waiting = []
             if length >= size:
                 yield parts, position
                 parts, length = [], 0
-    if rows or parts:
-        yield [*parts, _encoded(rows)], position
+    if waiting or parts:
+        yield [*parts, _encoded(waiting)], position
 
 
 def _encoded(rows: list[str]) -> bytes:
@@ -186,26 +147,18 @@ def _rows(
     # Not by `replace`, which takes ten times as long: there is one for each row.
     rest = (start.checks, start.finding, start.tasks)
     end = (start.outcomes, start.digest)
-    for place, name, version, record, seal in db.execute(
-        "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? ORDER BY rowid",
-        (start.entries,),
-    ):
+    for place, name, version, record, seal in rows.entries_after(db, start.entries):
         said = _said(f"the row of {name}@{version}", record, seal)
         lines = _lines(partial(teller.of_entry, (name, version)), said)
         yield lines, Position(place, seal, end[0], end[1], *rest)
-    for number, digest, record in db.execute(
-        "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number",
-        (start.outcomes,),
-    ):
+    for number, digest, record in rows.outcomes_after(db, start.outcomes):
         said = _said(f"the outcome {digest[:12]}", record, digest)
         lines = _lines(partial(teller.of_outcome, digest), said)
         end = (number, digest)
         yield lines, Position(place, seal, end[0], end[1], *rest)
-    if _checked(db):
-        for number, record, finding in db.execute(_CHECKS, (start.checks,)):
-            said = _said(f"the finding {number}", record, finding)
-            lines = _lines(teller.of_check, said)
-            yield lines, Position(place, seal, *end, number, finding, start.tasks)
+    for number, record, finding in db.execute(_CHECKS, (start.checks,)):
+        said = _said(f"the finding {number}", record, finding)
+        yield _lines(teller.of_check, said), Position(place, seal, *end, number, finding, rest[2])
 
 
 def _said(what: str, record: str, seal: str) -> Any:
@@ -224,17 +177,15 @@ def _lines(say: Any, said: Any) -> str:
         return ""
     try:
         return "".join(f"{line}\n" for line in say(said))
-    except _UNSOUND as error:
+    except UNSOUND as error:
         logger.warning("a row of the registry is left out of the graph: %r.", error)
         return ""
 
 
 def _meant(db: sqlite3.Connection, said: str, child: Reference) -> str:
-    """What `resolve` finds; as it is written where that came after the child.
+    """The entry with this digest; as it is written where that came after the child.
 
     So a graph that followed the registry row by row says the same as one that is built anew.
     """
-    if "@" in said:  # one version, here or elsewhere
-        return said
-    found = resolve(db, said, child)
+    found = resolve(db, said) if digest_in(said) else None
     return f"{found[0]}@{found[1]}" if found and came_before(db, found, child) else said

@@ -40,12 +40,7 @@ _SERVICE = re.compile(r"(?<![\w?$:/])(?:\w*)service", re.IGNORECASE)
 
 
 def checked_query(sparql: str) -> str:
-    """Give the query back, or say why it is not asked.
-
-    Raises
-    ------
-    HubError
-        It is no text, too long, or could make the hub call another server.
+    """Give the query back, or say why it is not asked: too long, or it could call another server.
 
     Examples
     --------
@@ -67,18 +62,7 @@ def checked_query(sparql: str) -> str:
 
 
 def terms(bindings: Mapping[str, Any]) -> dict[str, NamedNode | Literal]:
-    """The values of a query's variables as terms; a text never becomes a part of the query.
-
-    Parameters
-    ----------
-    bindings : mapping
-        Variable to `Iri`, text, number or truth value.
-
-    Raises
-    ------
-    HubError
-        A name is no variable's, or a value is something else.
-    """
+    """The values of a query's variables as terms; a text never becomes a part of the query."""
     if not isinstance(bindings, Mapping):
         raise HubError(f"bindings map variables to values; this is a {type(bindings).__name__}.")
     for name in bindings:
@@ -88,30 +72,16 @@ def terms(bindings: Mapping[str, Any]) -> dict[str, NamedNode | Literal]:
 
 
 def rows(kind: str, body: bytes) -> list[dict[str, Any]]:
-    """An answer as plain values.
+    """An answer, SPARQL's results in JSON or triples ("nt"), as plain values: a dict a solution.
 
-    Parameters
-    ----------
-    kind : {"json", "nt"}
-        SPARQL's results in JSON, or triples.
-    body : bytes
-
-    Returns
-    -------
-    list of dict
-        One per solution, by variable; None where it has no value. Triples have subject, predicate
-        and object; a yes or no is one row with the key ``answer``.
+    A variable without a value has None. Triples have subject, predicate and object; a yes or no is
+    one row with the key ``answer``.
     """
     try:
         if kind == "nt":
-            return [
-                {
-                    "subject": _plain_term(t.subject),
-                    "predicate": _plain_term(t.predicate),
-                    "object": _plain_term(t.object),
-                }
-                for t in parse(input=body, format=RdfFormat.N_TRIPLES)
-            ]
+            triples = parse(input=body, format=RdfFormat.N_TRIPLES)
+            parts = ("subject", "predicate", "object")
+            return [{part: _plain_term(getattr(t, part)) for part in parts} for t in triples]
         found = json.loads(body)
         if "boolean" in found:
             return [{"answer": bool(found["boolean"])}]
@@ -128,9 +98,7 @@ def _term(name: str, value: Any) -> NamedNode | Literal:
     try:
         if isinstance(value, Iri):
             return NamedNode(value)
-        if isinstance(value, bool | int | float):
-            return Literal(value)
-        if isinstance(value, str):
+        if isinstance(value, bool | int | float | str):
             return Literal(value)
     except (ValueError, OverflowError, UnicodeError) as error:
         raise HubError(f"?{name} cannot be bound to {str(value)[:60]!a}: {error}.") from error

@@ -21,6 +21,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 _XSD = v.PREFIXES["xsd"]
 _JSON = f"{v.PREFIXES['rdf']}JSON"
 _TOLD = 1_000_000  # shared nodes that are remembered
+_METHOD, _METRIC = (v.REALIZES, "method"), (v.SPECIFIED_BY, "metric")
 _LONGEST = 2**16  # characters of settings; more is a file, and no knowledge
 
 
@@ -47,12 +48,7 @@ def similar(task: str, other: str) -> Iterator[str]:
 class Teller:
     """Tells entries and outcomes; what many of them share, such as a task, is told once.
 
-    Parameters
-    ----------
-    meant : callable
-        See `Meant`.
-    saw : callable
-        ``saw(task, sketch)`` is told of every published sketch, under its task's fingerprint.
+    ``saw(task, sketch)`` is told of every published sketch, under its task's fingerprint.
     """
 
     def __init__(self, meant: Meant, saw: Callable[[str, Any], None]) -> None:
@@ -61,15 +57,7 @@ class Teller:
         self._told: set[tuple[str, ...]] = set()
 
     def of_entry(self, place: tuple[str, int], entry: Mapping[str, Any]) -> Iterator[str]:
-        """What the registry says of one version of a model.
-
-        Parameters
-        ----------
-        place : tuple of str and int
-            Name and version of its row.
-        entry : mapping
-            As `Entry.to_dict` gives it.
-        """
+        """What `Entry.to_dict` says of a model whose row has this name and version."""
         card = entry["card"]
         model = node("model", f"{entry['name']}@{entry['version']}")
         yield quad(model, v.TYPE, v.ML_MODEL)
@@ -87,51 +75,34 @@ class Teller:
         yield from self._making(model, card, place)
 
     def of_outcome(self, digest: str, outcome: Mapping[str, Any]) -> Iterator[str]:
-        """What came of one transfer, whether it helped or not.
-
-        Parameters
-        ----------
-        digest : str
-        outcome : mapping
-            As `Outcome.to_dict` gives it.
-        """
+        """What came of one transfer, by `Outcome.to_dict`, whether it helped or not."""
         run, verdict = node("outcome", digest), outcome["verdict"]
         yield quad(run, v.TYPE, v.RUN)
         if outcome.get("source"):
             yield from self._source(run, str(outcome["source"]))
         if outcome.get("method"):
-            yield from self._method(run, str(outcome["method"]))
+            yield from self._shared(run, *_METHOD, str(outcome["method"]), v.ALGORITHM)
         yield quad(run, v.ACHIEVES, _task_node(outcome["target"]))
         yield from self._task(outcome["target"])
         yield quad(run, v.VERDICT, str(verdict["kind"]))
-        yield from self._metric(run, str(verdict["metric"]))
+        yield from self._shared(run, *_METRIC, str(verdict["metric"]), v.MEASURE)
         for word, term in (("gain", v.GAIN), ("low", v.LOW), ("high", v.HIGH), ("level", v.LEVEL)):
             yield quad(run, term, _number(verdict[word]))
         yield from _coverage(run, outcome)
 
     def of_check(self, check: Mapping[str, Any]) -> Iterator[str]:
-        """What the weights say of a model and a parent, claimed or found.
-
-        Parameters
-        ----------
-        check : mapping
-            The fields of `bequest.hub.lineage.Edge`.
-        """
+        """What the fields of an `Edge` say of a model and a parent, claimed or found."""
         child, parent = node("model", check["child"]), _named(str(check["parent"]))
         place = node("check", check["child"], check["parent"])
         verdict = {True: "verified", False: "false"}.get(check["verified"], "not told")
-        relation = node("relation", check["relation"])
         yield quad(child, v.QUALIFIED, place)
         yield quad(place, v.TYPE, v.CHECK)
         yield quad(place, v.ENTITY, parent)
         yield quad(place, v.VERDICT, verdict)
-        yield quad(place, v.SORT, relation)
         yield quad(place, v.DESCRIPTION, str(check["evidence"]))
         if verdict == "verified":
             yield quad(child, v.VERIFIED, parent)
-        if self._once("relation", relation):
-            yield quad(relation, v.TYPE, v.CLASS)
-            yield quad(relation, v.NAME, str(check["relation"]))
+        yield from self._shared(place, v.SORT, "relation", str(check["relation"]), v.CLASS)
 
     def _once(self, *key: str) -> bool:
         """Whether this was not told yet; telling it twice would change nothing."""
@@ -189,21 +160,17 @@ class Teller:
                 yield quad(model, v.QUALITY, evaluation)
                 yield quad(evaluation, v.TYPE, v.EVALUATION)
                 yield quad(evaluation, v.HAS_VALUE, float(value))
-                yield from self._metric(evaluation, str(name))
+                yield from self._shared(evaluation, *_METRIC, str(name), v.MEASURE)
 
-    def _metric(self, evaluation: Iri, name: str) -> Iterator[str]:
-        metric = node("metric", name)
-        yield quad(evaluation, v.SPECIFIED_BY, metric)
-        if self._once("metric", name):
-            yield quad(metric, v.TYPE, v.MEASURE)
-            yield quad(metric, v.NAME, name)
-
-    def _method(self, run: Iri, name: str) -> Iterator[str]:
-        method = node("method", name)
-        yield quad(run, v.REALIZES, method)
-        if self._once("method", name):
-            yield quad(method, v.TYPE, v.ALGORITHM)
-            yield quad(method, v.NAME, name)
+    def _shared(
+        self, subject: Iri, predicate: Iri, kind: str, name: str, sort: Iri
+    ) -> Iterator[str]:
+        """An edge to what many share, and what that is."""
+        place = node(kind, name)
+        yield quad(subject, predicate, place)
+        if self._once(kind, name):
+            yield quad(place, v.TYPE, sort)
+            yield quad(place, v.NAME, name)
 
     def _making(self, model: Iri, card: Mapping[str, Any], place: tuple[str, int]) -> Iterator[str]:
         method = str(card.get("method") or "")
@@ -223,7 +190,7 @@ class Teller:
         for parent in parents:
             yield quad(making, v.USED, parent)
         if method:
-            yield from self._method(making, method)
+            yield from self._shared(making, *_METHOD, method, v.ALGORITHM)
             yield from _settings(making, card.get("settings") or {})
         yield from _coverage(making, card)
 

@@ -14,66 +14,6 @@ import re
 from typing import Any, final
 from urllib.parse import quote
 
-__all__ = [
-    "ACHIEVES",
-    "ACTIVITY",
-    "ALGORITHM",
-    "CHECK",
-    "CLASS",
-    "CONTENT",
-    "COVERAGE",
-    "DATASET",
-    "DATA_OF",
-    "DERIVED",
-    "DESCRIPTION",
-    "ENTITY",
-    "EVALUATION",
-    "FILE",
-    "FINE_TUNED",
-    "GAIN",
-    "GENERATED_BY",
-    "GRAPH",
-    "HAS_PART",
-    "HAS_VALUE",
-    "HIGH",
-    "HUB",
-    "IDENTIFIER",
-    "ISSUED",
-    "LEVEL",
-    "LICENCE",
-    "LICENSE_DOCUMENT",
-    "LOW",
-    "MEASURE",
-    "ML_MODEL",
-    "ML_TASK",
-    "MODEL",
-    "NAME",
-    "POSITION",
-    "PREFIXES",
-    "QUALIFIED",
-    "QUALITY",
-    "REALIZES",
-    "RUN",
-    "SHA256",
-    "SIMILAR",
-    "SORT",
-    "SPECIALIZATION",
-    "SPECIFIED_BY",
-    "STATE",
-    "TASK",
-    "TRAINED_ON",
-    "TYPE",
-    "USED",
-    "VERDICT",
-    "VERIFIED",
-    "VERSION",
-    "VERSION_OF",
-    "Iri",
-    "data",
-    "licence",
-    "node",
-]
-
 
 @final
 class Iri(str):
@@ -174,14 +114,9 @@ CONTENT = "content"
 
 
 def node(kind: str, *names: Any) -> Iri:
-    """The node of a kind with this name; no text of anybody leaves its place in the IRI.
+    """The node of a kind (model, task, data, method, ...) with these names.
 
-    Parameters
-    ----------
-    kind : str
-        model, task, data, method, metric, outcome, making, content.
-    *names
-        One or more; each is percent-encoded.
+    Each is percent-encoded: no text of anybody leaves its place in the IRI.
 
     Examples
     --------

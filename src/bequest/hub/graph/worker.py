@@ -16,22 +16,17 @@ import pyoxigraph
 from bequest.core.limited import command
 from bequest.errors import Damaged
 
-__all__ = ["MEMORY", "MOST", "Deadline", "Worker", "fault_of"]
+__all__ = ["MEMORY", "MOST", "Deadline", "Worker", "checked"]
 
 MEMORY = 4 * 2**30  # bytes of addresses that the process may take; its store's files count, too
 MOST = 32 * 2**20  # bytes of an answer
+Answer = tuple[dict[str, Any], bytes]
 _CHILD = str(Path(__file__).with_name("child.py"))
 
 
 @final
 class Worker:
-    """One process, started anew and not forked: it has no thread and no lock of ours.
-
-    Parameters
-    ----------
-    memory : int
-        Bytes that it may take, where the system can limit that.
-    """
+    """One process, started anew and not forked: it has no thread and no lock of ours."""
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._process = subprocess.Popen(
@@ -64,7 +59,12 @@ class Worker:
         except OSError:
             return
 
-    def heard(self) -> tuple[dict[str, Any], bytes] | None:
+    def asked(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What it answers to a request, as `checked`."""
+        self.send(request)
+        return checked(self.heard())[0]
+
+    def heard(self) -> Answer | None:
         """The answer to the oldest request that has none yet; None where the process has ended."""
         line = self._process.stdout.readline()  # type: ignore[union-attr]
         if not line.endswith(b"\n"):
@@ -84,13 +84,7 @@ class Worker:
 
 @final
 class Deadline:
-    """Kills a worker when the time is over.
-
-    Parameters
-    ----------
-    worker : Worker
-    seconds : float
-    """
+    """Kills a worker when so many seconds are over."""
 
     def __init__(self, worker: Worker, seconds: float) -> None:
         self.passed = False
@@ -110,16 +104,17 @@ class Deadline:
         self._worker.kill()
 
 
-def fault_of(answer: tuple[dict[str, Any], bytes] | None) -> OSError | Damaged | None:
-    """What an answer says of the disk or of the store; None where all went well."""
+def checked(answer: Answer | None) -> Answer:
+    """The answer; `OSError` or `Damaged` where it says that the disk or the store fails."""
     if answer is None:
-        return Damaged("the graph cannot be read: its process ended.")
+        raise Damaged("the graph cannot be read: its process ended.")
     head = answer[0]
-    if "failed" not in head:
-        return None
-    if head["errno"] is not None:
-        return OSError(head["errno"], " ".join(head["failed"].split())[:300])
-    return Damaged(f"the graph cannot be read: {' '.join(head['failed'].split())[:300]}")
+    if "failed" in head:
+        said = " ".join(head["failed"].split())[:300]
+        if head["errno"] is not None:
+            raise OSError(head["errno"], said)
+        raise Damaged(f"the graph cannot be read: {said}")
+    return answer
 
 
 def _close(process: subprocess.Popen[bytes], owner: int) -> None:

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
 from bequest.hub.graph import vocabulary as v
-from bequest.hub.graph.worker import Worker, fault_of
+from bequest.hub.graph.worker import Worker, checked
 
 __all__ = ["Writer", "dump"]
 
 
 @final
 class Writer:
-    """A store that is open for writing; use it in a ``with`` block.
+    """A store that is open for writing, in a ``with`` block; made where it is not there.
 
-    Parameters
-    ----------
-    store : Path
-        Made where it is not there.
-    wait : float
-        Seconds to wait where the process of somebody who was killed still holds it.
-
-    Raises
-    ------
-    OSError
-        The disk is full or fails.
-    Damaged
-        The store cannot be read, or its process ended.
+    `wait` is how many seconds the process of somebody who was killed, and still holds it, is waited
+    for. `OSError` where the disk is full or fails; `Damaged` where the store cannot be read, or its
+    process ended.
     """
 
     def __init__(self, store: Path, wait: float) -> None:
@@ -52,14 +42,9 @@ class Writer:
         self._worker.end()
 
     def load(self, lines: Sequence[bytes], *, bulk: bool) -> None:
-        """Load N-Quads while the caller goes on; a fault shows at the next call.
+        """Load N-Quads, whole lines once joined, while the caller goes on.
 
-        Parameters
-        ----------
-        lines : sequence of bytes
-            Joined, they are whole lines.
-        bulk : bool
-            Faster, but not in one transaction.
+        A fault shows at the next call. In bulk it is faster, but not in one transaction.
         """
         self._hear()
         request = {"do": "load", "bulk": bulk, "size": sum(map(len, lines))}
@@ -69,23 +54,18 @@ class Writer:
     def show(self, view: Path, position: str, *, tidy: bool = False) -> None:
         """Keep no other position in the state than this one, and make a view.
 
-        Parameters
-        ----------
-        view : Path
-        position : str
-        tidy : bool
-            Merge the store's files first. What was loaded in bulk would else be merged by whoever
-            opens the store next, as far as its time reaches, again and again.
+        Tidied, the store's files are merged first. What was loaded in bulk would else be merged by
+        whoever opens the store next, as far as its time reaches, again and again.
         """
         self._hear()
         request = {"do": "show", "view": str(view.absolute()), "state": v.STATE}
-        self._told({**request, "keep": position, "tidy": tidy})
+        self._worker.asked({**request, "keep": position, "tidy": tidy})
 
     def _opened(self) -> dict[str, Any]:
         request = {"do": "write", "store": self._store, "state": v.STATE}
         while True:
             try:
-                return self._told(request)
+                return self._worker.asked(request)
             except OSError as error:
                 if error.errno != errno.EAGAIN or time.monotonic() > self._patience:
                     raise
@@ -94,40 +74,11 @@ class Writer:
     def _hear(self) -> None:
         while self._unheard:
             self._unheard -= 1
-            if fault := fault_of(self._worker.heard()):
-                raise fault
-
-    def _told(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        self._worker.send(request)
-        answer = self._worker.heard()
-        if (fault := fault_of(answer)) or answer is None:
-            raise fault or AssertionError
-        return answer[0]
+            checked(self._worker.heard())
 
 
 def dump(view: Path, form: str, path: Path) -> None:
-    """Write all that a view knows to a file.
-
-    Parameters
-    ----------
-    view : Path
-    form : {"ttl", "jsonld", "nt"}
-    path : Path
-
-    Raises
-    ------
-    OSError, Damaged
-        As in `Writer`.
-    """
+    """Write all that a view knows to a file; errors are as in `Writer`."""
+    places = {"view": str(view.absolute()), "path": str(path.absolute())}
     with Worker() as worker:
-        worker.send(
-            {
-                "do": "dump",
-                "view": str(view.absolute()),
-                "form": form,
-                "path": str(path.absolute()),
-                "prefixes": v.PREFIXES,
-            }
-        )
-        if fault := fault_of(worker.heard()):
-            raise fault
+        worker.asked({"do": "dump", "form": form, "prefixes": v.PREFIXES, **places})

@@ -1,7 +1,7 @@
 """Lineage that is checked, not declared: what the weights say of a claimed parent."""
 
 from bequest.hub.lineage.findings import Finding, findings
-from bequest.hub.lineage.relate import Relation, merge_of, relate
+from bequest.hub.lineage.relate import merge_of, relate
 from bequest.hub.lineage.sketches import SketchIndex, index_in
 from bequest.hub.lineage.tree import Edge, Lineage, refresh, trace
 
@@ -9,7 +9,6 @@ __all__ = [
     "Edge",
     "Finding",
     "Lineage",
-    "Relation",
     "SketchIndex",
     "findings",
     "index_in",

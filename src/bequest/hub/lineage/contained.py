@@ -22,30 +22,15 @@ _CLOSE = 0.98  # cosine from which a unit counts as a repetition of another
 @final
 @dataclass(frozen=True)
 class Containment:
-    """How well a small network's units are found in a wide one.
+    """How well a small network's units are found in a wide one."""
 
-    Parameters
-    ----------
-    tensors : int
-        How many tensors could be held against chance; 0: nothing can be said.
-    cosine : float
-        Mean over them, of a unit's weights and those found for it, -1 to 1.
-    surprise : float
-        Standard deviations above the same search with its columns in a random order.
-    repeated : float
-        Share of the wide network's other units that repeat one of the small one's, or are zero.
-    kept_larger : float
-        Chance that a unit found is larger than one that is not, 0 to 1.
-    prefix : bool
-        The units found are the first ones, in order.
-    """
-
-    tensors: int
-    cosine: float
-    surprise: float
+    tensors: int  # that could be compared with chance; 0: nothing can be said
+    cosine: float  # mean over them, of a unit's weights and those found for it
+    surprise: float  # standard deviations above the same search with its columns in a random order
+    # Share of the wide one's other units that repeat one of the small one's, or are zero
     repeated: float
-    kept_larger: float
-    prefix: bool
+    kept_larger: float  # chance that a unit found is larger than one that is not
+    prefix: bool  # the units found are the first ones, in order
 
 
 @final
@@ -58,16 +43,7 @@ class _Layer:
 
 
 def containment(small: Mapping[str, Array], wide: Mapping[str, Array]) -> Containment:
-    """Find the units of a small network among those of a wide one.
-
-    Parameters
-    ----------
-    small, wide : mapping of str to array
-        Numbers by name; weights as (out, in, ...).
-
-    Returns
-    -------
-    Containment
+    """Find the units of a small network among those of a wide one; weights are (out, in, ...).
 
     Examples
     --------

@@ -26,34 +26,15 @@ _LARGEST_SIDE = 512  # rows and columns that are looked at; more make the number
 @final
 @dataclass(frozen=True)
 class Agreement:
-    """What two sets of weights have in common.
+    """What two sets of weights have in common."""
 
-    Parameters
-    ----------
-    tensors : int
-        How many tensors could be compared; 0: nothing can be said.
-    correlation : float
-        Of all of them together, -1 to 1, without what a row or a column has on the average.
-    surprise : float
-        Standard deviations above what independent networks have.
-    """
-
-    tensors: int
-    correlation: float
-    surprise: float
+    tensors: int  # that could be compared; 0: nothing can be said
+    correlation: float  # of all together, without what a row or a column has on the average
+    surprise: float  # standard deviations above what independent networks have
 
 
 def agreement(first: Mapping[str, Array], second: Mapping[str, Array]) -> Agreement:
-    """Compare the tensors that two models have under one name in one shape.
-
-    Parameters
-    ----------
-    first, second : mapping of str to array
-        Numbers by name. Only tensors with two sides of at least 8 are compared.
-
-    Returns
-    -------
-    Agreement
+    """Compare the tensors that two models have under one name in one shape, two sides of 8 or more.
 
     References
     ----------
@@ -91,13 +72,7 @@ def agreement(first: Mapping[str, Array], second: Mapping[str, Array]) -> Agreem
 
 
 def centred(values: Array) -> Array | None:
-    """A weight as (O, I, K) without the means of its rows and columns; None where it is too small.
-
-    Examples
-    --------
-    >>> centred(np.ones((3, 40))) is None, centred(np.eye(9)).shape
-    (True, (9, 9, 1))
-    """
+    """A weight as (O, I, K), less the means of its rows and columns; None where it is too small."""
     array = np.asarray(values)
     if array.ndim < 2 or min(array.shape[:2]) < SMALLEST_SIDE or array.dtype.kind != "f":
         return None

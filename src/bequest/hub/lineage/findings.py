@@ -49,25 +49,10 @@ def findings(
     keep: Callable[[Sequence[Edge]], None],
     modules: Sequence[type] = (),
 ) -> Iterator[Finding]:
-    """Check every file's hash, every row's seal and every claimed parent.
+    """Check every file's hash, every row's seal and every claimed parent of a hub.
 
-    Parameters
-    ----------
-    shelf : Shelf
-        A hub.
-    objects : Files
-        Its files.
-    entries : iterable of Entry or Damaged
-        Rows of its registry.
-    keep : callable
-        Told what the weights say of each entry's claimed parents.
-    modules : sequence of classes
-        As in `bequest.load`.
-
-    Yields
-    ------
-    Finding
-        Only what is wrong or cannot be told.
+    `entries` are the rows of its registry; `keep` is told what the weights say of each entry's
+    claimed parents. Only what is wrong or cannot be told is given.
     """
     sound: dict[str, str] = {}
     for entry in entries:
@@ -84,10 +69,6 @@ def findings(
         if not broken:
             edges = trace(shelf, entry, modules=modules, deep=False).edges
             keep(edges)
-            yield from _unverified(entry, edges)
-
-
-def _unverified(entry: Entry, edges: Iterable[Edge]) -> Iterator[Finding]:
-    for edge in edges:
-        if not edge.verified:
-            yield Finding(str(entry), "lineage", edge.verified is False, str(edge))
+            for edge in edges:
+                if not edge.verified:
+                    yield Finding(str(entry), "lineage", edge.verified is False, str(edge))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,21 +33,13 @@ _SHARE = 0.02  # least weight of a parent of a merge
 class Relation:
     """What the weights say of a child and a parent.
 
-    Parameters
-    ----------
-    kind : str
-        ``identical``, ``fine-tuned``, ``lora``, ``merged``, ``pruned``, ``grown``,
-        ``common origin``, ``unrelated``, or ``not told`` where too little can be compared.
-    evidence : str
-        The numbers, as a sentence.
-    direction : str
-        ``told``: the weights say which of the two is the child; ``reversed``: it is the other one;
-        ``not told``.
+    It is ``identical``, ``fine-tuned``, ``lora``, ``merged``, ``pruned``, ``grown``,
+    ``common origin``, ``unrelated``, or ``not told`` where too little can be compared.
     """
 
     kind: str
-    evidence: str
-    direction: str = "not told"
+    evidence: str  # the numbers, as a sentence
+    direction: str = "not told"  # "told" which one is the child; "reversed": it is the other one
 
     @property
     def related(self) -> bool:
@@ -56,17 +48,9 @@ class Relation:
 
 
 def relate(child: Weights, parent: Weights) -> Relation:
-    """Say what a model is to one that it may have been made from.
+    """Say what a model is to one that it may have been made from, both as numbers by name.
 
-    Parameters
-    ----------
-    child, parent : mapping of str to array
-        Numbers by name, as `Model.parameters` gives them.
-
-    Returns
-    -------
-    Relation
-        Never ``merged``, which takes all parents at once: `merge_of`.
+    It is never ``merged``, which takes all parents at once: `merge_of`.
 
     Examples
     --------
@@ -80,9 +64,9 @@ def relate(child: Weights, parent: Weights) -> Relation:
     """
     same, wider, narrower = _shapes(child, parent)
     if wider and not narrower:
-        return _grown(containment(parent, child))
+        return _inside(containment(parent, child), "grown")
     if narrower and not wider:
-        return _pruned(containment(child, parent))
+        return _inside(containment(child, parent), "pruned")
     if not same:
         return Relation("not told", "no tensor has the same name and shape in both.")
     ours, theirs = ({name: whole[name] for name in same} for whole in (child, parent))
@@ -90,18 +74,7 @@ def relate(child: Weights, parent: Weights) -> Relation:
 
 
 def merge_of(child: Weights, parents: Sequence[Weights]) -> tuple[tuple[float, ...], str] | None:
-    """The weights with which a model is the mean of others, and the evidence; None where not.
-
-    Parameters
-    ----------
-    child : mapping of str to array
-    parents : sequence of mappings
-        Two or more.
-
-    Returns
-    -------
-    tuple of (tuple of float, str) or None
-        The shares add up to 1, one a parent.
+    """The shares with which a model is the mean of others, and the evidence; None where not.
 
     References
     ----------
@@ -285,15 +258,11 @@ def _rank(ours: Array, theirs: Array) -> tuple[int, int]:
     return int((values > max(noise, 1e-6 * float(values[0]))).sum()), min(apart.shape)
 
 
-def _grown(found: Containment) -> Relation:
-    return _inside(found, "grown", "the parent's units stand among its own")
-
-
-def _pruned(found: Containment) -> Relation:
-    return _inside(found, "pruned", "its units stand among the parent's")
-
-
-def _inside(found: Containment, kind: str, what: str) -> Relation:
+def _inside(found: Containment, kind: Literal["grown", "pruned"]) -> Relation:
+    what = {
+        "grown": "the parent's units stand among its own",
+        "pruned": "its units stand among the parent's",
+    }[kind]
     if not found.tensors:
         return Relation("not told", "no layer behind the first can be compared.")
     numbers = (

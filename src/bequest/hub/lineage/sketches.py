@@ -40,11 +40,6 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS sketches (
 def weight_sketch(values: Array) -> Array | None:
     """The sketch of one weight, float16 of shape (256,) and length 1; None where it is too small.
 
-    Parameters
-    ----------
-    values : array
-        With two sides of at least 8.
-
     References
     ----------
     Charikar, Chen and Farach-Colton, "Finding frequent items in data streams", ICALP 2002.
@@ -77,11 +72,6 @@ def _places(shape: tuple[int, ...]) -> tuple[Array, Array]:
 @final
 class SketchIndex:
     """A file of sketches, by the shape of the weight; derived from the models, and rebuilt at will.
-
-    Parameters
-    ----------
-    path : Path
-        An SQLite file, made when it is first written.
 
     Examples
     --------
@@ -164,18 +154,10 @@ class SketchIndex:
         return db
 
     def nearest(self, weights: Mapping[str, Array], k: int = 10) -> list[tuple[str, float]]:
-        """The models whose weights look most like these.
+        """The k models whose weights look most like these, the surest first: candidates, no proof.
 
-        Parameters
-        ----------
-        weights : mapping of str to array
-        k : int
-
-        Returns
-        -------
-        list of (str, float)
-            The key, and the mean cosine over the weights that both have, in the same place of the
-            same shape, times the root of their number: the surest first. Candidates, no proof.
+        Each has its key, and the mean cosine over the weights that both have, in the same place of
+        the same shape, times the root of their number.
         """
         totals: dict[str, float] = {}
         counts: dict[str, int] = {}
@@ -209,13 +191,7 @@ def sketches(weights: Mapping[str, Array]) -> Sketches:
 
 
 def index_in(folder: Path) -> SketchIndex:
-    """The index of a hub; where the hub may not be written, a copy that goes with the object.
-
-    Parameters
-    ----------
-    folder : Path
-        The hub.
-    """
+    """The index of a hub; where the hub may not be written, a copy that goes with the object."""
     place = folder / NAME
     if os.access(folder, os.W_OK) and (os.access(place, os.W_OK) or not place.exists()):
         return SketchIndex(place)

@@ -143,25 +143,10 @@ def trace(
     index: SketchIndex | None = None,
     named: Mapping[str, Entry] | None = None,
 ) -> Lineage:
-    """Hold every claimed parent of an entry against the weights, and those of its parents.
+    """Compare every claimed parent of an entry with the weights, and, where `deep`, of its parents.
 
-    Parameters
-    ----------
-    shelf : Shelf
-        A hub.
-    entry : Entry
-    modules : sequence of classes
-        As in `bequest.load`.
-    deep : bool
-        Whether to go on to the parents' parents.
-    index : SketchIndex, optional
-        Where to look for parents of the entry that it does not claim.
-    named : mapping of str to Entry, optional
-        The entries in the index, by digest.
-
-    Returns
-    -------
-    Lineage
+    With an `index`, parents of the entry that it does not claim are looked for, too; `named` has
+    the entries in it, by digest.
     """
     reader = _Reader(shelf, modules)
     edges: list[Edge] = []
