@@ -17,25 +17,13 @@ __all__ = ["Entry", "Move", "move_fits"]
 @final
 @dataclass(frozen=True)
 class Move:
-    """Some numbers of a source's tensor into a target's.
+    """Some numbers of a source's tensor into a target's."""
 
-    Parameters
-    ----------
-    source : str
-        The source's tensor.
-    taken, put : Piece
-        Which part of it, and where it goes.
-    rules : tuple of Rule
-        Applied in order, each along one axis.
-    added : bool
-        Added to what is there already.
-    """
-
-    source: str
-    taken: Piece
-    put: Piece
-    rules: tuple[Rule, ...] = ()
-    added: bool = False
+    source: str  # the source's tensor; empty where the rules make the numbers
+    taken: Piece  # which part of it
+    put: Piece  # where it goes
+    rules: tuple[Rule, ...] = ()  # applied in order, each along one axis
+    added: bool = False  # to what is there already
 
     @property
     def filled(self) -> int:
