@@ -26,6 +26,7 @@ __all__ = [
     "TURNED",
     "TURNED_CONVS",
     "argument",
+    "each_tensor",
     "first_tensor",
     "kind_of",
     "name_of",
@@ -110,3 +111,14 @@ def tensors_in(values: Any) -> Iterator[Tensor]:
             yield from tensors_in(value)
     elif isinstance(values, torch.nn.utils.rnn.PackedSequence):
         yield values.data
+
+
+def each_tensor(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same values with every tensor changed; sequences become tuples."""
+    if isinstance(values, Tensor):
+        return change(values)
+    if isinstance(values, Mapping):
+        return {key: each_tensor(value, change) for key, value in values.items()}
+    if isinstance(values, tuple | list):
+        return tuple(each_tensor(value, change) for value in values)
+    return values

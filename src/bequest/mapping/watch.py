@@ -59,13 +59,9 @@ class _Value:
 class Watch(TorchFunctionMode):
     """Records a site for every call that uses a tensor of the network.
 
-    Parameters
-    ----------
-    tensors : mapping of str to torch.Tensor
-        The network's parameters and buffers by name; of those that are shared, one name.
-    keep : bool
-        Also keep what each site gave, in `results`, and what those got that read the network's
-        input alone, in `eaten`.
+    `tensors` are its parameters and buffers by name, of those that are shared under one. With
+    `keep`, what each site gave is in `results`, and what those got that read the network's input
+    alone in `eaten`.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], *, keep: bool = False) -> None:
@@ -140,7 +136,9 @@ class Watch(TorchFunctionMode):
         others = [tensor for tensor in inputs if tensor not in self._pieces]
         value = self._joined(others)
         constant = not value.fed and not value.frontier
-        if constant and name not in RECURRENT | CELLS and not self._first_use(name):
+        # a product with a constant: the first step of a recurrence, whose state starts at zero
+        first = name in RECURRENT | CELLS or name in ("linear", "addmm")
+        if constant and not first:
             self._derive(name, used, args, kwargs, out)
             return
         before = len(self.sites)
@@ -151,10 +149,6 @@ class Watch(TorchFunctionMode):
         alone = next(iter(frontier)) if single else None
         for tensor in tensors_in(out):
             self._values[tensor] = _Value(frontier, value.fed, alone)
-
-    def _first_use(self, name: str) -> bool:
-        """A product with a constant: the first step of a recurrence, whose state starts at zero."""
-        return name in ("linear", "addmm")
 
     def _derive(self, name: str, used: list[Tensor], args: Any, kwargs: Any, out: Any) -> None:
         """Views keep track of their piece; what is computed from several keeps all of them."""
