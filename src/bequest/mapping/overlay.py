@@ -17,10 +17,11 @@ LETTERS = ("query", "key", "value", "gate", "up")
 MOST_ORDERS = 24  # orders of one bundle that are told apart: those of four equal products
 
 
-def chunks(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]] | None:
+def chunks(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]]:
     """The smallest parts of two bundles with as many rows on both sides, in order.
 
-    Equal products of one bundle stay together: which of them is which is a choice.
+    Equal products of one bundle stay together: which of them is which is a choice. Empty where the
+    one cannot be laid over the other.
     """
     if len(target) == len(source):
         ours, theirs = _by_shape(target), _by_shape(source)
@@ -32,7 +33,7 @@ def chunks(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]] | None
     if len(target) == len(source):
         pairs = zip(lettered(target) or target, lettered(source) or source, strict=True)
         return [((one,), (other,)) for one, other in pairs]
-    return [(target, source)] if 1 in (len(target), len(source)) else None
+    return [(target, source)] if 1 in (len(target), len(source)) else []
 
 
 def _by_shape(bundle: Bundle) -> dict[tuple[int, ...], list[Site]]:

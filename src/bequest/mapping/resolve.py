@@ -195,7 +195,7 @@ def _one_rank(source: Piece, target: Piece) -> tuple[Piece, Piece]:
     """Both pieces in one rank: a 1 × 1 kernel is a matrix, a table with leading ones is a table."""
     if len(source.shape) == len(target.shape):
         return source, target
-    ours, theirs = _bare(target.shape), _bare(source.shape)
+    ours, theirs = target.bare, source.bare
     if math.prod(target.shape) == math.prod(source.shape):
         if len(source.shape) > len(target.shape):
             return replace(source, shape=target.shape), target
@@ -211,7 +211,3 @@ def _one_rank(source: Piece, target: Piece) -> tuple[Piece, Piece]:
 
 def _flat(shape: Shape) -> bool:
     return math.prod(shape[2:]) == 1
-
-
-def _bare(shape: Shape) -> Shape:
-    return tuple(size for size in shape if size != 1)

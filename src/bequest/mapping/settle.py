@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bequest.errors import MapError
 from bequest.mapping.entry import Entry
 from bequest.mapping.generic import generic, generic_inputs
-from bequest.mapping.links import Choice, Link, Matching
+from bequest.mapping.links import Choice, Link, Matching, chosen
 from bequest.mapping.load import Source, filled
 from bequest.mapping.sites import MAIN, Trace
 from bequest.mapping.trace import (
@@ -31,7 +31,7 @@ from bequest.mapping.trace import (
 )
 from bequest.mapping.variants import laid_out, variants
 
-__all__ = ["settle"]
+__all__ = ["Open", "settle"]
 
 CLOSE = 2e-3  # relative difference of two summaries that rounding explains
 SAME = 1e-4  # largest difference of outputs of one function, times the outputs' spread
@@ -40,30 +40,22 @@ MOST_RUNS = 200  # of the target, four times what any pair in the tests takes to
 MOST_NUMBERS = 10**9  # of the target, over all its runs
 MOST_ORDERS = 24  # of all choices, told apart by the output alone
 
-Entries = Callable[[Sequence[Link]], tuple[Entry, ...]]
+
+@final
+@dataclass(frozen=True)
+class Open:
+    """What is mapped, and how: the matching may leave choices open."""
+
+    rematch: Callable[[Mapping[int, int]], Matching]  # the matching under ways of its choices
+    entries: Callable[[Sequence[Link]], tuple[Entry, ...]]  # links to the map's entries
+    source: Source
+    target: nn.Module
+    theirs: Trace
+    ours: Trace
 
 
-def settle(
-    rematch: Callable[[Mapping[int, int]], Matching],
-    entries: Entries,
-    source: Source,
-    target: nn.Module,
-    theirs: Trace,
-    ours: Trace,
-    example: Any,
-) -> tuple[tuple[Link, ...], bool, tuple[str, ...]]:
-    """Choose among the ways that the matching leaves open.
-
-    Parameters
-    ----------
-    rematch : callable
-        The matching under given ways of its choices.
-    entries : callable
-        Links to the map's entries.
-    source, target
-        What is mapped, with their traces.
-    example : optional
-        What both run on; else the input that was made up.
+def settle(given: Open, example: Any) -> tuple[tuple[Link, ...], bool, tuple[str, ...]]:
+    """Choose among the open ways, by running both on the example, else on what was made up.
 
     Returns
     -------
@@ -73,14 +65,14 @@ def settle(
     notes : tuple of str
         What was settled, and what stays open.
     """
-    matching = rematch({})
+    matching = given.rematch({})
     first = _chosen(matching, {})
-    if source.module is None or not theirs.ran or not ours.ran:
+    if given.source.module is None or not given.theirs.ran or not given.ours.ran:
         return first, False, _open(matching)
-    given = example if example is not None else _one_image(theirs.example)
     try:
-        run = _Runs(rematch, entries, source, target, theirs, ours, given)
-        found = run.search()
+        found = _Runs(
+            given, _one_image(given.theirs.example) if example is None else example
+        ).search()
     except (MapError, *REFUSED):
         return first, False, _open(matching)
     if found is None:
@@ -109,10 +101,7 @@ def _open(matching: Matching) -> tuple[str, ...]:
 
 
 def _chosen(matching: Matching, taken: Mapping[int, int]) -> tuple[Link, ...]:
-    links = list(matching.links)
-    for place, choice in enumerate(matching.choices):
-        links += choice.ways[min(taken.get(place, 0), len(choice.ways) - 1)]
-    return tuple(links)
+    return tuple(chosen(matching.links, matching.choices, taken))
 
 
 @final
@@ -128,18 +117,9 @@ class _State:
 class _Runs:
     """The source's results once, the target's for each trial."""
 
-    def __init__(
-        self,
-        rematch: Callable[[Mapping[int, int]], Matching],
-        entries: Entries,
-        source: Source,
-        target: nn.Module,
-        theirs: Trace,
-        ours: Trace,
-        example: Any,
-    ) -> None:
-        self.rematch, self.entries, self.target = rematch, entries, target
-        self.theirs, self.ours = theirs, ours
+    def __init__(self, given: Open, example: Any) -> None:
+        self.given, self.rematch, self.target = given, given.rematch, given.target
+        self.theirs, self.ours, source = given.theirs, given.ours, given.source
         assert source.module is not None
         self.example = generic_inputs(example)
         own, same = named_tensors(source.module)
@@ -151,7 +131,7 @@ class _Runs:
         self.expected = watch.results
         self.source = replace(source, read=lambda name: numbers[same.get(name, name)].detach())
         self.runs = 0
-        size = sum(math.prod(shape) for shape in ours.shapes.values())
+        size = sum(math.prod(shape) for shape in self.ours.shapes.values())
         self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, size)))
         self._made: dict[Any, Tensor] = {}
 
@@ -191,13 +171,10 @@ class _Runs:
                 return links, difference
         return None
 
-    def _late(self) -> bool:
-        return self.runs > self.most
-
     def _better(self, state: _State, depth: float) -> tuple[_State, float, float | None] | None:
         """The first change of what stands before `depth` that lets the two agree further."""
         for trial in self._trials(state, depth):
-            if self._late():
+            if self.runs > self.most:
                 return None
             links = self._links(trial)
             reached, difference = self._try(links)
@@ -233,12 +210,8 @@ class _Runs:
 
     def _links(self, state: _State) -> tuple[Link, ...]:
         links = _chosen(self.rematch(state.ways), state.ways)
-        if not state.layouts:
-            return links
         return tuple(
-            laid_out(link, state.layouts[_key(link)], self.theirs, self.ours)
-            if _key(link) in state.layouts
-            else link
+            laid_out(link, state.layouts.get(link.key, link.rules), self.theirs, self.ours)
             for link in links
         )
 
@@ -249,21 +222,19 @@ class _Runs:
         if depth is not None:
             return depth, None
         difference = _difference(self.output, output)
-        return (self._last(), None) if difference is None else (float("inf"), difference)
+        last = max((site.depth for site in self.ours.sites), default=0) + 1
+        return (last, None) if difference is None else (math.inf, difference)
 
     def _run(self, links: Sequence[Link]) -> tuple[Mapping[int, Tensor], list[Tensor]]:
         self.runs += 1
         watch, output = watched_run(self.target, self._tensors(links), self.example)
         return watch.results, output
 
-    def _last(self) -> float:
-        return max((site.depth for site in self.ours.sites), default=0) + 1
-
     def _tensors(self, links: Sequence[Link]) -> dict[str, Tensor]:
         """The target's tensors under these links; those that were made before are kept."""
         own = dict(named_tensors(self.target)[0])
         result = {}
-        for entry in self.entries(links):
+        for entry in self.given.entries(links):
             if entry.target not in own:
                 continue  # another name of a shared tensor
             key = (entry.target, entry.moves)
@@ -291,10 +262,6 @@ class _Runs:
             and not _alike(actual[ours], self.expected[theirs])
         ]
         return min(wrong) if wrong else None
-
-
-def _key(link: Link) -> str:
-    return f"{link.target.tensor}:{link.target.start}:{link.target.shape}"
 
 
 def _changed(choices: Sequence[Choice], state: _State, places: Sequence[int]) -> Iterator[_State]:
