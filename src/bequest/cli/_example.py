@@ -21,17 +21,7 @@ LIMIT = 2**30  # bytes; a few rows are enough to see what reads what
 def read_example(path: Path) -> Any:
     """One tensor, or several by the names under which the networks take them.
 
-    Parameters
-    ----------
-    path : Path
-        .npy, .npz or .safetensors. Numbers with a point become single precision.
-
-    Raises
-    ------
-    DataError
-        There is no such file, it is of another kind, damaged, or larger than 1 GiB.
-    ModelError
-        It is no sound safetensors file.
+    Numbers with a point become single precision.
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}, which --example names.")
@@ -43,7 +33,7 @@ def read_example(path: Path) -> Any:
     found = read_weights(path) if suffix == ".safetensors" else _arrays(path)
     if not found:
         raise DataError(f"{path} has no arrays in it.")
-    tensors = {name: _single(tensor) for name, tensor in found.items()}
+    tensors = {n: t.float() if t.is_floating_point() else t for n, t in found.items()}
     return tensors if len(tensors) > 1 else next(iter(tensors.values()))
 
 
@@ -57,7 +47,3 @@ def _arrays(path: Path) -> dict[str, torch.Tensor]:
         ValueError, TypeError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error
     ) as error:  # fmt: skip
         raise DataError(f"{path} cannot be read as plain arrays: {error}.") from error
-
-
-def _single(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor

@@ -21,26 +21,10 @@ ANY_SIZE = (3, 224, 224)  # for networks that make images as large as they want 
 
 
 def read_inputs(data: Path, spec: InputSpec, text: str | None = None) -> tuple[Sequence[str], Any]:
-    """Read rows as a model wants them.
+    """Names of image files (none for other data), and rows as a model wants them.
 
-    Parameters
-    ----------
-    data : Path
-        A table, an .npz file with an array X, or a folder of images, sub-folders included.
-    spec : InputSpec
-        What the model takes.
-    text : str, optional
-        For a model of texts: the column that holds them; told where only one can.
-
-    Returns
-    -------
-    tuple of names and inputs
-        The names of the image files, none for other data.
-
-    Raises
-    ------
-    DataError
-        The data is of another kind than the model takes, or cannot be read.
+    `data` is a table, an .npz file with an array X, or a folder of images, sub-folders included;
+    `text` the column that a model of texts reads, told where only one can be.
     """
     place = data.expanduser()
     if not place.exists():

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bequest.errors import DataError
+from bequest.errors import BequestError, DataError
 from bequest.frameworks.leftovers import beside, sweep
 
-__all__ = ["is_model", "is_result", "new_file", "new_folder"]
+__all__ = ["is_model", "is_result", "new_file", "new_folder", "read_text"]
 
+LIMIT = 64 * 2**20  # bytes of a text that a person could read
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 RESULT = frozenset({"model", "outcome.json", "report.html"})  # what `transfer` leaves
 
@@ -33,17 +34,8 @@ def is_result(folder: Path) -> bool:
 def new_folder(out: Path, *, ours: Callable[[Path], bool]) -> Iterator[Path]:
     """A folder to fill; it takes its place when the block ends well, and is removed otherwise.
 
-    Parameters
-    ----------
-    out : Path
-        Must not exist, be empty, or be `ours`, which is then replaced.
-    ours : callable
-        Whether a folder may be replaced.
-
-    Raises
-    ------
-    DataError
-        Something else is at `out`. This is said before any work is done.
+    At `out` must be nothing, an empty folder, or one that is `ours`, which is then replaced.
+    Anything else is refused before any work is done.
     """
     place = _checked(out)
     _refuse_foreign(out, place, ours)
@@ -83,6 +75,18 @@ def new_file(out: Path) -> Iterator[Path]:
             sweep(place)
         finally:
             work.unlink(missing_ok=True)
+
+
+def read_text(path: Path, what: str, refusal: type[BequestError]) -> str:
+    """The text of a small file that anybody may have written."""
+    if not path.is_file():
+        raise refusal(f"there is no {what} {path}.")
+    if path.stat().st_size > LIMIT:
+        raise refusal(f"{path} is larger than {LIMIT} bytes: it is no {what}.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise refusal(f"{path}: {error}") from error
 
 
 def _refuse_foreign(out: Path, place: Path, ours: Callable[[Path], bool]) -> None:

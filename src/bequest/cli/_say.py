@@ -20,6 +20,7 @@ __all__ = [
     "print_json",
     "print_rows",
     "prose",
+    "sized",
     "table",
     "tidy",
 ]
@@ -93,6 +94,22 @@ def tidy(text: str) -> str:
     return "".join(
         c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
     )
+
+
+def sized(number: int) -> str:
+    """Bytes in the unit that leaves one to three digits before the point.
+
+    Examples
+    --------
+    >>> sized(512), sized(20_480), sized(3_500_000)
+    ('512 B', '20.5 kB', '3.5 MB')
+    """
+    amount = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{number} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
 
 
 class Said(logging.Handler):

@@ -14,7 +14,7 @@ from bequest.cli._places import is_model
 from bequest.core import Source
 from bequest.errors import ModelError
 
-__all__ = ["SourceOptions", "check_sources", "model_folder", "read_sources"]
+__all__ = ["SOURCES", "SourceOptions", "check_sources", "model_folder", "read_sources"]
 
 
 @final
@@ -28,6 +28,9 @@ class SourceOptions:
 
     hub: Annotated[str | None, Parameter(metavar="PLACE")] = None
     """A hub (folder or address), every model of which is a source."""
+
+
+SOURCES = SourceOptions()
 
 
 def check_sources(options: SourceOptions) -> None:

@@ -17,17 +17,18 @@ from bequest.core import METRICS
 from bequest.core.given import as_text
 from bequest.errors import DataError
 
-__all__ = ["DATA", "TaskOptions", "read_arrays", "read_task"]
+__all__ = ["DATA", "TASK", "TaskOptions", "read_arrays", "read_task"]
 
 DATA = (
     "A table (.csv, .tsv, .jsonl, .parquet, .feather, .arrow; give --target, and --text where one "
     "column holds texts to learn from), a folder with one sub-folder of images per class, or an "
     ".npz file with arrays X and y."
 )
+_OF_ALL = ("kind", "metric")
+_COLUMNS = ("groups", "time", "weights")
 _OF_IMAGES = ("size", "channels")
-_NOT_OF_IMAGES = ("target", "text", "groups", "time", "weights", "drop", "kind")
+_NOT_OF_IMAGES = ("target", "text", *_COLUMNS, "drop", "kind")
 _NOT_OF_ARRAYS = ("drop", "text", *_OF_IMAGES)
-_NOT_OF_TEXT = ("drop",)
 
 
 @final
@@ -73,6 +74,9 @@ class TaskOptions:
     """Grey or colour images: 3 where left out."""
 
 
+TASK = TaskOptions()
+
+
 def read_task(data: Path, options: TaskOptions) -> bq.Task:
     """Read the target."""
     if options.metric is not None:
@@ -114,31 +118,11 @@ def _table(path: Path, options: TaskOptions) -> bq.Task:
     if options.target is None:
         raise CycloptsError(msg=f"{path} is a table: say which column to predict with --target.")
     if options.text is not None:
-        _refuse(options, _NOT_OF_TEXT, "--text, which is the only input")
-        return bq.Task.from_text(
-            path,
-            text=options.text,
-            target=options.target,
-            kind=options.kind,
-            metric=options.metric,
-            groups=options.groups,
-            time=options.time,
-            weights=options.weights,
-            unlabelled=options.unlabelled,
-            test=options.test,
-        )
-    return bq.Task.from_table(
-        path,
-        options.target,
-        kind=options.kind,
-        metric=options.metric,
-        groups=options.groups,
-        time=options.time,
-        weights=options.weights,
-        drop=options.drop,
-        unlabelled=options.unlabelled,
-        test=options.test,
-    )
+        _refuse(options, ("drop",), "--text, which is the only input")
+    given = _given(options, *_OF_ALL, *_COLUMNS, "unlabelled", "test", "target")
+    if options.text is not None:
+        return bq.Task.from_text(path, text=options.text, **given)
+    return bq.Task.from_table(path, drop=options.drop, **given)
 
 
 def _arrays(path: Path, options: TaskOptions) -> bq.Task:
@@ -147,8 +131,8 @@ def _arrays(path: Path, options: TaskOptions) -> bq.Task:
     X, y = read_arrays(path, "X", target)
     columns = {
         name: read_arrays(path, column)[0]
-        for name in ("groups", "time", "weights")
-        if (column := getattr(options, name)) is not None
+        for name, column in _given(options, *_COLUMNS).items()
+        if column is not None
     }
     if options.unlabelled is not None:
         columns["unlabelled"] = read_arrays(options.unlabelled.expanduser(), "X")[0]
@@ -156,15 +140,8 @@ def _arrays(path: Path, options: TaskOptions) -> bq.Task:
     if options.test is not None:
         held = ("X", target, *([] if options.weights is None else [options.weights]))
         test = tuple(read_arrays(options.test.expanduser(), *held))
-    return bq.Task.from_arrays(
-        X,
-        y,
-        kind=options.kind,
-        metric=options.metric,
-        test=test,
-        name=as_text(path.stem),
-        **columns,
-    )
+    given = _given(options, *_OF_ALL) | columns
+    return bq.Task.from_arrays(X, y, test=test, name=as_text(path.stem), **given)
 
 
 def _images(path: Path, options: TaskOptions) -> bq.Task:
@@ -173,10 +150,12 @@ def _images(path: Path, options: TaskOptions) -> bq.Task:
         path,
         size=64 if options.size is None else options.size,
         channels=options.channels or 3,
-        metric=options.metric,
-        unlabelled=options.unlabelled,
-        test=options.test,
+        **_given(options, "metric", "unlabelled", "test"),
     )
+
+
+def _given(options: TaskOptions, *names: str) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names}
 
 
 def _refuse(options: TaskOptions, names: tuple[str, ...], what: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bequest as bq
-from bequest.cli._options import Common, command
+from bequest.cli._options import COMMON, Common, command
 from bequest.cli._outcome import print_result, save_result
 from bequest.cli._places import is_result, new_folder
 from bequest.cli._progress import progress
@@ -18,17 +18,12 @@ from bequest.optional import need
 __all__ = ["app"]
 
 app = command("demo", "bequest demo", "bequest demo --out demo/ --budget 60")
-_COMMON = Common()
 LICENCE = "CC-BY-4.0"  # that of the data sets
 
 
 @app.default
 def demo(
-    *,
-    budget: float = 20.0,
-    seed: int = 0,
-    out: Path = Path("demo"),
-    common: Common = _COMMON,
+    *, budget: float = 20.0, seed: int = 0, out: Path = Path("demo"), common: Common = COMMON
 ) -> None:
     """Transfer on real data.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,10 +10,9 @@ from cyclopts import Parameter
 
 import bequest as bq
 from bequest.cli._example import read_example
-from bequest.cli._options import Common, command
-from bequest.cli._places import new_file
+from bequest.cli._options import COMMON, Common, command
+from bequest.cli._places import new_file, read_text
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json
 from bequest.cli._sources import model_folder
 from bequest.core import Model
 from bequest.errors import MapError, ModelError
@@ -28,8 +26,6 @@ app = command(
     "bequest map model.safetensors ours/ --json > map.json",
     "bequest map bert/ ours/ --example batch.npz --plan map.json",
 )
-_COMMON = Common()
-LIMIT = 64 * 2**20  # bytes; a map is text that a person could read
 
 
 @app.default
@@ -45,7 +41,7 @@ def map_(
     depth: Literal["even", "first", "last"] = "even",
     plan: Path | None = None,
     html: Path | None = None,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Show which numbers of a source would go where in a target; nothing is written into either.
 
@@ -71,16 +67,11 @@ def map_(
             made = bq.map_parameters(one, other, example=given, skip=skip, depth=depth, plan=stored)
         if page is not None:
             write_map(made, page, source=_name(one, source), target=_name(other, target))
-    if common.json:
-        print_json(
-            json.loads(made.to_json())
-            | ({} if stored is None else {"doubts": made.doubts})
-            | ({} if html is None else {"written": html})
-        )
-    else:
-        line(made)
-        if html is not None:
-            line(f"Written: {html}")
+    common.answer(
+        made.to_dict() | ({} if html is None else {"written": html}),
+        made,
+        *([] if html is None else [f"Written: {html}"]),
+    )
     if made.doubts:
         raise MapError(
             f"{plan} is not what the two suggest, in {len(made.doubts)} of "
@@ -120,11 +111,8 @@ def _name(given: Any, path: Path) -> str:
 
 
 def _stored(path: Path) -> bq.ParameterMap:
-    if not path.is_file():
-        raise MapError(f"there is no map {path}.")
-    if path.stat().st_size > LIMIT:
-        raise MapError(f"{path} is larger than {LIMIT} bytes: it is no map.")
+    text = read_text(path, "map", MapError)
     try:
-        return bq.ParameterMap.from_json(path.read_text(encoding="utf-8"))
-    except (MapError, UnicodeDecodeError) as error:
+        return bq.ParameterMap.from_json(text)
+    except MapError as error:
         raise MapError(f"{path}: {error}") from error

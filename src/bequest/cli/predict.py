@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 import bequest as bq
 from bequest.cli._inputs import read_inputs
-from bequest.cli._options import Common, command
+from bequest.cli._options import COMMON, Common, command
 from bequest.cli._places import new_file
 from bequest.cli._progress import progress
 from bequest.cli._say import line, plain, print_json, print_rows
@@ -28,7 +28,6 @@ app = command(
     "bequest predict ward7/ new-patients.csv --out predictions.csv",
     "bequest predict birds/model new-photos/ --proba | head",
 )
-_COMMON = Common()
 PROBABILITY = "probability of "
 
 
@@ -41,7 +40,7 @@ def predict(
     text: str | None = None,
     proba: Annotated[bool, Parameter(show_default=False)] = False,
     out: Path | None = None,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Predict with a model folder.
 
