@@ -33,18 +33,11 @@ class _Table:
 
 
 def render_graph(graph: HubGraph) -> str:
-    """A graph as HTML that needs no other file and no network.
+    """A graph as a whole page of HTML that needs no other file and no network.
 
-    Parameters
-    ----------
-    graph : HubGraph
-
-    Returns
-    -------
-    str
-        A whole page. All names and cards are escaped, or stand in a block of data that runs as no
-        script; the scripts (ours, and the two libraries that draw) are named to the browser
-        by their sha256. Without scripts, or without WebGL, the graph is there as tables.
+    All names and cards are escaped, or stand in a block of data that runs as no script; the scripts
+    (ours, and the two libraries that draw) are named to the browser by their sha256. Without
+    scripts, or without WebGL, the graph is there as tables.
 
     Examples
     --------
@@ -65,30 +58,12 @@ def render_graph(graph: HubGraph) -> str:
 
 
 def write_graph(graph: HubGraph, path: str | Path) -> Path:
-    """Write the page of a graph to a file, in one step.
-
-    Parameters
-    ----------
-    graph : HubGraph
-    path : path
-        The file to write, replaced where it exists; its folder must be there.
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    DataError
-        The folder does not exist, or `path` is one.
-    """
+    """Write the page of a graph to a file, see `write_page`."""
     return write_page(path, render_graph(graph))
 
 
 def _tables(graph: HubGraph) -> list[_Table]:
     names = {node.key: node.name for node in graph.nodes}
-    kinds = {node.key: node.kind for node in graph.nodes}
     tasks: dict[str, list[str]] = {}
     parents: dict[str, list[str]] = {}
     for edge in graph.edges:
@@ -97,10 +72,9 @@ def _tables(graph: HubGraph) -> list[_Table]:
         elif edge.kind == "made from":
             parents.setdefault(edge.target, []).append(names[edge.source] + _checked(edge))
     models = [
-        (node.name, node.licence, ", ".join(tasks.get(node.key, ())), ", ".join(made))
+        (node.name, node.licence, *(", ".join(of.get(node.key, ())) for of in (tasks, parents)))
         for node in graph.nodes
-        if kinds[node.key] != "task"
-        for made in [parents.get(node.key, ())]
+        if node.kind != "task"
     ]
     transfers = [
         (names[e.source], names[e.target], e.method, said(e), e.verdict.kind if e.verdict else "")

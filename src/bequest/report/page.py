@@ -23,16 +23,9 @@ SHOWN = 12  # rows of a table before the rest folds away
 
 
 def render(outcome: Outcome) -> str:
-    """The report as HTML that needs no other file, no script and no network.
+    """The report as a whole page of HTML that needs no other file, no script and no network.
 
-    Parameters
-    ----------
-    outcome : Outcome
-
-    Returns
-    -------
-    str
-        A whole page. Names of models and tasks are escaped.
+    Names of models and tasks are escaped.
 
     Examples
     --------
@@ -68,26 +61,7 @@ def render(outcome: Outcome) -> str:
 
 
 def write_report(outcome: Outcome, path: str | Path) -> Path:
-    """Write the report of one transfer to a file, in one step.
-
-    Parameters
-    ----------
-    outcome : Outcome
-    path : path
-        The file to write, replaced where it exists; its folder must be there.
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    DataError
-        The folder does not exist, or `path` is one.
-    OSError
-        The disk is full or may not be written; a file that was there is left as it was.
-    """
+    """Write the report of one transfer to a file, see `write_page`."""
     return write_page(path, render(outcome))
 
 
