@@ -12,27 +12,10 @@ from torch import Tensor
 from bequest.mapping.sites import Piece
 
 __all__ = [
-    "ADD",
-    "CELLS",
-    "CONVS",
-    "MUL",
-    "NORMS",
-    "NORM_ROLES",
-    "PARTS",
-    "PRODUCT",
-    "RECURRENT",
-    "RESHAPED",
-    "SAME",
-    "TURNED",
-    "TURNED_CONVS",
-    "argument",
-    "each_tensor",
-    "first_tensor",
-    "kind_of",
-    "name_of",
-    "stride_of",
-    "tensors_in",
-]
+    "ADD", "CELLS", "CONVS", "MUL", "NORMS", "NORM_ROLES", "PARTS", "PRODUCT", "RECURRENT",
+    "RESHAPED", "SAME", "TURNED", "TURNED_CONVS", "argument", "each_tensor", "first_tensor",
+    "kind_of", "name_of", "stride_of", "tensors_in",
+]  # fmt: skip
 
 ADD = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 MUL = frozenset({"mul", "mul_", "__mul__", "__rmul__", "__imul__"})

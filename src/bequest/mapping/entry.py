@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, final
 
 from bequest.errors import MapError
 from bequest.mapping.rules import Rule, rule_from_dict
 from bequest.mapping.sites import Piece, Shape
 
-__all__ = ["Entry", "Move", "move_fits"]
+__all__ = ["Amounts", "Entry", "Move", "move_fits"]
 
 
 @final
@@ -60,6 +60,39 @@ class Move:
             tuple(map(rule_from_dict, values["rules"])),
             bool(values["added"]),
         )
+
+
+@final
+@dataclass(frozen=True)
+class Amounts:
+    """Numbers of a target by where they come from; those of constants are not counted."""
+
+    copied: int
+    reshaped: int
+    neutral: int
+    initialised: int
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Self:
+        """What these tensors come to."""
+        counted = [entry for entry in entries if entry.role != "constant"]
+        return cls(*(sum(getattr(e, amount.name) for e in counted) for amount in fields(cls)))
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.copied + self.reshaped + self.neutral + self.initialised
+
+    @property
+    def shares(self) -> tuple[tuple[str, int, float, float], ...]:
+        """Name, amount, start and width in per cent, of those that are not zero."""
+        found, start = [], 0.0
+        for name, amount in asdict(self).items():
+            width = 100.0 * amount / self.total if self.total else 0.0
+            if amount:
+                found.append((name, amount, round(start, 3), round(width, 3)))
+            start += width
+        return tuple(found)
 
 
 @final

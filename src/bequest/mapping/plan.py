@@ -10,7 +10,7 @@ from typing import Any, Self, final
 from torch import Tensor, nn
 
 from bequest.errors import MapError
-from bequest.mapping.entry import Entry, move_fits
+from bequest.mapping.entry import Amounts, Entry, move_fits
 from bequest.mapping.load import Source, loaded, tensors_of
 from bequest.mapping.table import table
 from bequest.mapping.verify import largest_difference
@@ -72,12 +72,12 @@ class ParameterMap:
     @property
     def coverage(self) -> float:
         """Share of the target's numbers that the map fills, 0 to 1."""
-        return _coverage(self.entries)
+        return _share(self.entries, "copied", "reshaped", "neutral")
 
     @property
     def body_coverage(self) -> float:
         """The same of the body: all but the head, 0 to 1."""
-        return _coverage([entry for entry in self.entries if entry.target in self.body])
+        return _share(self._of_body(), "copied", "reshaped", "neutral")
 
     @property
     def body_from_source(self) -> float:
@@ -86,12 +86,15 @@ class ParameterMap:
         Not counted are those that are filled so as to change nothing: a bias that the source does
         not have, a block that it has once less.
         """
-        return _from_source([entry for entry in self.entries if entry.target in self.body])
+        return _share(self._of_body(), "copied", "reshaped")
 
     @property
     def from_source(self) -> float:
         """The same of all numbers, the head's too, 0 to 1."""
-        return _from_source(self.entries)
+        return _share(self.entries, "copied", "reshaped")
+
+    def _of_body(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.target in self.body]
 
     @property
     def confidence(self) -> float:
@@ -322,16 +325,9 @@ def _check_names(entries: Sequence[Entry], source: Source, target: nn.Module) ->
         raise MapError(f"the map says nothing of {sorted(absent)[0]!r} {_more(len(absent) - 1)}")
 
 
-def _coverage(entries: Sequence[Entry]) -> float:
-    counted = [entry for entry in entries if entry.role != "constant"]
-    total = sum(entry.numbers for entry in counted)
-    return sum(e.numbers - e.initialised for e in counted) / total if total else 0.0
-
-
-def _from_source(entries: Sequence[Entry]) -> float:
-    counted = [entry for entry in entries if entry.role != "constant"]
-    total = sum(entry.numbers for entry in counted)
-    return sum(entry.copied + entry.reshaped for entry in counted) / total if total else 0.0
+def _share(entries: Sequence[Entry], *names: str) -> float:
+    found = Amounts.of(entries)
+    return sum(getattr(found, name) for name in names) / found.total if found.total else 0.0
 
 
 def _said(entry: Entry) -> str:

@@ -19,28 +19,16 @@ from bequest.mapping.sites import WEIGHTS, Piece, Shape, Site
 
 __all__ = ["Known", "Resolved", "axes_of", "resolve"]
 
-Pair = tuple[Sequence[Hashable], Sequence[Hashable]]
-
 
 @final
 @dataclass(frozen=True)
 class Known:
-    """What is known of the two networks beyond their tensors.
+    """What is known of the two networks beyond their tensors; of pairs, the source's is first."""
 
-    Parameters
-    ----------
-    classes, columns : pair of sequences, optional
-        The source's and the target's labels, or names of input columns.
-    vocabulary : pair of mappings, optional
-        The source's and the target's tokens, each to its row.
-    image : bool
-        They see images: positions form a grid.
-    """
-
-    classes: Pair | None = None
-    columns: tuple[Sequence[str], Sequence[str]] | None = None
-    vocabulary: tuple[Mapping[str, int], Mapping[str, int]] | None = None
-    image: bool = False
+    classes: tuple[Sequence[Hashable], Sequence[Hashable]] | None = None  # labels
+    columns: tuple[Sequence[str], Sequence[str]] | None = None  # names of input columns
+    vocabulary: tuple[Mapping[str, int], Mapping[str, int]] | None = None  # each token to its row
+    image: bool = False  # they see images: positions form a grid
 
 
 @final
@@ -84,14 +72,7 @@ def axes_of(site: Site, role: str, piece: Piece, *, head: bool, fed: bool) -> tu
 def resolve(link: Link, known: Known, *, head: bool, fed: bool) -> Resolved:
     """The rules, axis by axis.
 
-    Parameters
-    ----------
-    link : Link
-    known : Known
-    head : bool
-        Both sites give the networks' outputs.
-    fed : bool
-        Both sites read the networks' inputs.
+    With `head`, both sites give the networks' outputs; with `fed`, they read the inputs.
     """
     taken, put = _one_rank(link.source, link.target)
     site = link.sites[0]
@@ -166,7 +147,6 @@ def _tokens(there: int, wanted: int, link: Link, known: Known) -> Rule | None:
 def _unnamed(link: Link, there: int, wanted: int, what: str, argument: str, given: object) -> str:
     ours, theirs = link.target, link.source
     start = f"cannot copy {theirs.tensor!r} {theirs.shape} into {ours.tensor!r} {ours.shape}: "
-    out = f"map_parameters(..., skip={ours.tensor.rpartition('.')[0] or ours.tensor!r})"
     out = f'map_parameters(..., skip="{ours.tensor.rpartition(".")[0] or ours.tensor}")'
     if given is not None:
         return (

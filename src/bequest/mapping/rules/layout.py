@@ -25,7 +25,6 @@ class Blocks(Rule):
     """
 
     name: ClassVar[str] = "blocks reordered"
-    citation: ClassVar[str] = ""
     exact: ClassVar[bool] = True
     axis: int
     order: tuple[int, ...]  # block j of the target is block order[j] of the source
@@ -95,7 +94,6 @@ class Pixels(Rule):
     """Inputs ordered pixel by pixel, each with its channels, into channel by channel; or back."""
 
     name: ClassVar[str] = "pixels reordered"
-    citation: ClassVar[str] = ""
     exact: ClassVar[bool] = True
     axis: int
     channels: int
@@ -114,7 +112,6 @@ class Transposed(Rule):
     """A square matrix that is used the other way round, which shapes do not tell."""
 
     name: ClassVar[str] = "transpose"
-    citation: ClassVar[str] = ""
     exact: ClassVar[bool] = True
     axis: int = 0
 
@@ -129,8 +126,6 @@ class Zero(Rule):
     """The source has no such term: adding zero is what it does."""
 
     name: ClassVar[str] = "zero, absent in the source"
-    citation: ClassVar[str] = ""
-    exact: ClassVar[bool] = False
     axis: int = 0
 
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
