@@ -37,27 +37,11 @@ def main() -> NoReturn:
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    tokens : sequence of str
-        What stands behind ``bequest`` on the command line.
-
-    Returns
-    -------
-    int
-        The exit code.
-    """
+    """Run one command, of what stands behind ``bequest`` on the command line; the exit code."""
     debug = "--debug" in tokens
     try:
         with _told(debug):
-            app(
-                tokens,
-                print_error=False,
-                exit_on_error=False,
-                result_action="return_value",
-            )
+            app(tokens, print_error=False, exit_on_error=False, result_action="return_value")
             sys.stdout.flush()
     except UnknownCommandError:
         note(f"{_unknown(tokens[0])} Try: bequest --help")

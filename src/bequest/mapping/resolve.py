@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 from bequest.mapping.links import Link
 from bequest.mapping.names import words
@@ -18,6 +18,12 @@ from bequest.mapping.rules.width import Repeat, Select, Share
 from bequest.mapping.sites import WEIGHTS, Piece, Shape, Site
 
 __all__ = ["Known", "Resolved", "axes_of", "resolve"]
+
+NAMED = {  # one of them, and the argument that names them
+    "classes": ("class", "classes"),
+    "input columns": ("column", "columns"),
+    "tokens": ("token", "vocabulary"),
+}
 
 
 @final
@@ -98,22 +104,19 @@ def resolve(link: Link, known: Known, *, head: bool, fed: bool) -> Resolved:
 def _rule(
     meaning: str, axis: int, there: int, wanted: int, link: Link, known: Known
 ) -> tuple[Rule | None, str]:
-    if meaning == "classes":
-        return _classes(there, wanted, link, known)
-    if meaning in ("tokens", "types") and known.vocabulary is not None:
-        return _tokens(there, wanted, link, known), ""
-    if meaning == "input columns" and known.columns is not None:
-        rule = Columns.between(*known.columns)
-        fits = len(known.columns[0]) == there and len(rule.rows) == wanted
-        return (None if rule.rows == tuple(range(there)) else rule) if fits else None, (
-            "" if fits else _unnamed(link, there, wanted, "input columns", "columns", known.columns)
-        )
+    if known.vocabulary is not None and meaning in ("classes", "tokens", "types"):
+        return _tokens(there, wanted, *known.vocabulary), ""
+    given: Any = {"classes": known.classes, "input columns": known.columns}.get(meaning)
+    if given is not None:
+        named = Classes.between(*given) if meaning == "classes" else Columns.between(*given)
+        if len(given[0]) != there or len(named.rows) != wanted:
+            return None, _unnamed(link, there, wanted, meaning, given=True)
+        return None if named.rows == tuple(range(there)) else named, ""
     if there == wanted:
         return None, ""
-    if meaning == "input columns":
-        return None, _unnamed(link, there, wanted, "input columns", "columns", None)
-    if meaning == "tokens" and link.sites[0].kind == "embedding":
-        return None, _unnamed(link, there, wanted, "tokens", "vocabulary", None)
+    looked_up = meaning == "tokens" and link.sites[0].kind == "embedding"
+    if looked_up or meaning in ("classes", "input columns"):
+        return None, _unnamed(link, there, wanted, meaning, given=False)
     if meaning in ("positions", "types", "tokens"):
         return resized_positions(axis, there, wanted, image=known.image), ""
     if meaning == "image channels":
@@ -122,21 +125,9 @@ def _rule(
     return (grown(axis, wanted) if wanted > there else Select(axis, wanted)), ""
 
 
-def _classes(there: int, wanted: int, link: Link, known: Known) -> tuple[Rule | None, str]:
-    if known.vocabulary is not None:
-        return _tokens(there, wanted, link, known), ""
-    if known.classes is not None:
-        rule = Classes.between(*known.classes)
-        if len(known.classes[0]) == there and len(rule.rows) == wanted:
-            return None if rule.rows == tuple(range(there)) else rule, ""
-        return None, _unnamed(link, there, wanted, "classes", "classes", known.classes)
-    if there == wanted:
-        return None, ""
-    return None, _unnamed(link, there, wanted, "classes", "classes", None)
-
-
-def _tokens(there: int, wanted: int, link: Link, known: Known) -> Rule | None:
-    source, target = known.vocabulary or ({}, {})
+def _tokens(
+    there: int, wanted: int, source: Mapping[str, int], target: Mapping[str, int]
+) -> Rule | None:
     largest = max(source.values(), default=-1), max(target.values(), default=-1)
     if largest[0] >= there or largest[1] >= wanted:
         return None if there == wanted else Select(0, wanted)
@@ -144,19 +135,19 @@ def _tokens(there: int, wanted: int, link: Link, known: Known) -> Rule | None:
     return None if there == wanted and rule.rows == tuple(range(there)) else rule
 
 
-def _unnamed(link: Link, there: int, wanted: int, what: str, argument: str, given: object) -> str:
+def _unnamed(link: Link, there: int, wanted: int, what: str, *, given: bool) -> str:
     ours, theirs = link.target, link.source
     start = f"cannot copy {theirs.tensor!r} {theirs.shape} into {ours.tensor!r} {ours.shape}: "
     out = f'map_parameters(..., skip="{ours.tensor.rpartition(".")[0] or ours.tensor}")'
-    if given is not None:
+    one, argument = NAMED[what]
+    if given:
         return (
             f"{start}{there} {what} against {wanted}, and the names that were given are not as "
             f"many. Give {argument}=(the source's, the target's), or leave it out: {out}."
         )
-    singular = {"classes": "class", "input columns": "column", "tokens": "token"}[what]
-    both = f"Give both models {singular} names" if what == "classes" else f"Give {argument}=(...)"
+    both = f"Give both models {one} names" if what == "classes" else f"Give {argument}=(...)"
     return (
-        f"{start}{there} {what} against {wanted}, and no {singular} names to match them by. "
+        f"{start}{there} {what} against {wanted}, and no {one} names to match them by. "
         f"{both}, or leave it out: {out}."
     )
 

@@ -57,22 +57,16 @@ class Open:
 def settle(given: Open, example: Any) -> tuple[tuple[Link, ...], bool, tuple[str, ...]]:
     """Choose among the open ways, by running both on the example, else on what was made up.
 
-    Returns
-    -------
-    links : tuple of Link
-    settled : bool
-        Both networks give the same on the example: every link is confirmed.
-    notes : tuple of str
-        What was settled, and what stays open.
+    Gives the links; whether both networks give the same, which confirms every link; and notes on
+    what was settled, and what stays open.
     """
     matching = given.rematch({})
     first = _chosen(matching, {})
     if given.source.module is None or not given.theirs.ran or not given.ours.ran:
         return first, False, _open(matching)
+    shared = _one_image(given.theirs.example) if example is None else example
     try:
-        found = _Runs(
-            given, _one_image(given.theirs.example) if example is None else example
-        ).search()
+        found = _Runs(given, shared).search()
     except (MapError, *REFUSED):
         return first, False, _open(matching)
     if found is None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import final
+from typing import Any
 
 from markupsafe import Markup
 
@@ -21,15 +20,6 @@ SCRIPTS = (
     *("vendor/graphology.min.js", "vendor/sigma.min.js"),
     *("graph.js", "graph_card.js", "graph_draw.js", "graph_start.js"),
 )
-
-
-@final
-@dataclass(frozen=True)
-class _Table:
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    more: int
 
 
 def render_graph(graph: HubGraph) -> str:
@@ -62,7 +52,7 @@ def write_graph(graph: HubGraph, path: str | Path) -> Path:
     return write_page(path, render_graph(graph))
 
 
-def _tables(graph: HubGraph) -> list[_Table]:
+def _tables(graph: HubGraph) -> list[dict[str, Any]]:
     names = {node.key: node.name for node in graph.nodes}
     tasks: dict[str, list[str]] = {}
     parents: dict[str, list[str]] = {}
@@ -91,8 +81,9 @@ def _checked(edge: GraphEdge) -> str:
     return {True: " (verified)", False: " (FALSE CLAIM)", None: ""}[edge.verified]
 
 
-def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> _Table:
-    return _Table(title, head, tuple(rows[:MOST]), max(0, len(rows) - MOST))
+def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    more = max(0, len(rows) - MOST)
+    return {"title": title, "head": head, "rows": rows[:MOST], "more": more}
 
 
 def _script(name: str) -> str:

@@ -39,25 +39,9 @@ def digest(script: str) -> str:
 
 
 def write_page(path: str | Path, text: str) -> Path:
-    """Write a page in one step.
+    """Write a page in one step; a file that is there is replaced, or left as it was on a failure.
 
-    Parameters
-    ----------
-    path : path
-        Replaced where it exists; its folder must be there.
-    text : str
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    DataError
-        The folder does not exist, or `path` is one.
-    OSError
-        The disk is full or may not be written; a file that was there is left as it was.
+    Refused where the folder does not exist, or `path` is one.
     """
     place = Path(path)
     if not place.parent.is_dir():
