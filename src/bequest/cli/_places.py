@@ -12,8 +12,9 @@ from pathlib import Path
 from bequest.errors import BequestError, DataError
 from bequest.frameworks.leftovers import beside, sweep
 
-__all__ = ["is_model", "is_result", "new_file", "new_folder", "read_text"]
+__all__ = ["existing", "is_model", "is_result", "new_file", "new_folder", "read_text"]
 
+Refusal = type[BequestError]
 LIMIT = 64 * 2**20  # bytes of a text that a person could read
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 RESULT = frozenset({"model", "outcome.json", "report.html"})  # what `transfer` leaves
@@ -77,7 +78,15 @@ def new_file(out: Path) -> Iterator[Path]:
             work.unlink(missing_ok=True)
 
 
-def read_text(path: Path, what: str, refusal: type[BequestError]) -> str:
+def existing(path: Path, what: str = "file or folder", refusal: Refusal = DataError) -> Path:
+    """The path itself, where something is there."""
+    place = path.expanduser()
+    if not place.exists():
+        raise refusal(f"there is no {what} {path}.")
+    return place
+
+
+def read_text(path: Path, what: str, refusal: Refusal) -> str:
     """The text of a small file that anybody may have written."""
     if not path.is_file():
         raise refusal(f"there is no {what} {path}.")

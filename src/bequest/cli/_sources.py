@@ -10,7 +10,7 @@ from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
 from bequest.api.sources import as_sources
-from bequest.cli._places import is_model
+from bequest.cli._places import existing, is_model
 from bequest.core import Source
 from bequest.errors import ModelError
 
@@ -38,8 +38,7 @@ def check_sources(options: SourceOptions) -> None:
     if not options.source and options.hub is None:
         raise CycloptsError(msg="No source: give --source FOLDER or --hub PLACE.")
     for folder in options.source:
-        if not folder.expanduser().exists():
-            raise ModelError(f"there is no model folder {folder}.")
+        existing(folder, "model folder", ModelError)
     if options.hub is not None:
         bq.Hub(options.hub).check()
 

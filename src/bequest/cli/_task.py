@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, final
@@ -13,11 +15,12 @@ from cyclopts import CycloptsError, Parameter
 from numpy.lib.npyio import NpzFile
 
 import bequest as bq
+from bequest.cli._places import existing
 from bequest.core import METRICS
 from bequest.core.given import as_text
 from bequest.errors import DataError
 
-__all__ = ["DATA", "TASK", "TaskOptions", "read_arrays", "read_task"]
+__all__ = ["DATA", "TASK", "TaskOptions", "arrays_in", "read_arrays", "read_task"]
 
 DATA = (
     "A table (.csv, .tsv, .jsonl, .parquet, .feather, .arrow; give --target, and --text where one "
@@ -84,9 +87,7 @@ def read_task(data: Path, options: TaskOptions) -> bq.Task:
     for name, path in (("test", options.test), ("unlabelled", options.unlabelled)):
         if path is not None and not path.expanduser().exists():
             raise DataError(f"there is no file or folder {path}, which --{name} names.")
-    place = data.expanduser()
-    if not place.exists():
-        raise DataError(f"there is no file or folder {data}.")
+    place = existing(data)
     if place.is_dir():
         return _images(place, options)
     if place.suffix.lower() == ".npz":
@@ -96,21 +97,29 @@ def read_task(data: Path, options: TaskOptions) -> bq.Task:
 
 def read_arrays(path: Path, *names: str) -> list[Any]:
     """Arrays of these names out of an .npz file; pickled ones are refused."""
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, NpzFile):
-                raise DataError(f"{path} holds one array, not X and y: write it with numpy.savez.")
-            absent = [name for name in names if name not in archive]
-            if absent:
-                raise DataError(
-                    f"{path} has no array {absent[0]!r}. It has: {', '.join(archive.files)}."
-                )
-            return [archive[name] for name in names]
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, DataError):
+    with arrays_in(path) as archive:
+        if not isinstance(archive, NpzFile):
+            raise DataError(f"{path} holds one array, not X and y: write it with numpy.savez.")
+        absent = [name for name in names if name not in archive]
+        if absent:
+            raise DataError(
+                f"{path} has no array {absent[0]!r}. It has: {', '.join(archive.files)}."
+            )
+        return [archive[name] for name in names]
+
+
+@contextmanager
+def arrays_in(path: Path) -> Iterator[Any]:
+    """What numpy finds in a file that anybody may have written; pickles are refused."""
+    with path.open("rb") as file:
+        try:
+            yield np.load(file, allow_pickle=False)
+        except DataError:
             raise
-        raise DataError(f"{path} cannot be read as plain arrays: {error}.") from error
+        except (
+            ValueError, TypeError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error
+        ) as error:  # fmt: skip
+            raise DataError(f"{path} cannot be read as plain arrays: {error}.") from error
 
 
 def _table(path: Path, options: TaskOptions) -> bq.Task:

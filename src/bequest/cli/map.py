@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._example import read_example
+from bequest.cli._inputs import read_example
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._places import new_file, read_text
+from bequest.cli._places import existing, new_file, read_text
 from bequest.cli._progress import progress
 from bequest.cli._sources import model_folder
 from bequest.core import Model
@@ -80,9 +80,7 @@ def map_(
 
 
 def _source(path: Path) -> Model | Path:
-    place = path.expanduser()
-    if not place.exists():
-        raise ModelError(f"there is no file or folder {path}.")
+    place = existing(path, refusal=ModelError)
     return _loaded(model_folder(place)) if place.is_dir() else place
 
 
@@ -98,9 +96,7 @@ def _loaded(folder: Path) -> Model:
 
 
 def _target(path: Path) -> Model:
-    place = path.expanduser()
-    if not place.exists():
-        raise ModelError(f"there is no model folder {path}.")
+    place = existing(path, "model folder", ModelError)
     if not place.is_dir():
         raise ModelError(f"{path} is a file: numbers are mapped into a network, name its folder.")
     return bq.load(model_folder(place))
