@@ -42,7 +42,8 @@ def demo(
     with new_folder(out, ours=_is_demo) as folder:
         hub = bq.Hub(folder / "hub")
         for chapter in chapters(seed):
-            result = _run(chapter, budget)
+            with progress("training the sources") as tell:
+                result: bq.Result = chapter.run(budget, tell)
             save_result(result, folder / chapter.name)
             hub.publish(result.model, f"demo/{chapter.name}", licence=LICENCE)
             hub.record(result.outcome)
@@ -58,12 +59,6 @@ def demo(
     table(("in the hub", "sha256"), [(entry, entry.digest[:12]) for entry in entries])
     line()
     line(f"Written: {out}. Open {out / 'digits' / 'report.html'} in a browser.")
-
-
-def _run(chapter: Any, budget: float) -> bq.Result:
-    with progress("training the sources") as tell:
-        result: bq.Result = chapter.run(budget, tell)
-        return result
 
 
 def _is_demo(folder: Path) -> bool:

@@ -40,23 +40,13 @@ class Move:
         """Whether they are the source's numbers as they were."""
         return all(rule.exact for rule in self.rules) and not self.added
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "source": self.source,
-            "taken": _piece_to_dict(self.taken),
-            "put": _piece_to_dict(self.put),
-            "rules": [rule.to_dict() for rule in self.rules],
-            "added": self.added,
-        }
-
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """What `to_dict` described."""
+    def from_dict(cls, target: str, values: Mapping[str, Any]) -> Self:
+        """What `Entry.to_dict` described."""
         return cls(
             values["source"],
-            _piece_from_dict(values["source"], values["taken"]),
-            _piece_from_dict(values["target"], values["put"]),
+            _piece(values["source"], values["taken"]),
+            _piece(target, values["put"]),
             tuple(map(rule_from_dict, values["rules"])),
             bool(values["added"]),
         )
@@ -164,20 +154,8 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {
-            "target": self.target,
-            "shape": list(self.shape),
-            "role": self.role,
-            "axes": list(self.axes),
-            "moves": [move.to_dict() for move in self.moves],
-            "rule": self.rule,
-            "confidence": self.confidence,
-            "problem": self.problem,
-            "copied": self.copied,
-            "reshaped": self.reshaped,
-            "neutral": self.neutral,
-            "initialised": self.initialised,
-        }
+        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return values | {amount.name: getattr(self, amount.name) for amount in fields(Amounts)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -188,7 +166,7 @@ class Entry:
             tuple(values["shape"]),
             values["role"],
             tuple(values["axes"]),
-            tuple(Move.from_dict({**move, "target": target}) for move in values["moves"]),
+            tuple(Move.from_dict(target, move) for move in values["moves"]),
             values["rule"],
             float(values["confidence"]),
             values["problem"],
@@ -211,14 +189,16 @@ def move_fits(move: Move, there: Shape) -> None:
         raise MapError(f"the map takes {move.taken.shape} from {move.source!r}, which is {there}.")
 
 
-def _piece_to_dict(piece: Piece) -> dict[str, Any]:
-    return {
-        "shape": list(piece.shape),
-        "start": piece.start,
-        "transposed": piece.transposed,
-    }
+def _plain(value: Any) -> Any:
+    """A field as JSON has it; of which tensor a piece is, its move says."""
+    if isinstance(value, Rule):
+        return value.to_dict()
+    if isinstance(value, Move | Piece):
+        values = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {name: kept for name, kept in values.items() if name != "tensor"}
+    return [*map(_plain, value)] if isinstance(value, tuple) else value
 
 
-def _piece_from_dict(tensor: str, values: Mapping[str, Any]) -> Piece:
+def _piece(tensor: str, values: Mapping[str, Any]) -> Piece:
     shape = tuple(int(size) for size in values["shape"])
     return Piece(tensor, shape, int(values["start"]), bool(values["transposed"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -60,27 +60,31 @@ def _held(given: Mapping[str, Any], where: str, module: nn.Module | None = None)
 
 def tensors_of(entries: Sequence[Entry], source: Source, target: nn.Module) -> dict[str, Tensor]:
     """The target's tensors by name, filled; shared ones once."""
-    tensors, same = named_tensors(target)
-    by_name = {entry.target: entry for entry in entries}
-    made = {name: filled(by_name[name], source, own.detach()) for name, own in tensors.items()}
+    same = named_tensors(target)[1]
+    made = {name: values for name, _, values in _filled(entries, source, target)}
     names = [name for name in target.state_dict() if name in made or name in same]
     return {name: made[same.get(name, name)] for name in names}
 
 
 def loaded(entries: Sequence[Entry], source: Source, target: nn.Module) -> nn.Module:
     """A deep copy of the target whose tensors are made by the plan, none of them copied twice."""
-    own, same = named_tensors(target)
-    by_name = {entry.target: entry for entry in entries}
     made: dict[int, Any] = {}
-    for name, tensor in own.items():
-        values = filled(by_name[name], source, tensor.detach())
-        if isinstance(tensor, nn.Parameter):
-            values = nn.Parameter(values, requires_grad=tensor.requires_grad)
-        made[id(tensor)] = values
+    for _, tensor, values in _filled(entries, source, target):
+        learned = isinstance(tensor, nn.Parameter)
+        made[id(tensor)] = nn.Parameter(values, tensor.requires_grad) if learned else values
     result = copy.deepcopy(target, made)
-    if named_tensors(result)[1] != same:
+    if named_tensors(result)[1] != named_tensors(target)[1]:
         raise MapError("tied weights came apart while the target was copied.")
     return result
+
+
+def _filled(
+    entries: Sequence[Entry], source: Source, target: nn.Module
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Name, own tensor and filled one; of those that are shared, once."""
+    by_name = {entry.target: entry for entry in entries}
+    for name, tensor in named_tensors(target)[0].items():
+        yield name, tensor, filled(by_name[name], source, tensor.detach())
 
 
 def filled(entry: Entry, source: Source, own: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import groupby, permutations
 from math import factorial
 
 from bequest.mapping.levels import Bundle
@@ -55,13 +55,8 @@ def _runs_of_order(target: Sequence[Site], source: Sequence[Site]) -> list[tuple
 
 
 def _adjacent(sites: Sequence[Site]) -> list[Bundle]:
-    parts: list[list[Site]] = []
-    for site in sites:
-        if parts and site.order - parts[-1][-1].order == 1:
-            parts[-1].append(site)
-        else:
-            parts.append([site])
-    return [tuple(part) for part in parts]
+    runs = groupby(enumerate(sites), key=lambda placed: placed[1].order - placed[0])
+    return [tuple(site for _, site in run) for _, run in runs]
 
 
 def _walk(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]]:

@@ -276,13 +276,9 @@ class Watch(TorchFunctionMode):
         return roles
 
     def _norm(self, name: str, args: Any, kwargs: Any) -> dict[str, Piece]:
-        names = {
-            "layer_norm": ("", "", "weight", "bias"),
-            "group_norm": ("", "", "weight", "bias"),
-            "rms_norm": ("", "", "weight"),
-            "batch_norm": ("", "running_mean", "running_var", "weight", "bias"),
-            "instance_norm": ("", "running_mean", "running_var", "weight", "bias"),
-        }[name]
+        measured = name in ("batch_norm", "instance_norm")
+        kept = ("running_mean", "running_var") if measured else ("shape",)
+        names = ("input", *kept, "weight", "bias")
         given = dict(zip(names, args, strict=False)) | kwargs
         found = {}
         for key, role in calls.NORM_ROLES.items():
