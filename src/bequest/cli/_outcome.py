@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bequest as bq
-from bequest.cli._places import read_text
+from bequest.cli._places import read_record
 from bequest.cli._say import line, prose
 from bequest.errors import DataError
 from bequest.report.words import handed_over, headline, labels_sentence
@@ -17,11 +17,7 @@ def read_outcome(path: Path) -> bq.Outcome:
     """Read an outcome's file, or the one in the folder that `transfer` left."""
     place = path.expanduser()
     place = place / "outcome.json" if place.is_dir() else place
-    text = read_text(place, "outcome", DataError)
-    try:
-        return bq.Outcome.from_json(text)
-    except DataError as error:
-        raise DataError(f"{place}: {error}") from error
+    return read_record(place, "outcome", DataError, bq.Outcome.from_json)
 
 
 def print_result(result: bq.Result) -> None:

@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from bequest.errors import BequestError, DataError
 from bequest.frameworks.leftovers import beside, sweep
 
-__all__ = ["existing", "is_model", "is_result", "new_file", "new_folder", "read_text"]
+__all__ = ["existing", "is_model", "is_result", "new_file", "new_folder", "read_record"]
 
+T = TypeVar("T")
 Refusal = type[BequestError]
 LIMIT = 64 * 2**20  # bytes of a text that a person could read
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -86,15 +88,15 @@ def existing(path: Path, what: str = "file or folder", refusal: Refusal = DataEr
     return place
 
 
-def read_text(path: Path, what: str, refusal: Refusal) -> str:
-    """The text of a small file that anybody may have written."""
+def read_record(path: Path, what: str, refusal: Refusal, parsed: Callable[[str], T]) -> T:
+    """What the text of a small file says, which anybody may have written."""
     if not path.is_file():
         raise refusal(f"there is no {what} {path}.")
     if path.stat().st_size > LIMIT:
         raise refusal(f"{path} is larger than {LIMIT} bytes: it is no {what}.")
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
+        return parsed(path.read_text(encoding="utf-8"))
+    except (refusal, UnicodeDecodeError) as error:
         raise refusal(f"{path}: {error}") from error
 
 

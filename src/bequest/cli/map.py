@@ -11,7 +11,7 @@ from cyclopts import Parameter
 import bequest as bq
 from bequest.cli._inputs import read_example
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._places import existing, new_file, read_text
+from bequest.cli._places import existing, new_file, read_record
 from bequest.cli._progress import progress
 from bequest.cli._sources import model_folder
 from bequest.core import Model
@@ -58,7 +58,8 @@ def map_(
     html
         The page to write: the map as a table to search in.
     """
-    stored = None if plan is None else _stored(plan.expanduser())
+    parse = bq.ParameterMap.from_json
+    stored = None if plan is None else read_record(plan.expanduser(), "map", MapError, parse)
     given = None if example is None else read_example(example.expanduser())
     with nullcontext() if html is None else new_file(html) as page:
         with progress("reading the two"):
@@ -104,11 +105,3 @@ def _target(path: Path) -> Model:
 
 def _name(given: Any, path: Path) -> str:
     return (given.name if isinstance(given, Model) else "") or path.name or str(path)
-
-
-def _stored(path: Path) -> bq.ParameterMap:
-    text = read_text(path, "map", MapError)
-    try:
-        return bq.ParameterMap.from_json(text)
-    except MapError as error:
-        raise MapError(f"{path}: {error}") from error

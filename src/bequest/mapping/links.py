@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -51,9 +51,11 @@ class Matching:
     choices: tuple[Choice, ...]
 
 
-def chosen(links: Sequence[Link], choices: Sequence[Choice], ways: Mapping[int, int]) -> list[Link]:
+def chosen(
+    links: Iterable[Link], choices: Sequence[Choice], ways: Mapping[int, int]
+) -> tuple[Link, ...]:
     """The links where there is no choice, and those of the way that each choice takes."""
     taken = [
         choice.ways[min(ways.get(n, 0), len(choice.ways) - 1)] for n, choice in enumerate(choices)
     ]
-    return [*links, *(link for way in taken for link in way)]
+    return (*links, *(link for way in taken for link in way))

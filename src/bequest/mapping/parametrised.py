@@ -102,18 +102,18 @@ def _moved(entry: Entry, name: str, shape: Shape) -> Entry:
 
 def _lengths(entry: Entry, name: str, shape: Shape, dim: int) -> Entry:
     """The lengths of a weight's slices along one axis."""
+    fresh = Entry(name, shape, entry.role, (), (), "initialised", 1.0)
     moves: list[Move] = []
     for move in entry.moves:
         put = move.put
         axis = 1 - dim if put.transposed and dim in (0, 1) else dim
         whole = math.prod(put.shape) == entry.numbers
         if axis < 0 or not (whole or axis == 0):
-            moves = []
-            break
+            return fresh
         lengths = tuple(n if place == axis else 1 for place, n in enumerate(put.shape))
         piece = Piece(name, lengths, put.start, put.transposed)
         moves.append(replace(move, put=piece, rules=(*move.rules, Length(axis))))
     if not moves:
-        return Entry(name, shape, entry.role, (), (), "initialised", 1.0)
+        return fresh
     rule = ", ".join(dict.fromkeys((*entry.rule.split(", "), Length.name)))
     return replace(entry, target=name, shape=shape, axes=(), moves=tuple(moves), rule=rule)

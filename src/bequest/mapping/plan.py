@@ -99,7 +99,7 @@ class ParameterMap:
     @property
     def confidence(self) -> float:
         """That of the least sure entry that moves numbers, doubts counted; 0 where none does."""
-        doubted = {name for name, _ in self._doubted()}
+        doubted = self._doubted()
         found = [
             min(DOUBTED, entry.confidence) if entry.target in doubted else entry.confidence
             for entry in self.entries
@@ -119,24 +119,21 @@ class ParameterMap:
         A map fresh from `map_parameters` has none; one that was edited, or read from a file and
         held against two other networks, says here what speaks against it.
         """
-        return tuple(line for _, line in self._doubted())
+        return tuple(self._doubted().values())
 
-    def _doubted(self) -> list[tuple[str, str]]:
+    def _doubted(self) -> dict[str, str]:
         if not self.opinion or self.opinion is self.entries:
-            return []
+            return {}
         theirs = {entry.target: entry for entry in self.opinion}
         ours = {entry.target: entry for entry in self.entries}
-        found = []
+        found = {}
         for name, entry in ours.items():
             other = theirs.get(name)
             if other is None:
-                found.append((name, f"the target has no tensor {name!r}."))
+                found[name] = f"the target has no tensor {name!r}."
             elif other.moves != entry.moves:
-                found.append(
-                    (name, f"{name} is {_said(entry)} here, and should be {_said(other)}.")
-                )
-        found += [(name, f"{name} is missing in the map.") for name in theirs if name not in ours]
-        return found
+                found[name] = f"{name} is {_said(entry)} here, and should be {_said(other)}."
+        return found | {n: f"{n} is missing in the map." for n in theirs if n not in ours}
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain values; the networks are not in it."""
@@ -157,7 +154,7 @@ class ParameterMap:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The plan that `to_json` wrote; `bound` brings it together with two networks.
+        """The plan that `to_json` wrote; `map_parameters(..., plan=it)` binds it to two networks.
 
         Raises
         ------

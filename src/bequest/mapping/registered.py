@@ -8,15 +8,13 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from bequest.mapping.calls import NORM_ROLES
 from bequest.mapping.names import letter, natural, words
 from bequest.mapping.sites import Piece, Shape, Site
 
 __all__ = ["named_sites", "registered_sites"]
 
-ROLES = {
-    "weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance",
-    "gamma": "weight", "beta": "bias",
-}  # fmt: skip
+ROLES = NORM_ROLES | {"gamma": "weight", "beta": "bias"}
 TURNED = ("Conv1D",)  # Hugging Face's linear layer that stores (in, out)
 RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?")
 

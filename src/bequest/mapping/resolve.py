@@ -15,7 +15,7 @@ from bequest.mapping.rules.kernel import Centre, Patch
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import resized_positions
 from bequest.mapping.rules.width import Repeat, Select, Share
-from bequest.mapping.sites import WEIGHTS, Piece, Shape, Site
+from bequest.mapping.sites import WEIGHTS, Piece, Site
 
 __all__ = ["Known", "Resolved", "axes_of", "resolve"]
 
@@ -168,17 +168,15 @@ def _one_rank(source: Piece, target: Piece) -> tuple[Piece, Piece]:
         return source, target
     ours, theirs = target.bare, source.bare
     if math.prod(target.shape) == math.prod(source.shape):
-        if len(source.shape) > len(target.shape):
-            return replace(source, shape=target.shape), target
-        return source, replace(target, shape=source.shape)
+        fewer = min(source.shape, target.shape, key=len)
+        return replace(source, shape=fewer), replace(target, shape=fewer)
     if len(ours) == len(theirs):
         return replace(source, shape=theirs), replace(target, shape=ours)
-    if len(source.shape) > 2 and len(target.shape) == 2 and _flat(source.shape):
-        return replace(source, shape=source.shape[:2]), target
-    if len(target.shape) > 2 and len(source.shape) == 2 and _flat(target.shape):
-        return source, replace(target, shape=target.shape[:2])
+    if 2 in (len(source.shape), len(target.shape)):
+        return _flat(source), _flat(target)
     return source, target
 
 
-def _flat(shape: Shape) -> bool:
-    return math.prod(shape[2:]) == 1
+def _flat(piece: Piece) -> Piece:
+    flat = math.prod(piece.shape[2:]) == 1
+    return replace(piece, shape=piece.shape[:2]) if flat else piece

@@ -61,7 +61,7 @@ def settle(given: Open, example: Any) -> tuple[tuple[Link, ...], bool, tuple[str
     what was settled, and what stays open.
     """
     matching = given.rematch({})
-    first = _chosen(matching, {})
+    first = chosen(matching.links, matching.choices, {})
     if given.source.module is None or not given.theirs.ran or not given.ours.ran:
         return first, False, _open(matching)
     shared = _one_image(given.theirs.example) if example is None else example
@@ -92,10 +92,6 @@ def _open(matching: Matching) -> tuple[str, ...]:
                 f"{len(choice.ways)} orders fit."
             )
     return tuple(notes[:10]) + ((f"{len(notes) - 10} more such.",) if len(notes) > 10 else ())
-
-
-def _chosen(matching: Matching, taken: Mapping[int, int]) -> tuple[Link, ...]:
-    return tuple(chosen(matching.links, matching.choices, taken))
 
 
 @final
@@ -203,7 +199,8 @@ class _Runs:
             yield from _changed(matching.choices, state, near[:3])
 
     def _links(self, state: _State) -> tuple[Link, ...]:
-        links = _chosen(self.rematch(state.ways), state.ways)
+        matching = self.rematch(state.ways)
+        links = chosen(matching.links, matching.choices, state.ways)
         return tuple(
             laid_out(link, state.layouts.get(link.key, link.rules), self.theirs, self.ours)
             for link in links
@@ -293,13 +290,11 @@ def _difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float |
     gives must be found among it, in order.
     """
     few, many = sorted((list(expected), list(actual)), key=len)
+    rest = iter(many)
     worst = None
     for tensor in few:
-        found = None
-        while many and found is None:
-            found = _close(many.pop(0), tensor)
-            if found is None and len(expected) == len(actual):
-                return None
+        differences = (_close(other, tensor) for other in rest)
+        found = next((value for value in differences if value is not None), None)
         if found is None:
             return None
         worst = max(found, worst or 0.0)

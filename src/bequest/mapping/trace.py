@@ -64,15 +64,14 @@ def trace_both(source: nn.Module, target: nn.Module, example: Any = None) -> tup
         return _tasted(source, target, trace(source, example), trace(target, example), example)
     ours, theirs = named_tensors(target)[0], named_tensors(source)[0]
     guesses = [guess for pair in zip_longest(made_up(target), made_up(source)) for guess in pair]
-    best: tuple[int, Any, Seen, Seen] | None = None
-    for guess, found in _guessed(target, ours, guesses):
-        for _, other in _guessed(source, theirs, [guess]):
-            used = _used(found) + _used(other)
-            if best is None or used > best[0]:
-                best = used, guess, other, found
-    if best is None:
+    runs = [
+        (guess, other, found)
+        for guess, found in _guessed(target, ours, guesses)
+        for _, other in _guessed(source, theirs, [guess])
+    ]
+    if not runs:
         return trace(source), trace(target)
-    _, guess, other, found = best
+    guess, other, found = max(runs, key=lambda run: _used(run[1]) + _used(run[2]))
     traces = _described(source, *other, MADE_UP, guess), _described(target, *found, MADE_UP, guess)
     return _tasted(source, target, *traces, guess)
 

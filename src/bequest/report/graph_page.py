@@ -10,12 +10,13 @@ from typing import Any
 from markupsafe import Markup
 
 from bequest.report import template
-from bequest.report.graph_view import GraphEdge, HubGraph, pack, said
+from bequest.report.graph_view import HubGraph, pack, said
 from bequest.report.template import PAGES, write_page
 
 __all__ = ["render_graph", "write_graph"]
 
 MOST = 1000  # rows of a table; who wants more has --json
+CLAIMS = {True: " (verified)", False: " (FALSE CLAIM)", None: ""}
 SCRIPTS = (
     *("vendor/graphology.min.js", "vendor/sigma.min.js"),
     *("graph.js", "graph_card.js", "graph_draw.js", "graph_start.js"),
@@ -60,7 +61,7 @@ def _tables(graph: HubGraph) -> list[dict[str, Any]]:
         if edge.kind == "trained on":
             tasks.setdefault(edge.source, []).append(names[edge.target])
         elif edge.kind == "made from":
-            parents.setdefault(edge.target, []).append(names[edge.source] + _checked(edge))
+            parents.setdefault(edge.target, []).append(names[edge.source] + CLAIMS[edge.verified])
     models = [
         (node.name, node.licence, *(", ".join(of.get(node.key, ())) for of in (tasks, parents)))
         for node in graph.nodes
@@ -75,10 +76,6 @@ def _tables(graph: HubGraph) -> list[dict[str, Any]]:
         _table("Models", ("Model", "Licence", "Trained on", "Made from"), models),
         _table("Transfers", ("Source", "Task", "Method", "Gain", "Verdict"), transfers),
     ]
-
-
-def _checked(edge: GraphEdge) -> str:
-    return {True: " (verified)", False: " (FALSE CLAIM)", None: ""}[edge.verified]
 
 
 def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> dict[str, Any]:

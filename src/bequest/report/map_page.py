@@ -46,11 +46,7 @@ def render_map(
 
 
 def write_map(
-    plan: ParameterMap,
-    path: str | Path,
-    *,
-    source: str = "the source",
-    target: str = "the target",
+    plan: ParameterMap, path: str | Path, *, source: str = "the source", target: str = "the target"
 ) -> Path:
     """Write the page of a parameter map to a file, see `write_page`."""
     return write_page(path, render_map(plan, source=source, target=target))

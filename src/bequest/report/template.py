@@ -16,8 +16,9 @@ from bequest.report.amounts import plain
 
 __all__ = ["PAGES", "digest", "source", "write_page"]
 
+FILES = PackageLoader("bequest.report", "templates")
 PAGES = Environment(
-    loader=PackageLoader("bequest.report", "templates"),
+    loader=FILES,
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -28,9 +29,7 @@ PAGES.filters["plain"] = plain
 
 def source(name: str) -> str:
     """The text of a file among the templates, as it is."""
-    loader = PAGES.loader
-    assert loader is not None
-    return loader.get_source(PAGES, name)[0]
+    return FILES.get_source(PAGES, name)[0]
 
 
 def digest(script: str) -> str:
