@@ -54,12 +54,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 def print_json(values: object) -> None:
     """Print strict JSON; numbers that JSON does not know become null."""
     text = json.dumps(plain(values), indent=2, ensure_ascii=False, allow_nan=False)
-    print("".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text))
-
-
-def _escaped(character: str) -> str:
-    """What JSON calls it: what is not printable only stands inside of strings."""
-    return json.dumps(character)[1:-1]
+    # What is not printable only stands inside of strings: there it is said as JSON calls it.
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_rows(rows: Iterable[Sequence[object]]) -> None:

@@ -116,7 +116,7 @@ class Watch(TorchFunctionMode):
         others = [tensor for tensor in inputs if tensor not in self._pieces]
         value = self._joined(others)
         constant = not value.fed and not value.frontier
-        # a product with a constant: the first step of a recurrence, whose state starts at zero
+        # A product with a constant: the first step of a recurrence, whose state starts at zero
         first = name in calls.RECURRENT | calls.CELLS or name in ("linear", "addmm")
         if constant and not first:
             self._derive(name, used, args, kwargs, out)

@@ -52,7 +52,7 @@ def render(outcome: Outcome) -> str:
         ranking=charts.ranking_rows(outcome.ranking),
         unfit=[entry for entry in outcome.ranking if entry.reason],
         curve=outcome.labels_saved and charts.curve_chart(outcome.labels_saved, reading),
-        moved=_moved(outcome.moved) if plan is None else _mapped(plan),
+        moved=_moved(outcome.moved, plan),
         map=plan,
         arms=charts.arm_rows(outcome, reading),
         details=_details(outcome),
@@ -86,8 +86,11 @@ def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
     return facts
 
 
-def _moved(moved: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
+def _moved(moved: tuple[Mapping[str, Any], ...], plan: MapView | None) -> dict[str, Any]:
     """Layers with their share of all numbers, and how many of these are the source's for sure."""
+    if plan is not None:  # the page shows the map whole instead of the layers
+        mapped = plan.amounts.copied + plan.amounts.reshaped
+        return {"rows": (), "kept": mapped, "total": plan.amounts.total}
     counts = [max(0.0, float(entry.get("numbers", 0))) for entry in moved]
     rules = [str(entry.get("rule", "")) for entry in moved]
     total = sum(counts)
@@ -105,12 +108,6 @@ def _moved(moved: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
     kept = sum(amount for rule, amount in pairs if not rule.startswith((*NOT_MOVED, "rows of")))
     whole = set(rules) <= {"as it is", "frozen"}  # the source as one piece: nothing to list
     return {"rows": () if whole else rows, "kept": kept, "total": total}
-
-
-def _mapped(plan: MapView) -> dict[str, Any]:
-    """The same of a parameter map, which the page shows whole instead of the parts."""
-    amounts = plan.amounts
-    return {"rows": (), "kept": amounts.copied + amounts.reshaped, "total": amounts.total}
 
 
 def _details(outcome: Outcome) -> dict[str, Mapping[str, str]]:
