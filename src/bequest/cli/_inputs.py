@@ -1,4 +1,4 @@
-"""From DATA to the rows that a model reads, without labels."""
+"""From DATA to the rows that a model reads, without labels; from a file to what a network takes."""
 
 from __future__ import annotations
 
@@ -6,45 +6,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bequest.cli._task import read_arrays
+import numpy as np
+import torch
+
+from bequest.cli._places import existing
+from bequest.cli._task import arrays_in, read_arrays
 from bequest.core import InputSpec, Texts, spec_of
 from bequest.core.given import as_text
 from bequest.data.images import ImageFolder
 from bequest.data.pixels import SUFFIXES
 from bequest.data.tables import read_columns, read_table
 from bequest.errors import DataError
+from bequest.frameworks.weights import read_weights
 
-__all__ = ["read_inputs"]
+__all__ = ["read_example", "read_inputs"]
 
-
+LIMIT = 2**30  # bytes of an example; a few rows are enough to see what reads what
 ANY_SIZE = (3, 224, 224)  # for networks that make images as large as they want them
 
 
 def read_inputs(data: Path, spec: InputSpec, text: str | None = None) -> tuple[Sequence[str], Any]:
-    """Read rows as a model wants them.
+    """Names of image files (none for other data), and rows as a model wants them.
 
-    Parameters
-    ----------
-    data : Path
-        A table, an .npz file with an array X, or a folder of images, sub-folders included.
-    spec : InputSpec
-        What the model takes.
-    text : str, optional
-        For a model of texts: the column that holds them; told where only one can.
-
-    Returns
-    -------
-    tuple of names and inputs
-        The names of the image files, none for other data.
-
-    Raises
-    ------
-    DataError
-        The data is of another kind than the model takes, or cannot be read.
+    `data` is a table, an .npz file with an array X, or a folder of images, sub-folders included;
+    `text` the column that a model of texts reads, told where only one can be.
     """
-    place = data.expanduser()
-    if not place.exists():
-        raise DataError(f"there is no file or folder {data}.")
+    place = existing(data)
     if place.is_dir():
         return _images(place, spec)
     if place.suffix.lower() == ".npz":
@@ -86,3 +73,28 @@ def _check(wanted: InputSpec, offered: InputSpec) -> None:
     refused = wanted.accepts(offered)
     if refused is not None:
         raise DataError(refused.reason.replace("the source", "the model").replace("task", "data"))
+
+
+def read_example(path: Path) -> Any:
+    """One tensor, or several by the names under which the networks take them.
+
+    Numbers with a point become single precision.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}, which --example names.")
+    if path.stat().st_size > LIMIT:
+        raise DataError(f"{path} has {path.stat().st_size} bytes: a few rows are enough.")
+    suffix = path.suffix.lower()
+    if suffix not in (".npy", ".npz", ".safetensors"):
+        raise DataError(f"{path}: an example is an .npy, .npz or .safetensors file.")
+    found = read_weights(path) if suffix == ".safetensors" else _arrays(path)
+    if not found:
+        raise DataError(f"{path} has no arrays in it.")
+    tensors = {n: t.float() if t.is_floating_point() else t for n, t in found.items()}
+    return tensors if len(tensors) > 1 else next(iter(tensors.values()))
+
+
+def _arrays(path: Path) -> dict[str, torch.Tensor]:
+    with arrays_in(path) as found:
+        arrays = {"": found} if isinstance(found, np.ndarray) else dict(found)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}

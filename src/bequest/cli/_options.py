@@ -7,7 +7,9 @@ from typing import Annotated, final
 
 from cyclopts import App, Parameter
 
-__all__ = ["HUB", "Common", "HubPlace", "command"]
+from bequest.cli._say import line, print_json
+
+__all__ = ["COMMON", "HUB", "Common", "HubPlace", "command"]
 
 # A text: a Path would lose one slash of an address.
 HubPlace = Annotated[
@@ -30,6 +32,17 @@ class Common:
 
     debug: Annotated[bool, Parameter(show_default=False)] = False
     """Show the traceback of an error, and all that is logged."""
+
+    def answer(self, values: object, *lines: object) -> None:
+        """Print values as JSON where that is wanted, else lines for a person."""
+        if self.json:
+            print_json(values)
+        else:
+            for one in lines:
+                line(one)
+
+
+COMMON = Common()
 
 
 def command(name: str, *examples: str) -> App:

@@ -5,27 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import bequest as bq
+from bequest.cli._places import read_record
 from bequest.cli._say import line, prose
 from bequest.errors import DataError
 from bequest.report.words import handed_over, headline, labels_sentence
 
 __all__ = ["print_result", "read_outcome", "save_result"]
 
-LIMIT = 64 * 2**20  # bytes; an outcome is text that a person could read
-
 
 def read_outcome(path: Path) -> bq.Outcome:
     """Read an outcome's file, or the one in the folder that `transfer` left."""
     place = path.expanduser()
     place = place / "outcome.json" if place.is_dir() else place
-    if not place.is_file():
-        raise DataError(f"there is no outcome {place}.")
-    if place.stat().st_size > LIMIT:
-        raise DataError(f"{place} is larger than {LIMIT} bytes: it is no outcome.")
-    try:
-        return bq.Outcome.from_json(place.read_text(encoding="utf-8"))
-    except (DataError, UnicodeDecodeError) as error:
-        raise DataError(f"{place}: {error}") from error
+    return read_record(place, "outcome", DataError, bq.Outcome.from_json)
 
 
 def print_result(result: bq.Result) -> None:

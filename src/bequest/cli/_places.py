@@ -8,12 +8,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from bequest.errors import DataError
+from bequest.errors import BequestError, DataError
 from bequest.frameworks.leftovers import beside, sweep
 
-__all__ = ["is_model", "is_result", "new_file", "new_folder"]
+__all__ = ["existing", "is_model", "is_result", "new_file", "new_folder", "read_record"]
 
+T = TypeVar("T")
+Refusal = type[BequestError]
+LIMIT = 64 * 2**20  # bytes of a text that a person could read
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 RESULT = frozenset({"model", "outcome.json", "report.html"})  # what `transfer` leaves
 
@@ -33,17 +37,8 @@ def is_result(folder: Path) -> bool:
 def new_folder(out: Path, *, ours: Callable[[Path], bool]) -> Iterator[Path]:
     """A folder to fill; it takes its place when the block ends well, and is removed otherwise.
 
-    Parameters
-    ----------
-    out : Path
-        Must not exist, be empty, or be `ours`, which is then replaced.
-    ours : callable
-        Whether a folder may be replaced.
-
-    Raises
-    ------
-    DataError
-        Something else is at `out`. This is said before any work is done.
+    At `out` must be nothing, an empty folder, or one that is `ours`, which is then replaced.
+    Anything else is refused before any work is done.
     """
     place = _checked(out)
     _refuse_foreign(out, place, ours)
@@ -83,6 +78,26 @@ def new_file(out: Path) -> Iterator[Path]:
             sweep(place)
         finally:
             work.unlink(missing_ok=True)
+
+
+def existing(path: Path, what: str = "file or folder", refusal: Refusal = DataError) -> Path:
+    """The path itself, where something is there."""
+    place = path.expanduser()
+    if not place.exists():
+        raise refusal(f"there is no {what} {path}.")
+    return place
+
+
+def read_record(path: Path, what: str, refusal: Refusal, parsed: Callable[[str], T]) -> T:
+    """What the text of a small file says, which anybody may have written."""
+    if not path.is_file():
+        raise refusal(f"there is no {what} {path}.")
+    if path.stat().st_size > LIMIT:
+        raise refusal(f"{path} is larger than {LIMIT} bytes: it is no {what}.")
+    try:
+        return parsed(path.read_text(encoding="utf-8"))
+    except (refusal, UnicodeDecodeError) as error:
+        raise refusal(f"{path}: {error}") from error
 
 
 def _refuse_foreign(out: Path, place: Path, ours: Callable[[Path], bool]) -> None:

@@ -37,33 +37,18 @@ def main() -> NoReturn:
 
 
 def run(tokens: Sequence[str]) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    tokens : sequence of str
-        What stands behind ``bequest`` on the command line.
-
-    Returns
-    -------
-    int
-        The exit code.
-    """
+    """Run one command, of what stands behind ``bequest`` on the command line; the exit code."""
     debug = "--debug" in tokens
     try:
         with _told(debug):
-            app(
-                tokens,
-                print_error=False,
-                exit_on_error=False,
-                result_action="return_value",
-            )
+            app(tokens, print_error=False, exit_on_error=False, result_action="return_value")
             sys.stdout.flush()
     except UnknownCommandError:
         note(f"{_unknown(tokens[0])} Try: bequest --help")
         return 2
     except CycloptsError as error:
-        note(f"{error} Try: {_help(tokens)}")
+        known = f"{tokens[0]} " if tokens and tokens[0] in COMMANDS else ""
+        note(f"{error} Try: bequest {known}--help")
         return 2
     except KeyboardInterrupt:
         note("interrupted: nothing is left half written.")
@@ -109,10 +94,6 @@ def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"no command named {name!r}.{hint} Known: {', '.join(COMMANDS)}."
-
-
-def _help(tokens: Sequence[str]) -> str:
-    return f"bequest {tokens[0]} --help" if tokens and tokens[0] in COMMANDS else "bequest --help"
 
 
 def _stop(number: int, frame: object) -> NoReturn:

@@ -20,6 +20,7 @@ __all__ = [
     "print_json",
     "print_rows",
     "prose",
+    "sized",
     "table",
     "tidy",
 ]
@@ -53,12 +54,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 def print_json(values: object) -> None:
     """Print strict JSON; numbers that JSON does not know become null."""
     text = json.dumps(plain(values), indent=2, ensure_ascii=False, allow_nan=False)
-    print("".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text))
-
-
-def _escaped(character: str) -> str:
-    """What JSON calls it: what is not printable only stands inside of strings."""
-    return json.dumps(character)[1:-1]
+    # What is not printable only stands inside of strings: there it is said as JSON calls it.
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_rows(rows: Iterable[Sequence[object]]) -> None:
@@ -93,6 +90,22 @@ def tidy(text: str) -> str:
     return "".join(
         c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
     )
+
+
+def sized(number: int) -> str:
+    """Bytes in the unit that leaves one to three digits before the point.
+
+    Examples
+    --------
+    >>> sized(512), sized(20_480), sized(3_500_000)
+    ('512 B', '20.5 kB', '3.5 MB')
+    """
+    amount = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{number} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
 
 
 class Said(logging.Handler):

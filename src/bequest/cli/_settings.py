@@ -20,21 +20,7 @@ def check_options(
     budget: float = 1.0,
     seed: int = 0,
 ) -> None:
-    """Raise where one of these is none; those left out are sound.
-
-    Parameters
-    ----------
-    methods : "auto" or list of names
-    executor : str
-    budget : float
-        Seconds.
-    seed : int
-
-    Raises
-    ------
-    DataError, UnknownName, BudgetTooSmall
-        With what is known, or may be given.
-    """
+    """Raise where one of these is none, with what is known; those left out are sound."""
     generator(seed)
     check_methods(methods)
     EXECUTORS[executor]

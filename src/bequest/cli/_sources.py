@@ -9,10 +9,10 @@ from typing import Annotated, final
 from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
-from bequest.cli._places import is_model
+from bequest.cli._places import existing, is_model
 from bequest.errors import ModelError
 
-__all__ = ["SourceOptions", "check_sources", "model_folder", "read_sources"]
+__all__ = ["SOURCES", "SourceOptions", "check_sources", "model_folder", "read_sources"]
 
 
 @final
@@ -28,13 +28,15 @@ class SourceOptions:
     """A hub (folder or address), every model of which is a source."""
 
 
+SOURCES = SourceOptions()
+
+
 def check_sources(options: SourceOptions) -> None:
     """Raise, before anything is read, where no source is named or one is not there."""
     if not options.source and options.hub is None:
         raise CycloptsError(msg="No source: give --source FOLDER or --hub PLACE.")
     for folder in options.source:
-        if not folder.expanduser().exists():
-            raise ModelError(f"there is no model folder {folder}.")
+        existing(folder, "model folder", ModelError)
     if options.hub is not None:
         bq.Hub(options.hub).check()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, final
@@ -13,21 +15,23 @@ from cyclopts import CycloptsError, Parameter
 from numpy.lib.npyio import NpzFile
 
 import bequest as bq
+from bequest.cli._places import existing
 from bequest.core import METRICS
 from bequest.core.given import as_text
 from bequest.errors import DataError
 
-__all__ = ["DATA", "TaskOptions", "read_arrays", "read_task"]
+__all__ = ["DATA", "TASK", "TaskOptions", "arrays_in", "read_arrays", "read_task"]
 
 DATA = (
     "A table (.csv, .tsv, .jsonl, .parquet, .feather, .arrow; give --target, and --text where one "
     "column holds texts to learn from), a folder with one sub-folder of images per class, or an "
     ".npz file with arrays X and y."
 )
+_OF_ALL = ("kind", "metric")
+_COLUMNS = ("groups", "time", "weights")
 _OF_IMAGES = ("size", "channels")
-_NOT_OF_IMAGES = ("target", "text", "groups", "time", "weights", "drop", "kind")
+_NOT_OF_IMAGES = ("target", "text", *_COLUMNS, "drop", "kind")
 _NOT_OF_ARRAYS = ("drop", "text", *_OF_IMAGES)
-_NOT_OF_TEXT = ("drop",)
 
 
 @final
@@ -73,6 +77,9 @@ class TaskOptions:
     """Grey or colour images: 3 where left out."""
 
 
+TASK = TaskOptions()
+
+
 def read_task(data: Path, options: TaskOptions) -> bq.Task:
     """Read the target."""
     if options.metric is not None:
@@ -80,9 +87,7 @@ def read_task(data: Path, options: TaskOptions) -> bq.Task:
     for name, path in (("test", options.test), ("unlabelled", options.unlabelled)):
         if path is not None and not path.expanduser().exists():
             raise DataError(f"there is no file or folder {path}, which --{name} names.")
-    place = data.expanduser()
-    if not place.exists():
-        raise DataError(f"there is no file or folder {data}.")
+    place = existing(data)
     if place.is_dir():
         return _images(place, options)
     if place.suffix.lower() == ".npz":
@@ -92,21 +97,29 @@ def read_task(data: Path, options: TaskOptions) -> bq.Task:
 
 def read_arrays(path: Path, *names: str) -> list[Any]:
     """Arrays of these names out of an .npz file; pickled ones are refused."""
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, NpzFile):
-                raise DataError(f"{path} holds one array, not X and y: write it with numpy.savez.")
-            absent = [name for name in names if name not in archive]
-            if absent:
-                raise DataError(
-                    f"{path} has no array {absent[0]!r}. It has: {', '.join(archive.files)}."
-                )
-            return [archive[name] for name in names]
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, DataError):
+    with arrays_in(path) as archive:
+        if not isinstance(archive, NpzFile):
+            raise DataError(f"{path} holds one array, not X and y: write it with numpy.savez.")
+        absent = [name for name in names if name not in archive]
+        if absent:
+            raise DataError(
+                f"{path} has no array {absent[0]!r}. It has: {', '.join(archive.files)}."
+            )
+        return [archive[name] for name in names]
+
+
+@contextmanager
+def arrays_in(path: Path) -> Iterator[Any]:
+    """What numpy finds in a file that anybody may have written; pickles are refused."""
+    with path.open("rb") as file:
+        try:
+            yield np.load(file, allow_pickle=False)
+        except DataError:
             raise
-        raise DataError(f"{path} cannot be read as plain arrays: {error}.") from error
+        except (
+            ValueError, TypeError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error
+        ) as error:  # fmt: skip
+            raise DataError(f"{path} cannot be read as plain arrays: {error}.") from error
 
 
 def _table(path: Path, options: TaskOptions) -> bq.Task:
@@ -114,31 +127,11 @@ def _table(path: Path, options: TaskOptions) -> bq.Task:
     if options.target is None:
         raise CycloptsError(msg=f"{path} is a table: say which column to predict with --target.")
     if options.text is not None:
-        _refuse(options, _NOT_OF_TEXT, "--text, which is the only input")
-        return bq.Task.from_text(
-            path,
-            text=options.text,
-            target=options.target,
-            kind=options.kind,
-            metric=options.metric,
-            groups=options.groups,
-            time=options.time,
-            weights=options.weights,
-            unlabelled=options.unlabelled,
-            test=options.test,
-        )
-    return bq.Task.from_table(
-        path,
-        options.target,
-        kind=options.kind,
-        metric=options.metric,
-        groups=options.groups,
-        time=options.time,
-        weights=options.weights,
-        drop=options.drop,
-        unlabelled=options.unlabelled,
-        test=options.test,
-    )
+        _refuse(options, ("drop",), "--text, which is the only input")
+    given = _given(options, *_OF_ALL, *_COLUMNS, "unlabelled", "test", "target")
+    if options.text is not None:
+        return bq.Task.from_text(path, text=options.text, **given)
+    return bq.Task.from_table(path, drop=options.drop, **given)
 
 
 def _arrays(path: Path, options: TaskOptions) -> bq.Task:
@@ -147,8 +140,8 @@ def _arrays(path: Path, options: TaskOptions) -> bq.Task:
     X, y = read_arrays(path, "X", target)
     columns = {
         name: read_arrays(path, column)[0]
-        for name in ("groups", "time", "weights")
-        if (column := getattr(options, name)) is not None
+        for name, column in _given(options, *_COLUMNS).items()
+        if column is not None
     }
     if options.unlabelled is not None:
         columns["unlabelled"] = read_arrays(options.unlabelled.expanduser(), "X")[0]
@@ -156,15 +149,8 @@ def _arrays(path: Path, options: TaskOptions) -> bq.Task:
     if options.test is not None:
         held = ("X", target, *([] if options.weights is None else [options.weights]))
         test = tuple(read_arrays(options.test.expanduser(), *held))
-    return bq.Task.from_arrays(
-        X,
-        y,
-        kind=options.kind,
-        metric=options.metric,
-        test=test,
-        name=as_text(path.stem),
-        **columns,
-    )
+    given = _given(options, *_OF_ALL) | columns
+    return bq.Task.from_arrays(X, y, test=test, name=as_text(path.stem), **given)
 
 
 def _images(path: Path, options: TaskOptions) -> bq.Task:
@@ -173,10 +159,12 @@ def _images(path: Path, options: TaskOptions) -> bq.Task:
         path,
         size=64 if options.size is None else options.size,
         channels=options.channels or 3,
-        metric=options.metric,
-        unlabelled=options.unlabelled,
-        test=options.test,
+        **_given(options, "metric", "unlabelled", "test"),
     )
+
+
+def _given(options: TaskOptions, *names: str) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names}
 
 
 def _refuse(options: TaskOptions, names: tuple[str, ...], what: str) -> None:

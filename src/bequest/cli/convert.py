@@ -9,9 +9,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bequest.cli._options import Common, command
+from bequest.cli._options import COMMON, Common, command
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json
 from bequest.core.wording import counted
 from bequest.frameworks.convert import convert_checkpoint
 
@@ -22,7 +21,6 @@ app = command(
     "bequest convert pytorch_model.bin model.safetensors",
     "bequest convert last.ckpt model.safetensors --strip module. --drop head",
 )
-_COMMON = Common()
 SHOWN = 8  # names of what was dropped
 
 
@@ -35,7 +33,7 @@ def convert(
     key: str | None = None,
     strip: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     drop: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Take the tensors out of a checkpoint that is a pickle, without running any of it.
 
@@ -52,15 +50,14 @@ def convert(
         done = convert_checkpoint(
             checkpoint.expanduser(), out.expanduser(), key=key, strip=strip, drop=drop
         )
-    if common.json:
-        values = asdict(done)
-        print_json({"written": values.pop("path"), **values})
-        return
+    values = asdict(done)
     tensors, numbers = counted(done.tensors, "tensor"), f"{done.numbers:,} numbers"
-    line(f"Took {tensors} ({numbers}) from {done.key or 'the top'} of {checkpoint}.")
-    if done.dropped:
-        line(f"Left behind: {_listed(done.dropped)}.")
-    line(f"Written: {out}")
+    common.answer(
+        {"written": values.pop("path"), **values},
+        f"Took {tensors} ({numbers}) from {done.key or 'the top'} of {checkpoint}.",
+        *([f"Left behind: {_listed(done.dropped)}."] if done.dropped else []),
+        f"Written: {out}",
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

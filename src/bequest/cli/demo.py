@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bequest as bq
-from bequest.cli._options import Common, command
+from bequest.cli._options import COMMON, Common, command
 from bequest.cli._outcome import print_result, save_result
 from bequest.cli._places import is_result, new_folder
 from bequest.cli._progress import progress
@@ -18,17 +18,12 @@ from bequest.optional import need
 __all__ = ["app"]
 
 app = command("demo", "bequest demo", "bequest demo --out demo/ --budget 60")
-_COMMON = Common()
 LICENCE = "CC-BY-4.0"  # that of the data sets
 
 
 @app.default
 def demo(
-    *,
-    budget: float = 20.0,
-    seed: int = 0,
-    out: Path = Path("demo"),
-    common: Common = _COMMON,
+    *, budget: float = 20.0, seed: int = 0, out: Path = Path("demo"), common: Common = COMMON
 ) -> None:
     """Transfer on real data.
 
@@ -47,7 +42,8 @@ def demo(
     with new_folder(out, ours=_is_demo) as folder:
         hub = bq.Hub(folder / "hub")
         for chapter in chapters(seed):
-            result = _run(chapter, budget)
+            with progress("training the sources") as tell:
+                result: bq.Result = chapter.run(budget, tell)
             save_result(result, folder / chapter.name)
             hub.publish(result.model, f"demo/{chapter.name}", licence=LICENCE)
             hub.record(result.outcome)
@@ -63,12 +59,6 @@ def demo(
     table(("in the hub", "sha256"), [(entry, entry.digest[:12]) for entry in entries])
     line()
     line(f"Written: {out}. Open {out / 'digits' / 'report.html'} in a browser.")
-
-
-def _run(chapter: Any, budget: float) -> bq.Result:
-    with progress("training the sources") as tell:
-        result: bq.Result = chapter.run(budget, tell)
-        return result
 
 
 def _is_demo(folder: Path) -> bool:

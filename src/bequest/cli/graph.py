@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 import bequest as bq
 from bequest.api.hub_graph import hub_graph
-from bequest.cli._options import HUB, Common, HubPlace, command
+from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._places import new_file
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json
@@ -25,7 +25,6 @@ app = command(
     "bequest graph --out hub.html",
     "bequest graph wards/ --check --hub /team/hub --out wards.html --json",
 )
-_COMMON = Common()
 
 
 @app.default
@@ -37,7 +36,7 @@ def graph(
     every: Annotated[bool, Parameter(name="--all", show_default=False)] = False,
     check: Annotated[bool, Parameter(show_default=False)] = False,
     hub: HubPlace = HUB,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Write the HTML page of a hub's graph: who taught whom, and what it brought.
 
@@ -61,10 +60,8 @@ def graph(
         with progress("laying it out"):
             write_graph(found, place)
     if common.json:
-        edges = [_edge(edge) for edge in found.edges]
-        print_json(
-            {"written": out, "nodes": [asdict(node) for node in found.nodes], "edges": edges}
-        )
+        nodes, edges = map(asdict, found.nodes), map(_edge, found.edges)
+        print_json({"written": out, "nodes": list(nodes), "edges": list(edges)})
         return
     counts = found.counts
     parts = ", ".join(counted(counts[kind], kind) for kind in ("model", "task", "transfer"))

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, HubPlace, command
+from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._outcome import read_outcome
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json
+from bequest.cli._say import line
 from bequest.core.wording import counted
 from bequest.errors import Damaged
 from bequest.hub import Entry, split_reference
@@ -29,7 +29,6 @@ app = command(
     "bequest hub bundle wards/ward7 ward7.bundle",
     "bequest hub unbundle ward7.bundle --hub /other/hub",
 )
-_COMMON = Common()
 Graph = Annotated[
     str | None,
     Parameter(
@@ -40,13 +39,7 @@ Graph = Annotated[
 
 
 @app.command(name="verify")
-def verify(
-    name: str | None = None,
-    /,
-    *,
-    hub: HubPlace = HUB,
-    common: Common = _COMMON,
-) -> None:
+def verify(name: str | None = None, /, *, hub: HubPlace = HUB, common: Common = COMMON) -> None:
     """Check every file's hash, every row's seal and every claimed parent.
 
     Ends with 1 where something is wrong; what only cannot be told does not count.
@@ -59,25 +52,14 @@ def verify(
     with progress("reading all of it"):
         found = bq.Hub(hub).verify(name)
     wrong = [finding for finding in found if finding.wrong]
-    if common.json:
-        print_json([asdict(finding) for finding in found])
-    else:
-        for finding in found:
-            line(finding)
-        if not wrong:
-            line(f"Nothing is wrong in {hub if name is None else name}.")
+    sound = [] if wrong else [f"Nothing is wrong in {hub if name is None else name}."]
+    common.answer([asdict(finding) for finding in found], *found, *sound)
     if wrong:
         raise Damaged(f"{counted(len(wrong), 'finding')} of what is wrong in {hub}.")
 
 
 @app.command(name="record")
-def record(
-    outcome: Path,
-    /,
-    *,
-    hub: HubPlace = HUB,
-    common: Common = _COMMON,
-) -> None:
+def record(outcome: Path, /, *, hub: HubPlace = HUB, common: Common = COMMON) -> None:
     """Keep what came of a transfer, helpful or not; one that is kept already is not kept twice.
 
     Parameters
@@ -86,10 +68,7 @@ def record(
         outcome.json, or the folder that transfer left.
     """
     digest = bq.Hub(hub).record(read_outcome(outcome))
-    if common.json:
-        print_json({"outcome": digest})
-    else:
-        line(f"Recorded {outcome} ({digest[:12]}) in {hub}")
+    common.answer({"outcome": digest}, f"Recorded {outcome} ({digest[:12]}) in {hub}")
 
 
 @app.command(name="export")
@@ -100,7 +79,7 @@ def export(
     out: Annotated[Path | None, Parameter(show_default=False)] = None,
     graph: Graph = None,
     hub: HubPlace = HUB,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Write the knowledge graph as text: Turtle, JSON-LD or N-Triples.
 
@@ -114,36 +93,20 @@ def export(
     text = bq.Hub(hub, graph=graph).export(form, out)
     if out is None:
         line(text.rstrip("\n"))
-    elif common.json:
-        print_json({"written": out})
     else:
-        line(f"Written: {out}")
+        common.answer({"written": out}, f"Written: {out}")
 
 
 @app.command(name="rebuild-graph")
-def rebuild_graph(
-    *,
-    graph: Graph = None,
-    hub: HubPlace = HUB,
-    common: Common = _COMMON,
-) -> None:
+def rebuild_graph(*, graph: Graph = None, hub: HubPlace = HUB, common: Common = COMMON) -> None:
     """Build the knowledge graph anew from the registry."""
     triples = bq.Hub(hub, graph=graph).rebuild_graph()
-    if common.json:
-        print_json({"triples": triples})
-    else:
-        line(f"Rebuilt the graph of {hub} from its registry: {triples} triples.")
+    said = f"Rebuilt the graph of {hub} from its registry: {triples} triples."
+    common.answer({"triples": triples}, said)
 
 
 @app.command(name="bundle")
-def bundle(
-    name: str,
-    out: Path,
-    /,
-    *,
-    hub: HubPlace = HUB,
-    common: Common = _COMMON,
-) -> None:
+def bundle(name: str, out: Path, /, *, hub: HubPlace = HUB, common: Common = COMMON) -> None:
     """Write an entry, and what it was made from, to one file for another hub.
 
     Parameters
@@ -158,13 +121,7 @@ def bundle(
 
 
 @app.command(name="unbundle")
-def unbundle(
-    file: Path,
-    /,
-    *,
-    hub: HubPlace = HUB,
-    common: Common = _COMMON,
-) -> None:
+def unbundle(file: Path, /, *, hub: HubPlace = HUB, common: Common = COMMON) -> None:
     """Take in the entries of a bundle, every hash computed again: all of them or none.
 
     Parameters
@@ -176,8 +133,6 @@ def unbundle(
 
 
 def _told(entries: Sequence[Entry], done: str, common: Common, place: Path | str) -> None:
-    if common.json:
-        print_json({"entries": [str(entry) for entry in entries], "written": place})
-        return
-    listed = ", ".join(map(str, entries)) or "nothing, all of it is here already"
-    line(f"{done}: {listed}")
+    names = [str(entry) for entry in entries]
+    listed = ", ".join(names) or "nothing, all of it is here already"
+    common.answer({"entries": names, "written": place}, f"{done}: {listed}")

@@ -7,9 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, HubPlace, command
-from bequest.cli._say import line, print_json, table
-from bequest.cli._size import sized
+from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
+from bequest.cli._say import line, print_json, sized, table
 
 __all__ = ["app"]
 
@@ -18,7 +17,6 @@ app = command(
     "bequest list",
     "bequest list wards/ --all --hub /team/hub --json",
 )
-_COMMON = Common()
 
 
 @app.default
@@ -28,7 +26,7 @@ def list_entries(
     *,
     every: Annotated[bool, Parameter(name="--all", show_default=False)] = False,
     hub: HubPlace = HUB,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """List what a hub holds.
 

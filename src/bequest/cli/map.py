@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,11 +9,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._example import read_example
-from bequest.cli._options import Common, command
-from bequest.cli._places import new_file
+from bequest.cli._inputs import read_example
+from bequest.cli._options import COMMON, Common, command
+from bequest.cli._places import existing, new_file, read_record
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json
 from bequest.cli._sources import model_folder
 from bequest.core import Model
 from bequest.errors import MapError, ModelError
@@ -28,8 +26,6 @@ app = command(
     "bequest map model.safetensors ours/ --json > map.json",
     "bequest map bert/ ours/ --example batch.npz --plan map.json",
 )
-_COMMON = Common()
-LIMIT = 64 * 2**20  # bytes; a map is text that a person could read
 
 
 @app.default
@@ -45,7 +41,7 @@ def map_(
     depth: Literal["even", "first", "last"] = "even",
     plan: Path | None = None,
     html: Path | None = None,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Show which numbers of a source would go where in a target; nothing is written into either.
 
@@ -62,7 +58,8 @@ def map_(
     html
         The page to write: the map as a table to search in.
     """
-    stored = None if plan is None else _stored(plan.expanduser())
+    parse = bq.ParameterMap.from_json
+    stored = None if plan is None else read_record(plan.expanduser(), "map", MapError, parse)
     given = None if example is None else read_example(example.expanduser())
     with nullcontext() if html is None else new_file(html) as page:
         with progress("reading the two"):
@@ -71,16 +68,11 @@ def map_(
             made = bq.map_parameters(one, other, example=given, skip=skip, depth=depth, plan=stored)
         if page is not None:
             write_map(made, page, source=_name(one, source), target=_name(other, target))
-    if common.json:
-        print_json(
-            json.loads(made.to_json())
-            | ({} if stored is None else {"doubts": made.doubts})
-            | ({} if html is None else {"written": html})
-        )
-    else:
-        line(made)
-        if html is not None:
-            line(f"Written: {html}")
+    common.answer(
+        made.to_dict() | ({} if html is None else {"written": html}),
+        made,
+        *([] if html is None else [f"Written: {html}"]),
+    )
     if made.doubts:
         raise MapError(
             f"{plan} is not what the two suggest, in {len(made.doubts)} of "
@@ -89,9 +81,7 @@ def map_(
 
 
 def _source(path: Path) -> Model | Path:
-    place = path.expanduser()
-    if not place.exists():
-        raise ModelError(f"there is no file or folder {path}.")
+    place = existing(path, refusal=ModelError)
     return _loaded(model_folder(place)) if place.is_dir() else place
 
 
@@ -107,9 +97,7 @@ def _loaded(folder: Path) -> Model:
 
 
 def _target(path: Path) -> Model:
-    place = path.expanduser()
-    if not place.exists():
-        raise ModelError(f"there is no model folder {path}.")
+    place = existing(path, "model folder", ModelError)
     if not place.is_dir():
         raise ModelError(f"{path} is a file: numbers are mapped into a network, name its folder.")
     return bq.load(model_folder(place))
@@ -117,14 +105,3 @@ def _target(path: Path) -> Model:
 
 def _name(given: Any, path: Path) -> str:
     return (given.name if isinstance(given, Model) else "") or path.name or str(path)
-
-
-def _stored(path: Path) -> bq.ParameterMap:
-    if not path.is_file():
-        raise MapError(f"there is no map {path}.")
-    if path.stat().st_size > LIMIT:
-        raise MapError(f"{path} is larger than {LIMIT} bytes: it is no map.")
-    try:
-        return bq.ParameterMap.from_json(path.read_text(encoding="utf-8"))
-    except (MapError, UnicodeDecodeError) as error:
-        raise MapError(f"{path}: {error}") from error

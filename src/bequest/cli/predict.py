@@ -12,12 +12,11 @@ from cyclopts import Parameter
 
 import bequest as bq
 from bequest.cli._inputs import read_inputs
-from bequest.cli._options import Common, command
+from bequest.cli._options import COMMON, Common, command
 from bequest.cli._places import new_file
 from bequest.cli._progress import progress
 from bequest.cli._say import line, plain, print_json, print_rows
 from bequest.cli._sources import model_folder
-from bequest.core import Model
 from bequest.core.wording import counted
 from bequest.errors import DataError
 
@@ -28,8 +27,6 @@ app = command(
     "bequest predict ward7/ new-patients.csv --out predictions.csv",
     "bequest predict birds/model new-photos/ --proba | head",
 )
-_COMMON = Common()
-PROBABILITY = "probability of "
 
 
 @app.default
@@ -41,7 +38,7 @@ def predict(
     text: str | None = None,
     proba: Annotated[bool, Parameter(show_default=False)] = False,
     out: Path | None = None,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Predict with a model folder.
 
@@ -75,19 +72,13 @@ def predict(
 def _predicted(model: Path, data: Path, text: str | None, proba: bool) -> dict[str, Sequence[Any]]:
     loaded = bq.load(model_folder(model))
     names, inputs = read_inputs(data, loaded.spec, text)
-    with progress(f"predicting {counted(len(inputs), 'row')}"):
-        return _columns(loaded, inputs, names, proba)
-
-
-def _columns(
-    model: Model, inputs: Any, names: Sequence[str], proba: bool
-) -> dict[str, Sequence[Any]]:
     columns: dict[str, Sequence[Any]] = {"file": names} if names else {}
-    columns["prediction"] = model.predict(inputs).tolist()
-    if proba:
-        chances = model.predict_proba(inputs)
-        for place, label in enumerate(model.classes):
-            columns[f"{PROBABILITY}{label}"] = chances[:, place].tolist()
+    with progress(f"predicting {counted(len(inputs), 'row')}"):
+        columns["prediction"] = loaded.predict(inputs).tolist()
+        if proba:
+            chances = loaded.predict_proba(inputs)
+            for place, label in enumerate(loaded.classes):
+                columns[f"probability of {label}"] = chances[:, place].tolist()
     return columns
 
 

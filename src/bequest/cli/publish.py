@@ -8,12 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, HubPlace, command
+from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._outcome import read_outcome
 from bequest.cli._places import is_result
-from bequest.cli._say import line, print_json
 from bequest.cli._sources import model_folder
-from bequest.cli._task import TaskOptions, read_task
+from bequest.cli._task import TASK, TaskOptions, read_task
 from bequest.errors import DataError
 from bequest.hub.sketch import TaskSketch, with_sketch
 
@@ -25,8 +24,6 @@ app = command(
     "bequest publish ward7/ wards/ward7 --licence MIT --parent wards/ward3@1 --hub /team/hub",
     "bequest publish ward3/ wards/ward3 --licence MIT --data ward3.csv --target out --epsilon 1",
 )
-_COMMON = Common()
-_TASK = TaskOptions()
 
 
 @app.default
@@ -39,10 +36,10 @@ def publish(
     parent: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     expect: int | None = None,
     data: Path | None = None,
-    task: TaskOptions = _TASK,
+    task: TaskOptions = TASK,
     epsilon: float | None = None,
     hub: HubPlace = HUB,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Put a model into a hub.
 
@@ -66,7 +63,7 @@ def publish(
         model for tasks like it: 1 is strict, 10 is lax. No row leaves this machine, no fingerprint
         and no exact count; weights and metrics do.
     """
-    if data is None and (epsilon is not None or task != _TASK):
+    if data is None and (epsilon is not None or task != TASK):
         raise DataError("--epsilon and what describes the data need --data.")
     store = bq.Hub(hub)
     about = None if data is None else read_task(data, task)
@@ -85,12 +82,11 @@ def publish(
     if outcome is not None and epsilon is not None:
         outcome = with_sketch(outcome, TaskSketch.from_dict(entry.card.task["sketch"]))
     recorded = None if outcome is None else store.record(outcome)
-    if common.json:
-        print_json({**entry.to_dict(), "outcome": recorded})
-        return
-    line(f"Published {entry} ({entry.licence}, {entry.digest[:12]}) in {hub}")
-    if recorded:
-        line(f"Recorded its outcome ({recorded[:12]}).")
+    common.answer(
+        {**entry.to_dict(), "outcome": recorded},
+        f"Published {entry} ({entry.licence}, {entry.digest[:12]}) in {hub}",
+        *([f"Recorded its outcome ({recorded[:12]})."] if recorded else []),
+    )
 
 
 def _check_same(outcome: bq.Outcome, task: bq.Task, place: Path) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, HubPlace, command
+from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._places import is_model, new_folder
-from bequest.cli._say import line, print_json
 from bequest.hub import split_reference
 
 __all__ = ["app"]
@@ -17,18 +16,10 @@ app = command(
     "bequest pull wards/ward7 --out ward7/",
     "bequest pull wards/ward7@2 --hub /team/hub --out ward7/",
 )
-_COMMON = Common()
 
 
 @app.default
-def pull(
-    name: str,
-    /,
-    *,
-    hub: HubPlace = HUB,
-    out: Path,
-    common: Common = _COMMON,
-) -> None:
+def pull(name: str, /, *, hub: HubPlace = HUB, out: Path, common: Common = COMMON) -> None:
     """Copy a model out of a hub, every file checked.
 
     Parameters
@@ -41,8 +32,5 @@ def pull(
     wanted, version = split_reference(name)
     with new_folder(out, ours=is_model) as folder:
         entry = bq.Hub(hub).fetch(wanted, folder, version)
-    if common.json:
-        print_json({**entry.to_dict(), "written": out})
-    else:
-        line(f"Pulled {entry} ({entry.licence}, {entry.digest[:12]})")
-        line(f"Written: {out}")
+    pulled = f"Pulled {entry} ({entry.licence}, {entry.digest[:12]})"
+    common.answer({**entry.to_dict(), "written": out}, pulled, f"Written: {out}")

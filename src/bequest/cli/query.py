@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, HubPlace, command
+from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._say import line, print_json, table
 from bequest.errors import DataError
 from bequest.hub import Iri
@@ -20,7 +20,6 @@ app = command(
     "bequest query 'SELECT ?parent { ?model prov:wasDerivedFrom+ ?parent }' "
     "--bind 'model=<urn:bequest:model:wards/ward7@1>' --hub /team/hub --json",
 )
-_COMMON = Common()
 
 
 @app.default
@@ -32,7 +31,7 @@ def query(
     timeout: float = 5.0,
     graph: Annotated[str | None, Parameter(show_default=False)] = None,
     hub: HubPlace = HUB,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Ask a hub's knowledge graph: who taught whom, what it brought, who may use it.
 

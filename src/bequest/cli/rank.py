@@ -9,12 +9,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import Common, command
+from bequest.cli._options import COMMON, Common, command
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json
 from bequest.cli._settings import check_options
-from bequest.cli._sources import SourceOptions, check_sources, read_sources
-from bequest.cli._task import DATA, TaskOptions, read_task
+from bequest.cli._sources import SOURCES, SourceOptions, check_sources, read_sources
+from bequest.cli._task import DATA, TASK, TaskOptions, read_task
 
 __all__ = ["app"]
 
@@ -23,9 +22,6 @@ app = command(
     "bequest rank ward7.csv --target outcome --source ward3/ --source ward5/",
     "bequest rank photos/ --size 32 --hub ~/.bequest --json",
 )
-_COMMON = Common()
-_TASK = TaskOptions()
-_SOURCES = SourceOptions()
 
 
 @app.default
@@ -33,10 +29,10 @@ def rank(
     data: Annotated[Path, Parameter(help=DATA)],
     /,
     *,
-    task: TaskOptions = _TASK,
-    sources: SourceOptions = _SOURCES,
+    task: TaskOptions = TASK,
+    sources: SourceOptions = SOURCES,
     seed: int = 0,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Rank sources for a task.
 
@@ -51,7 +47,4 @@ def rank(
     models = read_sources(sources)
     with progress("ranking the sources"):
         ranking = bq.rank(models, read, seed=seed)
-    if common.json:
-        print_json([asdict(entry) for entry in ranking])
-    else:
-        line(ranking)
+    common.answer([asdict(entry) for entry in ranking], ranking)

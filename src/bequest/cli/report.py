@@ -7,16 +7,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bequest.cli._options import Common, command
+from bequest.cli._options import COMMON, Common, command
 from bequest.cli._outcome import read_outcome
 from bequest.cli._places import new_file
-from bequest.cli._say import line, print_json
 from bequest.report import write_report
 
 __all__ = ["app"]
 
 app = command("report", "bequest report ward7/outcome.json --out ward7.html")
-_COMMON = Common()
 
 
 @app.default
@@ -25,7 +23,7 @@ def report(
     /,
     *,
     out: Path,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Write the HTML page of an outcome.
 
@@ -36,7 +34,4 @@ def report(
     """
     with new_file(out) as place:
         write_report(read_outcome(outcome), place)
-    if common.json:
-        print_json({"written": out})
-    else:
-        line(f"Written: {out}")
+    common.answer({"written": out}, f"Written: {out}")

@@ -14,9 +14,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, HubPlace, command
-from bequest.cli._say import line, print_json, table, tidy
-from bequest.cli._size import sized
+from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
+from bequest.cli._say import line, print_json, sized, table, tidy
 from bequest.core import Outcome
 from bequest.hub import Entry, split_reference
 from bequest.hub.facts import came_of, card_facts, made, taught
@@ -30,7 +29,6 @@ app = command(
     "bequest show wards/ward7@2 --hub /team/hub --json",
     "bequest show wards/ward7 --search",
 )
-_COMMON = Common()
 MOST = 15  # transfers that are listed
 WIDE = 80  # columns in a pipe
 NAME = 24  # of a task's name in a table, so that a row fits
@@ -44,7 +42,7 @@ def show(
     *,
     search: Annotated[bool, Parameter(show_default=False)] = False,
     hub: HubPlace = HUB,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Show one entry of a hub: its card, what it was made from, what it taught.
 

@@ -10,10 +10,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import HUB, Common, HubPlace, command
+from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json, prose, table
-from bequest.cli._task import DATA, TaskOptions, read_task
+from bequest.cli._task import DATA, TASK, TaskOptions, read_task
 from bequest.errors import DataError
 from bequest.hub import checked_licence
 from bequest.hub.suggest import Suggestion
@@ -25,8 +25,6 @@ app = command(
     "bequest suggest ward7.csv --target outcome",
     "bequest suggest photos/ --size 32 --hub /team/hub -k 5 --licence Apache-2.0 --json",
 )
-_COMMON = Common()
-_TASK = TaskOptions()
 
 
 @app.default
@@ -34,11 +32,11 @@ def suggest(
     data: Annotated[Path, Parameter(help=DATA)],
     /,
     *,
-    task: TaskOptions = _TASK,
+    task: TaskOptions = TASK,
     most: Annotated[int, Parameter(name=("-k", "--most"))] = 10,
     licence: Annotated[str | None, Parameter(show_default=False)] = None,
     hub: HubPlace = HUB,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Name the models of a hub that are likely to help a task, before any is opened.
 

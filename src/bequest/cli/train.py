@@ -8,12 +8,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 import bequest as bq
-from bequest.cli._options import Common, command
+from bequest.cli._options import COMMON, Common, command
 from bequest.cli._places import is_model, new_folder
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json
 from bequest.cli._settings import check_options
-from bequest.cli._task import DATA, TaskOptions, read_task
+from bequest.cli._task import DATA, TASK, TaskOptions, read_task
 from bequest.core.wording import counted
 
 __all__ = ["app"]
@@ -25,8 +24,6 @@ app = command(
     "bequest train reviews.csv --target stars --text body --out reviews/",
     "bequest train digits.npz --net mlp --test digits-test.npz --out digits/",
 )
-_COMMON = Common()
-_TASK = TaskOptions()
 
 
 @app.default
@@ -34,12 +31,12 @@ def train(
     data: Annotated[Path, Parameter(help=DATA)],
     /,
     *,
-    task: TaskOptions = _TASK,
+    task: TaskOptions = TASK,
     net: Literal["auto", "linear", "boosting", "mlp", "resnet"] = "auto",
     name: str | None = None,
     seed: int = 0,
     out: Path,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Train a model from scratch.
 
@@ -60,10 +57,9 @@ def train(
         tell(f"training on {counted(len(read), 'row')}", None)
         model = bq.train(read, net=net, name=name, seed=seed)
         model.save(folder)
-    if common.json:
-        print_json({"model": out, "card": model.card.to_dict()})
-        return
-    line(f"Trained {model.name!r} on {counted(len(read), 'row')}.")
-    for metric, value in model.card.metrics.items():
-        line(f"{metric}: {value:.4g}")
-    line(f"Written: {out}")
+    common.answer(
+        {"model": out, "card": model.card.to_dict()},
+        f"Trained {model.name!r} on {counted(len(read), 'row')}.",
+        *(f"{metric}: {value:.4g}" for metric, value in model.card.metrics.items()),
+        f"Written: {out}",
+    )

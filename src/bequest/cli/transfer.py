@@ -11,14 +11,14 @@ from cyclopts import Parameter
 
 import bequest as bq
 from bequest.api.sources import as_sources, opened
-from bequest.cli._options import Common, command
+from bequest.cli._options import COMMON, Common, command
 from bequest.cli._outcome import print_result, save_result
 from bequest.cli._places import is_result, new_folder
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json
 from bequest.cli._settings import check_options
-from bequest.cli._sources import SourceOptions, check_sources, read_sources
-from bequest.cli._task import DATA, TaskOptions, read_task
+from bequest.cli._sources import SOURCES, SourceOptions, check_sources, read_sources
+from bequest.cli._task import DATA, TASK, TaskOptions, read_task
 from bequest.errors import NotApplicable
 from bequest.methods import METHODS
 
@@ -33,9 +33,6 @@ app = command(
     "bequest transfer photos/ --size 32 --hub ~/.bequest --budget 300 --out birds/",
     "bequest transfer digits.npz --test digits-test.npz --source old/ --method probe --out new/",
 )
-_COMMON = Common()
-_TASK = TaskOptions()
-_SOURCES = SourceOptions()
 
 
 @app.default
@@ -43,14 +40,14 @@ def transfer(
     data: Annotated[Path, Parameter(help=DATA)],
     /,
     *,
-    task: TaskOptions = _TASK,
-    sources: SourceOptions = _SOURCES,
+    task: TaskOptions = TASK,
+    sources: SourceOptions = SOURCES,
     method: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     budget: float = 120.0,
     seed: int = 0,
     executor: Annotated[str, Parameter(show=False)] = "local",
     out: Path,
-    common: Common = _COMMON,
+    common: Common = COMMON,
 ) -> None:
     """Transfer from the sources that help.
 

@@ -24,15 +24,7 @@ def by_blocks(
 ) -> list[tuple[int, int]]:
     """Align one block of each repetition, then spread the source's blocks over the target's.
 
-    Parameters
-    ----------
-    target, source : sequence of Level
-    depth : {"even", "first", "last"}
-
-    Returns
-    -------
-    list of (int, int)
-        A source's level may stand in several pairs; empty where nothing repeats.
+    A source's level may stand in several pairs; there are none where nothing repeats.
     """
     found: list[list[tuple[int, int]]] = []
     for numbers in NUMBERS:

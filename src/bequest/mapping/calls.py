@@ -12,26 +12,10 @@ from torch import Tensor
 from bequest.mapping.sites import Piece
 
 __all__ = [
-    "ADD",
-    "CELLS",
-    "CONVS",
-    "MUL",
-    "NORMS",
-    "NORM_ROLES",
-    "PARTS",
-    "PRODUCT",
-    "RECURRENT",
-    "RESHAPED",
-    "SAME",
-    "TURNED",
-    "TURNED_CONVS",
-    "argument",
-    "first_tensor",
-    "kind_of",
-    "name_of",
-    "stride_of",
-    "tensors_in",
-]
+    "ADD", "CELLS", "CONVS", "MUL", "NORMS", "NORM_ROLES", "PARTS", "PRODUCT", "RECURRENT",
+    "RESHAPED", "SAME", "TURNED", "TURNED_CONVS", "argument", "each_tensor", "first_tensor",
+    "kind_of", "name_of", "stride_of", "tensors_in",
+]  # fmt: skip
 
 ADD = frozenset({"add", "add_", "__add__", "__radd__", "__iadd__"})
 MUL = frozenset({"mul", "mul_", "__mul__", "__rmul__", "__imul__"})
@@ -110,3 +94,14 @@ def tensors_in(values: Any) -> Iterator[Tensor]:
             yield from tensors_in(value)
     elif isinstance(values, torch.nn.utils.rnn.PackedSequence):
         yield values.data
+
+
+def each_tensor(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same values with every tensor changed; sequences become tuples."""
+    if isinstance(values, Tensor):
+        return change(values)
+    if isinstance(values, Mapping):
+        return {key: each_tensor(value, change) for key, value in values.items()}
+    if isinstance(values, tuple | list):
+        return tuple(each_tensor(value, change) for value in values)
+    return values

@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, final
 
 from bequest.errors import MapError
 from bequest.mapping.rules import Rule, rule_from_dict
 from bequest.mapping.sites import Piece, Shape
 
-__all__ = ["Entry", "Move", "move_fits"]
+__all__ = ["Amounts", "Entry", "Move", "move_fits"]
 
 
 @final
 @dataclass(frozen=True)
 class Move:
-    """Some numbers of a source's tensor into a target's.
+    """Some numbers of a source's tensor into a target's."""
 
-    Parameters
-    ----------
-    source : str
-        The source's tensor.
-    taken, put : Piece
-        Which part of it, and where it goes.
-    rules : tuple of Rule
-        Applied in order, each along one axis.
-    added : bool
-        Added to what is there already.
-    """
-
-    source: str
-    taken: Piece
-    put: Piece
-    rules: tuple[Rule, ...] = ()
-    added: bool = False
+    source: str  # the source's tensor; empty where the rules make the numbers
+    taken: Piece  # which part of it
+    put: Piece  # where it goes
+    rules: tuple[Rule, ...] = ()  # applied in order, each along one axis
+    added: bool = False  # to what is there already
 
     @property
     def filled(self) -> int:
@@ -52,26 +40,49 @@ class Move:
         """Whether they are the source's numbers as they were."""
         return all(rule.exact for rule in self.rules) and not self.added
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "source": self.source,
-            "taken": _piece_to_dict(self.taken),
-            "put": _piece_to_dict(self.put),
-            "rules": [rule.to_dict() for rule in self.rules],
-            "added": self.added,
-        }
-
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """What `to_dict` described."""
+    def from_dict(cls, target: str, values: Mapping[str, Any]) -> Self:
+        """What `Entry.to_dict` described."""
         return cls(
             values["source"],
-            _piece_from_dict(values["source"], values["taken"]),
-            _piece_from_dict(values["target"], values["put"]),
+            _piece(values["source"], values["taken"]),
+            _piece(target, values["put"]),
             tuple(map(rule_from_dict, values["rules"])),
             bool(values["added"]),
         )
+
+
+@final
+@dataclass(frozen=True)
+class Amounts:
+    """Numbers of a target by where they come from; those of constants are not counted."""
+
+    copied: int
+    reshaped: int
+    neutral: int
+    initialised: int
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Self:
+        """What these tensors come to."""
+        counted = [entry for entry in entries if entry.role != "constant"]
+        return cls(*(sum(getattr(e, amount.name) for e in counted) for amount in fields(cls)))
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.copied + self.reshaped + self.neutral + self.initialised
+
+    @property
+    def shares(self) -> tuple[tuple[str, int, float, float], ...]:
+        """Name, amount, start and width in per cent, of those that are not zero."""
+        found, start = [], 0.0
+        for name, amount in asdict(self).items():
+            width = 100.0 * amount / self.total if self.total else 0.0
+            if amount:
+                found.append((name, amount, round(start, 3), round(width, 3)))
+            start += width
+        return tuple(found)
 
 
 @final
@@ -143,20 +154,8 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {
-            "target": self.target,
-            "shape": list(self.shape),
-            "role": self.role,
-            "axes": list(self.axes),
-            "moves": [move.to_dict() for move in self.moves],
-            "rule": self.rule,
-            "confidence": self.confidence,
-            "problem": self.problem,
-            "copied": self.copied,
-            "reshaped": self.reshaped,
-            "neutral": self.neutral,
-            "initialised": self.initialised,
-        }
+        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return values | {amount.name: getattr(self, amount.name) for amount in fields(Amounts)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -167,7 +166,7 @@ class Entry:
             tuple(values["shape"]),
             values["role"],
             tuple(values["axes"]),
-            tuple(Move.from_dict({**move, "target": target}) for move in values["moves"]),
+            tuple(Move.from_dict(target, move) for move in values["moves"]),
             values["rule"],
             float(values["confidence"]),
             values["problem"],
@@ -190,14 +189,16 @@ def move_fits(move: Move, there: Shape) -> None:
         raise MapError(f"the map takes {move.taken.shape} from {move.source!r}, which is {there}.")
 
 
-def _piece_to_dict(piece: Piece) -> dict[str, Any]:
-    return {
-        "shape": list(piece.shape),
-        "start": piece.start,
-        "transposed": piece.transposed,
-    }
+def _plain(value: Any) -> Any:
+    """A field as JSON has it; of which tensor a piece is, its move says."""
+    if isinstance(value, Rule):
+        return value.to_dict()
+    if isinstance(value, Move | Piece):
+        values = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {name: kept for name, kept in values.items() if name != "tensor"}
+    return [*map(_plain, value)] if isinstance(value, tuple) else value
 
 
-def _piece_from_dict(tensor: str, values: Mapping[str, Any]) -> Piece:
+def _piece(tensor: str, values: Mapping[str, Any]) -> Piece:
     shape = tuple(int(size) for size in values["shape"])
     return Piece(tensor, shape, int(values["start"]), bool(values["transposed"]))

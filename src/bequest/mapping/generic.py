@@ -13,6 +13,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from bequest.mapping.calls import each_tensor
+
 __all__ = ["generic", "generic_inputs"]
 
 GAIN = 1.5  # variance of what a layer gives, for inputs of variance 1
@@ -21,16 +23,8 @@ GAIN = 1.5  # variance of what a layer gives, for inputs of variance 1
 def generic(tensors: Mapping[str, Tensor], learned: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same tensors with learned ones of a size that is felt; nothing is written into.
 
-    Parameters
-    ----------
-    tensors : mapping of str to Tensor
-    learned : mapping of str to Tensor
-        Those of them that may be changed: parameters and running statistics.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Constant tensors are drawn, the others scaled.
+    Of the learned ones (parameters and running statistics) constant tensors are drawn, the others
+    scaled.
 
     Examples
     --------
@@ -78,15 +72,12 @@ def generic_inputs(values: object) -> object:
     >>> len(set(generic_inputs(torch.zeros(1, 3))[0].tolist()))
     3
     """
-    if isinstance(values, Tensor):
-        if values.is_floating_point() and values.numel() > 1 and values.device.type == "cpu":
-            flat = values.detach()
-            if bool((flat == flat.flatten()[0]).all()):
-                generator = torch.Generator().manual_seed(0)
-                return torch.randn(values.shape, generator=generator).to(values.dtype)
+    return each_tensor(values, _varied)
+
+
+def _varied(values: Tensor) -> Tensor:
+    plain = values.is_floating_point() and values.numel() > 1 and values.device.type == "cpu"
+    if not plain or not bool((values.detach() == values.detach().flatten()[0]).all()):
         return values
-    if isinstance(values, Mapping):
-        return {key: generic_inputs(value) for key, value in values.items()}
-    if isinstance(values, tuple | list):
-        return tuple(generic_inputs(value) for value in values)
-    return values
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(values.shape, generator=generator).to(values.dtype)

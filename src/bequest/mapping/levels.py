@@ -56,11 +56,8 @@ def fit(target: Bundle, source: Bundle) -> float:
     roles = set(one.pieces) ^ set(other.pieces)
     alike = 0.75 * _shapes(fused_shape(target), fused_shape(source)) - 0.1 * ("mean" in roles)
     name = max(likeness(a.name, b.name) for a in target for b in source)
-    return max(0.0, alike - 0.02 * len(roles)) + 0.25 * name + 0.3 * _taste(target, source)
-
-
-def _taste(target: Bundle, source: Bundle) -> int:
-    return tasted(target[0], source[0]) if len({s.eats for s in (*target, *source)}) < 3 else 0
+    taste = tasted(one, other) if len({site.eats for site in (*target, *source)}) < 3 else 0
+    return max(0.0, alike - 0.02 * len(roles)) + 0.25 * name + 0.3 * taste
 
 
 def tasted(one: Site, other: Site) -> int:

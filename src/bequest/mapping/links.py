@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -15,37 +15,22 @@ __all__ = ["Choice", "Link", "Matching", "chosen"]
 @final
 @dataclass(frozen=True)
 class Link:
-    """Rows of a source's tensor that go into rows of a target's.
-
-    Parameters
-    ----------
-    target, source : Piece
-        As many rows each where `whole` is false.
-    role : str
-        weight, bias, mean, variance.
-    sites : (Site, Site)
-        The target's and the source's.
-    confidence : float
-        From 0 to 1.
-    added : bool
-        Is added to what another link brings: two biases that become one.
-    rules : tuple of Rule
-        Layouts that were found out by running both networks.
-    extra : bool
-        In a block that the source does not have: there, other sites see what these have seen.
-    still : Rule, optional
-        In place of the source's numbers: under it that block changes nothing.
-    """
+    """Rows of a source's tensor that go into rows of a target's."""
 
     target: Piece
     source: Piece
-    role: str
-    sites: tuple[Site, Site]
-    confidence: float = 1.0
-    added: bool = False
-    rules: tuple[Rule, ...] = ()
-    extra: bool = False
-    still: Rule | None = None
+    role: str  # weight, bias, mean, variance
+    sites: tuple[Site, Site]  # the target's and the source's
+    confidence: float = 1.0  # from 0 to 1
+    added: bool = False  # to what another link brings: two biases that become one
+    rules: tuple[Rule, ...] = ()  # layouts that were found out by running both networks
+    extra: bool = False  # in a block that the source does not have: other sites see what it saw
+    still: Rule | None = None  # in place of the source's numbers: that block changes nothing
+
+    @property
+    def key(self) -> str:
+        """Which rows of the target it fills."""
+        return f"{self.target.tensor}:{self.target.start}:{self.target.shape}"
 
 
 @final
@@ -60,22 +45,17 @@ class Choice:
 @final
 @dataclass(frozen=True)
 class Matching:
-    """All links, and the choices that shapes and names leave open.
+    """All links, and the choices that shapes and names leave open."""
 
-    Parameters
-    ----------
-    links : tuple of Link
-        Where there is no choice.
-    choices : tuple of Choice
-    """
-
-    links: tuple[Link, ...]
+    links: tuple[Link, ...]  # where there is no choice
     choices: tuple[Choice, ...]
 
 
-def chosen(links: Sequence[Link], choices: Sequence[Choice], ways: Mapping[int, int]) -> list[Link]:
+def chosen(
+    links: Iterable[Link], choices: Sequence[Choice], ways: Mapping[int, int]
+) -> tuple[Link, ...]:
     """The links where there is no choice, and those of the way that each choice takes."""
     taken = [
         choice.ways[min(ways.get(n, 0), len(choice.ways) - 1)] for n, choice in enumerate(choices)
     ]
-    return [*links, *(link for way in taken for link in way)]
+    return (*links, *(link for way in taken for link in way))

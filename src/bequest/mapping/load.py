@@ -16,6 +16,7 @@ from bequest.errors import MapError
 from bequest.frameworks.weights import TensorFile
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.sites import Shape
+from bequest.mapping.trace import named_tensors
 
 __all__ = ["Source", "loaded", "tensors_of"]
 
@@ -23,109 +24,67 @@ __all__ = ["Source", "loaded", "tensors_of"]
 @final
 @dataclass(frozen=True)
 class Source:
-    """Where the numbers come from.
+    """Where the numbers come from."""
 
-    Parameters
-    ----------
-    name : str
-        What people call it.
-    shapes : mapping of str to tuple of int
-        Every tensor, those that are shared under each of their names.
-    read : callable
-        Name to tensor; not to be written into.
-    module : torch.nn.Module or None
-        The network itself, where it is one.
-    """
-
-    name: str
-    shapes: Mapping[str, Shape]
-    read: Callable[[str], Tensor]
-    module: nn.Module | None = None
+    shapes: Mapping[str, Shape]  # of every tensor, those that are shared under each of their names
+    read: Callable[[str], Tensor]  # name to tensor; not to be written into
+    module: nn.Module | None = None  # the network itself, where it is one
 
 
 def source_of(source: Any) -> Source:
-    """A network, a mapping of tensors or a safetensors file as a source.
-
-    Raises
-    ------
-    MapError
-        It is none of them, or a tensor is quantised.
-    ModelError
-        The file is no sound safetensors file, or a pickle.
-    """
+    """A network, a mapping of tensors or a safetensors file as a source."""
     if isinstance(source, nn.Module):
-        tensors = dict(_plain(source.state_dict(keep_vars=True), type(source).__name__))
-        return _held(type(source).__name__, tensors, source)
+        return _held(source.state_dict(keep_vars=True), type(source).__name__, source)
     if isinstance(source, Mapping):
-        return _held("the mapping", dict(_plain(source, "the mapping")), None)
+        return _held(source, "the mapping")
     if isinstance(source, str | Path):
         file = TensorFile(source)
-        return Source(str(source), file.shapes, file.read)
+        return Source(file.shapes, file.read)
     raise MapError(
         f"a source is a network, a mapping of tensors or a .safetensors file, not a "
         f"{type(source).__name__}."
     )
 
 
-def _held(name: str, tensors: Mapping[str, Tensor], module: nn.Module | None) -> Source:
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    return Source(name, shapes, lambda key: tensors[key].detach(), module)
-
-
-def _plain(tensors: Mapping[str, Any], where: str) -> Iterator[tuple[str, Tensor]]:
+def _held(given: Mapping[str, Any], where: str, module: nn.Module | None = None) -> Source:
+    tensors = {name: tensor for name, tensor in given.items() if isinstance(tensor, Tensor)}
     for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor):
-            continue
         if tensor.is_quantized:
             raise MapError(
                 f"{name} of {where} is quantised ({tensor.dtype}): map the network before it is "
                 "quantised, or dequantise it."
             )
-        yield name, tensor
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return Source(shapes, lambda name: tensors[name].detach(), module)
 
 
 def tensors_of(entries: Sequence[Entry], source: Source, target: nn.Module) -> dict[str, Tensor]:
     """The target's tensors by name, filled; shared ones once."""
-    made: dict[int, Tensor] = {}
-    result: dict[str, Tensor] = {}
-    theirs = target.state_dict(keep_vars=True)
-    by_name = {entry.target: entry for entry in entries}
-    for name, tensor in theirs.items():
-        if not isinstance(tensor, Tensor):
-            continue
-        if id(tensor) not in made:
-            made[id(tensor)] = filled(by_name[name], source, tensor.detach())
-        result[name] = made[id(tensor)]
-    return result
+    same = named_tensors(target)[1]
+    made = {name: values for name, _, values in _filled(entries, source, target)}
+    names = [name for name in target.state_dict() if name in made or name in same]
+    return {name: made[same.get(name, name)] for name in names}
 
 
 def loaded(entries: Sequence[Entry], source: Source, target: nn.Module) -> nn.Module:
     """A deep copy of the target whose tensors are made by the plan, none of them copied twice."""
     made: dict[int, Any] = {}
-    by_name = {entry.target: entry for entry in entries}
-    for name, tensor in target.state_dict(keep_vars=True).items():
-        if not isinstance(tensor, Tensor) or id(tensor) in made:
-            continue
-        values = filled(by_name[name], source, tensor.detach())
-        made[id(tensor)] = _like(tensor, values)
-    ties = _tied(target)
-    result = copy.deepcopy(target, dict(made))
-    if _tied(result) != ties:
+    for _, tensor, values in _filled(entries, source, target):
+        learned = isinstance(tensor, nn.Parameter)
+        made[id(tensor)] = nn.Parameter(values, tensor.requires_grad) if learned else values
+    result = copy.deepcopy(target, made)
+    if named_tensors(result)[1] != named_tensors(target)[1]:
         raise MapError("tied weights came apart while the target was copied.")
     return result
 
 
-def _like(tensor: Tensor, values: Tensor) -> Tensor:
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(values, requires_grad=tensor.requires_grad)
-    return values
-
-
-def _tied(module: nn.Module) -> list[tuple[str, ...]]:
-    names: dict[int, list[str]] = {}
-    for name, tensor in module.state_dict(keep_vars=True).items():
-        names.setdefault(id(tensor), []).append(name)
-    return sorted(tuple(sorted(group)) for group in names.values() if len(group) > 1)
+def _filled(
+    entries: Sequence[Entry], source: Source, target: nn.Module
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Name, own tensor and filled one; of those that are shared, once."""
+    by_name = {entry.target: entry for entry in entries}
+    for name, tensor in named_tensors(target)[0].items():
+        yield name, tensor, filled(by_name[name], source, tensor.detach())
 
 
 def filled(entry: Entry, source: Source, own: Tensor) -> Tensor:

@@ -69,12 +69,17 @@ def _sides(module: nn.Module) -> Iterator[int]:
     if isinstance(named, int):
         yield named
     patches = [p.kernel_size[0] for p in module.modules() if isinstance(p, nn.Conv2d)]
+    yield from (side * int(patches[0]) for side in (_grids(module) if patches else ()))
+
+
+def _grids(module: nn.Module) -> Iterator[int]:
+    """Sides of the square grids whose places a table may hold, with or without one more."""
     for tensor in module.parameters():
-        if tensor.ndim in (2, 3) and patches:
+        if tensor.ndim in (2, 3):
             for length in (tensor.shape[-2], tensor.shape[-2] - 1):
                 side = math.isqrt(max(0, length))
                 if side > 1 and side * side == length:
-                    yield side * int(patches[0])
+                    yield side
 
 
 def _images(module: nn.Module, features: int) -> Iterator[Any]:
@@ -84,14 +89,7 @@ def _images(module: nn.Module, features: int) -> Iterator[Any]:
         if patch < 2 or channels * patch * patch != features:
             continue
         yield _random(2, channels, patch, patch)
-        counts = {
-            math.isqrt(max(0, length))
-            for tensor in module.parameters()
-            if tensor.ndim in (2, 3)
-            for length in (tensor.shape[-2], tensor.shape[-2] - 1)
-            if math.isqrt(max(0, length)) ** 2 == length
-        }
-        for count in sorted(n for n in counts if 1 < n <= 32):
+        for count in sorted({side for side in _grids(module) if side <= 32}):
             yield _random(2, channels, patch * count, patch * count)
 
 

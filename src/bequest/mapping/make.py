@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from bequest.core import Model, Trains
 from bequest.errors import MapError
 from bequest.mapping.blocks import Depth
 from bequest.mapping.entry import Entry, Move
-from bequest.mapping.links import Link, Matching
+from bequest.mapping.links import Link
 from bequest.mapping.load import Source, source_of
 from bequest.mapping.match import match
 from bequest.mapping.names import likeness
@@ -23,7 +25,7 @@ from bequest.mapping.registered import named_sites
 from bequest.mapping.resolve import Known, axes_of, resolve
 from bequest.mapping.rules.layout import Zero
 from bequest.mapping.rules.woven import Woven
-from bequest.mapping.settle import settle
+from bequest.mapping.settle import Open, settle
 from bequest.mapping.sites import MAIN, Piece, Site, Trace
 from bequest.mapping.trace import trace, trace_both
 
@@ -116,15 +118,12 @@ def map_parameters(
     if isinstance(giver, nn.Module):
         theirs, ours = trace_both(giver, taker, example)
     else:
-        theirs, ours = _named(held), trace(taker, example)
+        sites, how = tuple(named_sites(held.shapes)), "read by names and shapes"
+        theirs, ours = Trace(held.shapes, sites, how, False), trace(taker, example)
     known = replace(known, image=any(s.kind == "conv" and s.fed for s in ours.sites))
-    skipped = _skipped(skip, ours)
-
-    def rematch(ways: Mapping[int, int]) -> Matching:
-        return match(theirs, ours, depth, ways)
-
-    build = _Builder(held, theirs, ours, known, skipped)
-    links, settled, note = settle(rematch, build.entries, held, taker, theirs, ours, example)
+    build = _Builder(held, theirs, ours, known, _skipped(skip, ours))
+    rematch = partial(match, theirs, ours, depth)
+    links, settled, note = settle(Open(rematch, build.entries, held, taker, theirs, ours), example)
     made = build.plan(links, taker, settled=settled, notes=note)
     if taker is not wanted:
         made = kept(made, wanted)
@@ -155,12 +154,6 @@ def _classes(source: Any, target: Any) -> tuple[Sequence[Any], Sequence[Any]] | 
     return (theirs, ours) if both and ours and theirs else None
 
 
-def _named(source: Source) -> Trace:
-    return Trace(
-        source.shapes, tuple(named_sites(source.shapes)), "read by names and shapes", False
-    )
-
-
 def _skipped(skip: str | Sequence[str], target: Trace) -> frozenset[str]:
     wanted = (skip,) if isinstance(skip, str) else tuple(skip)
     names = [*target.shapes, *target.same]
@@ -177,12 +170,7 @@ class _Builder:
     """Entries from links."""
 
     def __init__(
-        self,
-        source: Source,
-        theirs: Trace,
-        ours: Trace,
-        known: Known,
-        skipped: frozenset[str],
+        self, source: Source, theirs: Trace, ours: Trace, known: Known, skipped: frozenset[str]
     ) -> None:
         self.source, self.theirs, self.ours = source, theirs, ours
         self.known, self.skipped = known, skipped
@@ -197,11 +185,10 @@ class _Builder:
         self, links: Sequence[Link], target: nn.Module, *, settled: bool, notes: Sequence[str]
     ) -> ParameterMap:
         """The whole map."""
-        entries = self.entries(links)
-        if settled:
-            entries = tuple(
-                replace(entry, confidence=1.0) if entry.moves else entry for entry in entries
-            )
+        entries = tuple(
+            replace(entry, confidence=1.0) if settled and entry.moves else entry
+            for entry in self.entries(links)
+        )
         used = {name for entry in entries for name in entry.sources}
         unused = tuple(
             name
@@ -227,14 +214,14 @@ class _Builder:
         by_tensor: dict[str, list[Link]] = {}
         for link in links:
             by_tensor.setdefault(link.target.tensor, []).append(link)
-        partners = _partners(links)
-        first: dict[str, Entry] = {}
-        for name in self.ours.shapes:
-            first[name] = self._entry(name, by_tensor.get(name, []), partners)
-        names = [*self.ours.shapes, *self.ours.same]
-        order = [name for name in names if name in self.ours.shapes]
+        partners: dict[int, tuple[Site, float]] = {}
+        for link in links:
+            partners.setdefault(link.sites[0].order, (link.sites[1], link.confidence))
+        first = {
+            name: self._entry(name, by_tensor.get(name, []), partners) for name in self.ours.shapes
+        }
         shared = [replace(first[origin], target=name) for name, origin in self.ours.same.items()]
-        return (*(first[name] for name in order), *shared)
+        return (*first.values(), *shared)
 
     def _entry(
         self, name: str, links: Sequence[Link], partners: Mapping[int, tuple[Site, float]]
@@ -332,15 +319,11 @@ class _Builder:
 
 def _heads(trace: Trace) -> frozenset[int]:
     """The sites whose results are the network's: one product, else none."""
-    last = [n for n in trace.last if trace.sites[n].kind in MAIN]
-    if trace.ran:
-        return (
-            frozenset(n for n in last if trace.sites[n].kind == "linear")
-            if len(last) <= 2
-            else frozenset()
-        )
     linear = [site.order for site in trace.sites if site.kind == "linear"]
-    return frozenset(linear[-1:])
+    if not trace.ran:
+        return frozenset(linear[-1:])
+    last = [n for n in trace.last if trace.sites[n].kind in MAIN]
+    return trace.last & set(linear) if len(last) <= 2 else frozenset()
 
 
 def _fed(trace: Trace) -> frozenset[int]:
@@ -351,34 +334,15 @@ def _fed(trace: Trace) -> frozenset[int]:
     return frozenset(main[:1])
 
 
-def _partners(links: Sequence[Link]) -> dict[int, tuple[Site, float]]:
-    found: dict[int, tuple[Site, float]] = {}
-    for link in links:
-        found.setdefault(link.sites[0].order, (link.sites[1], link.confidence))
-    return found
-
-
 def _words(move: Move, link: Link, theirs: Trace, ours: Trace) -> list[str]:
     """What is done, in words."""
     said = []
     if move.taken.transposed != move.put.transposed:
         said.append("transpose")
-    whole_s = theirs.shapes.get(link.source.tensor, ())
-    whole_t = ours.shapes[link.target.tensor]
-    if _part(link.target, whole_t):
+    if math.prod(link.target.shape) < math.prod(ours.shapes[link.target.tensor]):
         said.append("fuse")
-    if _part(link.source, whole_s):
+    if math.prod(link.source.shape) < math.prod(theirs.shapes.get(link.source.tensor, ())):
         said.append("split")
     if move.added:
         said.append("add")
     return said + [rule.name for rule in move.rules] or ["copy"]
-
-
-def _part(piece: Piece, whole: tuple[int, ...]) -> bool:
-    size = 1
-    for n in whole:
-        size *= n
-    mine = 1
-    for n in piece.shape:
-        mine *= n
-    return mine < size

@@ -7,7 +7,7 @@ stands in no order (tables, tokens, embeddings) is assigned by shape, name and p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, permutations, takewhile
 from typing import Any, final
@@ -41,14 +41,8 @@ def match(
 ) -> Matching:
     """Find the corresponding sites.
 
-    Parameters
-    ----------
-    source, target : Trace
-    depth : {"even", "first", "last"}
-        Where the target repeats a block more or less often than the source: which of the source's
-        blocks each gets.
-    ways : mapping of int to int, optional
-        Which way each choice takes: what reads the sites of a choice follows it.
+    `depth` says which of the source's blocks each of the target's gets, where these are more or
+    fewer; `ways` which way each choice takes: what reads the sites of a choice follows it.
 
     Examples
     --------
@@ -61,24 +55,15 @@ def match(
     found = _Found(source, target, ways or {})
     found.link_loose()
     ours, theirs = levels(target), levels(source)
-    pairs = _level_pairs(ours, theirs, depth)
+    pairs = align(ours, theirs)
+    if len(pairs) < max(len(ours), len(theirs)):
+        pairs = by_blocks(ours, theirs, depth) or pairs
     for i, j in pairs:
         found.link_levels(ours[i], theirs[j])
     found.link_summed_biases()
     found.link_shifts()
-    extra = stilled(target, ours, pairs)
-    if extra:
-        found.mark(extra)
+    found.mark(stilled(target, ours, pairs))
     return Matching(tuple(found.links), tuple(found.choices))
-
-
-def _level_pairs(
-    ours: Sequence[Level], theirs: Sequence[Level], depth: Depth
-) -> list[tuple[int, int]]:
-    pairs = align(ours, theirs)
-    if len(pairs) < len(ours) or len(pairs) < len(theirs):
-        pairs = by_blocks(ours, theirs, depth) or pairs
-    return pairs
 
 
 @final
@@ -97,7 +82,8 @@ class _Found:
         first, second = bundles(ours), bundles(theirs)
         scores = np.array([[self._bundle_fit(a, b) for b in second] for a in first])
         for i, j in assigned(scores):
-            self._link_bundle(first[i], second[j])
+            for group in overlay.chunks(first[i], second[j]):
+                self._link_chunk(*group)
 
     def _bundle_fit(self, target: Bundle, source: Bundle) -> float:
         """How alike two bundles are, and whether what they read corresponds."""
@@ -109,13 +95,6 @@ class _Found:
         union = expected | actual
         read = len(expected & actual) / len(union) if union else 1.0
         return alike + 0.5 * read + 0.6 * (fused_shape(target) == fused_shape(source))
-
-    def _link_bundle(self, target: Bundle, source: Bundle) -> None:
-        chunks = overlay.chunks(target, source)
-        if chunks is None:
-            return
-        for group in chunks:
-            self._link_chunk(*group)
 
     def _link_chunk(self, target: Bundle, source: Bundle) -> None:
         ways = list(self._ways(target, source))
@@ -162,34 +141,9 @@ class _Found:
             theirs = [(site, site.pieces[role]) for site in source if role in site.pieces]
             if not theirs:
                 continue
-            if len(ours) == len(theirs) == 1:
-                (site, piece), (other, whole) = ours[0], theirs[0]
-                yield Link(piece, whole, role, (site, other), _sure(site, other, sure))
-                continue
-            yield from self._overlaid(ours, theirs, role, sure)
-
-    def _overlaid(
-        self,
-        ours: Sequence[tuple[Site, Piece]],
-        theirs: Sequence[tuple[Site, Piece]],
-        role: str,
-        sure: float,
-    ) -> Iterator[Link]:
-        equal = sum(p.shape[0] for _, p in ours) == sum(p.shape[0] for _, p in theirs)
-        if not equal and len(ours) == len(theirs):
-            for (site, piece), (other, whole) in zip(ours, theirs, strict=True):
-                yield Link(piece, whole, role, (site, other), _sure(site, other, sure))
-            return
-        if not equal:
-            ours, theirs = (
-                overlay.split_evenly(ours, len(theirs)),
-                overlay.split_evenly(theirs, len(ours)),
-            )
-            for (site, piece), (other, whole) in zip(ours, theirs, strict=False):
-                yield Link(piece, whole, role, (site, other), 0.8 * _sure(site, other, sure))
-            return
-        for (site, piece), (other, whole) in overlay.cut(ours, theirs):
-            yield Link(piece, whole, role, (site, other), _sure(site, other, sure))
+            pairs, part = _overlaid(ours, theirs)
+            for (site, piece), (other, whole) in pairs:
+                yield Link(piece, whole, role, (site, other), part * _sure(site, other, sure))
 
     def link_summed_biases(self) -> None:
         """A recurrent layer adds the biases of its two products: one of both may hold the sum."""
@@ -270,10 +224,10 @@ class _Found:
             site, role, piece = ours[i]
             other, _, whole = theirs[j]
             rival = [n for n in range(len(ours)) if n != i and scores[n, j] >= scores[i, j] - 0.02]
-            sure = 0.9 if not rival else 1 / (1 + len(rival))
+            sure = 1 / (1 + len(rival)) if rival else 0.9
             if likeness(piece.tensor, whole.tensor) > 0.6:
                 sure = max(sure, 0.95)
-            exact = _bare(piece.shape) == _bare(whole.shape)
+            exact = piece.bare == whole.bare
             link = Link(piece, whole, role, (site, other), sure if exact else 0.8 * sure)
             self.links.append(link)
         self._swappable(ours, theirs, pairs)
@@ -287,29 +241,40 @@ class _Found:
         def key(pair: tuple[int, int]) -> Any:
             site, _, piece = ours[pair[0]]
             other, _, whole = theirs[pair[1]]
-            return (site.depth, _bare(piece.shape), other.depth, _bare(whole.shape), site.eats)
+            return (site.depth, piece.bare, other.depth, whole.bare, site.eats)
 
         for _, group in groupby(sorted(pairs, key=key), key=key):
             members = list(group)
             if not 1 < len(members) <= 3:
                 continue
-            ways = []
-            for order in permutations(range(len(members))):
-                ways.append(
-                    tuple(
-                        Link(
-                            ours[i][2],
-                            theirs[members[n][1]][2],
-                            ours[i][1],
-                            (ours[i][0], theirs[members[n][1]][0]),
-                            0.5,
-                        )
-                        for (i, _), n in zip(members, order, strict=True)
-                    )
+            mine = [ours[i] for i, _ in members]
+            ways = tuple(
+                tuple(
+                    Link(piece, whole, role, (site, other), 0.5)
+                    for (site, role, piece), (other, _, whole) in zip(mine, order, strict=True)
                 )
-            taken = {ours[i][2] for i, _ in members}
+                for order in permutations([theirs[j] for _, j in members])
+            )
+            taken = {piece for _, _, piece in mine}
             self.links = [link for link in self.links if link.target not in taken]
-            self.choices.append(Choice(tuple(ways), ours[members[0][0]][0].depth))
+            self.choices.append(Choice(ways, mine[0][0].depth))
+
+
+Used = tuple[Site, Piece]
+
+
+def _overlaid(
+    ours: Sequence[Used], theirs: Sequence[Used]
+) -> tuple[Iterable[tuple[Used, Used]], float]:
+    """The rows of both sides beside each other, and what is left of the confidence."""
+    if len(ours) == len(theirs) == 1:
+        return [(ours[0], theirs[0])], 1.0
+    if sum(p.shape[0] for _, p in ours) == sum(p.shape[0] for _, p in theirs):
+        return overlay.cut(ours, theirs), 1.0
+    if len(ours) == len(theirs):
+        return zip(ours, theirs, strict=True), 1.0
+    split = overlay.split_evenly(ours, len(theirs)), overlay.split_evenly(theirs, len(ours))
+    return zip(*split, strict=False), 0.8
 
 
 def _beside(site: Site, trace: Trace) -> int:
@@ -343,7 +308,7 @@ def _loose(trace: Trace) -> list[tuple[Site, str, Piece]]:
 
 def _loose_shape(site: Site, piece: Piece, other: Site, whole: Piece) -> float:
     """1 where equal, less where a table is longer or wider; 0 where the ranks differ."""
-    one, two = _bare(piece.shape), _bare(whole.shape)
+    one, two = piece.bare, whole.bare
     if one == two:
         return 1.0
     if len(one) != len(two) or not one:
@@ -352,12 +317,8 @@ def _loose_shape(site: Site, piece: Piece, other: Site, whole: Piece) -> float:
     return 0.6 * float(np.prod(ratios) ** 0.25)
 
 
-def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(size for size in shape if size != 1)
-
-
 def _sure(site: Site, other: Site, sure: float) -> float:
     """Confidence of a link between two sites: less where the shapes differ."""
     if site.shape == other.shape and site.name == other.name:
         return max(sure, 0.99)
-    return sure if _bare(site.shape) == _bare(other.shape) else 0.9 * sure
+    return sure if site.main.bare == other.main.bare else 0.9 * sure

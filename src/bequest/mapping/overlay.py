@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import groupby, permutations
 from math import factorial
 
 from bequest.mapping.levels import Bundle
@@ -17,10 +17,11 @@ LETTERS = ("query", "key", "value", "gate", "up")
 MOST_ORDERS = 24  # orders of one bundle that are told apart: those of four equal products
 
 
-def chunks(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]] | None:
+def chunks(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]]:
     """The smallest parts of two bundles with as many rows on both sides, in order.
 
-    Equal products of one bundle stay together: which of them is which is a choice.
+    Equal products of one bundle stay together: which of them is which is a choice. Empty where the
+    one cannot be laid over the other.
     """
     if len(target) == len(source):
         ours, theirs = _by_shape(target), _by_shape(source)
@@ -32,7 +33,7 @@ def chunks(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]] | None
     if len(target) == len(source):
         pairs = zip(lettered(target) or target, lettered(source) or source, strict=True)
         return [((one,), (other,)) for one, other in pairs]
-    return [(target, source)] if 1 in (len(target), len(source)) else None
+    return [(target, source)] if 1 in (len(target), len(source)) else []
 
 
 def _by_shape(bundle: Bundle) -> dict[tuple[int, ...], list[Site]]:
@@ -54,13 +55,8 @@ def _runs_of_order(target: Sequence[Site], source: Sequence[Site]) -> list[tuple
 
 
 def _adjacent(sites: Sequence[Site]) -> list[Bundle]:
-    parts: list[list[Site]] = []
-    for site in sites:
-        if parts and site.order - parts[-1][-1].order == 1:
-            parts[-1].append(site)
-        else:
-            parts.append([site])
-    return [tuple(part) for part in parts]
+    runs = groupby(enumerate(sites), key=lambda placed: placed[1].order - placed[0])
+    return [tuple(site for _, site in run) for _, run in runs]
 
 
 def _walk(target: Bundle, source: Bundle) -> list[tuple[Bundle, Bundle]]:

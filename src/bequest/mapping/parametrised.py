@@ -16,7 +16,6 @@ from torch.nn.utils import parametrize
 from bequest.frameworks.unchanged import evaluating
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.plan import ParameterMap
-from bequest.mapping.rules import Rule
 from bequest.mapping.rules.length import Length
 from bequest.mapping.sites import Piece, Shape
 
@@ -62,13 +61,11 @@ def kept(made: ParameterMap, target: nn.Module) -> ParameterMap:
     by_name = {entry.target: entry for entry in made.entries}
     entries = []
     for name, tensor in target.state_dict(keep_vars=True).items():
-        holder, _, last = name.partition(PATH)
-        weight, _, part = last.partition(".")
-        plain_name = f"{holder}.{weight}" if last and holder else weight or name
-        if not last or plain_name not in by_name:
+        origin = _plain_name(name)
+        if origin == name or origin not in by_name:
             entries.append(by_name[name])
-            continue
-        entries.append(_entry(by_name[plain_name], name, part, tuple(tensor.shape), target))
+        else:
+            entries.append(_entry(by_name[origin], name, tuple(tensor.shape), target))
     body = frozenset(e.target for e in entries if _plain_name(e.target) in made.body)
     changed = [e for e in entries if e.target.endswith(".original") and e.moves]
     notes = made.notes[:1] if changed else made.notes  # what was run is another function then
@@ -82,44 +79,41 @@ def _plain_name(name: str) -> str:
     return f"{holder}.{last.partition('.')[0]}" if found else name
 
 
-def _entry(entry: Entry, name: str, part: str, shape: Shape, target: nn.Module) -> Entry:
-    """The tensor `part` (original, original0, 0._u) of the weight that an entry describes."""
+def _entry(entry: Entry, name: str, shape: Shape, target: nn.Module) -> Entry:
+    """A tensor (original, original0, 0._u) of the weight that an entry describes."""
     holder, _, last = name.partition(PATH)
-    layer = target.get_submodule(holder)
-    steps = layer.parametrizations[last.partition(".")[0]]  # type: ignore[index]
+    weight, _, part = last.partition(".")
+    steps = target.get_submodule(holder).parametrizations[weight]  # type: ignore[index]
     normed = [type(step).__name__ == "_WeightNorm" for step in steps]
     if normed == [True] and part in ("original0", "original1"):
         if part == "original1":
-            return _moved(entry, name, shape, ())
+            return _moved(entry, name, shape)
         return _lengths(entry, name, shape, int(steps[0].dim))  # type: ignore[arg-type]
     if part == "original":
-        found = _moved(entry, name, shape, ())
+        found = _moved(entry, name, shape)
         return replace(found, confidence=min(found.confidence, LEAST_SURE))
     return Entry(name, shape, "parameter", (), (), "initialised", 1.0)
 
 
-def _moved(entry: Entry, name: str, shape: Shape, rules: tuple[Rule, ...]) -> Entry:
-    moves = tuple(
-        replace(move, put=replace(move.put, tensor=name), rules=(*move.rules, *rules))
-        for move in entry.moves
-    )
+def _moved(entry: Entry, name: str, shape: Shape) -> Entry:
+    moves = tuple(replace(move, put=replace(move.put, tensor=name)) for move in entry.moves)
     return replace(entry, target=name, shape=shape, moves=moves)
 
 
 def _lengths(entry: Entry, name: str, shape: Shape, dim: int) -> Entry:
     """The lengths of a weight's slices along one axis."""
+    fresh = Entry(name, shape, entry.role, (), (), "initialised", 1.0)
     moves: list[Move] = []
     for move in entry.moves:
         put = move.put
         axis = 1 - dim if put.transposed and dim in (0, 1) else dim
         whole = math.prod(put.shape) == entry.numbers
         if axis < 0 or not (whole or axis == 0):
-            moves = []
-            break
+            return fresh
         lengths = tuple(n if place == axis else 1 for place, n in enumerate(put.shape))
         piece = Piece(name, lengths, put.start, put.transposed)
         moves.append(replace(move, put=piece, rules=(*move.rules, Length(axis))))
     if not moves:
-        return Entry(name, shape, entry.role, (), (), "initialised", 1.0)
+        return fresh
     rule = ", ".join(dict.fromkeys((*entry.rule.split(", "), Length.name)))
     return replace(entry, target=name, shape=shape, axes=(), moves=tuple(moves), rule=rule)

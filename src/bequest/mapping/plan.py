@@ -10,7 +10,7 @@ from typing import Any, Self, final
 from torch import Tensor, nn
 
 from bequest.errors import MapError
-from bequest.mapping.entry import Entry, move_fits
+from bequest.mapping.entry import Amounts, Entry, move_fits
 from bequest.mapping.load import Source, loaded, tensors_of
 from bequest.mapping.table import table
 from bequest.mapping.verify import largest_difference
@@ -72,12 +72,12 @@ class ParameterMap:
     @property
     def coverage(self) -> float:
         """Share of the target's numbers that the map fills, 0 to 1."""
-        return _coverage(self.entries)
+        return _share(self.entries, "copied", "reshaped", "neutral")
 
     @property
     def body_coverage(self) -> float:
         """The same of the body: all but the head, 0 to 1."""
-        return _coverage([entry for entry in self.entries if entry.target in self.body])
+        return _share(self._of_body(), "copied", "reshaped", "neutral")
 
     @property
     def body_from_source(self) -> float:
@@ -86,17 +86,20 @@ class ParameterMap:
         Not counted are those that are filled so as to change nothing: a bias that the source does
         not have, a block that it has once less.
         """
-        return _from_source([entry for entry in self.entries if entry.target in self.body])
+        return _share(self._of_body(), "copied", "reshaped")
 
     @property
     def from_source(self) -> float:
         """The same of all numbers, the head's too, 0 to 1."""
-        return _from_source(self.entries)
+        return _share(self.entries, "copied", "reshaped")
+
+    def _of_body(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.target in self.body]
 
     @property
     def confidence(self) -> float:
         """That of the least sure entry that moves numbers, doubts counted; 0 where none does."""
-        doubted = {name for name, _ in self._doubted()}
+        doubted = self._doubted()
         found = [
             min(DOUBTED, entry.confidence) if entry.target in doubted else entry.confidence
             for entry in self.entries
@@ -116,24 +119,21 @@ class ParameterMap:
         A map fresh from `map_parameters` has none; one that was edited, or read from a file and
         held against two other networks, says here what speaks against it.
         """
-        return tuple(line for _, line in self._doubted())
+        return tuple(self._doubted().values())
 
-    def _doubted(self) -> list[tuple[str, str]]:
+    def _doubted(self) -> dict[str, str]:
         if not self.opinion or self.opinion is self.entries:
-            return []
+            return {}
         theirs = {entry.target: entry for entry in self.opinion}
         ours = {entry.target: entry for entry in self.entries}
-        found = []
+        found = {}
         for name, entry in ours.items():
             other = theirs.get(name)
             if other is None:
-                found.append((name, f"the target has no tensor {name!r}."))
+                found[name] = f"the target has no tensor {name!r}."
             elif other.moves != entry.moves:
-                found.append(
-                    (name, f"{name} is {_said(entry)} here, and should be {_said(other)}.")
-                )
-        found += [(name, f"{name} is missing in the map.") for name in theirs if name not in ours]
-        return found
+                found[name] = f"{name} is {_said(entry)} here, and should be {_said(other)}."
+        return found | {n: f"{n} is missing in the map." for n in theirs if n not in ours}
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain values; the networks are not in it."""
@@ -154,7 +154,7 @@ class ParameterMap:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The plan that `to_json` wrote; `bound` brings it together with two networks.
+        """The plan that `to_json` wrote; `map_parameters(..., plan=it)` binds it to two networks.
 
         Raises
         ------
@@ -322,16 +322,9 @@ def _check_names(entries: Sequence[Entry], source: Source, target: nn.Module) ->
         raise MapError(f"the map says nothing of {sorted(absent)[0]!r} {_more(len(absent) - 1)}")
 
 
-def _coverage(entries: Sequence[Entry]) -> float:
-    counted = [entry for entry in entries if entry.role != "constant"]
-    total = sum(entry.numbers for entry in counted)
-    return sum(e.numbers - e.initialised for e in counted) / total if total else 0.0
-
-
-def _from_source(entries: Sequence[Entry]) -> float:
-    counted = [entry for entry in entries if entry.role != "constant"]
-    total = sum(entry.numbers for entry in counted)
-    return sum(entry.copied + entry.reshaped for entry in counted) / total if total else 0.0
+def _share(entries: Sequence[Entry], *names: str) -> float:
+    found = Amounts.of(entries)
+    return sum(getattr(found, name) for name in names) / found.total if found.total else 0.0
 
 
 def _said(entry: Entry) -> str:

@@ -8,24 +8,22 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from bequest.mapping.calls import NORM_ROLES
 from bequest.mapping.names import letter, natural, words
 from bequest.mapping.sites import Piece, Shape, Site
 
 __all__ = ["named_sites", "registered_sites"]
 
-ROLES = {
-    "weight": "weight", "bias": "bias", "running_mean": "mean", "running_var": "variance",
-    "gamma": "weight", "beta": "bias",
-}  # fmt: skip
+ROLES = NORM_ROLES | {"gamma": "weight", "beta": "bias"}
 TURNED = ("Conv1D",)  # Hugging Face's linear layer that stores (in, out)
 RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?")
 
 
 def registered_sites(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[Site]:
     """The sites of a network in the order in which its parts were registered."""
-    parts = dict(module.named_modules())
+    classes = {name: type(part) for name, part in module.named_modules()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    return _sites(shapes, {name: type(part) for name, part in parts.items()}, list(shapes))
+    return _sites(shapes, classes, list(shapes))
 
 
 def named_sites(shapes: Mapping[str, Shape]) -> list[Site]:
@@ -69,9 +67,8 @@ def _site(
         return []
     shape = shapes[first]
     kind = _kind(holder, shape, roles, cls)
-    turned = (cls is not None and cls.__name__ in TURNED and len(shape) == 2) or (
-        cls is not None and cls.__name__.startswith("ConvTranspose")
-    )
+    called = "" if cls is None else cls.__name__
+    turned = (called in TURNED and len(shape) == 2) or called.startswith("ConvTranspose")
     pieces = {}
     for role in ("weight", "bias", "mean", "variance"):
         if role in roles:
@@ -80,7 +77,7 @@ def _site(
                 size = (size[1], size[0], *size[2:])
             if kind == "norm" and len(size) != 1:
                 size = (max(size, default=1),)
-            pieces[role] = Piece(roles[role], size, transposed=bool(turned and role == "weight"))
+            pieces[role] = Piece(roles[role], size, transposed=turned and role == "weight")
     recurrent = holder.rpartition(".")[2].startswith("hh")
     whole = Site(kind, holder, pieces, 0, frozenset(), order, recurrent)
     return _thirds(whole) if holder.endswith(".in_proj") and len(shape) == 2 else [whole]

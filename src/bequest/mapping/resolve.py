@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 from bequest.mapping.links import Link
 from bequest.mapping.names import words
@@ -15,32 +15,26 @@ from bequest.mapping.rules.kernel import Centre, Patch
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import resized_positions
 from bequest.mapping.rules.width import Repeat, Select, Share
-from bequest.mapping.sites import WEIGHTS, Piece, Shape, Site
+from bequest.mapping.sites import WEIGHTS, Piece, Site
 
 __all__ = ["Known", "Resolved", "axes_of", "resolve"]
 
-Pair = tuple[Sequence[Hashable], Sequence[Hashable]]
+NAMED = {  # one of them, and the argument that names them
+    "classes": ("class", "classes"),
+    "input columns": ("column", "columns"),
+    "tokens": ("token", "vocabulary"),
+}
 
 
 @final
 @dataclass(frozen=True)
 class Known:
-    """What is known of the two networks beyond their tensors.
+    """What is known of the two networks beyond their tensors; of pairs, the source's is first."""
 
-    Parameters
-    ----------
-    classes, columns : pair of sequences, optional
-        The source's and the target's labels, or names of input columns.
-    vocabulary : pair of mappings, optional
-        The source's and the target's tokens, each to its row.
-    image : bool
-        They see images: positions form a grid.
-    """
-
-    classes: Pair | None = None
-    columns: tuple[Sequence[str], Sequence[str]] | None = None
-    vocabulary: tuple[Mapping[str, int], Mapping[str, int]] | None = None
-    image: bool = False
+    classes: tuple[Sequence[Hashable], Sequence[Hashable]] | None = None  # labels
+    columns: tuple[Sequence[str], Sequence[str]] | None = None  # names of input columns
+    vocabulary: tuple[Mapping[str, int], Mapping[str, int]] | None = None  # each token to its row
+    image: bool = False  # they see images: positions form a grid
 
 
 @final
@@ -84,14 +78,7 @@ def axes_of(site: Site, role: str, piece: Piece, *, head: bool, fed: bool) -> tu
 def resolve(link: Link, known: Known, *, head: bool, fed: bool) -> Resolved:
     """The rules, axis by axis.
 
-    Parameters
-    ----------
-    link : Link
-    known : Known
-    head : bool
-        Both sites give the networks' outputs.
-    fed : bool
-        Both sites read the networks' inputs.
+    With `head`, both sites give the networks' outputs; with `fed`, they read the inputs.
     """
     taken, put = _one_rank(link.source, link.target)
     site = link.sites[0]
@@ -117,22 +104,19 @@ def resolve(link: Link, known: Known, *, head: bool, fed: bool) -> Resolved:
 def _rule(
     meaning: str, axis: int, there: int, wanted: int, link: Link, known: Known
 ) -> tuple[Rule | None, str]:
-    if meaning == "classes":
-        return _classes(there, wanted, link, known)
-    if meaning in ("tokens", "types") and known.vocabulary is not None:
-        return _tokens(there, wanted, link, known), ""
-    if meaning == "input columns" and known.columns is not None:
-        rule = Columns.between(*known.columns)
-        fits = len(known.columns[0]) == there and len(rule.rows) == wanted
-        return (None if rule.rows == tuple(range(there)) else rule) if fits else None, (
-            "" if fits else _unnamed(link, there, wanted, "input columns", "columns", known.columns)
-        )
+    if known.vocabulary is not None and meaning in ("classes", "tokens", "types"):
+        return _tokens(there, wanted, *known.vocabulary), ""
+    given: Any = {"classes": known.classes, "input columns": known.columns}.get(meaning)
+    if given is not None:
+        named = Classes.between(*given) if meaning == "classes" else Columns.between(*given)
+        if len(given[0]) != there or len(named.rows) != wanted:
+            return None, _unnamed(link, there, wanted, meaning, given=True)
+        return None if named.rows == tuple(range(there)) else named, ""
     if there == wanted:
         return None, ""
-    if meaning == "input columns":
-        return None, _unnamed(link, there, wanted, "input columns", "columns", None)
-    if meaning == "tokens" and link.sites[0].kind == "embedding":
-        return None, _unnamed(link, there, wanted, "tokens", "vocabulary", None)
+    looked_up = meaning == "tokens" and link.sites[0].kind == "embedding"
+    if looked_up or meaning in ("classes", "input columns"):
+        return None, _unnamed(link, there, wanted, meaning, given=False)
     if meaning in ("positions", "types", "tokens"):
         return resized_positions(axis, there, wanted, image=known.image), ""
     if meaning == "image channels":
@@ -141,21 +125,9 @@ def _rule(
     return (grown(axis, wanted) if wanted > there else Select(axis, wanted)), ""
 
 
-def _classes(there: int, wanted: int, link: Link, known: Known) -> tuple[Rule | None, str]:
-    if known.vocabulary is not None:
-        return _tokens(there, wanted, link, known), ""
-    if known.classes is not None:
-        rule = Classes.between(*known.classes)
-        if len(known.classes[0]) == there and len(rule.rows) == wanted:
-            return None if rule.rows == tuple(range(there)) else rule, ""
-        return None, _unnamed(link, there, wanted, "classes", "classes", known.classes)
-    if there == wanted:
-        return None, ""
-    return None, _unnamed(link, there, wanted, "classes", "classes", None)
-
-
-def _tokens(there: int, wanted: int, link: Link, known: Known) -> Rule | None:
-    source, target = known.vocabulary or ({}, {})
+def _tokens(
+    there: int, wanted: int, source: Mapping[str, int], target: Mapping[str, int]
+) -> Rule | None:
     largest = max(source.values(), default=-1), max(target.values(), default=-1)
     if largest[0] >= there or largest[1] >= wanted:
         return None if there == wanted else Select(0, wanted)
@@ -163,20 +135,19 @@ def _tokens(there: int, wanted: int, link: Link, known: Known) -> Rule | None:
     return None if there == wanted and rule.rows == tuple(range(there)) else rule
 
 
-def _unnamed(link: Link, there: int, wanted: int, what: str, argument: str, given: object) -> str:
+def _unnamed(link: Link, there: int, wanted: int, what: str, *, given: bool) -> str:
     ours, theirs = link.target, link.source
     start = f"cannot copy {theirs.tensor!r} {theirs.shape} into {ours.tensor!r} {ours.shape}: "
-    out = f"map_parameters(..., skip={ours.tensor.rpartition('.')[0] or ours.tensor!r})"
     out = f'map_parameters(..., skip="{ours.tensor.rpartition(".")[0] or ours.tensor}")'
-    if given is not None:
+    one, argument = NAMED[what]
+    if given:
         return (
             f"{start}{there} {what} against {wanted}, and the names that were given are not as "
             f"many. Give {argument}=(the source's, the target's), or leave it out: {out}."
         )
-    singular = {"classes": "class", "input columns": "column", "tokens": "token"}[what]
-    both = f"Give both models {singular} names" if what == "classes" else f"Give {argument}=(...)"
+    both = f"Give both models {one} names" if what == "classes" else f"Give {argument}=(...)"
     return (
-        f"{start}{there} {what} against {wanted}, and no {singular} names to match them by. "
+        f"{start}{there} {what} against {wanted}, and no {one} names to match them by. "
         f"{both}, or leave it out: {out}."
     )
 
@@ -195,23 +166,17 @@ def _one_rank(source: Piece, target: Piece) -> tuple[Piece, Piece]:
     """Both pieces in one rank: a 1 × 1 kernel is a matrix, a table with leading ones is a table."""
     if len(source.shape) == len(target.shape):
         return source, target
-    ours, theirs = _bare(target.shape), _bare(source.shape)
+    ours, theirs = target.bare, source.bare
     if math.prod(target.shape) == math.prod(source.shape):
-        if len(source.shape) > len(target.shape):
-            return replace(source, shape=target.shape), target
-        return source, replace(target, shape=source.shape)
+        fewer = min(source.shape, target.shape, key=len)
+        return replace(source, shape=fewer), replace(target, shape=fewer)
     if len(ours) == len(theirs):
         return replace(source, shape=theirs), replace(target, shape=ours)
-    if len(source.shape) > 2 and len(target.shape) == 2 and _flat(source.shape):
-        return replace(source, shape=source.shape[:2]), target
-    if len(target.shape) > 2 and len(source.shape) == 2 and _flat(target.shape):
-        return source, replace(target, shape=target.shape[:2])
+    if 2 in (len(source.shape), len(target.shape)):
+        return _flat(source), _flat(target)
     return source, target
 
 
-def _flat(shape: Shape) -> bool:
-    return math.prod(shape[2:]) == 1
-
-
-def _bare(shape: Shape) -> Shape:
-    return tuple(size for size in shape if size != 1)
+def _flat(piece: Piece) -> Piece:
+    flat = math.prod(piece.shape[2:]) == 1
+    return replace(piece, shape=piece.shape[:2]) if flat else piece

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bequest.errors import MapError
 from bequest.mapping.entry import Entry
 from bequest.mapping.generic import generic, generic_inputs
-from bequest.mapping.links import Choice, Link, Matching
+from bequest.mapping.links import Choice, Link, Matching, chosen
 from bequest.mapping.load import Source, filled
 from bequest.mapping.sites import MAIN, Trace
 from bequest.mapping.trace import (
@@ -31,7 +31,7 @@ from bequest.mapping.trace import (
 )
 from bequest.mapping.variants import laid_out, variants
 
-__all__ = ["settle"]
+__all__ = ["Open", "settle"]
 
 CLOSE = 2e-3  # relative difference of two summaries that rounding explains
 SAME = 1e-4  # largest difference of outputs of one function, times the outputs' spread
@@ -40,47 +40,33 @@ MOST_RUNS = 200  # of the target, four times what any pair in the tests takes to
 MOST_NUMBERS = 10**9  # of the target, over all its runs
 MOST_ORDERS = 24  # of all choices, told apart by the output alone
 
-Entries = Callable[[Sequence[Link]], tuple[Entry, ...]]
+
+@final
+@dataclass(frozen=True)
+class Open:
+    """What is mapped, and how: the matching may leave choices open."""
+
+    rematch: Callable[[Mapping[int, int]], Matching]  # the matching under ways of its choices
+    entries: Callable[[Sequence[Link]], tuple[Entry, ...]]  # links to the map's entries
+    source: Source
+    target: nn.Module
+    theirs: Trace
+    ours: Trace
 
 
-def settle(
-    rematch: Callable[[Mapping[int, int]], Matching],
-    entries: Entries,
-    source: Source,
-    target: nn.Module,
-    theirs: Trace,
-    ours: Trace,
-    example: Any,
-) -> tuple[tuple[Link, ...], bool, tuple[str, ...]]:
-    """Choose among the ways that the matching leaves open.
+def settle(given: Open, example: Any) -> tuple[tuple[Link, ...], bool, tuple[str, ...]]:
+    """Choose among the open ways, by running both on the example, else on what was made up.
 
-    Parameters
-    ----------
-    rematch : callable
-        The matching under given ways of its choices.
-    entries : callable
-        Links to the map's entries.
-    source, target
-        What is mapped, with their traces.
-    example : optional
-        What both run on; else the input that was made up.
-
-    Returns
-    -------
-    links : tuple of Link
-    settled : bool
-        Both networks give the same on the example: every link is confirmed.
-    notes : tuple of str
-        What was settled, and what stays open.
+    Gives the links; whether both networks give the same, which confirms every link; and notes on
+    what was settled, and what stays open.
     """
-    matching = rematch({})
-    first = _chosen(matching, {})
-    if source.module is None or not theirs.ran or not ours.ran:
+    matching = given.rematch({})
+    first = chosen(matching.links, matching.choices, {})
+    if given.source.module is None or not given.theirs.ran or not given.ours.ran:
         return first, False, _open(matching)
-    given = example if example is not None else _one_image(theirs.example)
+    shared = _one_image(given.theirs.example) if example is None else example
     try:
-        run = _Runs(rematch, entries, source, target, theirs, ours, given)
-        found = run.search()
+        found = _Runs(given, shared).search()
     except (MapError, *REFUSED):
         return first, False, _open(matching)
     if found is None:
@@ -108,13 +94,6 @@ def _open(matching: Matching) -> tuple[str, ...]:
     return tuple(notes[:10]) + ((f"{len(notes) - 10} more such.",) if len(notes) > 10 else ())
 
 
-def _chosen(matching: Matching, taken: Mapping[int, int]) -> tuple[Link, ...]:
-    links = list(matching.links)
-    for place, choice in enumerate(matching.choices):
-        links += choice.ways[min(taken.get(place, 0), len(choice.ways) - 1)]
-    return tuple(links)
-
-
 @final
 @dataclass
 class _State:
@@ -128,18 +107,9 @@ class _State:
 class _Runs:
     """The source's results once, the target's for each trial."""
 
-    def __init__(
-        self,
-        rematch: Callable[[Mapping[int, int]], Matching],
-        entries: Entries,
-        source: Source,
-        target: nn.Module,
-        theirs: Trace,
-        ours: Trace,
-        example: Any,
-    ) -> None:
-        self.rematch, self.entries, self.target = rematch, entries, target
-        self.theirs, self.ours = theirs, ours
+    def __init__(self, given: Open, example: Any) -> None:
+        self.given, self.rematch, self.target = given, given.rematch, given.target
+        self.theirs, self.ours, source = given.theirs, given.ours, given.source
         assert source.module is not None
         self.example = generic_inputs(example)
         own, same = named_tensors(source.module)
@@ -151,7 +121,7 @@ class _Runs:
         self.expected = watch.results
         self.source = replace(source, read=lambda name: numbers[same.get(name, name)].detach())
         self.runs = 0
-        size = sum(math.prod(shape) for shape in ours.shapes.values())
+        size = sum(math.prod(shape) for shape in self.ours.shapes.values())
         self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, size)))
         self._made: dict[Any, Tensor] = {}
 
@@ -191,13 +161,10 @@ class _Runs:
                 return links, difference
         return None
 
-    def _late(self) -> bool:
-        return self.runs > self.most
-
     def _better(self, state: _State, depth: float) -> tuple[_State, float, float | None] | None:
         """The first change of what stands before `depth` that lets the two agree further."""
         for trial in self._trials(state, depth):
-            if self._late():
+            if self.runs > self.most:
                 return None
             links = self._links(trial)
             reached, difference = self._try(links)
@@ -232,13 +199,10 @@ class _Runs:
             yield from _changed(matching.choices, state, near[:3])
 
     def _links(self, state: _State) -> tuple[Link, ...]:
-        links = _chosen(self.rematch(state.ways), state.ways)
-        if not state.layouts:
-            return links
+        matching = self.rematch(state.ways)
+        links = chosen(matching.links, matching.choices, state.ways)
         return tuple(
-            laid_out(link, state.layouts[_key(link)], self.theirs, self.ours)
-            if _key(link) in state.layouts
-            else link
+            laid_out(link, state.layouts.get(link.key, link.rules), self.theirs, self.ours)
             for link in links
         )
 
@@ -249,21 +213,19 @@ class _Runs:
         if depth is not None:
             return depth, None
         difference = _difference(self.output, output)
-        return (self._last(), None) if difference is None else (float("inf"), difference)
+        last = max((site.depth for site in self.ours.sites), default=0) + 1
+        return (last, None) if difference is None else (math.inf, difference)
 
     def _run(self, links: Sequence[Link]) -> tuple[Mapping[int, Tensor], list[Tensor]]:
         self.runs += 1
         watch, output = watched_run(self.target, self._tensors(links), self.example)
         return watch.results, output
 
-    def _last(self) -> float:
-        return max((site.depth for site in self.ours.sites), default=0) + 1
-
     def _tensors(self, links: Sequence[Link]) -> dict[str, Tensor]:
         """The target's tensors under these links; those that were made before are kept."""
         own = dict(named_tensors(self.target)[0])
         result = {}
-        for entry in self.entries(links):
+        for entry in self.given.entries(links):
             if entry.target not in own:
                 continue  # another name of a shared tensor
             key = (entry.target, entry.moves)
@@ -291,10 +253,6 @@ class _Runs:
             and not _alike(actual[ours], self.expected[theirs])
         ]
         return min(wrong) if wrong else None
-
-
-def _key(link: Link) -> str:
-    return f"{link.target.tensor}:{link.target.start}:{link.target.shape}"
 
 
 def _changed(choices: Sequence[Choice], state: _State, places: Sequence[int]) -> Iterator[_State]:
@@ -332,13 +290,11 @@ def _difference(expected: Sequence[Tensor], actual: Sequence[Tensor]) -> float |
     gives must be found among it, in order.
     """
     few, many = sorted((list(expected), list(actual)), key=len)
+    rest = iter(many)
     worst = None
     for tensor in few:
-        found = None
-        while many and found is None:
-            found = _close(many.pop(0), tensor)
-            if found is None and len(expected) == len(actual):
-                return None
+        differences = (_close(other, tensor) for other in rest)
+        found = next((value for value in differences if value is not None), None)
         if found is None:
             return None
         worst = max(found, worst or 0.0)

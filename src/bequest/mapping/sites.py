@@ -23,24 +23,17 @@ MAIN = frozenset({"linear", "conv", "norm"})  # what makes the network's order; 
 @final
 @dataclass(frozen=True)
 class Piece:
-    """A tensor, or some of its rows, in the canonical layout.
+    """A tensor, or some of its rows, in the canonical layout."""
 
-    Parameters
-    ----------
-    tensor : str
-        Name in the state dict.
-    shape : tuple of int
-        Canonical shape of the piece.
-    start : int
-        First of its rows, along the canonical axis 0.
-    transposed : bool
-        Stored as (in, out, ...).
-    """
+    tensor: str  # name in the state dict
+    shape: Shape  # canonical, of the piece
+    start: int = 0  # the first of its rows, along the canonical axis 0
+    transposed: bool = False  # stored as (in, out, ...)
 
-    tensor: str
-    shape: Shape
-    start: int = 0
-    transposed: bool = False
+    @property
+    def bare(self) -> Shape:
+        """Its shape without ones."""
+        return tuple(size for size in self.shape if size != 1)
 
     def of(self, stored: Tensor) -> Tensor:
         """The piece as a view of the stored tensor, in the canonical shape.
@@ -62,42 +55,19 @@ class Piece:
 @final
 @dataclass(frozen=True)
 class Site:
-    """One use of tensors.
+    """One use of tensors."""
 
-    Parameters
-    ----------
-    kind : str
-        linear, conv, norm, embedding, table (added or joined as it is) or other.
-    name : str
-        Path of the module, or of the tensor where no module holds it.
-    pieces : mapping of str to Piece
-        By role: weight, bias, mean, variance.
-    depth : int
-        Sites on the longest way from the input to here; uses at one depth are parallel.
-    reads : frozenset of int
-        Places of the sites whose results it reads.
-    order : int
-        Place in the order of execution, or of registration.
-    recurrent : bool
-        Reads what it, or a site after it, gave one step before.
-    fed : bool
-        Reads the network's input itself.
-    stride : tuple of int
-        Of a convolution that was seen running.
-    eats : tuple of float
-        Of a site that reads nothing but the network's input: mean, size and extremes of what it
-        got, whatever the order of the numbers; empty where unknown.
-    """
-
-    kind: str
-    name: str
-    pieces: Mapping[str, Piece]
-    depth: int
-    reads: frozenset[int]
-    order: int
-    recurrent: bool = False
-    fed: bool = False
-    stride: tuple[int, ...] = ()
+    kind: str  # linear, conv, norm, embedding, table (added or joined as it is) or other
+    name: str  # path of the module, or of the tensor where no module holds it
+    pieces: Mapping[str, Piece]  # by role: weight, bias, mean, variance
+    depth: int  # sites on the longest way from the input; uses at one depth are parallel
+    reads: frozenset[int]  # places of the sites whose results it reads
+    order: int  # place in the order of execution, or of registration
+    recurrent: bool = False  # reads what it, or a site after it, gave one step before
+    fed: bool = False  # reads the network's input itself
+    stride: tuple[int, ...] = ()  # of a convolution that was seen running
+    # Of a site that reads nothing but the network's input: mean, size and extremes of what it got,
+    # whatever the order of the numbers; empty where unknown.
     eats: tuple[float, ...] = ()
 
     @property
@@ -114,36 +84,14 @@ class Site:
 @final
 @dataclass(frozen=True)
 class Trace:
-    """A network's tensors, and the sites that use them.
+    """A network's tensors, and the sites that use them."""
 
-    Parameters
-    ----------
-    shapes : mapping of str to tuple of int
-        Every tensor of the state dict.
-    sites : tuple of Site
-        In order.
-    how : str
-        What it was traced by, as a sentence's end: "run on the example".
-    ran : bool
-        Depths and reads are those of a run; else of the order of registration.
-    same : mapping of str to str
-        Names that share a tensor, to the first of them.
-    constants : frozenset of str
-        Buffers of whole numbers or truth values, and those that no site uses.
-    last : frozenset of int
-        Places of the sites that the output comes from.
-    heads : tuple of int
-        Numbers of attention heads that the network's modules name.
-    example : tensor, tuple or mapping, optional
-        The input that was made up to run it.
-    """
-
-    shapes: Mapping[str, Shape]
-    sites: tuple[Site, ...]
-    how: str
-    ran: bool
-    same: Mapping[str, str] = field(default_factory=dict)
-    constants: frozenset[str] = frozenset()
-    last: frozenset[int] = frozenset()
-    heads: tuple[int, ...] = ()
-    example: Any = None
+    shapes: Mapping[str, Shape]  # of every tensor of the state dict
+    sites: tuple[Site, ...]  # in order
+    how: str  # what it was traced by, as a sentence's end: "run on the example"
+    ran: bool  # depths and reads are those of a run; else of the order of registration
+    same: Mapping[str, str] = field(default_factory=dict)  # shared names, to the first of them
+    constants: frozenset[str] = frozenset()  # whole numbers, truth values, what no site uses
+    last: frozenset[int] = frozenset()  # places of the sites that the output comes from
+    heads: tuple[int, ...] = ()  # numbers of attention heads that the network's modules name
+    example: Any = None  # the input that was made up to run it

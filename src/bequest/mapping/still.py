@@ -27,13 +27,7 @@ def stilled(
 ) -> dict[int, dict[str, Rule]]:
     """By place, the sites in blocks that can change nothing, with such numbers by their role.
 
-    Parameters
-    ----------
-    target : Trace
-    order : sequence of Level
-        The target's.
-    pairs : sequence of (int, int)
-        Places of the target's levels and of the source's.
+    `order` are the target's levels, `pairs` places among them and among the source's.
     """
     found: dict[int, dict[str, Rule]] = {}
     for numbers in repeated(pairs):
@@ -71,11 +65,7 @@ def repeated(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
 def still(trace: Trace, block: Sequence[Level]) -> dict[Role, Rule]:
     """What some tensors of a block hold while it changes nothing; empty where that cannot be.
 
-    Parameters
-    ----------
-    trace : Trace
-        Of a run: what reads what decides.
-    block : sequence of Level
+    What reads what decides: of a trace without a run nothing is known.
 
     References
     ----------

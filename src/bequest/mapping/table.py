@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bequest.mapping.entry import Amounts, Entry
+
 if TYPE_CHECKING:
-    from bequest.mapping.entry import Entry
     from bequest.mapping.plan import ParameterMap
 
 __all__ = ["table"]
@@ -28,29 +29,21 @@ def table(plan: ParameterMap) -> str:
 
 def summary(plan: ParameterMap) -> list[str]:
     """What it comes to, and what a person should know before applying it."""
-    counted = [entry for entry in plan.entries if entry.role != "constant"]
-    copied = sum(entry.copied for entry in counted)
-    reshaped = sum(entry.reshaped for entry in counted)
-    neutral = sum(entry.neutral for entry in counted)
-    initialised = sum(entry.initialised for entry in counted)
-    total = copied + reshaped + neutral + initialised
-    still = f"{neutral:,} set to change nothing, " if neutral else ""
+    found = Amounts.of(plan.entries)
+    still = f"{found.neutral:,} set to change nothing, " if found.neutral else ""
     lines = [
-        f"{plan.from_source:.1%} of {total:,} numbers come from the source: "
-        f"{copied:,} copied, {reshaped:,} reshaped; {still}{initialised:,} initialised."
+        f"{plan.from_source:.1%} of {found.total:,} numbers come from the source: {found.copied:,} "
+        f"copied, {found.reshaped:,} reshaped; {still}{found.initialised:,} initialised."
     ]
     if plan.unused:
         names = ", ".join(plan.unused[:3]) + (", ..." if len(plan.unused) > 3 else "")
         count = len(plan.unused)
-        lines.append(f"{count} of the source's tensors {_goes(count)} nowhere: {names}")
+        goes = "goes" if count == 1 else "go"
+        lines.append(f"{count} of the source's tensors {goes} nowhere: {names}")
     lines += plan.notes
     lines += [f"refused: {problem}" for problem in plan.problems]
     lines += [f"doubt: {doubt}" for doubt in plan.doubts[:5]]
     return lines
-
-
-def _goes(count: int) -> str:
-    return "goes" if count == 1 else "go"
 
 
 def _row(entry: Entry) -> tuple[str, str, str, str, str]:

@@ -13,7 +13,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from bequest.errors import MapError
 from bequest.frameworks.unchanged import evaluating
-from bequest.mapping.calls import tensors_in
+from bequest.mapping.calls import each_tensor, tensors_in
 from bequest.mapping.generic import generic_inputs
 from bequest.mapping.made_up import made_up
 from bequest.mapping.registered import registered_sites
@@ -24,6 +24,7 @@ __all__ = [
     "call", "named_tensors", "summary", "trace", "trace_both", "watched_run", "watched_tensors",
 ]  # fmt: skip
 
+Seen = tuple[list[Site], frozenset[int]]  # a run's sites, and those that the output comes from
 MADE_UP = "run on a made-up input"
 STATISTICS = ("running_mean", "running_var")
 REFUSED = (
@@ -33,70 +34,46 @@ REFUSED = (
 
 
 def trace(module: nn.Module, example: Any = None) -> Trace:
-    """Find the sites of a network.
+    """Find the sites of a network, which is left as it is.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Is left as it is.
-    example : tensor, tuple, mapping, optional
-        What ``module(example)``, ``module(*example)`` or ``module(**example)`` takes. Where left
-        out, an input is made up from the first layer, and where the network does not run on that,
-        the order of registration counts.
-
-    Raises
-    ------
-    MapError
-        The network does not run on the example, or has parameters that are not made yet.
+    Without an example an input is made up from the first layer, and where the network does not run
+    on that, the order of registration counts.
 
     Examples
     --------
     >>> [site.kind for site in trace(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))).sites]
     ['linear', 'norm']
     """
-    tensors, same = named_tensors(module)
+    tensors = named_tensors(module)[0]
     if example is not None:
         found = _run(module, tensors, example)
         if isinstance(found, str):
             raise MapError(f"{type(module).__name__} does not run on the example: {found}")
-        return _traced(module, tensors, same, found, "run on the example")
+        return _described(module, *found, "run on the example")
     runs = list(_guessed(module, tensors, made_up(module)))
     if not runs:
-        found = registered_sites(module, tensors)
-        return _described(
-            module, tensors, same, found, "read in the order of registration", ran=False
-        )
+        sites, how = registered_sites(module, tensors), "read in the order of registration"
+        return replace(_described(module, sites, frozenset(), how), ran=False)
     guess, found = max(runs, key=lambda run: _used(run[1]))
-    return replace(_traced(module, tensors, same, found, MADE_UP), example=guess)
+    return _described(module, *found, MADE_UP, guess)
 
 
 def trace_both(source: nn.Module, target: nn.Module, example: Any = None) -> tuple[Trace, Trace]:
-    """Both networks, where no example is given on one made-up input that both take.
-
-    Returns
-    -------
-    source, target : Trace
-    """
+    """Both networks, where no example is given on one made-up input that both take."""
     if example is not None:
         return _tasted(source, target, trace(source, example), trace(target, example), example)
-    ours, theirs = named_tensors(target), named_tensors(source)
+    ours, theirs = named_tensors(target)[0], named_tensors(source)[0]
     guesses = [guess for pair in zip_longest(made_up(target), made_up(source)) for guess in pair]
-    best: tuple[int, Any, Any, Any] | None = None
-    for guess, found in _guessed(target, ours[0], guesses):
-        for _, other in _guessed(source, theirs[0], [guess]):
-            used = _used(found) + _used(other)
-            if best is None or used > best[0]:
-                best = used, guess, other, found
-    if best is None:
+    runs = [
+        (guess, other, found)
+        for guess, found in _guessed(target, ours, guesses)
+        for _, other in _guessed(source, theirs, [guess])
+    ]
+    if not runs:
         return trace(source), trace(target)
-    _, guess, other, found = best
-    return _tasted(
-        source,
-        target,
-        replace(_traced(source, *theirs, other, MADE_UP), example=guess),
-        replace(_traced(target, *ours, found, MADE_UP), example=guess),
-        guess,
-    )
+    guess, other, found = max(runs, key=lambda run: _used(run[1]) + _used(run[2]))
+    traces = _described(source, *other, MADE_UP, guess), _described(target, *found, MADE_UP, guess)
+    return _tasted(source, target, *traces, guess)
 
 
 def _tasted(
@@ -130,11 +107,7 @@ def watched_run(
     watch = Watch(watched_tensors(module, own, held), keep=True)
     with evaluating(module), watch:
         watch.feed(example)
-        if tensors:
-            args, kwargs = ((), example) if isinstance(example, Mapping) else (example, {})
-            result = torch.func.functional_call(module, held, args, dict(kwargs))
-        else:
-            result = call(module, example)
+        result = call(module, example, held if tensors else None)
     return watch, [tensor for tensor in tensors_in(result) if tensor.is_floating_point()]
 
 
@@ -150,7 +123,7 @@ def summary(values: Tensor) -> Tensor:
 
 def _guessed(
     module: nn.Module, tensors: Mapping[str, Tensor], guesses: Iterable[Any]
-) -> Iterator[tuple[Any, Any]]:
+) -> Iterator[tuple[Any, Seen]]:
     """The inputs that a network runs on, with what was seen; ends once all tensors were used."""
     for guess in guesses:
         if guess is None:
@@ -163,8 +136,8 @@ def _guessed(
             return
 
 
-def _used(found: tuple[Watch, frozenset[int]]) -> int:
-    return len({p.tensor for site in found[0].sites for p in site.pieces.values()})
+def _used(found: Seen) -> int:
+    return len({p.tensor for site in found[0] for p in site.pieces.values()})
 
 
 def named_tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -188,14 +161,16 @@ def named_tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]
     return tensors, same
 
 
-def call(module: nn.Module, example: Any) -> Any:
-    """Run a module on an example of any of the three forms."""
-    if isinstance(example, Mapping):
-        return module(**example)
-    return module(*example) if isinstance(example, tuple | list) else module(example)
+def call(module: nn.Module, example: Any, tensors: Mapping[str, Tensor] | None = None) -> Any:
+    """Run a module, or one with these tensors, on an example of any of the three forms."""
+    args: Any = example if isinstance(example, tuple | list) else (example,)
+    args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (tuple(args), {})
+    if tensors is None:
+        return module(*args, **kwargs)
+    return torch.func.functional_call(module, dict(tensors), args, kwargs)
 
 
-def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Any:
+def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Seen | str:
     """Watch a run without numbers, else a real one; a line of text where neither works."""
     try:
         return _on_meta(module, tensors, example)
@@ -206,7 +181,7 @@ def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Any:
         with evaluating(module), Watch(watched) as watch:
             watch.feed(example)
             output = call(module, example)
-        return watch, watch.frontier(output)
+        return watch.sites, watch.frontier(output)
     except REFUSED as error:
         return str(error).partition("\n")[0]
 
@@ -236,52 +211,24 @@ def _learned(name: str, buffer: Tensor) -> bool:
     return bool(torch.isfinite(low) and torch.isfinite(high) and low != high)
 
 
-def _on_meta(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Any:
+def _on_meta(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Seen:
     """Shapes tell who reads what: nothing is computed, nothing of the module is touched."""
     meta = {
         name: torch.empty_like(tensor, device="meta")
         for name, tensor in (*module.named_parameters(), *module.named_buffers())
     }
-    given = _to_meta(example)
+    given = each_tensor(example, lambda tensor: tensor.to("meta"))
     watched = watched_tensors(module, tensors, meta)
     with evaluating(module), torch.device("meta"), Watch(watched) as watch:
         watch.feed(given)
-        args, kwargs = ((), given) if isinstance(given, Mapping) else (given, {})
-        output = torch.func.functional_call(module, meta, args, dict(kwargs))
-    return watch, watch.frontier(output)
-
-
-def _to_meta(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.to("meta")
-    if isinstance(value, Mapping):
-        return {key: _to_meta(part) for key, part in value.items()}
-    if isinstance(value, tuple | list):
-        return tuple(_to_meta(part) for part in value)
-    return value
-
-
-def _traced(
-    module: nn.Module,
-    tensors: Mapping[str, Tensor],
-    same: Mapping[str, str],
-    found: tuple[Watch, frozenset[int]],
-    how: str,
-) -> Trace:
-    watch, last = found
-    return _described(module, tensors, same, watch.sites, how, ran=True, last=last)
+        output = call(module, given, meta)
+    return watch.sites, watch.frontier(output)
 
 
 def _described(
-    module: nn.Module,
-    tensors: Mapping[str, Tensor],
-    same: Mapping[str, str],
-    sites: list[Site],
-    how: str,
-    *,
-    ran: bool,
-    last: frozenset[int] = frozenset(),
+    module: nn.Module, sites: list[Site], last: frozenset[int], how: str, example: Any = None
 ) -> Trace:
+    tensors, same = named_tensors(module)
     shapes: dict[str, Shape] = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     used = {piece.tensor for site in sites for piece in site.pieces.values()}
     parameters = {id(p) for p in module.parameters()}
@@ -291,7 +238,7 @@ def _described(
         if id(tensor) not in parameters and (name not in used or not tensor.dtype.is_floating_point)
     )
     settled = _recurrent_depths(sites)
-    return Trace(shapes, settled, how, ran, dict(same), constants, last, _heads(module))
+    return Trace(shapes, settled, how, True, same, constants, last, _heads(module), example)
 
 
 def _recurrent_depths(sites: list[Site]) -> tuple[Site, ...]:
@@ -301,16 +248,11 @@ def _recurrent_depths(sites: list[Site]) -> tuple[Site, ...]:
         if not site.recurrent:
             continue
         near = [n for n in (place - 1, place + 1, place - 2, place + 2) if 0 <= n < len(sites)]
-        beside = next(
-            (
-                sites[n]
-                for n in near
-                if not sites[n].recurrent
-                and sites[n].kind == site.kind
-                and sites[n].shape[0] == site.shape[0]
-            ),
-            site,
+        alike = (False, site.kind, site.shape[0])
+        fit = (
+            s for s in map(sites.__getitem__, near) if (s.recurrent, s.kind, s.shape[0]) == alike
         )
+        beside = next(fit, site)
         found[place] = replace(site, depth=beside.depth, reads=frozenset())
     return tuple(found)
 

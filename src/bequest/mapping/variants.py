@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 from bequest.mapping.links import Link
@@ -12,17 +12,16 @@ from bequest.mapping.rules import Rule
 from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved
 from bequest.mapping.rules.shift import Shifted
 from bequest.mapping.rules.woven import Woven
-from bequest.mapping.sites import Piece, Trace
+from bequest.mapping.sites import WEIGHTS, Piece, Trace
 
 __all__ = ["laid_out", "variants"]
 
+Layouts = dict[str, tuple[Rule, ...]]  # by the key of a link
 HEADS = (2, 4, 8, 12, 16)  # where no module names theirs
 BEFORE = 3  # levels before the first difference that may be its cause
 
 
-def variants(
-    links: Sequence[Link], theirs: Trace, ours: Trace, depth: float
-) -> Iterator[dict[str, tuple[Rule, ...]]]:
+def variants(links: Sequence[Link], theirs: Trace, ours: Trace, depth: float) -> Iterator[Layouts]:
     """Rules for links at or shortly before `depth`, the nearest level first."""
     depths = sorted(
         {link.sites[0].depth for link in links if link.sites[0].depth <= depth}, reverse=True
@@ -30,9 +29,7 @@ def variants(
     heads = sorted({*theirs.heads, *ours.heads}) or list(HEADS)
     for level in depths[:BEFORE]:
         here = [
-            link
-            for link in links
-            if link.sites[0].depth == level and link.sites[0].kind in ("linear", "conv")
+            link for link in links if link.sites[0].depth == level and link.sites[0].kind in WEIGHTS
         ]
         weights = [link for link in here if link.role == "weight"]
         yield from _shifted(links, level)
@@ -42,10 +39,6 @@ def variants(
         yield from _rotary(here, heads, links)
         yield from _gates(here)
         yield from _turned(weights)
-
-
-def _key(link: Link) -> str:
-    return f"{link.target.tensor}:{link.target.start}:{link.target.shape}"
 
 
 def _everywhere(chosen: Sequence[Link], links: Sequence[Link]) -> list[Link]:
@@ -63,47 +56,47 @@ def _everywhere(chosen: Sequence[Link], links: Sequence[Link]) -> list[Link]:
     return [link for link in links if look(link) in looks]
 
 
-def _pixels(weights: Sequence[Link]) -> Iterator[dict[str, tuple[Rule, ...]]]:
+def _pixels(weights: Sequence[Link]) -> Iterator[Layouts]:
     for link in weights:
         ours, theirs = link.target.shape, link.source.shape
         if not (link.sites[0].fed or link.sites[1].fed):
             continue
         if len(theirs) == 4 and len(ours) == 2 and theirs[1] > 1:
-            yield {_key(link): (Pixels(1, theirs[1], back=True),)}
+            yield {link.key: (Pixels(1, theirs[1], back=True),)}
         elif len(ours) == 4 and len(theirs) == 2 and ours[1] > 1:
-            yield {_key(link): (Pixels(1, ours[1], back=False),)}
+            yield {link.key: (Pixels(1, ours[1], back=False),)}
         elif len(ours) == len(theirs) == 2 and ours == theirs:
             for channels in (3, 1, 2, 4):
                 if ours[1] % channels == 0 and ours[1] > channels > 1:
-                    yield {_key(link): (Pixels(1, channels, back=True),)}
-                    yield {_key(link): (Pixels(1, channels, back=False),)}
+                    yield {link.key: (Pixels(1, channels, back=True),)}
+                    yield {link.key: (Pixels(1, channels, back=False),)}
 
 
-def _shifted(links: Sequence[Link], level: int) -> Iterator[dict[str, tuple[Rule, ...]]]:
+def _shifted(links: Sequence[Link], level: int) -> Iterator[Layouts]:
     """All factors of norms, kept less one on one side."""
     norms = [link for link in links if link.sites[0].kind == "norm" and link.role == "weight"]
     if any(link.sites[0].depth == level for link in norms):
         for by in (1, -1):
-            yield {_key(link): (Shifted(0, by),) for link in norms}
+            yield {link.key: (Shifted(0, by),) for link in norms}
 
 
-def _woven(
-    here: Sequence[Link], heads: Sequence[int], links: Sequence[Link]
-) -> Iterator[dict[str, tuple[Rule, ...]]]:
+def _woven(here: Sequence[Link], heads: Sequence[int], links: Sequence[Link]) -> Iterator[Layouts]:
     fused = [link for link in here if link.target.shape == link.source.shape]
     for parts in (3, 2):
         for count in heads:
             fit = [link for link in fused if link.target.shape[0] % (parts * count) == 0]
             for back in (False, True) if fit else ():
                 for chosen in (_everywhere(fit, links), fit):
-                    yield {_key(link): (Weaved(0, count, parts, back),) for link in chosen}
+                    yield {link.key: (Weaved(0, count, parts, back),) for link in chosen}
 
 
 def laid_out(link: Link, rules: tuple[Rule, ...], theirs: Trace, ours: Trace) -> Link:
     """A link with its layout; one that is woven takes from, or goes into, the whole tensor."""
-    if not rules or not isinstance(rules[0], Woven):
-        return replace(link, rules=rules)
+    if not rules:
+        return link
     woven = rules[0]
+    if not isinstance(woven, Woven):
+        return replace(link, rules=rules)
     part = link.target if woven.back else link.source
     whole = _whole(part, ours if woven.back else theirs)
     found = replace(
@@ -125,7 +118,7 @@ def _whole(piece: Piece, trace: Trace) -> Piece:
 
 def _interleaved(
     here: Sequence[Link], heads: Sequence[int], links: Sequence[Link], theirs: Trace, ours: Trace
-) -> Iterator[dict[str, tuple[Rule, ...]]]:
+) -> Iterator[Layouts]:
     """One fused product against several: its rows may stand head by head."""
     for back in (False, True):
         fused = [link for link in here if _is_part(link, theirs, ours, back=back)]
@@ -136,9 +129,7 @@ def _interleaved(
             for chosen in (_everywhere(fused, links), fused):
                 woven = Woven(0, groups, 0, 0, 0, back)
                 yield {
-                    _key(link): (woven,)
-                    for link in chosen
-                    if _is_part(link, theirs, ours, back=back)
+                    link.key: (woven,) for link in chosen if _is_part(link, theirs, ours, back=back)
                 }
 
 
@@ -151,40 +142,25 @@ def _is_part(link: Link, theirs: Trace, ours: Trace, *, back: bool) -> bool:
     return part.shape != _whole(part, first).shape and other.shape == _whole(other, second).shape
 
 
-def _rotary(
-    here: Sequence[Link], heads: Sequence[int], links: Sequence[Link]
-) -> Iterator[dict[str, tuple[Rule, ...]]]:
+def _rotary(here: Sequence[Link], heads: Sequence[int], links: Sequence[Link]) -> Iterator[Layouts]:
     """q and k together, for each of the numbers of heads that they may have."""
     bundles: dict[tuple[int, int], list[Link]] = {}
     for link in here:
         place = (link.sites[0].order, link.target.start)
         bundles.setdefault(place, []).append(link)
-    groups = list(bundles.values())
-    for back in (False, True):
-        for left in groups:
-            for right in groups:
-                if left is right:
-                    continue
-                for some in heads:
-                    for few in heads:
-                        if few > some or not (_even(left, some) and _even(right, few)):
-                            continue
-                        chosen: dict[str, tuple[Rule, ...]] = {
-                            _key(link): (Rotary(0, some, back),)
-                            for link in _everywhere(left, links)
-                        }
-                        chosen |= {
-                            _key(link): (Rotary(0, few, back),)
-                            for link in _everywhere(right, links)
-                        }
-                        yield chosen
+    pairs = permutations(bundles.values(), 2)
+    for back, (left, right), some, few in product((False, True), pairs, heads, heads):
+        both = ((left, some), (right, few))
+        even = all(x.target.shape[0] % (2 * n) == 0 for group, n in both for x in group)
+        if few <= some and even:
+            yield {
+                link.key: (Rotary(0, count, back),)
+                for group, count in both
+                for link in _everywhere(group, links)
+            }
 
 
-def _even(group: Sequence[Link], heads: int) -> bool:
-    return all(link.target.shape[0] % (2 * heads) == 0 for link in group)
-
-
-def _gates(here: Sequence[Link]) -> Iterator[dict[str, tuple[Rule, ...]]]:
+def _gates(here: Sequence[Link]) -> Iterator[Layouts]:
     """A recurrent layer's gates in another order, in both products and their biases."""
     recurrent = any(link.sites[0].recurrent for link in here)
     for count in (4, 3, 2):
@@ -197,11 +173,11 @@ def _gates(here: Sequence[Link]) -> Iterator[dict[str, tuple[Rule, ...]]]:
             continue
         for order in permutations(range(count)):
             if order != tuple(range(count)):
-                yield {_key(link): (Blocks(0, order),) for link in same}
+                yield {link.key: (Blocks(0, order),) for link in same}
 
 
-def _turned(weights: Sequence[Link]) -> Iterator[dict[str, tuple[Any, ...]]]:
+def _turned(weights: Sequence[Link]) -> Iterator[Layouts]:
     for link in weights:
         shape = link.target.shape
         if len(shape) == 2 and shape[0] == shape[1] and shape == link.source.shape:
-            yield {_key(link): (Transposed(),)}
+            yield {link.key: (Transposed(),)}

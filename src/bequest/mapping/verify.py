@@ -12,26 +12,21 @@ from bequest.frameworks.unchanged import evaluating
 from bequest.mapping.calls import tensors_in
 from bequest.mapping.trace import REFUSED, call
 
-__all__ = ["largest_difference", "outputs"]
+__all__ = ["largest_difference"]
 
 
 def largest_difference(one: nn.Module, other: nn.Module, example: Any) -> float:
     """The largest absolute difference of what the two give, over all their outputs in order.
 
     Where one gives more than the other (a library adds what it has in memory), each output of the
-    other is held against the next of its shape.
-
-    Raises
-    ------
-    MapError
-        One does not run on the example, or an output has none of its shape on the other side.
+    other is held against the next of its shape; where there is none, they cannot be compared.
 
     Examples
     --------
     >>> largest_difference(nn.ReLU(), nn.Identity(), torch.tensor([-2.0, 1.0]))
     2.0
     """
-    first, second = outputs(one, example), outputs(other, example)
+    first, second = _outputs(one, example), _outputs(other, example)
     few, many = sorted((first, second), key=len)
     rest = iter(many)
     worst = 0.0
@@ -50,7 +45,7 @@ def largest_difference(one: nn.Module, other: nn.Module, example: Any) -> float:
     )
 
 
-def outputs(module: nn.Module, example: Any) -> list[Tensor]:
+def _outputs(module: nn.Module, example: Any) -> list[Tensor]:
     """The real tensors that a module gives in evaluation mode; the module is left as it was."""
     try:
         with evaluating(module):

@@ -14,27 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from bequest.mapping.calls import (
-    ADD,
-    CELLS,
-    CONVS,
-    MUL,
-    NORM_ROLES,
-    NORMS,
-    PARTS,
-    PRODUCT,
-    RECURRENT,
-    RESHAPED,
-    SAME,
-    TURNED,
-    TURNED_CONVS,
-    argument,
-    first_tensor,
-    kind_of,
-    name_of,
-    stride_of,
-    tensors_in,
-)
+from bequest.mapping import calls
 from bequest.mapping.sites import MAIN, Piece, Site
 
 __all__ = ["Watch"]
@@ -59,13 +39,9 @@ class _Value:
 class Watch(TorchFunctionMode):
     """Records a site for every call that uses a tensor of the network.
 
-    Parameters
-    ----------
-    tensors : mapping of str to torch.Tensor
-        The network's parameters and buffers by name; of those that are shared, one name.
-    keep : bool
-        Also keep what each site gave, in `results`, and what those got that read the network's
-        input alone, in `eaten`.
+    `tensors` are its parameters and buffers by name, of those that are shared under one. With
+    `keep`, what each site gave is in `results`, and what those got that read the network's input
+    alone in `eaten`.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], *, keep: bool = False) -> None:
@@ -83,12 +59,12 @@ class Watch(TorchFunctionMode):
 
     def feed(self, example: Any) -> None:
         """Mark the tensors of the network's input."""
-        for tensor in tensors_in(example):
+        for tensor in calls.tensors_in(example):
             self._values[tensor] = _Value(frozenset(), True)
 
     def frontier(self, output: Any) -> Frontier:
         """The sites that an output comes from."""
-        found = [self._value(tensor).frontier for tensor in tensors_in(output)]
+        found = [self._value(tensor).frontier for tensor in calls.tensors_in(output)]
         return found[0] if found else frozenset()
 
     def __torch_function__(
@@ -97,11 +73,11 @@ class Watch(TorchFunctionMode):
         """Run the call, then note what it used."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        inputs = list(tensors_in((args, kwargs)))
+        inputs = list(calls.tensors_in((args, kwargs)))
         if not inputs:
             return result
         used = [t for t in inputs if t in self._pieces]
-        name = name_of(func)
+        name = calls.name_of(func)
         if used:
             self._use(name, used, inputs, args, kwargs, result)
         else:
@@ -126,9 +102,9 @@ class Watch(TorchFunctionMode):
     def _pass(self, name: str, inputs: list[Tensor], args: Any, result: Any) -> None:
         """A call on activations only: its results come from where they come from."""
         value = self._joined(inputs)
-        if name in SAME | RESHAPED:
+        if name in calls.SAME | calls.RESHAPED:
             value = self._value(inputs[0])
-        for tensor in tensors_in(result):
+        for tensor in calls.tensors_in(result):
             self._values[tensor] = value
         if name in ("__setitem__", "copy_") and isinstance(args[0], Tensor):
             self._values[args[0]] = value
@@ -140,7 +116,9 @@ class Watch(TorchFunctionMode):
         others = [tensor for tensor in inputs if tensor not in self._pieces]
         value = self._joined(others)
         constant = not value.fed and not value.frontier
-        if constant and name not in RECURRENT | CELLS and not self._first_use(name):
+        # A product with a constant: the first step of a recurrence, whose state starts at zero
+        first = name in calls.RECURRENT | calls.CELLS or name in ("linear", "addmm")
+        if constant and not first:
             self._derive(name, used, args, kwargs, out)
             return
         before = len(self.sites)
@@ -149,23 +127,19 @@ class Watch(TorchFunctionMode):
             self.eaten[before] = others[0].detach().clone()
         single = len(frontier) == 1 and frontier != value.frontier
         alone = next(iter(frontier)) if single else None
-        for tensor in tensors_in(out):
+        for tensor in calls.tensors_in(out):
             self._values[tensor] = _Value(frontier, value.fed, alone)
-
-    def _first_use(self, name: str) -> bool:
-        """A product with a constant: the first step of a recurrence, whose state starts at zero."""
-        return name in ("linear", "addmm")
 
     def _derive(self, name: str, used: list[Tensor], args: Any, kwargs: Any, out: Any) -> None:
         """Views keep track of their piece; what is computed from several keeps all of them."""
         pieces = self._pieces[used[0]]
-        results = list(tensors_in(out))
-        if len(used) == 1 and len(pieces) == 1 and name in PARTS:
+        results = list(calls.tensors_in(out))
+        if len(used) == 1 and len(pieces) == 1 and name in calls.PARTS:
             self._cut(pieces[0], name, args, results)
             return
         if len(used) > 1:
             pieces = tuple(dict.fromkeys(p for tensor in used for p in self._pieces[tensor]))
-        elif len(pieces) == 1 and name in TURNED and used[0].ndim == 2 == results[0].ndim:
+        elif len(pieces) == 1 and name in calls.TURNED and used[0].ndim == 2 == results[0].ndim:
             shape = pieces[0].shape
             turned = (shape[1], shape[0], *shape[2:])
             pieces = (replace(pieces[0], transposed=not pieces[0].transposed, shape=turned),)
@@ -200,17 +174,17 @@ class Watch(TorchFunctionMode):
             frontier = self._attention(args, kwargs, value)
             self._save(next(iter(frontier)), out)
             return frontier
-        if name in RECURRENT:
+        if name in calls.RECURRENT:
             return self._recurrence(args, value)
-        if name in CELLS:
+        if name in calls.CELLS:
             return frozenset(self._cell(args[2:], value, self._value(args[0]).frontier))
         roles = self._roles(name, used, args, kwargs)
-        stride = stride_of(args, kwargs) if name in CONVS else ()
-        if name in ADD and (place := self._absorbed(used, args)) is not None:
+        stride = calls.stride_of(args, kwargs) if name in calls.CONVS else ()
+        if name in calls.ADD and (place := self._absorbed(used, args)) is not None:
             self.results.pop(place, None)
             self._save(place, out)
             return value.frontier
-        kind = kind_of(name, roles)
+        kind = calls.kind_of(name, roles)
         if kind in ("table", "embedding"):  # the first rows of a table stand for all of it
             roles = {role: self._wholes[piece.tensor] for role, piece in roles.items()}
         place = self._note(kind, roles, value, stride=stride)
@@ -220,7 +194,7 @@ class Watch(TorchFunctionMode):
     def _save(self, place: int, out: Any) -> None:
         """A copy: what comes after may change it in place. Of a site that runs twice, the first."""
         if self._keep and place not in self.results:
-            self.results[place] = next(iter(tensors_in(out))).detach().clone()
+            self.results[place] = next(iter(calls.tensors_in(out))).detach().clone()
 
     def _note(
         self,
@@ -242,11 +216,11 @@ class Watch(TorchFunctionMode):
         depth = max((self.sites[n].depth for n in value.frontier), default=0)
         place = len(self.sites)
         self._known[key] = place
-        name = next(iter(pieces.values())).tensor.rpartition(".")[0]
+        first = calls.first_tensor(pieces)
         self.sites.append(
             Site(
                 kind,
-                name or next(iter(pieces.values())).tensor,
+                first.rpartition(".")[0] or first,
                 dict(pieces),
                 depth + (kind in MAIN or kind == "embedding"),
                 value.frontier,
@@ -260,24 +234,22 @@ class Watch(TorchFunctionMode):
 
     def _roles(self, name: str, used: list[Tensor], args: Any, kwargs: Any) -> dict[str, Piece]:
         """The pieces of a call by role, in the canonical layout."""
-        if name in ("linear", *CONVS, *TURNED_CONVS):
-            weight, bias = argument(args, kwargs, 1, "weight"), argument(args, kwargs, 2, "bias")
-            return self._pair(weight, bias, turn=name in TURNED_CONVS)
+        if name in ("linear", *calls.CONVS, *calls.TURNED_CONVS):
+            weight = calls.argument(args, kwargs, 1, "weight")
+            bias = calls.argument(args, kwargs, 2, "bias")
+            return self._pair(weight, bias, turn=name in calls.TURNED_CONVS)
         if name == "addmm":
             return self._pair(args[2], args[0], turn=True)
-        if name in PRODUCT:
+        if name in calls.PRODUCT:
             second = len(args) > 1 and args[1] in self._pieces
             return self._pair(args[1] if second else args[0], None, turn=second)
-        if name in NORMS:
+        if name in calls.NORMS:
             return self._norm(name, args, kwargs)
-        if name in MUL | ADD:
+        if name in calls.MUL | calls.ADD:
             vector = self._pieces[used[0]]
             if len(vector) == 1 and used[0].numel() == max(used[0].shape, default=0):
-                return {
-                    "bias" if name in ADD else "weight": replace(
-                        vector[0], shape=(used[0].numel(),)
-                    )
-                }
+                role = "bias" if name in calls.ADD else "weight"
+                return {role: replace(vector[0], shape=(used[0].numel(),))}
         return self._all(used)
 
     def _all(self, used: list[Tensor]) -> dict[str, Piece]:
@@ -304,16 +276,12 @@ class Watch(TorchFunctionMode):
         return roles
 
     def _norm(self, name: str, args: Any, kwargs: Any) -> dict[str, Piece]:
-        names = {
-            "layer_norm": ("", "", "weight", "bias"),
-            "group_norm": ("", "", "weight", "bias"),
-            "rms_norm": ("", "", "weight"),
-            "batch_norm": ("", "running_mean", "running_var", "weight", "bias"),
-            "instance_norm": ("", "running_mean", "running_var", "weight", "bias"),
-        }[name]
+        measured = name in ("batch_norm", "instance_norm")
+        kept = ("running_mean", "running_var") if measured else ("shape",)
+        names = ("input", *kept, "weight", "bias")
         given = dict(zip(names, args, strict=False)) | kwargs
         found = {}
-        for key, role in NORM_ROLES.items():
+        for key, role in calls.NORM_ROLES.items():
             tensor = given.get(key)
             if isinstance(tensor, Tensor) and tensor in self._pieces:
                 found[role] = self._pieces[tensor][0]
@@ -392,8 +360,8 @@ class Watch(TorchFunctionMode):
         outer = self._pair(tensors[1], tensors[3] if len(tensors) > 3 else None)
         first = self._note("linear", inner, read)
         second = self._note("linear", outer, read, recurrent=True)
-        self.sites[first] = replace(self.sites[first], name=first_tensor(inner))
+        self.sites[first] = replace(self.sites[first], name=calls.first_tensor(inner))
         self.sites[second] = replace(
-            self.sites[second], name=first_tensor(outer), reads=frozenset(), recurrent=True
+            self.sites[second], name=calls.first_tensor(outer), reads=frozenset(), recurrent=True
         )
         return {first, second}

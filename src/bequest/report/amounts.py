@@ -21,13 +21,8 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def number(value: float, decimals: int | None = None, *, sign: bool = False) -> str:
     """One number, with a true minus sign, and never a string of digits that nobody reads.
 
-    Parameters
-    ----------
-    value : float
-    decimals : int, optional
-        Digits after the point; three significant digits where left out.
-    sign : bool
-        Whether a plus is written.
+    With `decimals` after the point, else of three significant digits; with `sign` a plus is
+    written.
 
     Examples
     --------
@@ -112,24 +107,12 @@ def plain(value: Any) -> str:
 @final
 @dataclass(frozen=True)
 class Reading:
-    """How one metric's numbers read.
+    """How one metric's numbers read."""
 
-    Parameters
-    ----------
-    label : str
-        What is measured.
-    factor : float
-        From the metric to the number shown: 100 for shares, -1 where errors are stored negative.
-    suffix : str
-        Behind a value.
-    unit : str
-        Behind a difference.
-    """
-
-    label: str
-    factor: float = 1.0
-    suffix: str = ""
-    unit: str = ""
+    label: str  # what is measured
+    factor: float = 1.0  # to the number shown: 100 of shares, -1 where errors are stored negative
+    suffix: str = ""  # behind a value
+    unit: str = ""  # behind a difference
 
     def shown(self, value: float) -> float:
         """The metric's value as it is shown."""
@@ -149,14 +132,13 @@ class Reading:
         return f"{text} {self.unit}".rstrip()
 
 
+POINTS = (100, f"{SPACE}%", "points")
 READINGS: Mapping[str, Reading] = MappingProxyType(
     {
-        "accuracy": Reading("Right answers", 100, f"{SPACE}%", "points"),
-        "balanced_accuracy": Reading(
-            "Right answers, each class counting the same", 100, f"{SPACE}%", "points"
-        ),
+        "accuracy": Reading("Right answers", *POINTS),
+        "balanced_accuracy": Reading("Right answers, each class counting the same", *POINTS),
         "neg_log_loss": Reading("Log loss (lower is better)", -1, "", "nats"),
-        "r2": Reading("Variation explained (R²)", 100, f"{SPACE}%", "points"),
+        "r2": Reading("Variation explained (R²)", *POINTS),
         "neg_mean_squared_error": Reading(
             "Squared error (lower is better)", -1, "", "squared units"
         ),

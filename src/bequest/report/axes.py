@@ -54,14 +54,7 @@ class Axis:
 def linear(values: Iterable[float], *, text: Callable[[float], str], pad: float = 0.06) -> Axis:
     """An axis over all finite values, with ticks at round numbers.
 
-    Parameters
-    ----------
-    values : iterable of float
-        Numbers that must lie inside; NaN and infinite ones are left out.
-    text : callable
-        A tick's label.
-    pad : float
-        Room at both ends, as a share of the range.
+    `text` gives a tick's label; `pad` is the room at both ends, as a share of the range.
     """
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
@@ -83,14 +76,7 @@ def logarithmic(
 ) -> Axis:
     """An axis over all finite values above zero, in powers.
 
-    Parameters
-    ----------
-    values : iterable of float
-        Numbers that must lie inside; others than finite ones above zero are left out.
-    marks : iterable of float
-        Where ticks are wanted; those that would run into their neighbour are left out.
-    text : callable
-        A tick's label.
+    Of the `marks`, where ticks are wanted, those that would run into their neighbour are left out.
     """
     inside = [value for value in values if math.isfinite(value) and value > 0] or [1.0, 10.0]
     bare = Axis(min(inside) / 1.15, max(inside) * 1.15, log=True)

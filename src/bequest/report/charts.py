@@ -125,16 +125,13 @@ def _interval(
     scores: tuple[tuple[str, str], ...] = (),
 ) -> Interval:
     value, low, high = values
-    if math.isnan(value):
-        return Interval(name, text, "", None, scores=scores)
-    if math.isnan(low) or math.isnan(high):
-        return Interval(name, text, "", axis.at(value), scores=scores)
+    at = None if math.isnan(value) else axis.at(value)
+    if at is None or math.isnan(low) or math.isnan(high):
+        return Interval(name, text, "", at, scores=scores)
     tone = "good" if low > 0 else "bad" if high < 0 else "open"
     ends = [number(end, decimals, sign=True) for end in (low, high)]
     span = f"{ends[0]} to {ends[1]}"
-    return Interval(
-        name, text, span, axis.at(value), axis.at(low), axis.at(high), tone, scores=scores
-    )
+    return Interval(name, text, span, at, axis.at(low), axis.at(high), tone, scores)
 
 
 def folds_chart(outcome: Outcome, reading: Reading) -> FoldsChart | None:
@@ -200,11 +197,11 @@ def arm_rows(
     chosen = _chosen(outcome, best_first)
     varied = _varied(outcome.arms)
     rows = [
-        (arm, _arm_row(arm, varied[arm.method], arm is chosen, reading, axis)) for arm in best_first
+        _arm_row(arm, varied.get(arm.method, set()), arm is chosen, reading, axis)
+        for arm in best_first
     ]
-    finished = tuple(row for arm, row in rows if not arm.reason)
-    left_out = tuple(row for arm, row in rows if arm.reason)
-    return axis, finished, left_out
+    finished = tuple(row for row in rows if not row.reason)
+    return axis, finished, tuple(row for row in rows if row.reason)
 
 
 def _chosen(outcome: Outcome, best_first: list[ArmResult]) -> ArmResult | None:
@@ -226,12 +223,8 @@ def _varied(arms: tuple[ArmResult, ...]) -> dict[str, set[str]]:
         for name, value in arm.settings.items():
             seen.setdefault(arm.method, {}).setdefault(name, []).append(plain(value))
     return {
-        arm.method: {
-            name
-            for name, values in seen.get(arm.method, {}).items()
-            if len(values) == 1 or len(set(values)) > 1
-        }
-        for arm in arms
+        method: {name for name, told in found.items() if len(told) == 1 or len(set(told)) > 1}
+        for method, found in seen.items()
     }
 
 

@@ -5,6 +5,7 @@ N nodes, E edges, P parts of one size, n nodes in a part, G cells along one side
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,20 +25,9 @@ WIDE = 1.5  # width of the whole, in its height
 def lay_out(nodes: int, edges: Array, weights: Array | None = None) -> Array:
     """Place the nodes of a graph by forces: edges pull, all nodes push each other away.
 
-    Parameters
-    ----------
-    nodes : int
-        N.
-    edges : int array, shape (E, 2)
-        Both ends of each edge, 0 to N - 1; the direction does not matter.
-    weights : float array, shape (E,), optional
-        How strongly each edge pulls, above zero.
-
-    Returns
-    -------
-    array, shape (N, 2)
-        In the length of a usual edge. The same graph has the same positions; parts that nothing
-        joins stand beside each other, and do not overlap.
+    `edges` (E, 2) are pairs of nodes, 0 to N - 1; `weights` (E,), above zero, how strongly each
+    pulls. The places (N, 2) are in the length of a usual edge, and the same for the same graph;
+    parts that nothing joins stand beside each other, and do not overlap.
 
     References
     ----------
@@ -60,10 +50,8 @@ def lay_out(nodes: int, edges: Array, weights: Array | None = None) -> Array:
     order = np.argsort(part, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(part[order])) + 1) if nodes else []
     places = np.zeros((nodes, 2))
-    for size in {len(members) for members in parts}:
+    for size in {len(members) for members in parts} - {1}:
         alike = np.array([members for members in parts if len(members) == size])
-        if size == 1:
-            continue
         if size <= FEW:
             inside = np.stack([joined[rows][:, rows].toarray() for rows in alike])
             places[alike] = _by_pairs(inside)
@@ -138,18 +126,14 @@ def _pushed(places: Array) -> Array:
     return force
 
 
+@cache
 def _kernels(cells: int) -> tuple[Array, Array]:
     """The push of one mass on every cell around it, along both axes, as spectra."""
-    if cells not in _KEPT:
-        step = fft.fftfreq(2 * cells, 1 / (2 * cells))
-        x, y = np.meshgrid(step, step, indexing="ij")
-        far = x**2 + y**2 + 0.5  # within one cell the push is weak: nothing is known there
-        push = np.exp(-far / (REACH * cells) ** 2) / far
-        _KEPT[cells] = (fft.rfft2(x * push), fft.rfft2(y * push))
-    return _KEPT[cells]
-
-
-_KEPT: dict[int, tuple[Array, Array]] = {}
+    step = fft.fftfreq(2 * cells, 1 / (2 * cells))
+    x, y = np.meshgrid(step, step, indexing="ij")
+    far = x**2 + y**2 + 0.5  # within one cell the push is weak: nothing is known there
+    push = np.exp(-far / (REACH * cells) ** 2) / far
+    return fft.rfft2(x * push), fft.rfft2(y * push)
 
 
 def _limited(force: Array, heat: float) -> Array:

@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import final
+from typing import Any
 
 from markupsafe import Markup
 
 from bequest.report import template
-from bequest.report.graph_view import GraphEdge, HubGraph, pack, said
+from bequest.report.graph_view import HubGraph, pack, said
 from bequest.report.template import PAGES, write_page
 
 __all__ = ["render_graph", "write_graph"]
 
 MOST = 1000  # rows of a table; who wants more has --json
+CLAIMS = {True: " (verified)", False: " (FALSE CLAIM)", None: ""}
 SCRIPTS = (
     *("vendor/graphology.min.js", "vendor/sigma.min.js"),
     *("graph.js", "graph_card.js", "graph_draw.js", "graph_start.js"),
 )
 
 
-@final
-@dataclass(frozen=True)
-class _Table:
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    more: int
-
-
 def render_graph(graph: HubGraph) -> str:
-    """A graph as HTML that needs no other file and no network.
+    """A graph as a whole page of HTML that needs no other file and no network.
 
-    Parameters
-    ----------
-    graph : HubGraph
-
-    Returns
-    -------
-    str
-        A whole page. All names and cards are escaped, or stand in a block of data that runs as no
-        script; the scripts (ours, and the two libraries that draw) are named to the browser
-        by their sha256. Without scripts, or without WebGL, the graph is there as tables.
+    All names and cards are escaped, or stand in a block of data that runs as no script; the scripts
+    (ours, and the two libraries that draw) are named to the browser by their sha256. Without
+    scripts, or without WebGL, the graph is there as tables.
 
     Examples
     --------
@@ -65,42 +49,23 @@ def render_graph(graph: HubGraph) -> str:
 
 
 def write_graph(graph: HubGraph, path: str | Path) -> Path:
-    """Write the page of a graph to a file, in one step.
-
-    Parameters
-    ----------
-    graph : HubGraph
-    path : path
-        The file to write, replaced where it exists; its folder must be there.
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    DataError
-        The folder does not exist, or `path` is one.
-    """
+    """Write the page of a graph to a file, see `write_page`."""
     return write_page(path, render_graph(graph))
 
 
-def _tables(graph: HubGraph) -> list[_Table]:
+def _tables(graph: HubGraph) -> list[dict[str, Any]]:
     names = {node.key: node.name for node in graph.nodes}
-    kinds = {node.key: node.kind for node in graph.nodes}
     tasks: dict[str, list[str]] = {}
     parents: dict[str, list[str]] = {}
     for edge in graph.edges:
         if edge.kind == "trained on":
             tasks.setdefault(edge.source, []).append(names[edge.target])
         elif edge.kind == "made from":
-            parents.setdefault(edge.target, []).append(names[edge.source] + _checked(edge))
+            parents.setdefault(edge.target, []).append(names[edge.source] + CLAIMS[edge.verified])
     models = [
-        (node.name, node.licence, ", ".join(tasks.get(node.key, ())), ", ".join(made))
+        (node.name, node.licence, *(", ".join(of.get(node.key, ())) for of in (tasks, parents)))
         for node in graph.nodes
-        if kinds[node.key] != "task"
-        for made in [parents.get(node.key, ())]
+        if node.kind != "task"
     ]
     transfers = [
         (names[e.source], names[e.target], e.method, said(e), e.verdict.kind if e.verdict else "")
@@ -113,12 +78,9 @@ def _tables(graph: HubGraph) -> list[_Table]:
     ]
 
 
-def _checked(edge: GraphEdge) -> str:
-    return {True: " (verified)", False: " (FALSE CLAIM)", None: ""}[edge.verified]
-
-
-def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> _Table:
-    return _Table(title, head, tuple(rows[:MOST]), max(0, len(rows) - MOST))
+def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    more = max(0, len(rows) - MOST)
+    return {"title": title, "head": head, "rows": rows[:MOST], "more": more}
 
 
 def _script(name: str) -> str:

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 
@@ -22,8 +22,7 @@ __all__ = ["GraphEdge", "GraphNode", "HubGraph", "pack", "said", "spoken"]
 
 EdgeKind = Literal["trained on", "made from", "transfer"]
 NodeKind = Literal["model", "task", "elsewhere"]
-KINDS = ("trained on", "made from", "transfer")
-NODES = ("model", "task", "elsewhere")
+KINDS, NODES = get_args(EdgeKind), get_args(NodeKind)
 VERDICTS = ("helps", "hurts", "undecided")
 FULL = 0.9  # share of a metric's gains that the colours tell apart; the largest share one colour
 # How strongly an edge draws its ends together: what helps stands near, what hurts does not matter.
@@ -33,74 +32,39 @@ PULL = {"trained on": 1.0, "made from": 1.0, "helps": 0.6, "undecided": 0.1, "hu
 @final
 @dataclass(frozen=True)
 class GraphNode:
-    """A model or a task.
+    """A model or a task."""
 
-    Parameters
-    ----------
-    key : str
-        Unique in the graph.
-    name : str
-        As people read it.
-    kind : {"model", "task", "elsewhere"}
-        ``elsewhere`` for a model that others name and that is not in the hub.
-    licence : str
-        SPDX identifier; empty for a task.
-    facts : tuple of pairs of str
-        The card, as label and value.
-    """
-
-    key: str
-    name: str
-    kind: NodeKind = "model"
-    licence: str = ""
-    facts: tuple[tuple[str, str], ...] = ()
+    key: str  # unique in the graph
+    name: str  # as people read it
+    kind: NodeKind = "model"  # elsewhere: a model that others name and that is not in the hub
+    licence: str = ""  # SPDX identifier; empty for a task
+    facts: tuple[tuple[str, str], ...] = ()  # the card, as label and value
 
 
 @final
 @dataclass(frozen=True)
 class GraphEdge:
-    """What joins two nodes.
+    """What joins two nodes, by their keys.
 
-    Parameters
-    ----------
-    source, target : str
-        Keys: a model and the task that it was trained on; a parent and what was made from it; a
-        model and the task that it was transferred to.
-    kind : {"trained on", "made from", "transfer"}
-    method : str
-        The transfer method; empty where there is none.
-    verdict : Verdict, optional
-        What came of a transfer.
-    verified : bool, optional
-        Of "made from": what the weights say of the claim; None where nobody asked, or they cannot
-        tell.
-    evidence : str
-        One line on that.
+    A model and the task that it was trained on; a parent and what was made from it; a model and the
+    task that it was transferred to.
     """
 
     source: str
     target: str
     kind: EdgeKind
-    method: str = ""
-    verdict: Verdict | None = None
-    verified: bool | None = None
-    evidence: str = ""
+    method: str = ""  # of a transfer
+    verdict: Verdict | None = None  # what came of a transfer
+    verified: bool | None = None  # of "made from", by the weights; None where these cannot tell
+    evidence: str = ""  # one line on that
 
 
 @final
 @dataclass(frozen=True)
 class HubGraph:
-    """Models, tasks and what joins them; edges whose ends are not among the nodes are refused.
+    """Models, tasks and what joins them; edges whose ends are not among the nodes are refused."""
 
-    Parameters
-    ----------
-    title : str
-        What people call the hub.
-    nodes : tuple of GraphNode
-    edges : tuple of GraphEdge
-    """
-
-    title: str
+    title: str  # what people call the hub
     nodes: tuple[GraphNode, ...] = ()
     edges: tuple[GraphEdge, ...] = ()
 
@@ -124,14 +88,7 @@ class HubGraph:
 def pack(graph: HubGraph) -> str:
     """The graph with positions as JSON for a script element: it holds no ``<``, ``>`` or ``&``.
 
-    Parameters
-    ----------
-    graph : HubGraph
-
-    Returns
-    -------
-    str
-        Columns: ``nodes`` and ``edges`` with one list per field, and the tables they point into.
+    Columns: ``nodes`` and ``edges`` with one list per field, and the tables they point into.
 
     Examples
     --------
@@ -193,9 +150,7 @@ def _edges(edges: Sequence[GraphEdge], ends: Any) -> dict[str, Any]:
 def _table(texts: Iterable[str]) -> tuple[list[str], list[int]]:
     """The different texts, the most frequent first, and the place of each."""
     given = list(texts)
-    counts: dict[str, int] = {}
-    for text in given:
-        counts[text] = counts.get(text, 0) + 1
+    counts = Counter(given)
     table = sorted(counts, key=lambda text: (-counts[text], text))
     known = {text: n for n, text in enumerate(table)}
     return table, [known[text] for text in given]
@@ -213,11 +168,8 @@ def _largest(edges: Iterable[GraphEdge]) -> dict[str, float]:
 
 def _scales(edges: Iterable[GraphEdge]) -> list[list[str]]:
     """For the legend: what is measured, and the gains at both ends of the colours."""
-    rows = []
-    for metric, scale in sorted(_largest(edges).items()):
-        reading = reading_of(metric)
-        rows.append([reading.label, reading.gain(-scale), reading.gain(scale)])
-    return rows
+    known = [(reading_of(metric), scale) for metric, scale in sorted(_largest(edges).items())]
+    return [[reading.label, reading.gain(-scale), reading.gain(scale)] for reading, scale in known]
 
 
 def _tone(verdict: Verdict | None, scales: Mapping[str, float]) -> int:

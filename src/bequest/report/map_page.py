@@ -21,19 +21,10 @@ __all__ = ["map_of", "render_map", "write_map"]
 def render_map(
     plan: ParameterMap, *, source: str = "the source", target: str = "the target"
 ) -> str:
-    """A parameter map as HTML that needs no other file and no network.
+    """A parameter map as a whole page of HTML that needs no other file and no network.
 
-    Parameters
-    ----------
-    plan : ParameterMap
-    source, target : str
-        What people call the two.
-
-    Returns
-    -------
-    str
-        A whole page. All names are escaped; the one script, which filters the rows, is ours and
-        named to the browser by its sha256.
+    All names are escaped; the one script, which filters the rows, is ours and named to the browser
+    by its sha256.
 
     Examples
     --------
@@ -55,42 +46,14 @@ def render_map(
 
 
 def write_map(
-    plan: ParameterMap,
-    path: str | Path,
-    *,
-    source: str = "the source",
-    target: str = "the target",
+    plan: ParameterMap, path: str | Path, *, source: str = "the source", target: str = "the target"
 ) -> Path:
-    """Write the page of a parameter map to a file, in one step.
-
-    Parameters
-    ----------
-    plan : ParameterMap
-    path : path
-        The file to write, replaced where it exists; its folder must be there.
-    source, target : str
-        What people call the two.
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    DataError
-        The folder does not exist, or `path` is one.
-    """
+    """Write the page of a parameter map to a file, see `write_page`."""
     return write_page(path, render_map(plan, source=source, target=target))
 
 
 def map_of(outcome: Outcome) -> MapView | None:
-    """The map that an outcome keeps; None where its method made none, or it is of another version.
-
-    Parameters
-    ----------
-    outcome : Outcome
-    """
+    """The map that an outcome keeps; None where its method made none, or it cannot be read."""
     if not outcome.parameter_map:
         return None
     try:

@@ -11,9 +11,10 @@ from itertools import groupby
 from typing import final
 
 from bequest.mapping import Entry, ParameterMap
+from bequest.mapping.entry import Amounts
 from bequest.report.amounts import SPACE
 
-__all__ = ["Amounts", "Band", "Block", "MapView", "Row", "view_of"]
+__all__ = ["Band", "Block", "MapView", "Row", "view_of"]
 
 FEW = 60  # tensors that are all shown; of more, blocks are folded
 MOST = 5000  # rows; a browser is slow with more
@@ -37,34 +38,6 @@ BANDS = (
     Band(0.5, "unsure", "0.50 to 0.80"),
     Band(0.0, "doubtful", "below 0.50"),
 )
-
-
-@final
-@dataclass(frozen=True)
-class Amounts:
-    """Numbers of a target by where they come from."""
-
-    copied: int
-    reshaped: int
-    neutral: int
-    initialised: int
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.copied + self.reshaped + self.neutral + self.initialised
-
-    @property
-    def shares(self) -> tuple[tuple[str, int, float, float], ...]:
-        """Name, amount, start and width in per cent, of those that are not zero."""
-        found, start = [], 0.0
-        for name in ("copied", "reshaped", "neutral", "initialised"):
-            amount = getattr(self, name)
-            width = 100.0 * amount / self.total if self.total else 0.0
-            if amount:
-                found.append((name, amount, round(start, 3), round(width, 3)))
-            start += width
-        return tuple(found)
 
 
 @final
@@ -99,29 +72,17 @@ class Block:
 @final
 @dataclass(frozen=True)
 class MapView:
-    """What the templates show of a map.
+    """What the templates show of a map."""
 
-    Parameters
-    ----------
-    coverage, body : str
-        Per cent of the target's numbers, and of its body's, that come from the source.
-    confidence : float or None
-        Of the least sure tensor; None where nothing moves.
-    refused : tuple of Row
-        Those that keep the map from being applied.
-    more : int
-        Rows that are left out.
-    """
-
-    coverage: str
-    body: str | None
+    coverage: str  # per cent of the target's numbers that come from the source
+    body: str | None  # the same of its body's
     amounts: Amounts
-    confidence: float | None
+    confidence: float | None  # of the least sure tensor; None where nothing moves
     tensors: int
-    refused: tuple[Row, ...]
+    refused: tuple[Row, ...]  # those that keep the map from being applied
     doubts: tuple[str, ...]
     blocks: tuple[Block, ...]
-    more: int
+    more: int  # rows that are left out
     unused: tuple[str, ...]
     notes: tuple[str, ...]
     bands: tuple[Band, ...] = BANDS
@@ -129,10 +90,6 @@ class MapView:
 
 def view_of(plan: ParameterMap) -> MapView:
     """Lay out a map.
-
-    Parameters
-    ----------
-    plan : ParameterMap
 
     Examples
     --------
@@ -148,7 +105,7 @@ def view_of(plan: ParameterMap) -> MapView:
     return MapView(
         _per_cent(plan.from_source),
         _per_cent(plan.body_from_source) if plan.body else None,
-        _amounts(plan.entries),
+        Amounts.of(plan.entries),
         plan.confidence if any(entry.moves for entry in plan.entries) else None,
         len(plan.entries),
         tuple(_row(entry, "") for entry in plan.entries if entry.problem),
@@ -181,7 +138,7 @@ def _blocks(entries: Sequence[Entry], few: bool) -> Iterable[Block]:
         yield Block(
             name or _children(rows),
             rows,
-            _amounts(inside),
+            Amounts.of(inside),
             least,
             "refused" if refused else _tone(least),
             few or refused,
@@ -227,13 +184,3 @@ def _tone(confidence: float | None) -> str:
     if confidence is None:
         return "own"
     return next((band.tone for band in BANDS if confidence >= band.least), BANDS[-1].tone)
-
-
-def _amounts(entries: Iterable[Entry]) -> Amounts:
-    counted = [entry for entry in entries if entry.role != "constant"]
-    return Amounts(
-        sum(entry.copied for entry in counted),
-        sum(entry.reshaped for entry in counted),
-        sum(entry.neutral for entry in counted),
-        sum(entry.initialised for entry in counted),
-    )

@@ -23,16 +23,9 @@ SHOWN = 12  # rows of a table before the rest folds away
 
 
 def render(outcome: Outcome) -> str:
-    """The report as HTML that needs no other file, no script and no network.
+    """The report as a whole page of HTML that needs no other file, no script and no network.
 
-    Parameters
-    ----------
-    outcome : Outcome
-
-    Returns
-    -------
-    str
-        A whole page. Names of models and tasks are escaped.
+    Names of models and tasks are escaped.
 
     Examples
     --------
@@ -59,7 +52,7 @@ def render(outcome: Outcome) -> str:
         ranking=charts.ranking_rows(outcome.ranking),
         unfit=[entry for entry in outcome.ranking if entry.reason],
         curve=outcome.labels_saved and charts.curve_chart(outcome.labels_saved, reading),
-        moved=_moved(outcome.moved) if plan is None else _mapped(plan),
+        moved=_moved(outcome.moved, plan),
         map=plan,
         arms=charts.arm_rows(outcome, reading),
         details=_details(outcome),
@@ -68,26 +61,7 @@ def render(outcome: Outcome) -> str:
 
 
 def write_report(outcome: Outcome, path: str | Path) -> Path:
-    """Write the report of one transfer to a file, in one step.
-
-    Parameters
-    ----------
-    outcome : Outcome
-    path : path
-        The file to write, replaced where it exists; its folder must be there.
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    DataError
-        The folder does not exist, or `path` is one.
-    OSError
-        The disk is full or may not be written; a file that was there is left as it was.
-    """
+    """Write the report of one transfer to a file, see `write_page`."""
     return write_page(path, render(outcome))
 
 
@@ -112,8 +86,11 @@ def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
     return facts
 
 
-def _moved(moved: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
+def _moved(moved: tuple[Mapping[str, Any], ...], plan: MapView | None) -> dict[str, Any]:
     """Layers with their share of all numbers, and how many of these are the source's for sure."""
+    if plan is not None:  # the page shows the map whole instead of the layers
+        mapped = plan.amounts.copied + plan.amounts.reshaped
+        return {"rows": (), "kept": mapped, "total": plan.amounts.total}
     counts = [max(0.0, float(entry.get("numbers", 0))) for entry in moved]
     rules = [str(entry.get("rule", "")) for entry in moved]
     total = sum(counts)
@@ -131,12 +108,6 @@ def _moved(moved: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
     kept = sum(amount for rule, amount in pairs if not rule.startswith((*NOT_MOVED, "rows of")))
     whole = set(rules) <= {"as it is", "frozen"}  # the source as one piece: nothing to list
     return {"rows": () if whole else rows, "kept": kept, "total": total}
-
-
-def _mapped(plan: MapView) -> dict[str, Any]:
-    """The same of a parameter map, which the page shows whole instead of the parts."""
-    amounts = plan.amounts
-    return {"rows": (), "kept": amounts.copied + amounts.reshaped, "total": amounts.total}
 
 
 def _details(outcome: Outcome) -> dict[str, Mapping[str, str]]:

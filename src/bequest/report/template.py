@@ -16,8 +16,9 @@ from bequest.report.amounts import plain
 
 __all__ = ["PAGES", "digest", "source", "write_page"]
 
+FILES = PackageLoader("bequest.report", "templates")
 PAGES = Environment(
-    loader=PackageLoader("bequest.report", "templates"),
+    loader=FILES,
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -28,9 +29,7 @@ PAGES.filters["plain"] = plain
 
 def source(name: str) -> str:
     """The text of a file among the templates, as it is."""
-    loader = PAGES.loader
-    assert loader is not None
-    return loader.get_source(PAGES, name)[0]
+    return FILES.get_source(PAGES, name)[0]
 
 
 def digest(script: str) -> str:
@@ -39,25 +38,9 @@ def digest(script: str) -> str:
 
 
 def write_page(path: str | Path, text: str) -> Path:
-    """Write a page in one step.
+    """Write a page in one step; a file that is there is replaced, or left as it was on a failure.
 
-    Parameters
-    ----------
-    path : path
-        Replaced where it exists; its folder must be there.
-    text : str
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    DataError
-        The folder does not exist, or `path` is one.
-    OSError
-        The disk is full or may not be written; a file that was there is left as it was.
+    Refused where the folder does not exist, or `path` is one.
     """
     place = Path(path)
     if not place.parent.is_dir():

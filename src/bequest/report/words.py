@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, final
+from typing import Any, Self, final
 
 from markupsafe import Markup
 
@@ -30,6 +30,7 @@ __all__ = [
 NAME = Markup("<bdi class='name'>{}</bdi>")
 LONGEST = 48  # characters of a name in a sentence
 SCRATCH = "training from scratch"
+MORE, LOWER = ("more", "fewer"), ("lower", "higher")
 
 
 @final
@@ -43,21 +44,22 @@ class Phrases:
     less: str
     tail: str = ""
 
+    @classmethod
+    def of(cls, text: str, words: tuple[str, str], tail: str) -> Self:
+        """From a sentence with places for an amount, one of two words, and what is compared."""
+        up, down = (text.format("{}", word, "{}") for word in words)
+        more, less = (f"{{}} {word}" for word in words)
+        return cls(up, down, more, less, tail)
+
 
 PHRASES: Mapping[str, Phrases] = MappingProxyType(
     {
-        "accuracy": Phrases(
-            "about {} more right answers in 100 than {}",
-            "about {} fewer right answers in 100 than {}",
-            "{} more",
-            "{} fewer",
-            " right answers in 100",
+        "accuracy": Phrases.of(
+            "about {} {} right answers in 100 than {}", MORE, " right answers in 100"
         ),
-        "balanced_accuracy": Phrases(
-            "about {} more right answers in 100 than {}, every class counting the same",
-            "about {} fewer right answers in 100 than {}, every class counting the same",
-            "{} more",
-            "{} fewer",
+        "balanced_accuracy": Phrases.of(
+            "about {} {} right answers in 100 than {}, every class counting the same",
+            MORE,
             " right answers in 100, every class counting the same",
         ),
         "neg_log_loss": Phrases(
@@ -74,19 +76,11 @@ PHRASES: Mapping[str, Phrases] = MappingProxyType(
             "{} fewer",
             " percentage points of the variation explained",
         ),
-        "neg_mean_squared_error": Phrases(
-            "its squared error is about {} lower than {}",
-            "its squared error is about {} higher than {}",
-            "{} lower",
-            "{} higher",
-            " squared error",
+        "neg_mean_squared_error": Phrases.of(
+            "its squared error is about {} {} than {}", LOWER, " squared error"
         ),
-        "neg_mean_absolute_error": Phrases(
-            "its error is about {} lower on average than {}",
-            "its error is about {} higher on average than {}",
-            "{} lower",
-            "{} higher",
-            " error on average",
+        "neg_mean_absolute_error": Phrases.of(
+            "its error is about {} {} on average than {}", LOWER, " error on average"
         ),
     }
 )
@@ -247,16 +241,8 @@ def _no_source(outcome: Outcome) -> Markup:
 
 def _phrases(metric: str) -> Phrases:
     label = reading_of(metric).label
-    return PHRASES.get(
-        metric,
-        Phrases(
-            f"{label} is about {{}} higher than {{}}",
-            f"{label} is about {{}} lower than {{}}",
-            "{} higher",
-            "{} lower",
-            f" {label}",
-        ),
-    )
+    other = Phrases.of(f"{label} is about {{}} {{}} than {{}}", ("higher", "lower"), f" {label}")
+    return PHRASES.get(metric, other)
 
 
 def _amounts(verdict: Verdict) -> tuple[str, str, str]:

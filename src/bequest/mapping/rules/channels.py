@@ -29,7 +29,6 @@ class Channels(Rule):
 
     name: ClassVar[str] = "input channels"
     citation: ClassVar[str] = "Wightman, PyTorch image models, 2019 (repeated or summed, rescaled)"
-    exact: ClassVar[bool] = False
     axis: int
     size: int  # channels of the target
 

@@ -58,7 +58,6 @@ class Patch(Rule):
 
     name: ClassVar[str] = "patch, pseudo-inverse"
     citation: ClassVar[str] = "Beyer et al., FlexiViT, CVPR 2023"
-    exact: ClassVar[bool] = False
     axis: int
     size: tuple[int, ...]  # height and width of the target's patches
 

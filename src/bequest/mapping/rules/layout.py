@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bequest.mapping.rules.rule import Rule
 
-__all__ = ["Blocks", "Pixels", "Rotary", "Transposed", "Weaved", "Zero"]
+__all__ = ["Blocks", "Pixels", "Rotary", "Transposed", "Weaved", "Zero", "split"]
 
 
 @final
@@ -25,14 +25,13 @@ class Blocks(Rule):
     """
 
     name: ClassVar[str] = "blocks reordered"
-    citation: ClassVar[str] = ""
     exact: ClassVar[bool] = True
     axis: int
     order: tuple[int, ...]  # block j of the target is block order[j] of the source
 
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
         """Move the blocks."""
-        blocks = _split(values, self.axis, (len(self.order), -1))
+        blocks = split(values, self.axis, (len(self.order), -1))
         taken = [blocks.select(self.axis, place) for place in self.order]
         return torch.cat(taken, dim=self.axis)
 
@@ -59,8 +58,7 @@ class Weaved(Rule):
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
         """Swap the two orders."""
         first = (self.parts, self.heads) if self.back else (self.heads, self.parts)
-        split = _split(values, self.axis, (*first, -1))
-        return split.transpose(self.axis, self.axis + 1).flatten(self.axis, self.axis + 2)
+        return _swapped(values, self.axis, (*first, -1), 0)
 
 
 @final
@@ -85,8 +83,7 @@ class Rotary(Rule):
         """Swap the two orders inside each head."""
         width = values.shape[self.axis] // self.heads
         inner = (2, width // 2) if self.back else (width // 2, 2)
-        split = _split(values, self.axis, (self.heads, *inner))
-        return split.transpose(self.axis + 1, self.axis + 2).flatten(self.axis, self.axis + 2)
+        return _swapped(values, self.axis, (self.heads, *inner), 1)
 
 
 @final
@@ -95,7 +92,6 @@ class Pixels(Rule):
     """Inputs ordered pixel by pixel, each with its channels, into channel by channel; or back."""
 
     name: ClassVar[str] = "pixels reordered"
-    citation: ClassVar[str] = ""
     exact: ClassVar[bool] = True
     axis: int
     channels: int
@@ -104,8 +100,7 @@ class Pixels(Rule):
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
         """Swap channels and pixels."""
         shape = (self.channels, -1) if self.back else (-1, self.channels)
-        split = _split(values, self.axis, shape)
-        return split.transpose(self.axis, self.axis + 1).flatten(self.axis, self.axis + 1)
+        return _swapped(values, self.axis, shape, 0)
 
 
 @final
@@ -114,7 +109,6 @@ class Transposed(Rule):
     """A square matrix that is used the other way round, which shapes do not tell."""
 
     name: ClassVar[str] = "transpose"
-    citation: ClassVar[str] = ""
     exact: ClassVar[bool] = True
     axis: int = 0
 
@@ -129,8 +123,6 @@ class Zero(Rule):
     """The source has no such term: adding zero is what it does."""
 
     name: ClassVar[str] = "zero, absent in the source"
-    citation: ClassVar[str] = ""
-    exact: ClassVar[bool] = False
     axis: int = 0
 
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
@@ -138,6 +130,12 @@ class Zero(Rule):
         return current.new_zeros(current.shape)
 
 
-def _split(values: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
+def split(values: Tensor, axis: int, sizes: tuple[int, ...]) -> Tensor:
     """One axis as several; one of the sizes may be -1."""
     return values.reshape(*values.shape[:axis], *sizes, *values.shape[axis + 1 :])
+
+
+def _swapped(values: Tensor, axis: int, sizes: tuple[int, ...], place: int) -> Tensor:
+    """One axis as several, of which the one at `place` and the next change places, then as one."""
+    turned = split(values, axis, sizes).transpose(axis + place, axis + place + 1)
+    return turned.flatten(axis, axis + len(sizes) - 1)

@@ -27,7 +27,6 @@ class Length(Rule):
 
     name: ClassVar[str] = "length"
     citation: ClassVar[str] = "Salimans and Kingma, Weight Normalization, NeurIPS 2016"
-    exact: ClassVar[bool] = False
     axis: int
 
     def apply(self, values: Tensor, current: Tensor) -> Tensor:

@@ -14,26 +14,22 @@ from bequest.mapping.rules.rule import Rule
 __all__ = ["Classes", "Columns", "Tokens"]
 
 
+@dataclass(frozen=True)
 class _Named(Rule):
     """Place j of the target takes place ``rows[j]`` of the source; -1: keeps its own numbers."""
 
-    rows: tuple[int, ...]
     exact: ClassVar[bool] = True
+    axis: int
+    rows: tuple[int, ...]
 
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
         """Copy the places that both know into the target's own numbers."""
-        wanted = list(current.shape)
+        wanted = list(values.shape)
         wanted[self.axis] = len(self.rows)
-        found = [
-            i != self.axis and a != b
-            for i, (a, b) in enumerate(zip(values.shape, wanted, strict=True))
-        ]
-        if any(found):  # another rule by name comes after this one, along the other axis
-            wanted = list(values.shape)
-            wanted[self.axis] = len(self.rows)
-            result = values.new_zeros(wanted)
-        else:
-            result = current.to(values.dtype).clone()
+        shapes = zip(wanted, current.shape, strict=True)
+        alike = all(a == b for axis, (a, b) in enumerate(shapes) if axis != self.axis)
+        # Where they differ, another rule by name comes after this one, along the other axis.
+        result = current.to(values.dtype).clone() if alike else values.new_zeros(wanted)
         known = [place for place, row in enumerate(self.rows) if row >= 0]
         origin = torch.tensor([self.rows[place] for place in known], dtype=torch.long)
         at = torch.tensor(known, dtype=torch.long)
@@ -56,9 +52,6 @@ class Classes(_Named):
     """
 
     name: ClassVar[str] = "classes by label"
-    citation: ClassVar[str] = ""
-    axis: int
-    rows: tuple[int, ...]
 
     @classmethod
     def between(cls, source: Sequence[Hashable], target: Sequence[Hashable]) -> Self:
@@ -76,8 +69,6 @@ class Tokens(_Named):
         "Minixhofer, Paischer and Rekabsaz, WECHSEL, NAACL 2022 (there, new tokens are composed; "
         "here they keep their own start)"
     )
-    axis: int
-    rows: tuple[int, ...]
 
     @classmethod
     def between(cls, source: Mapping[str, int], target: Mapping[str, int], size: int) -> Self:
@@ -102,8 +93,6 @@ class Columns(_Named):
 
     name: ClassVar[str] = "columns by name"
     citation: ClassVar[str] = "Zhu et al., XTab, ICML 2023"
-    axis: int
-    rows: tuple[int, ...]
 
     @classmethod
     def between(cls, source: Sequence[str], target: Sequence[str]) -> Self:

@@ -28,7 +28,6 @@ class Line(Rule):
 
     name: ClassVar[str] = "positions, a line"
     citation: ClassVar[str] = "Chen et al., Extending context window, 2023 (interpolation)"
-    exact: ClassVar[bool] = False
     axis: int
     size: int  # positions of the target
 
@@ -54,7 +53,6 @@ class Grid(Rule):
 
     name: ClassVar[str] = "positions, a grid"
     citation: ClassVar[str] = "Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021"
-    exact: ClassVar[bool] = False
     axis: int
     size: int  # positions of the target, the prefix among them
     prefix: int

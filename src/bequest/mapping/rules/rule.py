@@ -12,34 +12,19 @@ __all__ = ["Rule"]
 
 
 class Rule(ABC):
-    """Along one axis; subclasses are final frozen dataclasses of plain values.
+    """Along one axis; subclasses are final frozen dataclasses of plain values."""
 
-    Attributes
-    ----------
-    name : str
-        What maps and tables call it.
-    citation : str
-        Where it comes from: authors, title, venue, year; empty for what needs none.
-    exact : bool
-        The target's numbers are numbers of the source, only elsewhere: counted as copied.
-    """
-
-    name: ClassVar[str]
-    citation: ClassVar[str]
-    exact: ClassVar[bool]
+    name: ClassVar[str]  # what maps and tables call it
+    citation: ClassVar[str] = ""  # authors, title, venue, year; empty for what needs none
+    exact: ClassVar[bool] = False  # numbers of the source, only elsewhere: counted as copied
     axis: int
 
     @abstractmethod
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
-        """The values along `axis` in the target's size.
+        """The source's values, in the canonical layout, along `axis` in the target's size.
 
-        Parameters
-        ----------
-        values : Tensor
-            The source's, in the canonical layout; other axes are the target's already or come
-            later.
-        current : Tensor
-            The target's own numbers, which a rule that does not know all rows leaves in place.
+        Other axes are the target's already or come later. `current` are the target's own numbers,
+        which a rule that does not know all rows leaves in place.
         """
 
     def filled(self, size: int) -> int:

@@ -26,7 +26,6 @@ class Shifted(Rule):
 
     name: ClassVar[str] = "constant added"
     citation: ClassVar[str] = "Gemma Team, Gemma, 2024 (its norms)"
-    exact: ClassVar[bool] = False
     axis: int
     by: int
 

@@ -27,7 +27,6 @@ class Eye(Rule):
 
     name: ClassVar[str] = "identity, absent in the source"
     citation: ClassVar[str] = "Chen, Goodfellow and Shlens, Net2Net, ICLR 2016"
-    exact: ClassVar[bool] = False
     axis: int = 0
 
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
@@ -47,7 +46,6 @@ class One(Rule):
 
     name: ClassVar[str] = "one, absent in the source"
     citation: ClassVar[str] = "Chen, Goodfellow and Shlens, Net2Net, ICLR 2016"
-    exact: ClassVar[bool] = False
     axis: int = 0
 
     def apply(self, values: Tensor, current: Tensor) -> Tensor:

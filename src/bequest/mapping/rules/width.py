@@ -59,7 +59,6 @@ class Share(Rule):
         "Chen, Goodfellow and Shlens, Net2Net, ICLR 2016; unequal parts: Wang et al., LEMON, "
         "ICLR 2024"
     )
-    exact: ClassVar[bool] = False
     axis: int
     size: int  # inputs of the target
 

@@ -7,6 +7,7 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
+from bequest.mapping.rules.layout import split
 from bequest.mapping.rules.rule import Rule
 
 __all__ = ["Woven"]
@@ -43,19 +44,12 @@ class Woven(Rule):
         """Pick the rows, or lay them among the others."""
         axis = self.axis
         if not self.back:
-            split = _grouped(values, axis, self.groups)
-            return split.narrow(axis + 1, self.first, self.rows).flatten(axis, axis + 1)
-        result = current.clone()
-        split = result.view(*result.shape[:axis], self.groups, -1, *result.shape[axis + 1 :])
-        part = _grouped(values, axis, self.groups)
-        split.narrow(axis + 1, self.first, self.rows).copy_(part)
-        return result
+            groups = split(values, axis, (self.groups, -1))
+            return groups.narrow(axis + 1, self.first, self.rows).flatten(axis, axis + 1)
+        groups = split(current, axis, (self.groups, -1)).clone()
+        groups.narrow(axis + 1, self.first, self.rows).copy_(split(values, axis, (self.groups, -1)))
+        return groups.flatten(axis, axis + 1)
 
     def filled(self, size: int) -> int:
         """The others of a fused tensor come from elsewhere."""
         return size * self.rows // self.of if self.back else size
-
-
-def _grouped(values: Tensor, axis: int, groups: int) -> Tensor:
-    """One axis as groups of rows."""
-    return values.reshape(*values.shape[:axis], groups, -1, *values.shape[axis + 1 :])
