@@ -50,30 +50,10 @@ def read_rdf(
 ) -> tuple[list[str], list[str], NDArray[np.int64]]:
     """Read the triples of RDF whose object is no literal; the graphs of quads become one.
 
-    Parameters
-    ----------
-    source : Path or bytes
-        A file, or what stands in it.
-    suffix : str
-        A key of `RDF_FORMATS`.
-    title : str
-        What messages call the source.
-    memory : int
-        Bytes that reading may take, where the system can limit that.
-    seconds : float, optional
-        30, and one for each MiB, where left out.
-
-    Returns
-    -------
-    entities, relations : list of str
-        IRIs; blank nodes are ``_:`` and a label. In the order in which they came.
-    triples : array of int64, shape (M, 3)
-        Places of head, relation and tail.
-
-    Raises
-    ------
-    DataError
-        It is no RDF of that format, or takes more time or memory to read than it may.
+    Gives the entities and the relations (IRIs; blank nodes are ``_:`` and a label), and int64
+    triples (M, 3) of head, relation and tail. `suffix` is a key of `RDF_FORMATS`; `memory` is in
+    bytes, where the system can limit it, `seconds` by default 30 and one for each MiB. `DataError`
+    where it is no RDF of that format, or takes more to read than it may.
 
     Examples
     --------

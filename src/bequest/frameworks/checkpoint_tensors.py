@@ -25,16 +25,7 @@ SEEN = 80  # characters of a stranger's text in a line of ours
 @final
 @dataclass(frozen=True)
 class Found:
-    """The tensors of a checkpoint.
-
-    Parameters
-    ----------
-    tensors : mapping of str to torch.Tensor
-    key : str
-        Where they stood; empty: at the top.
-    dropped : tuple of str
-        Names of the values that are no tensors, or were to be left out.
-    """
+    """The tensors of a checkpoint, the `key` that they stood under, and what was left out."""
 
     tensors: Mapping[str, torch.Tensor]
     key: str
@@ -46,22 +37,9 @@ def find_tensors(
 ) -> Found:
     """The tensors in what a checkpoint holds, under the names that they are to have.
 
-    Parameters
-    ----------
-    content : object
-        A dictionary of tensors, or one with such a dictionary under one of `KEYS`, or under the
-        only name that has one.
-    key : str, optional
-        Where they are, as names joined by dots.
-    strip : sequence of str
-        Beginnings that names lose, such as ``"module."``.
-    drop : sequence of str
-        Tensors, or parts, to leave out, by their names in the file.
-
-    Raises
-    ------
-    ModelError
-        There are none, several names lead to some, or a prefix or a part is not there.
+    They are at `key` (names joined by dots), at the top, under one of `KEYS`, or under the only
+    name that has some. Names lose the beginnings `strip`; `drop` names tensors, or parts, to leave
+    out.
 
     Examples
     --------
@@ -152,16 +130,8 @@ def _stripped(tensors: Mapping[str, Any], strip: Sequence[str]) -> dict[str, Any
 def check_tensors(tensors: Mapping[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
     """The tensors as a model file can hold them, before a byte of them is copied.
 
-    Parameters
-    ----------
-    tensors : mapping of str to torch.Tensor
-    size : int
-        Bytes of the file that they came from.
-
-    Raises
-    ------
-    ModelError
-        One is quantised, sparse, or on the meta device; or they are larger than the file explains.
+    `ModelError` where one cannot be stored, or all are larger than their file of `size` bytes
+    explains.
     """
     for name, tensor in tensors.items():
         what = _unfit(tensor)

@@ -254,13 +254,7 @@ def fit_encoder(inputs: Inputs) -> Encoder:
 
 
 def encoder_from_config(config: Mapping[str, Any] | None) -> Encoder | None:
-    """The encoder that `to_config` described, of a class in `ENCODERS`; None stays None.
-
-    Raises
-    ------
-    ModelError
-        The config describes no encoder, or one of a plug-in that is not here.
-    """
+    """The encoder that `to_config` described, of a class in `ENCODERS`; None stays None."""
     if config is None:
         return None
     try:
@@ -275,20 +269,7 @@ def encoder_from_config(config: Mapping[str, Any] | None) -> Encoder | None:
 
 
 def plain_rows(inputs: Inputs) -> Array:
-    """The rows of inputs without named columns, as float32.
-
-    Parameters
-    ----------
-    inputs : Inputs
-
-    Returns
-    -------
-    array of float32, shape (N, D) or (N, C, H, W)
-
-    Raises
-    ------
-    DataError
-        The inputs are a table, or of another modality without arrays.
+    """The rows of inputs without named columns, float32 (N, D) or (N, C, H, W); else a `DataError`.
 
     Examples
     --------

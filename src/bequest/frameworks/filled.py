@@ -22,31 +22,12 @@ CANNOT = (ArithmeticError, AssertionError, IndexError, MemoryError, RuntimeError
 def filled(
     make: Callable[[], nn.Module], weights: Mapping[str, Tensor], *, own: bool = False
 ) -> nn.Module:
-    """Make a network and give it these weights.
+    """Make a network and give it these weights; `ModelError` where they are not its own.
 
-    A config of a few bytes can name a network of terabytes. So the network is first made on
-    torch's meta device, which holds shapes and no numbers, and is made for good only where its
-    names and shapes are those of the weights, which are in memory already.
-
-    Parameters
-    ----------
-    make : callable
-        Builds the network with fresh weights.
-    weights : mapping of str to Tensor
-        As ``state_dict`` names them.
-    own : bool
-        The class is the user's, who handed it over: where it cannot be made without numbers
-        (it calls ``item()``, say), it is made for good at once.
-
-    Returns
-    -------
-    torch.nn.Module
-        With the numbers of `weights`.
-
-    Raises
-    ------
-    ModelError
-        It cannot be made, or the weights are not those of this network.
+    A config of a few bytes can name a network of terabytes. So the network is first made on torch's
+    meta device, which holds shapes and no numbers, and is made for good only where its names and
+    shapes are those of the weights, which are in memory already. A class of the user's `own` that
+    cannot be made without numbers (it calls ``item()``, say) is made for good at once.
 
     Examples
     --------

@@ -82,22 +82,8 @@ def write_folder(
 ) -> None:
     """Write a model folder beside its place, sync it, and move it there in one step.
 
-    Parameters
-    ----------
-    folder : path
-        Must not exist, be empty, or hold a model folder, which is replaced.
-    kind : str
-        A name of `KINDS`: who loads it.
-    config : mapping
-        The architecture as plain values.
-    card : Card
-    write : callable
-        Writes the weights into the folder that it is given.
-
-    Raises
-    ------
-    ModelError
-        `folder` holds something that is not a model folder.
+    A model folder, or an empty one, is replaced; one that holds something else is a `ModelError`.
+    `config` is the architecture as plain values; `write` writes the weights into the folder given.
     """
     place = checked_path(folder, "a model folder", ModelError)
     card.checked()  # what cannot be read back is not written
@@ -228,17 +214,7 @@ def spec_from_config(config: Mapping[str, Any]) -> InputSpec:
 
 
 def foreign_config(place: Path) -> dict[str, Any] | None:
-    """The config of a Hugging Face folder; None where it is none, ours included.
-
-    Parameters
-    ----------
-    place : path
-
-    Raises
-    ------
-    ModelError
-        Its ``config.json`` is no JSON object.
-    """
+    """The config of a Hugging Face folder; None where it is none, ours included."""
     if not (place / "config.json").is_file():
         return None
     config = read_json(place / "config.json")

@@ -28,19 +28,9 @@ CONSTANTS = "lifted_constants"
 def trace(
     module: nn.Module, example: Tensor, mode: str
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Export a copy of `module` in this mode.
+    """Export a copy of `module` in this mode: ``{"nodes": [...], "output": ...}`` and constants.
 
-    Returns
-    -------
-    program : dict
-        ``{"nodes": [...], "output": ...}``.
-    constants : dict of str to torch.Tensor
-        Tensors that the forward pass makes of literals, by the path under which nodes name them.
-
-    Raises
-    ------
-    ModelError
-        torch cannot export it, or it does what a graph cannot hold.
+    Constants are tensors that the forward pass makes of literals, by the path that nodes name.
     """
     copied = copy.deepcopy(module).cpu().train(mode == "train")
     exported = _export(copied, example.detach().cpu())

@@ -168,13 +168,7 @@ def _linear(tensors: Mapping[str, Spec], path: str) -> nn.Linear:
 
 
 def dry_run(config: Mapping[str, Any], graph: Graph) -> None:
-    """Run both programs on tensors without numbers: shows misfits and sizes, takes no memory.
-
-    Raises
-    ------
-    ModelError
-        A node cannot run, or gives more numbers than a network would.
-    """
+    """Run both programs on tensors without numbers: shows misfits and sizes, takes no memory."""
     empty = {
         path: torch.empty(spec.shape, dtype=DTYPES[spec.dtype], device="meta")
         for path, spec in graph.tensors.items()

@@ -108,23 +108,9 @@ PYTHON: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 
 def operator_named(name: object) -> Any:
-    """The operator of this name, if it is an allowed one.
+    """The operator of a name such as ``"aten.conv2d.default"``, or ``"operator.mul"`` for sizes.
 
-    Parameters
-    ----------
-    name : str
-        ``"aten.conv2d.default"``, or ``"operator.mul"`` for arithmetic of sizes.
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    UnsafeModel
-        It is not on the list.
-    ModelError
-        It is, but this version of torch does not have it.
+    `UnsafeModel` where it is not on the list, `ModelError` where this torch does not have it.
 
     Examples
     --------
@@ -160,13 +146,7 @@ def _is_plain(called: Any) -> bool:
 
 
 def name_of(target: Any) -> str:
-    """The name under which a graph stores an export's call target.
-
-    Raises
-    ------
-    ModelError
-        It is no operator of the list.
-    """
+    """The name under which a graph stores an export's call target, which must be on the list."""
     for name, (called, _) in PYTHON.items():
         if target is called:
             return name

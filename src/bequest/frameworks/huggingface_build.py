@@ -25,29 +25,11 @@ logger = logging.getLogger(__name__)
 def build_network(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str
 ) -> tuple[nn.Module, Modality, bool]:
-    """Build the network that a config describes, and fill it.
+    """Build the network that an audited config describes, and fill it with all that its files hold.
 
-    Parameters
-    ----------
-    config : mapping
-        Audited.
-    tensors : mapping of str to torch.Tensor
-        All that its files hold.
-    where : str
-        The folder, for messages.
-
-    Returns
-    -------
-    network : PreTrainedModel
-        In float32, on the CPU, in evaluation mode.
-    modality : {"text", "image"}
-    headed : bool
-        Whether it has a head of its own that predicts.
-
-    Raises
-    ------
-    ModelError
-        transformers does not know the network, or config and weights do not fit each other.
+    Gives the network (float32, on the CPU, in evaluation mode), its modality, and whether it has a
+    head of its own that predicts. `ModelError` where transformers does not know it, or config and
+    weights do not fit each other.
     """
     auto = need("transformers.models.auto", extra="hf", purpose="a Hugging Face model")
     broken = need("huggingface_hub.errors", extra="hf", purpose="a Hugging Face model")

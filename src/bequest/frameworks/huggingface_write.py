@@ -33,18 +33,7 @@ BODY = "network."
 def write_model(network: HuggingFaceNetwork, model: Network, folder: str | Path) -> None:
     """Write the folder: one ``config.json`` with transformers' keys at the top and ours in it.
 
-    Parameters
-    ----------
-    network : HuggingFaceNetwork
-        The module of `model`.
-    model : TorchModel or TorchFeatures
-    folder : path
-
-    Raises
-    ------
-    ModelError
-        The network's class is not transformers' own, the config has keys of ours, or the folder
-        holds something else.
+    `ModelError` where the network's class is not transformers' own, or its config has keys of ours.
     """
     if not type(network.network).__module__.startswith("transformers."):
         raise ModelError(

@@ -106,19 +106,8 @@ BROKEN = (
 def write_estimator(path: str | Path, estimator: Any) -> None:
     """Write a fitted estimator as a skops file that `read_estimator` takes.
 
-    Search trees of nearest-neighbour models are left out, for they hold raw memory; reading
-    builds them again from their rows.
-
-    Parameters
-    ----------
-    path : path
-        Is overwritten.
-    estimator : estimator or Pipeline
-
-    Raises
-    ------
-    ModelError
-        It holds objects of types that a model file cannot hold; they are named.
+    Search trees of nearest-neighbour models are left out, for they hold raw memory; reading builds
+    them again from their rows. `ModelError` names the types that a model file cannot hold.
     """
     try:
         content = skops.io.dumps(_without_search_trees(estimator))
@@ -137,22 +126,8 @@ def write_estimator(path: str | Path, estimator: Any) -> None:
 def read_estimator(path: str | Path) -> Any:
     """Read a skops file that anybody may have written.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    estimator
-        Its arrays are consistent enough that compiled code does not read outside of them.
-
-    Raises
-    ------
-    UnsafeModel
-        It holds types that could run code or are not known to be harmless, or its trees, support
-        vectors or neighbours point outside of their arrays.
-    ModelError
-        It is no skops file, or cannot be built with the versions installed.
+    Its arrays are consistent enough that compiled code does not read outside of them; `UnsafeModel`
+    where they are not, or where it holds types that are not known to be harmless.
     """
     try:
         content = Path(path).read_bytes()

@@ -273,22 +273,7 @@ def load_sklearn(
 ) -> SklearnModel:
     """Build the model of a folder whose config was read; nothing is unpickled.
 
-    Parameters
-    ----------
-    folder : path
-    config : mapping
-        Content of its ``config.json``.
-    card : Card
-    modules : sequence of classes
-        Not used: estimators of classes that are not scikit-learn's are not loaded.
-
-    Raises
-    ------
-    UnsafeModel
-        The file holds types or arrays that are not known to be safe.
-    ModelError
-        The file cannot be built, or a setting is missing; where it was saved by another version
-        of scikit-learn, both versions are named.
+    Where it cannot be built and was saved by another version of scikit-learn, both are named.
     """
     now = {package: version(package) for package in PACKAGES}
     saved = config.get("versions")
@@ -325,27 +310,10 @@ def wrap_estimator(
     name: str,
     example: Any = None,
 ) -> SklearnModel:
-    """Make a model of an estimator that is fitted already.
+    """Make a model of an estimator that is fitted already; its own order of classes is the default.
 
-    Parameters
-    ----------
-    estimator : estimator or Pipeline
-    classes : sequence, optional
-        Order of the probabilities; the estimator's own where left out.
-    name : str
-        What to call it.
-    example : array, Table, DataFrame, optional
-        A batch of inputs, for estimators that do not tell what they were fitted on; it is
-        predicted, so that a misfit shows now.
-
-    Returns
-    -------
-    SklearnModel
-
-    Raises
-    ------
-    ModelError
-        It is not fitted, or is neither a classifier nor a regressor.
+    `example` is for estimators that do not tell what they were fitted on; it is predicted, so that
+    a misfit shows now.
     """
     check_fitted(estimator)
     if not is_classifier(estimator) and not is_regressor(estimator):

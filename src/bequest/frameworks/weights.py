@@ -73,22 +73,11 @@ class _Header:
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write tensors as one safetensors file.
+    """Write tensors of any device as one safetensors file; what stands at the path is overwritten.
 
     A tensor that stands under several names (tied weights) is stored once, with a table of its
     other names; views that overlap without being the same are stored apart. The caller syncs.
-
-    Parameters
-    ----------
-    path : path
-        Is overwritten.
-    tensors : mapping of str to torch.Tensor
-        Of any shape and device; detached and made contiguous on the way.
-
-    Raises
-    ------
-    ModelError
-        A name is no path of identifiers, a dtype cannot be stored, or a number is NaN or infinite.
+    `ModelError` where a name is no path of identifiers, or a dtype or a number cannot be stored.
 
     Examples
     --------
@@ -121,22 +110,10 @@ def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a safetensors file that anybody may have written.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        On the CPU, in memory of their own; names that share a tensor give the same object.
-
-    Raises
-    ------
-    UnsafeModel
-        A tensor's name is no path of identifiers.
-    ModelError
-        The file is missing, truncated, longer than its header says or not safetensors, a shape
-        does not match its bytes, or a number is NaN, infinite or no boolean.
+    The tensors are on the CPU, in memory of their own; names that share one give the same object.
+    `UnsafeModel` where a name is no path of identifiers, `ModelError` where anything else is
+    unsound: a missing or truncated file, a shape that does not match its bytes, NaN, infinite
+    numbers.
     """
     place = Path(path)
     with _opened(place) as file:
@@ -155,22 +132,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def read_header(path: str | Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Names, dtypes and shapes of a safetensors file, without its numbers.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    dict of str to (str, tuple of int)
-        safetensors' name of the dtype (``"F32"``) and the shape.
-
-    Raises
-    ------
-    ModelError
-        As `read_weights`, but for what only the numbers show.
-    """
+    """Names, safetensors' dtypes (``"F32"``) and shapes in a safetensors file, without numbers."""
     place = Path(path)
     with _opened(place) as file:
         return _header(file, place).described()

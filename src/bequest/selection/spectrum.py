@@ -31,14 +31,8 @@ AFFORDABLE = 2**29  # N * D * min(N, D) up to which a singular value decompositi
 class Targets:
     """What is to be predicted, without ever building one-hot columns.
 
-    Parameters
-    ----------
-    sums : callable
-        From rows (N, K) to their products with each target, shape (C, K).
-    totals : array, shape (C,)
-        Squared length of each target.
-    leave : callable
-        From fitted values (N, C) to what is left of the targets, shape (N, C).
+    `sums` takes rows (N, K) to their products with each target (C, K), `leave` fitted values (N, C)
+    to what is left of the targets; `totals` (C,) are their squared lengths.
     """
 
     sums: Callable[[Array], Array]

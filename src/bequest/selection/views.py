@@ -30,15 +30,7 @@ RANDOM_UNITS = 256
 @final
 @dataclass(frozen=True)
 class View:
-    """Features (N, R), and class probabilities (N, Z) of a classifier.
-
-    Parameters
-    ----------
-    features : array, shape (N, R)
-    probabilities : array, shape (N, Z), or None
-    own : bool
-        Whether the features are the source's own, and not its outputs.
-    """
+    """Features (N, R), the source's `own` or its outputs, and class probabilities (N, Z)."""
 
     features: Array
     probabilities: Array | None = None

@@ -86,17 +86,7 @@ def probe_score(
 
 
 def leave_one_out(features: Array, targets: Array) -> Array:
-    """Each row's prediction by a ridge regression on all others, at the best penalty.
-
-    Parameters
-    ----------
-    features : array, shape (N, D)
-    targets : array, shape (N, C)
-
-    Returns
-    -------
-    array, shape (N, C)
-    """
+    """Each row's prediction (N, C) by a ridge regression on all others, at the best penalty."""
     centred, rows = centre(features), len(targets)
     offset = targets - targets.mean(axis=0)
     s, left = directions(centred) if centred.any() else (np.ones(0), centred[:, :0])
