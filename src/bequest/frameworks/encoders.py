@@ -57,8 +57,7 @@ class Scaler:
         One per feature or channel; a constant one has scale 1. One whose spread is below the
         precision of float32 is constant.
     limit : tuple of float
-        The largest size of an encoded number, one per feature or channel; empty for none, as in
-        models saved before there were limits.
+        The largest size of an encoded number, one per feature or channel; empty for none.
     """
 
     mean: tuple[float, ...]
@@ -118,8 +117,7 @@ class Scaler:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The scaler that `to_config` described."""
-        names = ("mean", "scale", "limit")  # folders of older versions have no limit
-        return cls(*(tuple(map(float, config.get(name, ()))) for name in names))
+        return cls(*(tuple(map(float, config[name])) for name in ("mean", "scale", "limit")))
 
 
 @final

@@ -72,7 +72,9 @@ def forward(
             wanted = ([(kept[-1], hooked)] if hooked else []) + ([] if layer else [(result, title)])
             # of a layer that runs twice the last call counts
             given = [_row_each(rows, len(encoded), name) for rows, name in wanted]
-            results.append(np.hstack([_flat(rows) for rows in given]) if both else given[0])
+            results.append(
+                np.hstack([rows.reshape(len(rows), -1) for rows in given]) if both else given[0]
+            )
             kept.clear()
     if len({rows.shape[1:] for rows in results}) > 1:
         raise NotApplicable(f"{layer or title} gives rows of different lengths.")
@@ -160,10 +162,6 @@ def _row_each(result: Tensor, rows: int, title: str) -> Array:
             "not a row for each."
         )
     return result.numpy()
-
-
-def _flat(rows: Array) -> Array:
-    return rows.reshape(len(rows), -1)
 
 
 def _rows(output: Any, layer: str, plain: bool = False) -> Tensor:

@@ -97,12 +97,9 @@ def _getitem(values: Any, place: Any) -> Any:
 
 PYTHON: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "operator.getitem": (operator.getitem, _getitem),
-    "operator.add": (operator.add, _whole(operator.add)),
-    "operator.sub": (operator.sub, _whole(operator.sub)),
-    "operator.mul": (operator.mul, _whole(operator.mul)),
-    "operator.floordiv": (operator.floordiv, _whole(operator.floordiv)),
-    "operator.mod": (operator.mod, _whole(operator.mod)),
-    "operator.neg": (operator.neg, _whole(operator.neg)),
+} | {
+    f"operator.{name}": (getattr(operator, name), _whole(getattr(operator, name)))
+    for name in ("add", "sub", "mul", "floordiv", "mod", "neg")
 }
 """Name to what an export calls, and what we call in its place."""
 

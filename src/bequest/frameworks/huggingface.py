@@ -31,8 +31,13 @@ from bequest.frameworks.huggingface_files import (
     tokens_of,
 )
 from bequest.frameworks.huggingface_inputs import Pixels, Tokens
-from bequest.frameworks.huggingface_network import HuggingFaceNetwork, Pooling
-from bequest.frameworks.huggingface_write import OF_OURS, OWN_HEAD, SECTION
+from bequest.frameworks.huggingface_network import (
+    OF_OURS,
+    OWN_HEAD,
+    SECTION,
+    HuggingFaceNetwork,
+    Pooling,
+)
 from bequest.frameworks.torch_model import Network, TorchFeatures, TorchModel
 from bequest.frameworks.unchanged import evaluating
 
@@ -152,7 +157,7 @@ def load_huggingface(
         layer.out_features = len(tensor)
     mean, scale = map(float, ours["target_scale"])
     given: dict[str, Any] = {"spec": spec_from_config(ours["spec"]), "card": card}
-    given |= {"encoder": reader, "head": head, "batch_size": ours.get("batch_size")}
+    given |= {"encoder": reader, "head": head, "batch_size": ours["batch_size"]}
     if not len(module.get_parameter(f"{head}.weight")):
         return TorchFeatures(module.eval(), **given)
     classes = tuple(ours["classes"])

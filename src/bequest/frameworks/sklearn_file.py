@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import InconsistentVersionWarning
 
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.sklearn_parts import title
 from bequest.frameworks.sklearn_trust import (
     check_fitted_parts,
     check_tree,
@@ -112,12 +113,12 @@ def write_estimator(path: str | Path, estimator: Any) -> None:
     try:
         content = skops.io.dumps(_without_search_trees(estimator))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ModelError(f"{_named(estimator)} cannot be saved: {_line(error)}") from error
+        raise ModelError(f"{title(estimator)} cannot be saved: {_line(error)}") from error
     try:
         _check_archive(content)
     except UnsafeModel as error:
         raise ModelError(
-            f"{_named(estimator)} would not load again: {error} Build it of scikit-learn's own "
+            f"{title(estimator)} would not load again: {error} Build it of scikit-learn's own "
             "parts, or keep it as a function: bequest.wrap(model.predict_proba, classes=...)."
         ) from error
     Path(path).write_bytes(content)
@@ -183,11 +184,7 @@ def _check_npy(name: str, content: bytes) -> None:
     version = np.lib.format.read_magic(stream)
     if not name.endswith(".npy") or version not in ((1, 0), (2, 0)):
         raise UnsafeModel(f"its entry {ascii(name)[:60]} is no plain array.")
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
+    read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
     shape, _, dtype = read(stream, max_header_size=NPY_HEADER_LIMIT)
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise UnsafeModel(f"its array {ascii(name)[:60]} has another size than its header says.")
@@ -274,10 +271,6 @@ def _array(state: Mapping[str, Any], arrays: Mapping[str, bytes]) -> NDArray[Any
     if f"{state['__module__']}.{state['__class__']}" != "numpy.ndarray":
         raise UnsafeModel("a tree's arrays are of another type.")
     return np.asarray(np.load(io.BytesIO(arrays[state["file"]]), allow_pickle=False))
-
-
-def _named(estimator: Any) -> str:
-    return type(estimator).__name__
 
 
 def _line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +28,7 @@ from bequest.core.feature_cache import cached
 from bequest.core.model import plain_labels
 from bequest.errors import DataError, ModelError, NotApplicable
 from bequest.frameworks.encoders import Encoder, encoder_from_config
-from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
+from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.sklearn_file import read_estimator, write_estimator
 from bequest.frameworks.sklearn_parts import (
     check_fitted,
@@ -253,7 +253,7 @@ class SklearnModel(Model):
     def save(self, folder: str | Path) -> None:
         """Write the estimator as skops beside a config that names the versions it needs."""
         config = {
-            "spec": spec_to_config(self.spec),
+            "spec": asdict(self.spec),
             "classes": list(self.classes),
             "encoder": None if self.encoder is None else self.encoder.to_config(),
             "structure": self.structure,

@@ -29,21 +29,15 @@ NAME_LIMIT = 256  # characters
 # One tensor takes about 120 bytes of header, so this holds 60,000 of them; the largest public
 # models have about 1 MB in one file. A header of 99 MB costs its reader 24 s and 1.4 GB.
 HEADER_LIMIT = 8 * 2**20
-SIZE_LIMIT = (
-    2**40
-)  # of one dimension; a shape such as (0, 2^62) has no bytes, but its strides overflow
+SIZE_LIMIT = 2**40  # of one dimension; (0, 2^62) has no bytes, but its strides overflow
 RANK_LIMIT = 16
 SEEN_IN_ERRORS = 80  # characters of a stranger's text that an error line repeats
 ALIASES = "bequest.aliases"
 PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt"})
-ITEM_BYTES = {
-    "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "F16": 2, "BF16": 2, "F32": 4,
-    "F64": 8,
-}  # fmt: skip
 DTYPES = {
-    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16",
-    torch.int32: "I32", torch.int64: "I64", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.float32: "F32", torch.float64: "F64",
+    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16,
+    "I32": torch.int32, "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F32": torch.float32, "F64": torch.float64,
 }  # fmt: skip
 
 
@@ -92,7 +86,7 @@ def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None
     seen: dict[tuple[Any, ...], str] = {}
     for name, tensor in tensors.items():
         _check_name(name, "the model")
-        if tensor.dtype not in DTYPES:
+        if tensor.dtype not in DTYPES.values():
             raise ModelError(f"{name} has dtype {tensor.dtype}, which a model file cannot hold.")
         identity = _identity(tensor) if tensor.numel() else (name,)
         if identity in seen:
@@ -188,7 +182,7 @@ class TensorFile:
             found = file.readinto(content)  # type: ignore[attr-defined]
         if found != len(content):
             raise ModelError(f"{self._place} was changed while it was read.")
-        dtype = next(key for key, value in DTYPES.items() if value == entry.dtype)
+        dtype = DTYPES[entry.dtype]
         if not content:
             return torch.empty(entry.shape, dtype=dtype)
         tensor = torch.frombuffer(content, dtype=dtype).reshape(entry.shape)
@@ -245,13 +239,13 @@ def _entry(name: str, value: Any, place: Path) -> _Entry:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise ModelError(f"{place} does not say dtype, shape and data_offsets of {name}.")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ModelError(f"{place} has {name} in the unknown dtype {_short(dtype)}.")
     if not _counts(shape) or len(shape) > RANK_LIMIT or any(n >= SIZE_LIMIT for n in shape):
         raise ModelError(f"{place} has {name} in the impossible shape {_short(shape)}.")
     if not _counts(offsets) or len(offsets) != 2:
         raise ModelError(f"{place} has {name} at the impossible offsets {_short(offsets)}.")
-    needed = math.prod(shape) * ITEM_BYTES[dtype]
+    needed = math.prod(shape) * DTYPES[dtype].itemsize
     if offsets[1] - offsets[0] != needed:
         raise ModelError(
             f"{place} has {name} {tuple(shape)} {dtype} in {offsets[1] - offsets[0]} bytes, "
