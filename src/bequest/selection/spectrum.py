@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, svd
 
-from bequest.selection.arrays import class_sums
+from bequest.selection.arrays import centre, class_sums
 
-__all__ = ["Energies", "Targets", "directions", "energies", "energies_from_gram", "gram"]
+__all__ = [
+    "Energies", "Targets", "directions", "energies", "energies_from_gram", "gram", "principal",
+]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -100,6 +102,16 @@ def directions(features: Array) -> tuple[Array, Array]:
     s, right = _eigen(gram(features))
     keep = _kept(s, max(rows, columns))
     return s[keep], features @ (right[:, keep] / np.sqrt(s[keep]))
+
+
+def principal(features: Array, dimensions: int) -> Array:
+    """Coordinates of the rows along the widest directions, shape (N, P)."""
+    centred = centre(features)
+    if not centred.any():
+        return centred[:, :0]
+    s, left = directions(centred)
+    widest = np.argsort(s)[::-1][:dimensions]
+    return np.asarray(left[:, widest] * np.sqrt(s[widest]))
 
 
 def energies(features: Array, targets: Targets) -> Energies:
