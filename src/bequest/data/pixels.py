@@ -24,15 +24,8 @@ SUFFIXES = frozenset(
 # Only these are tried, whatever the file says it is: some of Pillow's readers start programs.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    TypeError,
-    struct.error,
-    zlib.error,
-)
+    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error,
+)  # fmt: skip
 DEEP = 257  # levels of a 16-bit image to one of an 8-bit image
 
 

@@ -108,17 +108,9 @@ def judged_rows(pairs: Sequence[Split]) -> Rows:
 def resampling_units(task: Task, k: int = MIN_BLOCKS) -> Rows | None:
     """Which rows a bootstrap draws together: those of a group, or of a block of time.
 
-    Parameters
-    ----------
-    task : Task
-    k : int
-        As for `folds`: time is cut into ``k + 1`` blocks, or as many as there are distinct times.
-
-    Returns
-    -------
-    int64 array of shape (N,), or None
-        The unit of each row, from 0 on, in order of group or time; None where each row is its own,
-        as it is for one time without groups.
+    The unit of each row, int64 (N,), from 0 on, in order of group or time; None where each row is
+    its own, as it is for one time without groups. As for `folds`, time is cut into ``k + 1``
+    blocks, or as many as there are distinct times.
 
     Examples
     --------

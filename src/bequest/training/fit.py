@@ -45,15 +45,8 @@ def seeded(rng: np.random.Generator) -> Iterator[torch.Generator]:
 def target_scale(task: Task) -> tuple[float, float]:
     """What a regression's values are standardised by, so that every network starts alike.
 
-    Parameters
-    ----------
-    task : Task
-
-    Returns
-    -------
-    mean, scale : float
-        Mean and standard deviation of the values, in their own unit; 1 in place of a deviation of
-        zero. 0 and 1 for classification.
+    Mean and standard deviation of the values, in their own unit; 1 in place of a deviation of zero,
+    0 and 1 for classification.
 
     Examples
     --------
