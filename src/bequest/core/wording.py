@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["counted"]
+from collections.abc import Iterable
+
+__all__ = ["counted", "listed"]
 
 
 def counted(amount: int, thing: str) -> str:
@@ -14,3 +16,16 @@ def counted(amount: int, thing: str) -> str:
     ('1 row', '3 rows')
     """
     return f"{amount} {thing if amount == 1 else thing + 's'}"
+
+
+def listed(names: Iterable[object], most: int = 5) -> str:
+    """The first names of many, and how many more there are.
+
+    Examples
+    --------
+    >>> listed("abcd", 2), listed("ab")
+    ('a, b and 2 more', 'a, b')
+    """
+    known = list(map(str, names))
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + more

@@ -48,7 +48,11 @@ def task_from_text(
     columns = {"groups": groups, "time": time, "weights": weights}
     named = {"target": target, **columns} if _is_table(texts) else {}
     if named:
-        _refuse_labels(labels)
+        if labels is not None:
+            raise DataError(
+                "texts are a table that holds its labels: name their column with target=, and the "
+                "texts' with text=. One text alone is no list: put it into one."
+            )
         name = name or (Path(texts).stem if isinstance(texts, str | Path) else None)
         columns = _named_columns(texts, text, named)
         texts, labels = columns.pop("text"), columns.pop("target", None)
@@ -109,14 +113,6 @@ def _is_table(source: Any) -> bool:
         return True
     frame = any(hasattr(source, name) for name in ("__dataframe__", "columns", "collect_schema"))
     return frame and not isinstance(source, Texts)
-
-
-def _refuse_labels(labels: Any) -> None:
-    if labels is not None:
-        raise DataError(
-            "texts are a table that holds its labels: name their column with target=, and the "
-            "texts' with text=. One text alone is no list: put it into one."
-        )
 
 
 def _texts(samples: Any, what: str) -> Texts:

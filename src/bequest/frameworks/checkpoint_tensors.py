@@ -8,6 +8,7 @@ from typing import Any, final
 
 import torch
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError
 
 __all__ = ["SEEN", "TIMES", "Found", "check_tensors", "find_tensors"]
@@ -164,10 +165,8 @@ def _names(values: Iterable[Any]) -> str:
     return f"It has: {_listed(values)}."
 
 
-def _listed(values: Iterable[Any], most: int = 6) -> str:
-    names = [_short(value) for value in values]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "nothing") + more
+def _listed(values: Iterable[Any]) -> str:
+    return listed(map(_short, values), 6) or "nothing"
 
 
 def _short(value: object) -> str:

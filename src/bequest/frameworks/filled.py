@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError
 
 __all__ = ["filled"]
@@ -94,12 +95,12 @@ def _compare(outline: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tenso
     if absent:
         raise ModelError(
             f"the weights do not fit the network: they lack {len(absent)} of its {len(outline)} "
-            f"tensors, such as {_listed(absent)}."
+            f"tensors, such as {listed(absent, SHOWN)}."
         )
     strange = [name for name in weights if name not in outline]
     if strange:
         raise ModelError(
-            f"the weights do not fit the network: it has no {_listed(strange)}, "
+            f"the weights do not fit the network: it has no {listed(strange, SHOWN)}, "
             f"{len(strange)} of their {len(weights)} tensors."
         )
     for name, shape in outline.items():
@@ -109,7 +110,3 @@ def _compare(outline: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tenso
                 f"the weights do not fit the network: {name} has {stored} numbers, the config "
                 f"says {shape}."
             )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN])

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError
 from bequest.frameworks.graph_check import GRAPH_FORMAT, Graph, read_graph
-from bequest.frameworks.graph_export import describe_tensors, trace
+from bequest.frameworks.graph_export import describe_tensors, spec_of_tensor, trace
 from bequest.frameworks.graph_module import CANNOT_RUN, GraphModule, dry_run
 from bequest.frameworks.graph_values import DTYPES
 from bequest.frameworks.unchanged import evaluating
@@ -93,8 +94,7 @@ def _check_weights(graph: Graph, weights: Mapping[str, Tensor]) -> None:
     extra = sorted(weights.keys() - graph.tensors.keys() - signs)
     for names, problem in ((missing, "lack"), (extra, "have more than the graph knows:")):
         if names:
-            listed = ", ".join(name[:80] for name in names[:5])
-            raise ModelError(f"the weights {problem} {listed}{', ...' if len(names) > 5 else ''}.")
+            raise ModelError(f"the weights {problem} {listed(name[:80] for name in names)}.")
     for path, spec in graph.tensors.items():
         found = weights[path]
         if tuple(found.shape) != spec.shape or found.dtype != DTYPES[spec.dtype]:
@@ -141,13 +141,7 @@ def _traced(
     for mode in ("train", "eval"):
         programs[mode], constants = trace(module, example, mode)
         for path, constant in constants.items():
-            dtype = str(constant.dtype).removeprefix("torch.")
-            specs[path] = {
-                "kind": "constant",
-                "shape": list(constant.shape),
-                "dtype": dtype,
-                "persistent": False,
-            }
+            specs[path] = {**spec_of_tensor("constant", constant), "persistent": False}
             tensors[path] = constant
     return programs
 

@@ -20,7 +20,7 @@ from bequest.errors import ModelError
 from bequest.frameworks.graph_ops import CHECKS_ONLY, is_inplace, name_of
 from bequest.frameworks.graph_values import Input, Node, TensorAt, encode
 
-__all__ = ["describe_tensors", "trace"]
+__all__ = ["describe_tensors", "spec_of_tensor", "trace"]
 
 CONSTANTS = "lifted_constants"
 
@@ -172,7 +172,7 @@ def describe_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Tenso
     buffers = list(module.named_buffers(remove_duplicate=False))
     for kind, named in (("parameter", parameters), ("buffer", buffers)):
         for path, tensor in named:
-            spec = specs[path] = _spec(kind, tensor)
+            spec = specs[path] = spec_of_tensor(kind, tensor)
             if path not in persistent:
                 spec["persistent"] = False
             owner = owners.setdefault(id(tensor), path)
@@ -182,6 +182,7 @@ def describe_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Tenso
     return specs, tensors
 
 
-def _spec(kind: str, tensor: Tensor) -> dict[str, Any]:
+def spec_of_tensor(kind: str, tensor: Tensor) -> dict[str, Any]:
+    """What a graph says of one tensor."""
     dtype = str(tensor.dtype).removeprefix("torch.")
     return {"kind": kind, "shape": list(tensor.shape), "dtype": dtype}

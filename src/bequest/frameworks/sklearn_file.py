@@ -25,6 +25,7 @@ import skops.io
 from numpy.typing import NDArray
 from sklearn.exceptions import InconsistentVersionWarning
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.sklearn_parts import title
 from bequest.frameworks.sklearn_trust import (
@@ -202,9 +203,8 @@ def _check_schema(schema: Any, arrays: Mapping[str, bytes]) -> None:
         if kind == "TreeNode":
             _check_tree_state(state, arrays)
     if refused:
-        listed = ", ".join(ascii(name)[1:-1][:120] for name in sorted(refused)[:5])
-        more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
-        raise UnsafeModel(f"it holds types that are not known to be safe: {listed}{more}.")
+        names = listed(ascii(name)[1:-1][:120] for name in sorted(refused))
+        raise UnsafeModel(f"it holds types that are not known to be safe: {names}.")
 
 
 def _check_ids(schema: Any, arrays: Mapping[str, bytes]) -> None:

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, final
@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
 
 __all__ = ["TENSOR_NAME", "TensorFile", "read_header", "read_weights", "write_weights"]
@@ -293,12 +294,12 @@ def _check_name(name: str, where: str) -> None:
 def _check_numbers(tensors: Mapping[str, torch.Tensor], where: str) -> None:
     bad = [name for name, tensor in tensors.items() if not _finite(tensor)]
     if bad:
-        raise ModelError(f"{where} has NaN or infinite numbers in {_listed(bad)}.")
+        raise ModelError(f"{where} has NaN or infinite numbers in {listed(bad)}.")
     masks = {name: tensor for name, tensor in tensors.items() if tensor.dtype is torch.bool}
     # torch trusts a boolean to be one byte of 0 or 1, and counts wrongly where it is not
     bad = [name for name, mask in masks.items() if bool((mask.view(torch.uint8) > 1).any())]
     if bad:
-        raise ModelError(f"{where} has booleans that are neither 0 nor 1 in {_listed(bad)}.")
+        raise ModelError(f"{where} has booleans that are neither 0 nor 1 in {listed(bad)}.")
 
 
 def _finite(tensor: torch.Tensor) -> bool:
@@ -307,11 +308,6 @@ def _finite(tensor: torch.Tensor) -> bool:
         return True
     low, high = torch.aminmax(tensor)
     return math.isfinite(float(low)) and math.isfinite(float(high))
-
-
-def _listed(names: Iterable[str], most: int = 5) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
