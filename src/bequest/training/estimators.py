@@ -98,12 +98,9 @@ def boosting_estimator(task: Task, leaf: int, categorical: list[bool], seed: int
     """
     if task.kind == "classification" and len(np.unique(task.targets)) < 2:
         return DummyClassifier(strategy="prior")
-    kind = (
-        HistGradientBoostingRegressor
-        if task.kind == "regression"
-        else HistGradientBoostingClassifier
-    )
-    return kind(
+    regression = task.kind == "regression"
+    made = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+    return made(
         max_iter=100,
         learning_rate=0.1,
         max_leaf_nodes=15,
