@@ -89,7 +89,11 @@ def folds(
             f"{counted(units, what)} cannot make {k} folds: ask for fewer folds, or label more "
             f"{what}s."
         )
-    return [_pairs(_deal(task, k, rng), k) for _ in range(repeats)]
+    dealt = [_deal(task, k, rng) for _ in range(repeats)]
+    return [
+        [(np.flatnonzero(fold != part), np.flatnonzero(fold == part)) for part in range(k)]
+        for fold in dealt
+    ]
 
 
 def judged_rows(pairs: Sequence[Split]) -> Rows:
@@ -162,10 +166,6 @@ def _without_groups(task: Task, rows: Rows, tested: Rows) -> Rows:
         return rows
     groups = task.groups.astype(str)
     return rows[~np.isin(groups[rows], groups[tested])]
-
-
-def _pairs(fold: Rows, k: int) -> list[Split]:
-    return [(np.flatnonzero(fold != part), np.flatnonzero(fold == part)) for part in range(k)]
 
 
 def _deal(task: Task, k: int, rng: np.random.Generator) -> Rows:

@@ -62,9 +62,12 @@ def task_from_text(
     known = None if labels is None else read_labels(labels, kind=kind)
     if known is not None:
         _same_length(inputs, len(known.targets), "")
-    further = None if unlabelled is None else _further(unlabelled, text)
+    if unlabelled is not None:
+        if _is_table(unlabelled):
+            unlabelled = _named_columns(unlabelled, text, {})["text"]
+        unlabelled = _texts(unlabelled, "the unlabelled inputs")
     task = made_task(
-        inputs, known, columns, further, kind=kind, metric=metric, name=name or "texts"
+        inputs, known, columns, unlabelled, kind=kind, metric=metric, name=name or "texts"
     )
     return task if test is None else _with_test(task, test, text, named or {"target": target})
 
@@ -81,11 +84,6 @@ def _named_columns(
     extra = [roles[role] for role in optional if role in roles]
     read = read_columns(source, list(roles.values()), as_text=(text, *as_text), optional=extra)
     return dict(zip(roles, read, strict=True))
-
-
-def _further(source: Any, text: str) -> Texts:
-    texts = _named_columns(source, text, {})["text"] if _is_table(source) else source
-    return _texts(texts, "the unlabelled inputs")
 
 
 def _with_test(task: Task, test: Any, text: str, named: Mapping[str, str | None]) -> Task:
