@@ -7,9 +7,7 @@ from bequest.core import Task
 from bequest.data.splits import (
     MIN_BLOCKS,
     folds,
-    holdout,
     judged_rows,
-    per_class,
     resampling_units,
 )
 from bequest.errors import DataError
@@ -148,80 +146,6 @@ def test_fewer_rows_than_folds_are_refused_with_the_numbers(labels, k, said):
         folds(task_of(labels), k, rng=np.random.default_rng(0))
 
 
-@settings(deadline=None)
-@given(task=class_tasks(), fraction=st.floats(0.1, 0.8), rng=SEEDS)
-def test_holding_out_keeps_every_class_and_its_share(task, fraction, rng):
-    task = Task(
-        np.arange(len(task))[:, None],
-        *(getattr(task, f) for f in ("targets", "kind", "classes", "metric_name")),
-    )
-    if (np.bincount(task.targets) == 1).all():
-        with pytest.raises(DataError, match="leaves one part empty"):
-            holdout(task, fraction, rng=rng)
-        return
-    kept, held = holdout(task, fraction, rng=rng)
-    rows = np.sort(np.concatenate([kept.inputs[:, 0], held.inputs[:, 0]]))
-    assert np.array_equal(rows, np.arange(len(task)))
-    counts = np.bincount(task.targets)
-    left = np.bincount(kept.targets, minlength=len(counts))
-    assert (left >= 1).all()
-    assert (np.abs(left - (1 - fraction) * counts) < 2).all()
-
-
-def test_holding_out_takes_whole_groups_and_keeps_the_shares():
-    labels = np.tile([0, 1], 200)
-    task = task_of(labels, np.repeat(np.arange(100), 4))
-    kept, held = holdout(task, 0.25, rng=np.random.default_rng(0))
-    assert not set(kept.groups) & set(held.groups)
-    assert len(held) == 100
-    assert np.bincount(held.targets).tolist() == [50, 50]
-
-
-def test_holding_out_of_values_takes_them_from_the_whole_range():
-    task = task_of(np.linspace(0.5, 1.7, 100))
-    _, held = holdout(task, 0.2, rng=np.random.default_rng(0))
-    assert len(held) == 20
-    assert np.abs(np.quantile(held.targets, [0.1, 0.5, 0.9]) - [0.62, 1.1, 1.58]).max() < 0.1
-
-
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -1, 5, float("nan")])
-def test_a_fraction_that_is_none_is_refused(fraction):
-    with pytest.raises(DataError, match="it lies between 0 and 1"):
-        holdout(task_of([0, 1, 0, 1]), fraction, rng=np.random.default_rng(0))
-
-
-def test_holding_out_of_one_group_is_refused():
-    with pytest.raises(DataError, match="50% of 1 group leaves one part empty"):
-        holdout(task_of([0, 1, 0, 1], [7, 7, 7, 7]), 0.5, rng=np.random.default_rng(0))
-
-
-@settings(deadline=None)
-@given(task=class_tasks(), n=st.integers(1, 4), rng=SEEDS)
-def test_drawing_per_class_draws_that_many_of_each_and_gives_the_rest(task, n, rng):
-    counts = np.bincount(task.targets)
-    if counts.min() < n:
-        with pytest.raises(DataError, match=f"has {counts.min()} rows?; {n} per class"):
-            per_class(task, n, rng=rng)
-        return
-    drawn, rest = per_class(task, n, rng=rng)
-    assert np.array_equal(np.sort(np.concatenate([drawn, rest])), np.arange(len(task)))
-    assert np.bincount(task.targets[drawn]).tolist() == [n] * len(counts)
-
-
-def test_every_row_is_drawn_equally_often():
-    task = task_of([0] * 5 + [1] * 3)
-    rng = np.random.default_rng(0)
-    drawn = np.concatenate([per_class(task, 1, rng=rng)[0] for _ in range(3000)])
-    counts = np.bincount(drawn, minlength=8)
-    assert np.abs(counts[:5] / 3000 - 1 / 5).max() < 0.03  # four standard errors
-    assert np.abs(counts[5:] / 3000 - 1 / 3).max() < 0.035
-
-
-def test_drawing_per_class_of_a_regression_is_refused():
-    with pytest.raises(DataError, match="a regression has no classes"):
-        per_class(task_of([0.5, 1.5]), 1, rng=np.random.default_rng(0))
-
-
 def timed(time, groups=None):
     return task_of(np.arange(len(time)) % 2, groups, time=time)
 
@@ -280,19 +204,8 @@ def test_a_block_whose_groups_hold_all_earlier_rows_is_refused():
         folds(timed(np.arange(6), groups=list("aaabbb")), 2, rng=np.random.default_rng(0))
 
 
-def test_with_time_the_latest_rows_are_held_out():
-    kept, held = holdout(timed([5, 1, 4, 4, 2, 3]), 0.5, rng=np.random.default_rng(0))
-    assert kept.time.tolist() == [1, 2, 3]
-    assert held.time.tolist() == [5, 4, 4]
-    task = timed([1, 2, 3, 4], groups=list("abca"))
-    kept, held = holdout(task, 0.25, rng=np.random.default_rng(0))
-    assert (kept.time.tolist(), held.time.tolist()) == ([2, 3], [4])
-
-
 def test_one_time_cannot_be_split():
     task = timed([7, 7, 7, 7])
-    with pytest.raises(DataError, match="25% of 4 rows at 1 distinct time leaves one part empty"):
-        holdout(task, 0.25, rng=np.random.default_rng(0))
     with pytest.raises(DataError, match=r"^1 distinct time cannot make 3 blocks"):
         folds(task, 2, rng=np.random.default_rng(0))
 

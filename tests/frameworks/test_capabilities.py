@@ -27,10 +27,9 @@ from bequest.core import (
 from bequest.errors import NotApplicable
 from bequest.frameworks.adapter import AdaptedWeight, Adapter
 from bequest.frameworks.entities import EntityFeatures
-from bequest.frameworks.foreign_network import ForeignNetwork
 from bequest.frameworks.relabelled import Relabelled
 from bequest.frameworks.stacked import Stacked
-from bequest.frameworks.torch_model import TorchFeatures, TorchModel
+from bequest.frameworks.torch_model import ForeignNetwork, TorchFeatures, TorchModel
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 Y = ["a", "b", "c"] * 4

@@ -132,11 +132,6 @@ def test_a_column_of_rounding_errors_is_constant():
     assert np.abs(scaler.encode(X)[:, 1]).max() <= 0.0625
 
 
-def test_a_scaler_of_an_older_folder_has_no_limits():
-    old = encoder_from_config({"encoder": "scaler", "mean": [0.0], "scale": [1e-4]})
-    assert old.encode(np.array([[1.0]])) == pytest.approx(1e4)
-
-
 class Watched:
     """Images of which no more than `most` rows may be read at once."""
 

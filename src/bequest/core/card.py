@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from types import MappingProxyType
-from typing import Any, Self, final
+from typing import Annotated, Any, Self, final, get_type_hints
 
 from bequest.core import kinds
 from bequest.errors import ModelError
 
 __all__ = ["Card"]
+
+_PARENTS = 1000
 
 
 @final
@@ -41,10 +42,10 @@ class Card:
     """
 
     name: str = ""
-    task: Mapping[str, Any] = field(default_factory=dict)
+    task: Annotated[Mapping[str, Any], kinds.TASK] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     licence: str = ""
-    parents: tuple[str, ...] = ()
+    parents: Annotated[tuple[str, ...], kinds.each(kinds.text, most=_PARENTS)] = ()
     moved: tuple[Mapping[str, Any], ...] = ()
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -85,20 +86,10 @@ class Card:
         return self
 
 
-_PARENTS = 1000
-_KINDS: Mapping[str, kinds.Kind] = MappingProxyType(
-    {
-        "name": kinds.text,
-        "task": kinds.TASK,
-        "metrics": kinds.named(kinds.number),
-        "licence": kinds.text,
-        "parents": kinds.each(kinds.text, most=_PARENTS),
-        "moved": kinds.each(kinds.mapping),
-        "method": kinds.text,
-        "settings": kinds.mapping,
-        "parameter_map": kinds.mapping,
-    }
-)
+_KINDS = {
+    name: kinds.of_hint(hint, kinds.number)
+    for name, hint in get_type_hints(Card, include_extras=True).items()
+}
 
 
 def _check(values: Mapping[str, Any]) -> None:

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import is_dataclass
+from functools import partial
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 __all__ = [
     "TASK",
     "Kind",
     "bare",
-    "choice",
+    "built",
     "count",
     "each",
     "mapping",
-    "mapping_measured",
     "measured",
     "named",
     "number",
-    "optional",
+    "of_hint",
     "plain",
     "record",
     "shown",
@@ -108,16 +110,6 @@ def count(value: Any) -> str:
     return whole(value) or ("" if value >= 0 else f"{shown(value)} is below zero")
 
 
-def choice(*known: str) -> Kind:
-    """One of these texts."""
-    return lambda value: "" if value in known else f"{shown(value)} is none of {', '.join(known)}"
-
-
-def optional(kind: Kind) -> Kind:
-    """That kind, or None."""
-    return lambda value: "" if value is None else kind(value)
-
-
 def each(kind: Kind, most: int | None = None) -> Kind:
     """A list of one kind, perhaps of so many at most."""
 
@@ -180,15 +172,54 @@ def plain(value: Any, deepest: int = DEEPEST, numbers: Kind = number) -> str:
     return _first(lambda item: plain(item, deepest - 1, numbers), inner)
 
 
-def mapping(value: Any) -> str:
+def mapping(value: Any, numbers: Kind = number) -> str:
     """A mapping of plain values."""
-    return plain(value) if _is_mapping(value) else f"{shown(value)} is no mapping"
-
-
-def mapping_measured(value: Any) -> str:
-    """A mapping of plain values, among whose numbers are such as `measured` allows."""
     sound = _is_mapping(value)
-    return plain(value, numbers=measured) if sound else f"{shown(value)} is no mapping"
+    return plain(value, numbers=numbers) if sound else f"{shown(value)} is no mapping"
+
+
+def of_hint(hint: Any, numbers: Kind = measured) -> Kind:
+    """The kind that an annotation asks for; what is not said by its type is ``Annotated``.
+
+    Examples
+    --------
+    >>> of_hint(tuple[float, ...])([0.5, "high"])
+    "'high' is no number"
+    """
+    if is_dataclass(hint):
+        fields = get_type_hints(hint, include_extras=True)
+        return record(**{name: of_hint(inner, numbers) for name, inner in fields.items()})
+    form, inside = get_origin(hint), get_args(hint)
+    if form is Annotated:
+        kind: Kind = hint.__metadata__[0]
+        return kind
+    if form is Literal:
+        return lambda value: (
+            "" if value in inside else f"{shown(value)} is none of {', '.join(inside)}"
+        )
+    if form is UnionType:
+        given = of_hint(inside[0], numbers)
+        return lambda value: "" if value is None else given(value)
+    if form is tuple:
+        return each(of_hint(inside[0], numbers))
+    if form is Mapping:
+        free = inside[1] is Any
+        return partial(mapping, numbers=numbers) if free else named(of_hint(inside[1], numbers))
+    return {str: text, int: whole, float: numbers}[hint]
+
+
+def built(hint: Any, value: Any) -> Any:
+    """What sound plain values describe, as an annotation wants it: dataclasses, and tuples."""
+    form, inside = get_origin(hint), get_args(hint)
+    if is_dataclass(hint):
+        fields: Any = get_type_hints(hint)
+        make: Any = hint
+        return make(**{name: built(fields.get(name), inner) for name, inner in value.items()})
+    if form is tuple:
+        return tuple(built(inside[0], inner) for inner in value)
+    if form is Mapping:
+        return {name: built(inside[1], inner) for name, inner in value.items()}
+    return built(inside[0], value) if form is UnionType and value is not None else value
 
 
 def _first(kind: Kind, values: Iterable[Any]) -> str:

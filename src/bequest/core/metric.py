@@ -146,20 +146,9 @@ class PerGroup(Metric):
     inner: Metric
     units: ClassVar[Unit] = "group"
 
-    @property
-    def kind(self) -> Kind:  # type: ignore[override]
-        """That of the inner metric."""
-        return self.inner.kind
-
-    @property
-    def unit(self) -> str:  # type: ignore[override]
-        """That of the inner metric."""
-        return self.inner.unit
-
-    @property
-    def two_classes(self) -> bool:  # type: ignore[override]
-        """Whether the inner metric judges two classes only."""
-        return self.inner.two_classes
+    def __post_init__(self) -> None:
+        for said in ("kind", "unit", "two_classes"):
+            object.__setattr__(self, said, getattr(self.inner, said))
 
     def linearise(
         self,

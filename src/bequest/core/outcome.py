@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Self, final
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal, Self, final
 
 from bequest.core import kinds
 from bequest.core.metric import METRICS
@@ -42,7 +42,7 @@ class Verdict:
     low: float
     high: float
     metric: str
-    level: float = 0.95
+    level: Annotated[float, kinds.number] = 0.95
 
     @property
     def kind(self) -> VerdictKind:
@@ -183,7 +183,7 @@ class TestResult:
         Their paired difference and its 95 % bootstrap interval.
     """
 
-    rows: int
+    rows: Annotated[int, kinds.count]
     transfer: float
     scratch: float
     gain: float
@@ -227,7 +227,7 @@ class Outcome:
         Near-duplicate rows, time that ran out, and whatever else a reader must know.
     """
 
-    target: Mapping[str, Any]
+    target: Annotated[Mapping[str, Any], kinds.TASK]
     source: str
     method: str
     settings: Mapping[str, Any]
@@ -270,15 +270,7 @@ class Outcome:
             if fault := _OUTCOME(values):
                 raise DataError(f"this is not an outcome of bequest: {fault}.")
             values["verdict"].pop("kind")
-            values["verdict"] = Verdict(**values["verdict"])
-            values["ranking"] = tuple(RankedSource(**entry) for entry in values["ranking"])
-            values["arms"] = tuple(_tupled(ArmResult, entry) for entry in values["arms"])
-            if values["labels_saved"] is not None:
-                values["labels_saved"] = _tupled(LabelsSaved, values["labels_saved"])
-            if values["test"] is not None:
-                values["test"] = TestResult(**values["test"])
-            values["folds"] = {name: tuple(folds) for name, folds in values["folds"].items()}
-            outcome: Outcome = _tupled(cls, values)
+            outcome: Outcome = kinds.built(cls, values)
         except DataError:
             raise
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -302,67 +294,7 @@ class Outcome:
         return self
 
 
-_MEASURES = kinds.each(kinds.measured)
-_INTERVAL = {"low": kinds.measured, "high": kinds.measured}
-_VERDICT = kinds.record(
-    gain=kinds.measured, **_INTERVAL, metric=kinds.text, level=kinds.number, kind=kinds.text
-)
-_RANKED = kinds.record(
-    source=kinds.text,
-    score=kinds.measured,
-    **_INTERVAL,
-    scores=kinds.named(kinds.measured),
-    reason=kinds.text,
-)
-_ARM = kinds.record(
-    source=kinds.text,
-    method=kinds.text,
-    settings=kinds.mapping_measured,
-    score=kinds.measured,
-    folds=_MEASURES,
-    seconds=kinds.measured,
-    reason=kinds.text,
-)
-_SAVED = kinds.record(
-    labels=kinds.whole,
-    needed=kinds.measured,
-    **_INTERVAL,
-    sizes=kinds.each(kinds.whole),
-    scratch=_MEASURES,
-    transfer=kinds.measured,
-)
-_TEST = kinds.record(
-    rows=kinds.count,
-    transfer=kinds.measured,
-    scratch=kinds.measured,
-    gain=kinds.measured,
-    **_INTERVAL,
-)
-_OUTCOME = kinds.record(
-    target=kinds.TASK,
-    source=kinds.text,
-    method=kinds.text,
-    settings=kinds.mapping_measured,
-    handed_over=kinds.choice("transfer", "from-scratch"),
-    verdict=_VERDICT,
-    folds=kinds.named(_MEASURES),
-    splits=kinds.each(kinds.text),
-    ranking=kinds.each(_RANKED),
-    arms=kinds.each(_ARM),
-    seed=kinds.whole,
-    cost=kinds.named(kinds.measured),
-    versions=kinds.named(kinds.text),
-    labels_saved=kinds.optional(_SAVED),
-    test=kinds.optional(_TEST),
-    moved=kinds.each(kinds.mapping_measured),
-    parameter_map=kinds.mapping_measured,
-    notes=kinds.each(kinds.text),
-)
-
-
-def _tupled(cls: Any, values: Mapping[str, Any]) -> Any:
-    tuples = {f.name for f in fields(cls) if str(f.type).startswith("tuple")}
-    return cls(**{k: tuple(v) if k in tuples else v for k, v in values.items()})
+_OUTCOME = kinds.of_hint(Outcome)
 
 
 def _strict(value: Any) -> Any:

@@ -5,6 +5,7 @@ N samples, D features, C channels, H and W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,7 @@ __all__ = ["LOADERS", "Label", "Task"]
 Array = NDArray[Any]
 Label = str | int | float | bool
 
-LOADERS: Registry[Any] = Registry(
+LOADERS: Registry[Callable[..., Task]] = Registry(
     "loader",
     {
         "table": "bequest.data.tables:task_from_table",
@@ -276,7 +277,7 @@ class Task:
         >>> task.classes, task.modality
         (('n', 'y'), 'table')
         """
-        task: Task = LOADERS["table"](
+        return LOADERS["table"](
             source,
             target,
             kind=kind,
@@ -289,7 +290,6 @@ class Task:
             test=test,
             name=name,
         )
-        return task
 
     @classmethod
     def from_arrays(
@@ -337,7 +337,7 @@ class Task:
         >>> Task.from_arrays(np.eye(4), [0, 1, 0, 1], name="corners")
         Task('corners', 4 vector rows, 2 classes, accuracy)
         """
-        task: Task = LOADERS["arrays"](
+        return LOADERS["arrays"](
             X,
             y,
             kind=kind,
@@ -349,7 +349,6 @@ class Task:
             test=test,
             name=name,
         )
-        return task
 
     @classmethod
     def from_images(
@@ -385,7 +384,7 @@ class Task:
         DataError
             The folder is missing, has fewer than two classes, or an image cannot be read.
         """
-        task: Task = LOADERS["images"](
+        return LOADERS["images"](
             folder,
             size=size,
             channels=channels,
@@ -394,7 +393,6 @@ class Task:
             test=test,
             name=name,
         )
-        return task
 
     @classmethod
     def from_text(
@@ -449,7 +447,7 @@ class Task:
         >>> Task.from_text(["good", "awful", "fine", "bad"], ["+", "-", "+", "-"], name="reviews")
         Task('reviews', 4 text rows, 2 classes, accuracy)
         """
-        task: Task = LOADERS["text"](
+        return LOADERS["text"](
             texts,
             labels,
             text=text,
@@ -463,7 +461,6 @@ class Task:
             test=test,
             name=name,
         )
-        return task
 
     def with_test(self, test: Task) -> Task:
         """The same task with held-out rows; they must have the same inputs and known classes."""

@@ -156,18 +156,7 @@ def _same_length(inputs: Inputs, targets: NDArray[Any], what: str) -> None:
 
 
 def check_groups(groups: Any, rows: int) -> NDArray[Any]:
-    """Group names as an array, one per row.
-
-    Parameters
-    ----------
-    groups : array-like, shape (N,)
-    rows : int
-        N.
-
-    Raises
-    ------
-    DataError
-        Another length, or a row without a group.
+    """Group names as an array (N,), one per row; `DataError` where a row has none.
 
     Examples
     --------

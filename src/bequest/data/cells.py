@@ -25,14 +25,7 @@ _SECONDS_PER_YEAR = 31_556_952.0
 def number_in(text: str) -> float | None:
     """The number that a cell would be in a column of its own kind; None where it is a word.
 
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    float or None
-        A date in years since 1970, as `years` gives it; a time of day in seconds; 1 for true.
+    A date counts in years since 1970, as in `years`; a time of day in seconds; true is 1.
 
     Examples
     --------
@@ -50,12 +43,7 @@ def number_in(text: str) -> float | None:
 
 
 def years(dates: NDArray[Any]) -> NDArray[np.float64]:
-    """Dates, to the second, as years since 1970.
-
-    Parameters
-    ----------
-    dates : datetime64 array, shape (N,)
-    """
+    """Dates (N,), to the second, as years since 1970."""
     return np.asarray(dates.astype("datetime64[s]").astype(np.int64) / _SECONDS_PER_YEAR)
 
 

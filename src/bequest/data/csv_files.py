@@ -33,31 +33,17 @@ NUMBER_COUNT = 20  # up to so many different ones may well be codes, such as 1, 
 def read_csv(
     path: Path, *, text: Collection[str] = (), loose: Callable[[str], bool] = lambda name: False
 ) -> dict[str, pa.ChunkedArray]:
-    """Read a file of separated values.
+    """Read a file of separated values as Arrow columns by name.
 
-    Parameters
-    ----------
-    path : path
-        UTF-8, or UTF-16 with a byte-order mark. The first row names the columns. The delimiter is
-        a tab in a .tsv file; else the one of ``, ; tab |`` that splits the first row into most
-        names. Blank lines are passed over.
-    text : names
-        Columns that hold text even where it looks like numbers.
-    loose : callable
-        Says of a column's name whether text among its numbers is no error.
+    The file is UTF-8, or UTF-16 with a byte-order mark; the first row names the columns. The
+    delimiter is a tab in a .tsv file; else the one of ``, ; tab |`` that splits the first row into
+    most names. Blank lines are passed over. Numbers, booleans, ISO dates and times are told from
+    the text; the rest is text without the blanks around it. Cells that are one of `MISSING`, quoted
+    or not, are null. Where ``;`` delimits, a comma may be the decimal point.
 
-    Returns
-    -------
-    dict of str to Arrow column, each of shape (N,)
-        Numbers, booleans, ISO dates and times are told from the text; the rest is text without
-        the blanks around it. Cells that are one of `MISSING`, quoted or not, are null. Where
-        ``;`` delimits, a comma may be the decimal point.
-
-    Raises
-    ------
-    DataError
-        As the module says; or the file is empty, names two columns alike, or has a column of
-        numbers (more than 90 % of its cells, more than 20 different ones) with text among them.
+    `text` names the columns that hold text even where it looks like numbers; `loose` says of a name
+    whether text among its column's numbers is no error. Elsewhere it is one where more than 90 % of
+    the cells, and more than 20 different ones, are numbers.
     """
     data = utf8_bytes(path) + b"\n"  # without it, Arrow takes a header alone for an empty file
     delimiter, names = _header(path, data)

@@ -14,18 +14,10 @@ BLOCK = 2**24  # bytes decoded at a time, so that checking a large file takes li
 
 
 def utf8_bytes(path: Path) -> bytes:
-    """Read a text file as UTF-8 without a byte-order mark.
+    """Read a text file, UTF-8 or UTF-16 with a byte-order mark, as UTF-8 without a mark.
 
-    Parameters
-    ----------
-    path : path
-        UTF-8, or UTF-16 with a byte-order mark. Other encodings cannot be told from each other
-        and are refused, not guessed: a wrong guess garbles names without a word.
-
-    Raises
-    ------
-    DataError
-        It is neither; says which byte, and how to convert the file.
+    Other encodings cannot be told from each other and are refused, not guessed: a wrong guess
+    garbles names without a word.
 
     Examples
     --------

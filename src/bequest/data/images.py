@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -185,34 +186,38 @@ def task_from_images(
     no known image suffix, which are counted in the log. A link that leads out of the folder is an
     error. Images turned by their camera are turned upright; transparent ones lie on white.
     """
-    height_width = _checked_size(size, channels)
+    read = partial(ImageFolder, size=_checked_size(size, channels), channels=channels)
     place = checked_path(folder, "a folder of images").expanduser()
     paths, names = _class_files(place)
     labels = read_labels(names, kind="classification")
     further = None
     if unlabelled is not None:
         root = checked_path(unlabelled, "unlabelled").expanduser()
-        further = ImageFolder(_all_images(root), size=height_width, channels=channels)
-    inputs = ImageFolder(paths, size=height_width, channels=channels)
+        further = read(_all_images(root))
     name = name or as_text(place.resolve().name)
-    task = made_task(inputs, labels, {}, further, kind=None, metric=metric, name=name)
+    task = made_task(read(paths), labels, {}, further, kind=None, metric=metric, name=name)
     if test is None:
         return task
     held_paths, held_names = _class_files(checked_path(test, "test").expanduser())
     targets = encode_known(held_names, "classification", task.classes)
-    held = ImageFolder(held_paths, size=height_width, channels=channels)
-    return with_held_out(task, held, targets, {})
+    return with_held_out(task, read(held_paths), targets, {})
 
 
 def _all_images(folder: Path) -> list[Path]:
     """Images at any depth of a folder, by path."""
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}.")
-    found = sorted(_files(folder, folder.resolve()))
-    images = [path for path in found if path.suffix.lower() in SUFFIXES]
+    images, others = _told(folder, folder)
     if not images:
-        raise DataError(f"{folder} holds no images ({len(found)} other files).")
+        raise DataError(f"{folder} holds no images ({others} other files).")
     return images
+
+
+def _told(place: Path, root: Path) -> tuple[list[Path], int]:
+    """Images at any depth of a folder, by path, and how many other files are there."""
+    found = sorted(_files(place, root.resolve()))
+    images = [path for path in found if path.suffix.lower() in SUFFIXES]
+    return images, len(found) - len(images)
 
 
 def _checked_size(size: int | tuple[int, int], channels: int) -> tuple[int, int]:
@@ -236,11 +241,11 @@ def _class_files(folder: Path) -> tuple[list[Path], list[str]]:
         raise DataError(
             f"{folder} has no sub-folders: put the images of each class into one named after it."
         )
-    files, names, others = [], [], sum(_stray(path) for path in folder.iterdir())
+    files, names = [], []
+    others = sum(path.is_file() and not _hidden(path) for path in folder.iterdir())
     for place in classes:
-        found = sorted(_files(place, folder.resolve()))
-        images = [path for path in found if path.suffix.lower() in SUFFIXES]
-        others += len(found) - len(images)
+        images, strange = _told(place, folder)
+        others += strange
         if as_text(place.name) != place.name:
             raise DataError(
                 f"the class folder {as_text(str(place))} has a name that is no UTF-8 text: give it "
@@ -248,7 +253,7 @@ def _class_files(folder: Path) -> tuple[list[Path], list[str]]:
             )
         if not images:
             raise DataError(
-                f"the class folder {place} holds no images ({len(found)} other files). Known are "
+                f"the class folder {place} holds no images ({strange} other files). Known are "
                 f"{', '.join(sorted(SUFFIXES))}."
             )
         files += images
@@ -288,7 +293,3 @@ def _refuse_outside(path: Path, root: Path) -> None:
 
 def _hidden(path: Path) -> bool:
     return path.name.startswith((".", "__MACOSX"))
-
-
-def _stray(path: Path) -> bool:
-    return path.is_file() and not _hidden(path)

@@ -27,16 +27,7 @@ SHOWN = 5  # rows or labels that a message names
 @final
 @dataclass(frozen=True)
 class Labels:
-    """Labels as a task holds them.
-
-    Parameters
-    ----------
-    kind : {"classification", "regression"}
-    classes : tuple of str, int, float or bool
-        Sorted; empty for regression.
-    targets : array, shape (N,)
-        int64 indices into `classes`, or float64 values.
-    """
+    """Labels as a task holds them: sorted classes and int64 indices, or float64 values."""
 
     kind: Kind
     classes: tuple[Label, ...]
@@ -44,26 +35,11 @@ class Labels:
 
 
 def read_labels(values: Any, *, kind: Kind | None = None) -> Labels:
-    """Check labels, tell their kind and encode them.
+    """Check labels of shape (N,) or (N, 1), tell their kind and encode them.
 
-    Parameters
-    ----------
-    values : array-like, shape (N,) or (N, 1)
-        Text, booleans or numbers, of numpy, torch, Arrow or a DataFrame.
-    kind : {"classification", "regression"}, optional
-        Told from the labels where left out: text, booleans and up to 20 distinct whole numbers
-        are classes.
-
-    Returns
-    -------
-    Labels
-        Classes are plain Python values; whole numbers are `int` even where the array holds floats.
-
-    Raises
-    ------
-    DataError
-        No rows; a label is missing or infinite; text and numbers are mixed; all labels are the
-        same; or they cannot be of that kind.
+    Text, booleans and up to 20 distinct whole numbers are classes, unless `kind` says otherwise.
+    Classes are plain Python values; whole numbers are `int` even where the array holds floats.
+    `DataError` where a label is missing or infinite, types are mixed, or all labels are the same.
 
     Examples
     --------
@@ -83,23 +59,7 @@ def read_labels(values: Any, *, kind: Kind | None = None) -> Labels:
 
 
 def encode_known(values: Any, kind: Kind, classes: tuple[Label, ...]) -> Array:
-    """Encode labels of rows held out, whose classes are known.
-
-    Parameters
-    ----------
-    values : array-like, shape (N,)
-    kind, classes
-        As in `Labels`.
-
-    Returns
-    -------
-    array, shape (N,)
-        int64 indices into `classes`, or float64 values.
-
-    Raises
-    ------
-    DataError
-        As `read_labels`; or a label is none of `classes`.
+    """Encode labels of rows held out, shape (N,), whose classes are known, as in `Labels`.
 
     Examples
     --------

@@ -59,16 +59,9 @@ Fingerprints = NDArray[np.uint64]
 
 
 def row_fingerprints(task: Task) -> Fingerprints:
-    """A fingerprint per row of a task's inputs, labels not looked at.
+    """A fingerprint per row of a task's inputs, uint64 (N,); labels are not looked at.
 
-    Parameters
-    ----------
-    task : Task
-
-    Returns
-    -------
-    array of uint64, shape (N,)
-        The same on every machine, but for images that lie within rounding errors of a cut.
+    The same on every machine, but for images that lie within rounding errors of a cut.
 
     Examples
     --------
@@ -85,17 +78,7 @@ def row_fingerprints(task: Task) -> Fingerprints:
 
 
 def overlap(rows: Fingerprints, others: Fingerprints) -> int:
-    """How many of `rows` are near duplicates of one of `others`.
-
-    Parameters
-    ----------
-    rows, others : array of uint64, shapes (N,) and (M,)
-        From `row_fingerprints`.
-
-    Returns
-    -------
-    int
-        From 0 to N.
+    """How many of N `rows` are near duplicates of one of M `others`, both of `row_fingerprints`.
 
     Examples
     --------
@@ -117,13 +100,7 @@ def pack(fingerprints: Fingerprints) -> str:
 
 
 def unpack(text: str) -> Fingerprints:
-    """The fingerprints that `pack` wrote, sorted.
-
-    Raises
-    ------
-    DataError
-        The text is none of `pack`.
-    """
+    """The fingerprints that `pack` wrote, sorted; `DataError` where the text is none of it."""
     try:
         return np.frombuffer(base64.b64decode(text, validate=True), "<u8").astype(np.uint64)
     except ValueError as error:

@@ -24,44 +24,20 @@ SUFFIXES = frozenset(
 # Only these are tried, whatever the file says it is: some of Pillow's readers start programs.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    TypeError,
-    struct.error,
-    zlib.error,
-)
+    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error,
+)  # fmt: skip
 DEEP = 257  # levels of a 16-bit image to one of an 8-bit image
 
 
 def read_pixels(
     path: Path, content: bytes, size: tuple[int, int], channels: int
 ) -> NDArray[np.uint8]:
-    """Decode an image, turn it upright and resize it.
+    """Decode an image, turn it upright and resize it: uint8 (C, H, W), the first frame of several.
 
-    Parameters
-    ----------
-    path : path
-        For the error messages.
-    content : bytes
-        The file.
-    size : (int, int)
-        Height and width; the image is stretched to them, each pixel the mean of those it covers.
-    channels : {1, 3}
-        Grey (ITU-R 601 luma) or RGB.
-
-    Returns
-    -------
-    array of uint8, shape (C, H, W)
-        The first frame; transparent pixels on white; 16-bit levels brought to 8 bits.
-
-    Raises
-    ------
-    DataError
-        The file is damaged, cut short, of another format, or has more pixels than
-        ``PIL.Image.MAX_IMAGE_PIXELS``.
+    The image is stretched to height and width `size`, each pixel the mean of those it covers.
+    `channels` is 1 (ITU-R 601 luma) or 3. Transparent pixels lie on white; 16-bit levels are
+    brought to 8 bits. `DataError` where the file is damaged, cut short, of another format, or has
+    more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``; `path` is for its message.
 
     Examples
     --------

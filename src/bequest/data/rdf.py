@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyoxigraph
@@ -50,30 +51,10 @@ def read_rdf(
 ) -> tuple[list[str], list[str], NDArray[np.int64]]:
     """Read the triples of RDF whose object is no literal; the graphs of quads become one.
 
-    Parameters
-    ----------
-    source : Path or bytes
-        A file, or what stands in it.
-    suffix : str
-        A key of `RDF_FORMATS`.
-    title : str
-        What messages call the source.
-    memory : int
-        Bytes that reading may take, where the system can limit that.
-    seconds : float, optional
-        30, and one for each MiB, where left out.
-
-    Returns
-    -------
-    entities, relations : list of str
-        IRIs; blank nodes are ``_:`` and a label. In the order in which they came.
-    triples : array of int64, shape (M, 3)
-        Places of head, relation and tail.
-
-    Raises
-    ------
-    DataError
-        It is no RDF of that format, or takes more time or memory to read than it may.
+    Gives the entities and the relations (IRIs; blank nodes are ``_:`` and a label), and int64
+    triples (M, 3) of head, relation and tail. `suffix` is a key of `RDF_FORMATS`; `memory` is in
+    bytes, where the system can limit it, `seconds` by default 30 and one for each MiB. `DataError`
+    where it is no RDF of that format, or takes more to read than it may.
 
     Examples
     --------
@@ -85,17 +66,22 @@ def read_rdf(
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     limit = _START + size / _PACE if seconds is None else seconds
     try:
-        if isinstance(source, bytes):
-            answer = _answer(RDF_FORMATS[suffix], memory, limit, content=source)
-        else:
-            with source.open("rb") as file:
-                answer = _answer(RDF_FORMATS[suffix], memory, limit, file=file)
+        with nullcontext() if isinstance(source, bytes) else source.open("rb") as file:
+            done = subprocess.run(
+                command(_CHILD, RDF_FORMATS[suffix], memory=memory, needs=pyoxigraph),
+                input=source if isinstance(source, bytes) else None,
+                stdin=file,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=limit,
+                check=False,
+            )
     except subprocess.TimeoutExpired as error:
         raise DataError(
             f"{title} took longer than {limit:.0f} s to read and was given up: {size} bytes. "
             "As N-Triples (.nt) it is read fastest."
         ) from error
-    first, _, rest = answer.partition(b"\n")
+    first, _, rest = (b"" if done.returncode else done.stdout).partition(b"\n")
     head: dict[str, Any] = json.loads(first) if first else {"memory": True}
     if "syntax" in head:
         said = ascii(" ".join(head["syntax"].split()))[1:-1]
@@ -116,23 +102,3 @@ def read_rdf(
         raise DataError(f"{title} has an IRI with a line break in it.")
     triples = np.frombuffer(rest[head["text"] :], dtype=np.int64).reshape(-1, 3)
     return names[: head["entities"]], names[head["entities"] :], triples
-
-
-def _answer(
-    media_type: str,
-    memory: int,
-    seconds: float,
-    *,
-    content: bytes | None = None,
-    file: IO[bytes] | None = None,
-) -> bytes:
-    done = subprocess.run(
-        command(_CHILD, media_type, memory=memory, needs=pyoxigraph),
-        input=content,
-        stdin=file,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=seconds,
-        check=False,
-    )
-    return done.stdout if done.returncode == 0 else b""

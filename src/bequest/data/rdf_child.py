@@ -16,12 +16,7 @@ from pyoxigraph import Literal, RdfFormat, Triple, parse
 
 
 def main(media_type: str) -> None:
-    """Read everything, then answer.
-
-    Parameters
-    ----------
-    media_type : str
-    """
+    """Read everything, then answer."""
     kind = RdfFormat.from_media_type(media_type)
     assert kind is not None
     entities: dict[Any, int] = {}

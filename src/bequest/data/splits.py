@@ -21,9 +21,7 @@ __all__ = [
     "MIN_BLOCKS",
     "Split",
     "folds",
-    "holdout",
     "judged_rows",
-    "per_class",
     "resampling_units",
 ]
 
@@ -79,103 +77,23 @@ def folds(
     >>> [sorted(task.labels[test].tolist()) for train, test in pairs]
     [['a', 'b', 'b'], ['a', 'b', 'b']]
     """
-    units, what = _units(task)
     if k < 2:
         raise DataError(f"{k} folds: at least two are needed.")
     if task.time is not None:
         return [_expanding(task, _blocks(task.time, k + 1))]
+    units, what = len(task), "row"
+    if task.groups is not None:
+        units, what = len(set(task.groups.tolist())), "group"
     if units < k:
         raise DataError(
-            f"{counted(units, what.removesuffix('s'))} cannot make {k} folds: ask for fewer "
-            f"folds, or label more {what}."
+            f"{counted(units, what)} cannot make {k} folds: ask for fewer folds, or label more "
+            f"{what}s."
         )
-    return [_pairs(_deal(task, np.full(k, 1 / k), rng), k) for _ in range(repeats)]
-
-
-def holdout(task: Task, fraction: float, *, rng: np.random.Generator) -> tuple[Task, Task]:
-    """Split off rows that nothing is trained on.
-
-    Parameters
-    ----------
-    task : Task
-    fraction : float
-        Share of the rows to hold out, above 0 and below 1; kept as closely as strata and groups
-        allow.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    (kept, held_out) : pair of Task
-        Every class keeps one row at least in the first, unless all of its rows are of groups
-        that were held out. With time, the latest rows are held out, cut between distinct times,
-        and earlier rows of their groups are in neither.
-
-    Raises
-    ------
-    DataError
-        No such fraction, or one of the two would be empty.
-
-    Examples
-    --------
-    >>> task = Task.from_arrays(np.eye(8), [0, 0, 0, 0, 1, 1, 1, 1])
-    >>> kept, held_out = holdout(task, 0.25, rng=np.random.default_rng(0))
-    >>> np.bincount(kept.targets).tolist(), np.bincount(held_out.targets).tolist()
-    ([3, 3], [1, 1])
-    """
-    units, what = _units(task)
-    if not 0 < fraction < 1:
-        raise DataError(f"the fraction held out is {fraction}; it lies between 0 and 1.")
-    if task.time is not None:
-        return _latest(task, task.time, fraction)
-    if task.groups is not None:
-        held = _deal_groups(task, np.array([1 - fraction, fraction]), rng) == 1
-    else:
-        held = _systematic(task, fraction, rng)
-    if held.all() or not held.any():
-        all_of_them = counted(units, what.removesuffix("s"))
-        raise DataError(f"holding out {fraction:.0%} of {all_of_them} leaves one part empty.")
-    return task.take(np.flatnonzero(~held)), task.take(np.flatnonzero(held))
-
-
-def per_class(task: Task, n: int, *, rng: np.random.Generator) -> Split:
-    """Draw `n` rows of each class, without looking at groups or time.
-
-    Parameters
-    ----------
-    task : Task
-        A classification.
-    n : int
-        Rows per class.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    (drawn, rest) : pair of int64 arrays, sorted
-        C * n row numbers, and all others.
-
-    Raises
-    ------
-    DataError
-        It is a regression, or a class has fewer than `n` rows.
-
-    Examples
-    --------
-    >>> task = Task.from_arrays(np.eye(6), list("aabbbb"))
-    >>> drawn, rest = per_class(task, 2, rng=np.random.default_rng(0))
-    >>> sorted(task.labels[drawn].tolist()), task.labels[rest].tolist()
-    (['a', 'a', 'b', 'b'], ['b', 'b'])
-    """
-    if task.kind != "classification":
-        raise DataError("rows are drawn per class; a regression has no classes.")
-    counts = np.bincount(task.targets, minlength=len(task.classes))
-    if n < 1 or counts.min() < n:
-        scarce = task.classes[int(counts.argmin())]
-        held = counted(int(counts.min()), "row")
-        raise DataError(f"class {scarce!r} has {held}; {n} per class were asked for.")
-    order = rng.permutation(len(task))
-    order = order[np.argsort(task.targets[order], kind="stable")]
-    place = np.arange(len(task)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.sort(order[place < n]), np.sort(order[place >= n])
+    dealt = [_deal(task, k, rng) for _ in range(repeats)]
+    return [
+        [(np.flatnonzero(fold != part), np.flatnonzero(fold == part)) for part in range(k)]
+        for fold in dealt
+    ]
 
 
 def judged_rows(pairs: Sequence[Split]) -> Rows:
@@ -194,17 +112,9 @@ def judged_rows(pairs: Sequence[Split]) -> Rows:
 def resampling_units(task: Task, k: int = MIN_BLOCKS) -> Rows | None:
     """Which rows a bootstrap draws together: those of a group, or of a block of time.
 
-    Parameters
-    ----------
-    task : Task
-    k : int
-        As for `folds`: time is cut into ``k + 1`` blocks, or as many as there are distinct times.
-
-    Returns
-    -------
-    int64 array of shape (N,), or None
-        The unit of each row, from 0 on, in order of group or time; None where each row is its own,
-        as it is for one time without groups.
+    The unit of each row, int64 (N,), from 0 on, in order of group or time; None where each row is
+    its own, as it is for one time without groups. As for `folds`, time is cut into ``k + 1``
+    blocks, or as many as there are distinct times.
 
     Examples
     --------
@@ -258,36 +168,16 @@ def _without_groups(task: Task, rows: Rows, tested: Rows) -> Rows:
     return rows[~np.isin(groups[rows], groups[tested])]
 
 
-def _latest(task: Task, time: NDArray[Any], fraction: float) -> tuple[Task, Task]:
-    times, place = np.unique(time, return_inverse=True)
-    later = 1 - np.cumsum(np.bincount(place))[:-1] / len(task)  # share after each time but the last
-    if len(later):
-        held = np.flatnonzero(place > np.abs(later - fraction).argmin())
-        kept = _without_groups(task, np.setdiff1d(np.arange(len(task)), held), held)
-        if len(kept):
-            return task.take(kept), task.take(held)
-    raise DataError(
-        f"holding out the latest {fraction:.0%} of {counted(len(task), 'row')} at "
-        f"{counted(len(times), 'distinct time')} leaves one part empty."
-    )
-
-
-def _units(task: Task) -> tuple[int, str]:
-    if task.groups is None:
-        return len(task), "rows"
-    return len(set(task.groups.tolist())), "groups"
-
-
-def _pairs(fold: Rows, k: int) -> list[Split]:
-    return [(np.flatnonzero(fold != part), np.flatnonzero(fold == part)) for part in range(k)]
-
-
-def _deal(task: Task, shares: NDArray[np.float64], rng: np.random.Generator) -> Rows:
+def _deal(task: Task, k: int, rng: np.random.Generator) -> Rows:
     """The fold of each row, shape (N,)."""
     if task.groups is not None:
-        return _deal_groups(task, shares, rng)
-    k, n = len(shares), len(task)
-    order = _ranked(task, rng)
+        return _deal_groups(task, k, rng)
+    n = len(task)
+    keys: Any = task.targets
+    if task.kind == "classification":
+        keys = rng.permutation(len(task.classes))[task.targets]
+    # by class (classes in random order) or by value, ties in random order
+    order = np.lexsort((rng.random(n), keys))
     places = np.arange(n) % k
     if task.kind == "regression":
         # Neighbours in rank go to different folds, in an order drawn anew for every k of them:
@@ -299,43 +189,19 @@ def _deal(task: Task, shares: NDArray[np.float64], rng: np.random.Generator) -> 
     return fold
 
 
-def _ranked(task: Task, rng: np.random.Generator) -> Rows:
-    """Row numbers by class (classes in random order) or by value, ties in random order."""
-    keys: Any = task.targets
-    if task.kind == "classification":
-        keys = rng.permutation(len(task.classes))[task.targets]
-    return np.lexsort((rng.random(len(task)), keys))
-
-
-def _systematic(task: Task, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Every ``1 / fraction``-th row in rank, from a random start; shape (N,)."""
-    order = _ranked(task, rng)
-    if task.kind == "classification":  # the only row of a class is kept
-        order = order[np.bincount(task.targets)[task.targets[order]] > 1]
-    held = np.zeros(len(task), dtype=bool)
-    if len(order) < 2:
-        return held
-    count = min(max(1, round(fraction * len(order))), len(order) - 1)
-    held[order[((np.arange(count) + rng.random()) * len(order) / count).astype(np.int64)]] = True
-    if task.kind == "classification":
-        for lost in np.setdiff1d(task.targets[held], task.targets[~held]):
-            held[order[np.argmax(task.targets[order] == lost)]] = False
-    return held
-
-
-def _deal_groups(task: Task, shares: NDArray[np.float64], rng: np.random.Generator) -> Rows:
+def _deal_groups(task: Task, k: int, rng: np.random.Generator) -> Rows:
     """Deal whole groups, large ones rather first, each to the part that lacks its classes most."""
     _, group = np.unique(np.asarray(task.groups).astype(str), return_inverse=True)
     strata = _strata(task)
     counts_GC = np.zeros((group.max() + 1, strata.max() + 1))
     np.add.at(counts_GC, (group, strata), 1)
     totals_C = counts_GC.sum(axis=0)
-    wanted_KC = shares[:, None] * totals_C / np.maximum(totals_C, 1)
+    wanted_KC = np.full((k, 1), 1 / k) * totals_C / np.maximum(totals_C, 1)
     held_KC = np.zeros_like(wanted_KC)
     part_G = np.empty(len(counts_GC), dtype=np.int64)
     # By size alone, every repeat would deal alike.
     order = np.argsort(-counts_GC.sum(axis=1) * rng.uniform(0.5, 1.5, len(counts_GC)))
-    names = rng.permutation(len(shares))
+    names = rng.permutation(k)
     for left, g in zip(range(len(order), 0, -1), order, strict=True):
         share_C = counts_GC[g] / np.maximum(totals_C, 1)
         empty = held_KC.sum(axis=1) == 0

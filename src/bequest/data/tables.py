@@ -77,22 +77,10 @@ def read_columns(
     as_text: Collection[str] = (),
     optional: Collection[str] = (),
 ) -> list[Any]:
-    """These columns of a table, in this order, as arrays of shape (N,).
+    """These columns of a table as in `read_table`, in this order, as arrays of shape (N,).
 
-    Parameters
-    ----------
-    source
-        As in `read_table`.
-    names : sequence of str
-    as_text : names
-        Columns that hold text even where it looks like numbers.
-    optional : names
-        Columns that may be missing; None stands for them.
-
-    Raises
-    ------
-    DataError
-        As `read_table`; or a column is missing or named twice.
+    `as_text` names columns that hold text even where it looks like numbers; None stands for an
+    `optional` one that is missing.
 
     Examples
     --------

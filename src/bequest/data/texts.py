@@ -48,7 +48,11 @@ def task_from_text(
     columns = {"groups": groups, "time": time, "weights": weights}
     named = {"target": target, **columns} if _is_table(texts) else {}
     if named:
-        _refuse_labels(labels)
+        if labels is not None:
+            raise DataError(
+                "texts are a table that holds its labels: name their column with target=, and the "
+                "texts' with text=. One text alone is no list: put it into one."
+            )
         name = name or (Path(texts).stem if isinstance(texts, str | Path) else None)
         columns = _named_columns(texts, text, named)
         texts, labels = columns.pop("text"), columns.pop("target", None)
@@ -58,9 +62,12 @@ def task_from_text(
     known = None if labels is None else read_labels(labels, kind=kind)
     if known is not None:
         _same_length(inputs, len(known.targets), "")
-    further = None if unlabelled is None else _further(unlabelled, text)
+    if unlabelled is not None:
+        if _is_table(unlabelled):
+            unlabelled = _named_columns(unlabelled, text, {})["text"]
+        unlabelled = _texts(unlabelled, "the unlabelled inputs")
     task = made_task(
-        inputs, known, columns, further, kind=kind, metric=metric, name=name or "texts"
+        inputs, known, columns, unlabelled, kind=kind, metric=metric, name=name or "texts"
     )
     return task if test is None else _with_test(task, test, text, named or {"target": target})
 
@@ -77,11 +84,6 @@ def _named_columns(
     extra = [roles[role] for role in optional if role in roles]
     read = read_columns(source, list(roles.values()), as_text=(text, *as_text), optional=extra)
     return dict(zip(roles, read, strict=True))
-
-
-def _further(source: Any, text: str) -> Texts:
-    texts = _named_columns(source, text, {})["text"] if _is_table(source) else source
-    return _texts(texts, "the unlabelled inputs")
 
 
 def _with_test(task: Task, test: Any, text: str, named: Mapping[str, str | None]) -> Task:
@@ -109,14 +111,6 @@ def _is_table(source: Any) -> bool:
         return True
     frame = any(hasattr(source, name) for name in ("__dataframe__", "columns", "collect_schema"))
     return frame and not isinstance(source, Texts)
-
-
-def _refuse_labels(labels: Any) -> None:
-    if labels is not None:
-        raise DataError(
-            "texts are a table that holds its labels: name their column with target=, and the "
-            "texts' with text=. One text alone is no list: put it into one."
-        )
 
 
 def _texts(samples: Any, what: str) -> Texts:

@@ -171,15 +171,12 @@ class Adapter(Model):
         """Write the adapter alone, with the name and the content address of its base."""
         base = self.base
         config = {
-            "base": {
-                "name": base.name,
-                "address": _address(base),
-                "answers": _answers(base),
-            },
+            "base": {"name": base.name, "address": _address(base), "answers": _answers(base)},
             "rank": self.rank,
             "alpha": self.alpha,
             "weights": [
-                {**asdict(weight), "dtype": _dtype(base, weight)} for weight in self.weights
+                {**asdict(weight), "dtype": str(base.module.get_parameter(weight.name).dtype)}
+                for weight in self.weights
             ],
             "classes": list(self.classes),
             "target_scale": list(self.target_scale),
@@ -293,10 +290,6 @@ def _answers(base: Trains) -> list[list[float]] | None:
     """What tells networks with the same numbers apart; the config of one of ours does so itself."""
     asked = None if "net" in base.structure else question(base.spec)
     return None if asked is None else answers(base.module, base.encode(asked))
-
-
-def _dtype(base: Trains, weight: AdaptedWeight) -> str:
-    return str(base.module.get_parameter(weight.name).dtype)
 
 
 def _put_head(module: nn.Module, head: str, tensors: Mapping[str, Tensor]) -> None:

@@ -26,23 +26,11 @@ TOLERANCE = 1e-3  # of the largest answer; machines differ in the seventh digit
 def network_address(
     module: nn.Module, structure: Mapping[str, Any], encoder: Encoder | None
 ) -> str:
-    """Content address of a network: the same before and after the disk, and on every machine.
+    """Content address of a network, a sha256: the same before and after the disk, on every machine.
 
     It covers every parameter and stored buffer by name, dtype, shape and bytes, what encodes the
     inputs, and the config of a network of ours. Any other network counts by its tensors alone,
     since its structure becomes a graph on disk; `answers` tells those apart.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    structure : mapping
-        As `TorchModel.structure`.
-    encoder : Encoder or None
-
-    Returns
-    -------
-    str
-        sha256, 64 hex digits.
 
     Examples
     --------
@@ -83,13 +71,7 @@ def question(spec: InputSpec) -> Inputs | None:
 
 
 def answers(module: nn.Module, encoded: NDArray[Any]) -> list[list[float]]:
-    """The first numbers a row that a network gives for these encoded samples.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    encoded : array, shape (2, ...)
-        As the module takes it.
+    """The first numbers a row that a network gives for these two encoded samples.
 
     Examples
     --------

@@ -39,16 +39,7 @@ REFUSED = (
 def read_checkpoint(path: Path) -> Any:
     """What torch.save wrote, in the file format of today or that of before torch 1.6.
 
-    Parameters
-    ----------
-    path : Path
-
-    Raises
-    ------
-    UnsafeModel
-        It asks for something that is neither a tensor nor a plain value.
-    ModelError
-        It is no checkpoint, truncated, compressed inside, or asks for more memory than there is.
+    `UnsafeModel` where it asks for something that is neither a tensor nor a plain value.
     """
     with path.open("rb") as file:
         start = file.read(2)
@@ -124,19 +115,10 @@ def _limit(size: int) -> None:
 
 
 def convert(path: str, work: str, options: str) -> dict[str, Any]:
-    """Write the tensors of one checkpoint as safetensors; what came of it as plain values.
+    """Write the tensors of the checkpoint at `path` to `work`; what came of it as plain values.
 
-    Parameters
-    ----------
-    path, work : str
-        The checkpoint, and the file to write.
-    options : str
-        JSON: key, strip and drop of `find_tensors`.
-
-    Returns
-    -------
-    dict
-        ``tensors``, ``numbers``, ``key``, ``dropped``; or ``error`` and ``unsafe``.
+    `options` is JSON, what `find_tensors` takes: key, strip and drop. Gives ``tensors``,
+    ``numbers``, ``key`` and ``dropped``; or ``error`` and ``unsafe``.
     """
     try:
         found = find_tensors(read_checkpoint(Path(path)), **json.loads(options))

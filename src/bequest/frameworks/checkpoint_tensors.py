@@ -8,6 +8,7 @@ from typing import Any, final
 
 import torch
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError
 
 __all__ = ["SEEN", "TIMES", "Found", "check_tensors", "find_tensors"]
@@ -25,16 +26,7 @@ SEEN = 80  # characters of a stranger's text in a line of ours
 @final
 @dataclass(frozen=True)
 class Found:
-    """The tensors of a checkpoint.
-
-    Parameters
-    ----------
-    tensors : mapping of str to torch.Tensor
-    key : str
-        Where they stood; empty: at the top.
-    dropped : tuple of str
-        Names of the values that are no tensors, or were to be left out.
-    """
+    """The tensors of a checkpoint, the `key` that they stood under, and what was left out."""
 
     tensors: Mapping[str, torch.Tensor]
     key: str
@@ -46,22 +38,9 @@ def find_tensors(
 ) -> Found:
     """The tensors in what a checkpoint holds, under the names that they are to have.
 
-    Parameters
-    ----------
-    content : object
-        A dictionary of tensors, or one with such a dictionary under one of `KEYS`, or under the
-        only name that has one.
-    key : str, optional
-        Where they are, as names joined by dots.
-    strip : sequence of str
-        Beginnings that names lose, such as ``"module."``.
-    drop : sequence of str
-        Tensors, or parts, to leave out, by their names in the file.
-
-    Raises
-    ------
-    ModelError
-        There are none, several names lead to some, or a prefix or a part is not there.
+    They are at `key` (names joined by dots), at the top, under one of `KEYS`, or under the only
+    name that has some. Names lose the beginnings `strip`; `drop` names tensors, or parts, to leave
+    out.
 
     Examples
     --------
@@ -152,16 +131,8 @@ def _stripped(tensors: Mapping[str, Any], strip: Sequence[str]) -> dict[str, Any
 def check_tensors(tensors: Mapping[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
     """The tensors as a model file can hold them, before a byte of them is copied.
 
-    Parameters
-    ----------
-    tensors : mapping of str to torch.Tensor
-    size : int
-        Bytes of the file that they came from.
-
-    Raises
-    ------
-    ModelError
-        One is quantised, sparse, or on the meta device; or they are larger than the file explains.
+    `ModelError` where one cannot be stored, or all are larger than their file of `size` bytes
+    explains.
     """
     for name, tensor in tensors.items():
         what = _unfit(tensor)
@@ -194,10 +165,8 @@ def _names(values: Iterable[Any]) -> str:
     return f"It has: {_listed(values)}."
 
 
-def _listed(values: Iterable[Any], most: int = 6) -> str:
-    names = [_short(value) for value in values]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "nothing") + more
+def _listed(values: Iterable[Any]) -> str:
+    return listed(map(_short, values), 6) or "nothing"
 
 
 def _short(value: object) -> str:

@@ -57,8 +57,7 @@ class Scaler:
         One per feature or channel; a constant one has scale 1. One whose spread is below the
         precision of float32 is constant.
     limit : tuple of float
-        The largest size of an encoded number, one per feature or channel; empty for none, as in
-        models saved before there were limits.
+        The largest size of an encoded number, one per feature or channel; empty for none.
     """
 
     mean: tuple[float, ...]
@@ -118,8 +117,7 @@ class Scaler:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The scaler that `to_config` described."""
-        names = ("mean", "scale", "limit")  # folders of older versions have no limit
-        return cls(*(tuple(map(float, config.get(name, ()))) for name in names))
+        return cls(*(tuple(map(float, config[name])) for name in ("mean", "scale", "limit")))
 
 
 @final
@@ -254,13 +252,7 @@ def fit_encoder(inputs: Inputs) -> Encoder:
 
 
 def encoder_from_config(config: Mapping[str, Any] | None) -> Encoder | None:
-    """The encoder that `to_config` described, of a class in `ENCODERS`; None stays None.
-
-    Raises
-    ------
-    ModelError
-        The config describes no encoder, or one of a plug-in that is not here.
-    """
+    """The encoder that `to_config` described, of a class in `ENCODERS`; None stays None."""
     if config is None:
         return None
     try:
@@ -275,20 +267,7 @@ def encoder_from_config(config: Mapping[str, Any] | None) -> Encoder | None:
 
 
 def plain_rows(inputs: Inputs) -> Array:
-    """The rows of inputs without named columns, as float32.
-
-    Parameters
-    ----------
-    inputs : Inputs
-
-    Returns
-    -------
-    array of float32, shape (N, D) or (N, C, H, W)
-
-    Raises
-    ------
-    DataError
-        The inputs are a table, or of another modality without arrays.
+    """The rows of inputs without named columns, float32 (N, D) or (N, C, H, W); else a `DataError`.
 
     Examples
     --------

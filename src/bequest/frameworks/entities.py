@@ -9,7 +9,7 @@ import difflib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bequest.core import Card, Inputs, InputSpec, Label, Model, Registry, Table, Task, as_inputs
 from bequest.core.wording import counted
 from bequest.errors import DataError, ModelError, NotApplicable
-from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
+from bequest.frameworks.folder import read_json, spec_from_config, write_folder
 from bequest.frameworks.weights import read_weights, write_weights
 
 __all__ = ["SCORINGS", "EntityFeatures", "load_entities"]
@@ -279,7 +279,7 @@ class EntityFeatures(Model):
             write_weights(place / "model.safetensors", tensors)
             (place / NAMES).write_text(json.dumps(names, ensure_ascii=True), encoding="utf-8")
 
-        config = {"scoring": self.scoring, "spec": spec_to_config(self.spec)}
+        config = {"scoring": self.scoring, "spec": asdict(self.spec)}
         write_folder(folder, kind="entities", config=config, card=self.card, write=write)
 
     def _places(self, names: Iterable[Any]) -> NDArray[np.int64]:
@@ -333,13 +333,8 @@ def load_entities(
 
 
 def _read_names(path: Path) -> dict[str, list[str]]:
-    if path.stat().st_size > NAMES_LIMIT:
-        raise ModelError(f"{path} is larger than {NAMES_LIMIT} bytes.")
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(names, dict) or set(names) != {"entities", "relations"}:
+    names = read_json(path, NAMES_LIMIT)
+    if set(names) != {"entities", "relations"}:
         raise ModelError(f"{path} does not hold the names of entities and relations.")
     for held in names.values():
         if not isinstance(held, list) or not all(type(name) is str for name in held):

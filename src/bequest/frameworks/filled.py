@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError
 
 __all__ = ["filled"]
@@ -22,31 +23,12 @@ CANNOT = (ArithmeticError, AssertionError, IndexError, MemoryError, RuntimeError
 def filled(
     make: Callable[[], nn.Module], weights: Mapping[str, Tensor], *, own: bool = False
 ) -> nn.Module:
-    """Make a network and give it these weights.
+    """Make a network and give it these weights; `ModelError` where they are not its own.
 
-    A config of a few bytes can name a network of terabytes. So the network is first made on
-    torch's meta device, which holds shapes and no numbers, and is made for good only where its
-    names and shapes are those of the weights, which are in memory already.
-
-    Parameters
-    ----------
-    make : callable
-        Builds the network with fresh weights.
-    weights : mapping of str to Tensor
-        As ``state_dict`` names them.
-    own : bool
-        The class is the user's, who handed it over: where it cannot be made without numbers
-        (it calls ``item()``, say), it is made for good at once.
-
-    Returns
-    -------
-    torch.nn.Module
-        With the numbers of `weights`.
-
-    Raises
-    ------
-    ModelError
-        It cannot be made, or the weights are not those of this network.
+    A config of a few bytes can name a network of terabytes. So the network is first made on torch's
+    meta device, which holds shapes and no numbers, and is made for good only where its names and
+    shapes are those of the weights, which are in memory already. A class of the user's `own` that
+    cannot be made without numbers (it calls ``item()``, say) is made for good at once.
 
     Examples
     --------
@@ -113,12 +95,12 @@ def _compare(outline: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tenso
     if absent:
         raise ModelError(
             f"the weights do not fit the network: they lack {len(absent)} of its {len(outline)} "
-            f"tensors, such as {_listed(absent)}."
+            f"tensors, such as {listed(absent, SHOWN)}."
         )
     strange = [name for name in weights if name not in outline]
     if strange:
         raise ModelError(
-            f"the weights do not fit the network: it has no {_listed(strange)}, "
+            f"the weights do not fit the network: it has no {listed(strange, SHOWN)}, "
             f"{len(strange)} of their {len(weights)} tensors."
         )
     for name, shape in outline.items():
@@ -128,7 +110,3 @@ def _compare(outline: Mapping[str, tuple[int, ...]], weights: Mapping[str, Tenso
                 f"the weights do not fit the network: {name} has {stored} numbers, the config "
                 f"says {shape}."
             )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN])

@@ -31,7 +31,6 @@ __all__ = [
     "load",
     "read_json",
     "spec_from_config",
-    "spec_to_config",
     "unsynced",
     "write_folder",
 ]
@@ -82,22 +81,8 @@ def write_folder(
 ) -> None:
     """Write a model folder beside its place, sync it, and move it there in one step.
 
-    Parameters
-    ----------
-    folder : path
-        Must not exist, be empty, or hold a model folder, which is replaced.
-    kind : str
-        A name of `KINDS`: who loads it.
-    config : mapping
-        The architecture as plain values.
-    card : Card
-    write : callable
-        Writes the weights into the folder that it is given.
-
-    Raises
-    ------
-    ModelError
-        `folder` holds something that is not a model folder.
+    A model folder, or an empty one, is replaced; one that holds something else is a `ModelError`.
+    `config` is the architecture as plain values; `write` writes the weights into the folder given.
     """
     place = checked_path(folder, "a model folder", ModelError)
     card.checked()  # what cannot be read back is not written
@@ -172,26 +157,16 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
     check_files(place, config["files"])
     try:
         card = Card.from_dict(read_json(place / "card.json"))
-        return _loaded(place, config, card, modules, base)
+        loader = KINDS[config["kind"]]
+        if config["kind"] == "adapter":
+            return loader(place, config, card, modules, base)
+        if base is not None:
+            raise ModelError(f"{place} is a whole model, no adapter: load it without base=.")
+        return loader(place, config, card, modules)
     except ModelError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{place}/config.json is damaged: {shown(error, 200)}.") from error
-
-
-def _loaded(
-    place: Path,
-    config: Mapping[str, Any],
-    card: Card,
-    modules: Sequence[type],
-    base: Model | None,
-) -> Model:
-    loader = KINDS[config["kind"]]
-    if config["kind"] == "adapter":
-        return loader(place, config, card, modules, base)
-    if base is not None:
-        raise ModelError(f"{place} is a whole model, no adapter: load it without base=.")
-    return loader(place, config, card, modules)
 
 
 def check_files(place: Path, files: Mapping[str, str]) -> None:
@@ -212,15 +187,8 @@ def for_people(name: str) -> bool:
     return PurePosixPath(name).name == "README.md"
 
 
-def spec_to_config(spec: InputSpec) -> dict[str, Any]:
-    """Plain values of an input spec."""
-    shape = None if spec.shape is None else list(spec.shape)
-    columns, kinds = list(spec.columns), list(spec.kinds)
-    return {"modality": spec.modality, "shape": shape, "columns": columns, "kinds": kinds}
-
-
 def spec_from_config(config: Mapping[str, Any]) -> InputSpec:
-    """The input spec that `spec_to_config` described."""
+    """The input spec whose plain values were written."""
     shape = config["shape"]
     size = None if shape is None else tuple(int(length) for length in shape)
     columns = tuple(map(str, config["columns"]))
@@ -228,17 +196,7 @@ def spec_from_config(config: Mapping[str, Any]) -> InputSpec:
 
 
 def foreign_config(place: Path) -> dict[str, Any] | None:
-    """The config of a Hugging Face folder; None where it is none, ours included.
-
-    Parameters
-    ----------
-    place : path
-
-    Raises
-    ------
-    ModelError
-        Its ``config.json`` is no JSON object.
-    """
+    """The config of a Hugging Face folder; None where it is none, ours included."""
     if not (place / "config.json").is_file():
         return None
     config = read_json(place / "config.json")
@@ -276,10 +234,10 @@ def _config(place: Path) -> dict[str, Any]:
     return config
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; `ModelError` where it is none, or too large to be a config."""
-    if path.stat().st_size > CONFIG_LIMIT:
-        raise ModelError(f"{path} is larger than {CONFIG_LIMIT} bytes: it is no config.")
+def read_json(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
+    """The object in a JSON file; `ModelError` where it is none, or larger than so many bytes."""
+    if path.stat().st_size > limit:
+        raise ModelError(f"{path} is larger than {limit} bytes: it is no config.")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

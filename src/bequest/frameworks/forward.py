@@ -42,36 +42,14 @@ def forward(
     batch_size: int | None = None,
     title: str,
 ) -> Array:
-    """What a network, or one of its layers, gives for each sample.
+    """What a network, or one of its layers, gives for each sample, shape (N, ...).
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Is left as it is.
-    encode : callable
-        Turns samples into the module's input; is called batch by batch.
-    inputs : Inputs
-        N samples.
-    layer, head : str
-        A layer's name: its output, flattened, or its input where it is the `head`. Default: what
-        the module gives.
-    both : bool
-        The input of the head (N, D) and, beside it, what the module gives.
-    batch_size : int, optional
-        The most rows in one pass. Default: as many as keep the activations below 256 MB, 1,024 at
-        most, measured on the first rows. Only shapes decide, so every process runs the same
-        batches.
-    title : str
-        What messages call the network.
-
-    Returns
-    -------
-    array, shape (N, ...), or (N, D) of a layer
-
-    Raises
-    ------
-    NotApplicable
-        The network cannot read the samples, or the layer gives no row for each of them.
+    `encode` turns samples into the module's input, batch by batch. Of a `layer` it is the output,
+    flattened, or the input where the layer is the `head`; `both` gives the input of the head (N, D)
+    and, beside it, what the module gives. By default a batch has as many rows as keep the
+    activations below 256 MB, 1,024 at most, measured on the first rows. Only shapes decide, so
+    every process runs the same batches. `NotApplicable` where the network cannot read the samples,
+    or the layer gives no row for each of them.
     """
     if len(inputs) == 0:
         raise ModelError("there are no rows to predict.")
@@ -94,7 +72,9 @@ def forward(
             wanted = ([(kept[-1], hooked)] if hooked else []) + ([] if layer else [(result, title)])
             # of a layer that runs twice the last call counts
             given = [_row_each(rows, len(encoded), name) for rows, name in wanted]
-            results.append(np.hstack([_flat(rows) for rows in given]) if both else given[0])
+            results.append(
+                np.hstack([rows.reshape(len(rows), -1) for rows in given]) if both else given[0]
+            )
             kept.clear()
     if len({rows.shape[1:] for rows in results}) > 1:
         raise NotApplicable(f"{layer or title} gives rows of different lengths.")
@@ -182,10 +162,6 @@ def _row_each(result: Tensor, rows: int, title: str) -> Array:
             "not a row for each."
         )
     return result.numpy()
-
-
-def _flat(rows: Array) -> Array:
-    return rows.reshape(len(rows), -1)
 
 
 def _rows(output: Any, layer: str, plain: bool = False) -> Tensor:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError
 from bequest.frameworks.graph_check import GRAPH_FORMAT, Graph, read_graph
-from bequest.frameworks.graph_export import describe_tensors, trace
+from bequest.frameworks.graph_export import describe_tensors, spec_of_tensor, trace
 from bequest.frameworks.graph_module import CANNOT_RUN, GraphModule, dry_run
 from bequest.frameworks.graph_values import DTYPES
 from bequest.frameworks.unchanged import evaluating
@@ -26,25 +27,10 @@ TOLERANCE = 1e-4
 def export_graph(module: nn.Module, example: Tensor) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Write a module as a graph of torch's operators that builds again without its class.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Takes one tensor, gives one tensor with a row per sample; is not changed.
-    example : torch.Tensor, shape (2 or more, ...)
-        A batch as the module takes it. The number of rows stays free, all other sizes are fixed.
-
-    Returns
-    -------
-    config : dict
-        The graph as plain values, ready for JSON.
-    weights : dict of str to torch.Tensor
-        For `bequest.frameworks.weights.write_weights`.
-
-    Raises
-    ------
-    ModelError
-        The forward pass looks at numbers to decide what to do, changes plain attributes, calls
-        what a graph cannot hold, or works for one batch size only.
+    The module takes and gives one tensor with a row per sample; of the example's shape (2 or more,
+    ...) the number of rows stays free. Gives the graph as plain values, and weights for
+    `write_weights`. `ModelError` where the forward pass looks at numbers to decide what to do,
+    changes plain attributes, calls what a graph cannot hold, or works for one batch size only.
 
     References
     ----------
@@ -84,29 +70,10 @@ def export_graph(module: nn.Module, example: Tensor) -> tuple[dict[str, Any], di
 
 
 def build_graph(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> GraphModule:
-    """Build a module from a graph that anybody may have written.
+    """Build a module, in training mode, from a graph and weights that anybody may have written.
 
     It is read, checked against a list of operators, run once on tensors without numbers, and only
     then given its weights. Nothing in it becomes code.
-
-    Parameters
-    ----------
-    config : mapping
-        What `export_graph` gave, or claims to be.
-    weights : mapping of str to torch.Tensor
-        What `bequest.frameworks.weights.read_weights` read.
-
-    Returns
-    -------
-    GraphModule
-        In training mode, as every new module.
-
-    Raises
-    ------
-    UnsafeModel
-        It names an operator that is not allowed, or a tensor by what is no path.
-    ModelError
-        It does not hold together, or the weights are not its own.
     """
     graph = read_graph(config)
     _check_weights(graph, weights)
@@ -127,8 +94,7 @@ def _check_weights(graph: Graph, weights: Mapping[str, Tensor]) -> None:
     extra = sorted(weights.keys() - graph.tensors.keys() - signs)
     for names, problem in ((missing, "lack"), (extra, "have more than the graph knows:")):
         if names:
-            listed = ", ".join(name[:80] for name in names[:5])
-            raise ModelError(f"the weights {problem} {listed}{', ...' if len(names) > 5 else ''}.")
+            raise ModelError(f"the weights {problem} {listed(name[:80] for name in names)}.")
     for path, spec in graph.tensors.items():
         found = weights[path]
         if tuple(found.shape) != spec.shape or found.dtype != DTYPES[spec.dtype]:
@@ -175,13 +141,7 @@ def _traced(
     for mode in ("train", "eval"):
         programs[mode], constants = trace(module, example, mode)
         for path, constant in constants.items():
-            dtype = str(constant.dtype).removeprefix("torch.")
-            specs[path] = {
-                "kind": "constant",
-                "shape": list(constant.shape),
-                "dtype": dtype,
-                "persistent": False,
-            }
+            specs[path] = {**spec_of_tensor("constant", constant), "persistent": False}
             tensors[path] = constant
     return programs
 

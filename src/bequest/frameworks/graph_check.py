@@ -25,18 +25,10 @@ Kind = Literal["parameter", "buffer", "constant"]
 @final
 @dataclass(frozen=True)
 class Spec:
-    """One tensor of the module.
+    """One tensor of the module, as the weights must have it.
 
-    Parameters
-    ----------
-    kind : {"parameter", "buffer", "constant"}
-        Constants and buffers that are not `persistent` stay out of the state dict.
-    shape, dtype
-        As the weights must have them.
-    tied : str
-        Path of the tensor that it is the same as; empty for one of its own.
-    signs : bool
-        Infinities are stored apart, as signs.
+    Constants and buffers that are not `persistent` stay out of the state dict; `tied` is the path
+    of the tensor that it is the same as; `signs`: infinities are stored apart.
     """
 
     kind: Kind
@@ -91,12 +83,7 @@ class Graph:
 def read_graph(config: Any) -> Graph:
     """Check a stored graph and resolve its operators; builds no tensor and runs nothing.
 
-    Raises
-    ------
-    UnsafeModel
-        An operator is not allowed, or a tensor's path is none.
-    ModelError
-        Anything else does not hold together: counts, types, references, sizes.
+    `UnsafeModel` where an operator is not allowed or a tensor's path is none, else `ModelError`.
     """
     fields = {"format", "torch", "input", "tensors", "train", "eval"}
     if not isinstance(config, dict) or set(config) != fields:

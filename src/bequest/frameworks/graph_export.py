@@ -20,7 +20,7 @@ from bequest.errors import ModelError
 from bequest.frameworks.graph_ops import CHECKS_ONLY, is_inplace, name_of
 from bequest.frameworks.graph_values import Input, Node, TensorAt, encode
 
-__all__ = ["describe_tensors", "trace"]
+__all__ = ["describe_tensors", "spec_of_tensor", "trace"]
 
 CONSTANTS = "lifted_constants"
 
@@ -28,19 +28,9 @@ CONSTANTS = "lifted_constants"
 def trace(
     module: nn.Module, example: Tensor, mode: str
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Export a copy of `module` in this mode.
+    """Export a copy of `module` in this mode: ``{"nodes": [...], "output": ...}`` and constants.
 
-    Returns
-    -------
-    program : dict
-        ``{"nodes": [...], "output": ...}``.
-    constants : dict of str to torch.Tensor
-        Tensors that the forward pass makes of literals, by the path under which nodes name them.
-
-    Raises
-    ------
-    ModelError
-        torch cannot export it, or it does what a graph cannot hold.
+    Constants are tensors that the forward pass makes of literals, by the path that nodes name.
     """
     copied = copy.deepcopy(module).cpu().train(mode == "train")
     exported = _export(copied, example.detach().cpu())
@@ -182,7 +172,7 @@ def describe_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Tenso
     buffers = list(module.named_buffers(remove_duplicate=False))
     for kind, named in (("parameter", parameters), ("buffer", buffers)):
         for path, tensor in named:
-            spec = specs[path] = _spec(kind, tensor)
+            spec = specs[path] = spec_of_tensor(kind, tensor)
             if path not in persistent:
                 spec["persistent"] = False
             owner = owners.setdefault(id(tensor), path)
@@ -192,6 +182,7 @@ def describe_tensors(module: nn.Module) -> tuple[dict[str, Any], dict[str, Tenso
     return specs, tensors
 
 
-def _spec(kind: str, tensor: Tensor) -> dict[str, Any]:
+def spec_of_tensor(kind: str, tensor: Tensor) -> dict[str, Any]:
+    """What a graph says of one tensor."""
     dtype = str(tensor.dtype).removeprefix("torch.")
     return {"kind": kind, "shape": list(tensor.shape), "dtype": dtype}

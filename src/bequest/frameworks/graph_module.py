@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.errors import ModelError
-from bequest.frameworks.graph_check import Graph, Program, Spec, Step, read_graph
+from bequest.frameworks.graph_check import Graph, Program, Step, read_graph
 from bequest.frameworks.graph_values import DTYPES, Device, Input, Node, TensorAt
 
 __all__ = ["CANNOT_RUN", "GraphModule", "dry_run"]
@@ -156,25 +156,18 @@ def _part(root: nn.Module, path: str, graph: Graph) -> nn.Module:
     for name in path.split(".") if path else ():
         walked = f"{walked}.{name}" if walked else name
         if name not in part._modules:
-            layer = _linear(graph.tensors, walked) if walked in graph.layers else nn.Module()
+            layer = nn.Module()
+            if walked in graph.layers:
+                outputs, inputs = graph.tensors[f"{walked}.weight"].shape
+                bias = f"{walked}.bias" in graph.tensors
+                layer = nn.Linear(inputs, outputs, bias=bias, device="meta")
             part.add_module(name, layer)
         part = part.get_submodule(name)
     return part
 
 
-def _linear(tensors: Mapping[str, Spec], path: str) -> nn.Linear:
-    outputs, inputs = tensors[f"{path}.weight"].shape
-    return nn.Linear(inputs, outputs, bias=f"{path}.bias" in tensors, device="meta")
-
-
 def dry_run(config: Mapping[str, Any], graph: Graph) -> None:
-    """Run both programs on tensors without numbers: shows misfits and sizes, takes no memory.
-
-    Raises
-    ------
-    ModelError
-        A node cannot run, or gives more numbers than a network would.
-    """
+    """Run both programs on tensors without numbers: shows misfits and sizes, takes no memory."""
     empty = {
         path: torch.empty(spec.shape, dtype=DTYPES[spec.dtype], device="meta")
         for path, spec in graph.tensors.items()

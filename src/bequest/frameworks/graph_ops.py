@@ -97,34 +97,17 @@ def _getitem(values: Any, place: Any) -> Any:
 
 PYTHON: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "operator.getitem": (operator.getitem, _getitem),
-    "operator.add": (operator.add, _whole(operator.add)),
-    "operator.sub": (operator.sub, _whole(operator.sub)),
-    "operator.mul": (operator.mul, _whole(operator.mul)),
-    "operator.floordiv": (operator.floordiv, _whole(operator.floordiv)),
-    "operator.mod": (operator.mod, _whole(operator.mod)),
-    "operator.neg": (operator.neg, _whole(operator.neg)),
+} | {
+    f"operator.{name}": (getattr(operator, name), _whole(getattr(operator, name)))
+    for name in ("add", "sub", "mul", "floordiv", "mod", "neg")
 }
 """Name to what an export calls, and what we call in its place."""
 
 
 def operator_named(name: object) -> Any:
-    """The operator of this name, if it is an allowed one.
+    """The operator of a name such as ``"aten.conv2d.default"``, or ``"operator.mul"`` for sizes.
 
-    Parameters
-    ----------
-    name : str
-        ``"aten.conv2d.default"``, or ``"operator.mul"`` for arithmetic of sizes.
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    UnsafeModel
-        It is not on the list.
-    ModelError
-        It is, but this version of torch does not have it.
+    `UnsafeModel` where it is not on the list, `ModelError` where this torch does not have it.
 
     Examples
     --------
@@ -160,13 +143,7 @@ def _is_plain(called: Any) -> bool:
 
 
 def name_of(target: Any) -> str:
-    """The name under which a graph stores an export's call target.
-
-    Raises
-    ------
-    ModelError
-        It is no operator of the list.
-    """
+    """The name under which a graph stores an export's call target, which must be on the list."""
     for name, (called, _) in PYTHON.items():
         if target is called:
             return name

@@ -17,14 +17,9 @@ GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 @final
 class CheckedRecurrent:
-    """A recurrent operator that refuses weights and states of other sizes.
+    """``aten.lstm.input`` or another of `GATES` that refuses weights and states of other sizes.
 
-    Parameters
-    ----------
-    called : operator
-        ``aten.lstm.input`` or another of `GATES`.
-    gates : int
-        Blocks of H rows in its weights.
+    `gates` is how many blocks of H rows are in its weights.
     """
 
     def __init__(self, called: Any, gates: int) -> None:
@@ -44,13 +39,7 @@ class CheckedRecurrent:
         bidirectional: bool,
         batch_first: bool,
     ) -> Any:
-        """As torch's, after the check.
-
-        Raises
-        ------
-        ValueError
-            The sizes contradict each other.
-        """
+        """As torch's, after the check: `ValueError` where the sizes contradict each other."""
         directions = 2 if bidirectional else 1
         states = hx if isinstance(hx, list | tuple) else [hx]
         layers = num_layers * directions

@@ -31,8 +31,13 @@ from bequest.frameworks.huggingface_files import (
     tokens_of,
 )
 from bequest.frameworks.huggingface_inputs import Pixels, Tokens
-from bequest.frameworks.huggingface_network import HuggingFaceNetwork, Pooling
-from bequest.frameworks.huggingface_write import OF_OURS, OWN_HEAD, SECTION
+from bequest.frameworks.huggingface_network import (
+    OF_OURS,
+    OWN_HEAD,
+    SECTION,
+    HuggingFaceNetwork,
+    Pooling,
+)
 from bequest.frameworks.torch_model import Network, TorchFeatures, TorchModel
 from bequest.frameworks.unchanged import evaluating
 
@@ -46,32 +51,13 @@ SIDE = 64  # pixels of the image that a network is tried on
 def load_foreign(
     folder: Path, values: Mapping[str, Any], card: Card, modules: Sequence[type] = ()
 ) -> Network:
-    """Make a model of a Hugging Face folder.
+    """Make a model of a Hugging Face folder with the content of its ``config.json``.
 
-    Parameters
-    ----------
-    folder : path
-        With ``config.json``, ``model.safetensors`` (or its shards and their index), and
-        ``tokenizer.json`` or ``preprocessor_config.json``.
-    values : mapping
-        Content of ``config.json``.
-    card : Card
-        Gets the folder's name and licence.
-    modules : sequence of classes
-        Not used: only classes of transformers are built.
-
-    Returns
-    -------
-    TorchModel or TorchFeatures
-        A classifier or a regressor of texts or images. Of any other network its body, whose
-        features can be probed and tuned.
-
-    Raises
-    ------
-    UnsafeModel
-        It brings code, holds pickles only, or names files outside of the folder.
-    ModelError
-        A file is missing or damaged, or transformers does not know the network.
+    The folder holds ``model.safetensors`` (or its shards and their index), and ``tokenizer.json``
+    or ``preprocessor_config.json``. It becomes a classifier or a regressor of texts or images,
+    under a card with its name and licence; of any other network the body, whose features can be
+    probed and tuned. `UnsafeModel` where it brings code, holds pickles only, or names files outside
+    of itself.
     """
     where = folder.name
     config = audited(values, where)
@@ -92,24 +78,10 @@ def wrap_network(
     name: str,
     batch_size: int | None = None,
 ) -> Network:
-    """Make a model of a network of transformers that is in memory.
+    """Make a model of a network of transformers that is in memory; it is not copied.
 
-    Parameters
-    ----------
-    network : PreTrainedModel
-        Is not copied, and is left as it is.
-    processor : tokenizer or image processor of transformers
-        What makes its inputs; of tokenizers the fast ones.
-    classes : tuple
-        Labels in the order of the logits; the config's where there are none.
-    name : str
-    batch_size : int, optional
-        As in `TorchModel`.
-
-    Raises
-    ------
-    ModelError
-        `processor` is neither, or does not fit the network.
+    `processor` makes its inputs: an image processor, or a tokenizer, of which the fast ones are
+    known. The config's classes are taken where there are none.
     """
     values = json.loads(network.config.to_json_string())
     config = {key: value for key, value in values.items() if key not in ("auto_map", "format")}
@@ -163,17 +135,7 @@ def _model(
 def load_huggingface(
     folder: Path, config: Mapping[str, Any], card: Card, modules: Sequence[type] = ()
 ) -> Network:
-    """Load the folder that such a model was saved to.
-
-    Parameters
-    ----------
-    folder : path
-    config : mapping
-        Content of its ``config.json``.
-    card : Card
-    modules : sequence of classes
-        Not used: only classes of transformers are built.
-    """
+    """Load the folder that such a model was saved to; only classes of transformers are built."""
     ours = config[SECTION]
     theirs = {key: value for key, value in config.items() if key not in OF_OURS}
     theirs = audited(theirs, folder.name)
@@ -195,7 +157,7 @@ def load_huggingface(
         layer.out_features = len(tensor)
     mean, scale = map(float, ours["target_scale"])
     given: dict[str, Any] = {"spec": spec_from_config(ours["spec"]), "card": card}
-    given |= {"encoder": reader, "head": head, "batch_size": ours.get("batch_size")}
+    given |= {"encoder": reader, "head": head, "batch_size": ours["batch_size"]}
     if not len(module.get_parameter(f"{head}.weight")):
         return TorchFeatures(module.eval(), **given)
     classes = tuple(ours["classes"])

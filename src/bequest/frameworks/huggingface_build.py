@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError
 from bequest.optional import need
 
@@ -25,29 +26,11 @@ logger = logging.getLogger(__name__)
 def build_network(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str
 ) -> tuple[nn.Module, Modality, bool]:
-    """Build the network that a config describes, and fill it.
+    """Build the network that an audited config describes, and fill it with all that its files hold.
 
-    Parameters
-    ----------
-    config : mapping
-        Audited.
-    tensors : mapping of str to torch.Tensor
-        All that its files hold.
-    where : str
-        The folder, for messages.
-
-    Returns
-    -------
-    network : PreTrainedModel
-        In float32, on the CPU, in evaluation mode.
-    modality : {"text", "image"}
-    headed : bool
-        Whether it has a head of its own that predicts.
-
-    Raises
-    ------
-    ModelError
-        transformers does not know the network, or config and weights do not fit each other.
+    Gives the network (float32, on the CPU, in evaluation mode), its modality, and whether it has a
+    head of its own that predicts. `ModelError` where transformers does not know it, or config and
+    weights do not fit each other.
     """
     auto = need("transformers.models.auto", extra="hf", purpose="a Hugging Face model")
     broken = need("huggingface_hub.errors", extra="hf", purpose="a Hugging Face model")
@@ -139,9 +122,9 @@ def _check_loaded(network: Any, told: Mapping[str, Any], where: str, headed: boo
     mismatched = sorted(told["mismatched_keys"])
     if mismatched:
         name, stored, wanted = mismatched[0]
+        others = f" and {len(mismatched) - 1} more" if len(mismatched) > 1 else ""
         raise ModelError(
-            f"{where} stores {name} {tuple(stored)}, its config describes {tuple(wanted)}"
-            f"{_and_more(mismatched)}."
+            f"{where} stores {name} {tuple(stored)}, its config describes {tuple(wanted)}{others}."
         )
     missing = sorted(told["missing_keys"])
     if not headed and missing and all(name.startswith("pooler.") for name in missing):
@@ -149,19 +132,12 @@ def _check_loaded(network: Any, told: Mapping[str, Any], where: str, headed: boo
         missing = []
     if missing or told.get("error_msgs"):
         raise ModelError(
-            f"{where} does not hold all of {type(network).__name__}: "
-            f"{', '.join(missing[:3])}{_and_more(missing, 3)} missing."
+            f"{where} does not hold all of {type(network).__name__}: {listed(missing, 3)} missing."
         )
     left = sorted(told["unexpected_keys"])
     if left:
-        logger.warning(
-            "%s: left out, no part of %s: %s%s.",
-            where, type(network).__name__, ", ".join(left[:3]), _and_more(left, 3),
-        )  # fmt: skip
-
-
-def _and_more(names: Collection[Any], shown: int = 1) -> str:
-    return f" and {len(names) - shown} more" if len(names) > shown else ""
+        name = type(network).__name__
+        logger.warning("%s: left out, no part of %s: %s.", where, name, listed(left, 3))
 
 
 @contextmanager

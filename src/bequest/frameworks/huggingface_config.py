@@ -32,19 +32,7 @@ DEFAULT_LABEL = re.compile(r"LABEL_(\d+)")
 def audited(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The config without what is not part of the model, or an error that says why not.
 
-    Parameters
-    ----------
-    values : mapping
-        Content of ``config.json``.
-    where : str
-        The folder, for messages.
-
-    Raises
-    ------
-    UnsafeModel
-        It asks for code of its own (``auto_map``), or for weights from elsewhere.
-    ModelError
-        It names no ``model_type``, is quantised, or repeats a layer beyond reason.
+    `UnsafeModel` where it asks for code of its own (``auto_map``), or for weights from elsewhere.
 
     Examples
     --------
@@ -75,23 +63,9 @@ def audited(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def classes_of(config: Mapping[str, Any], outputs: int, where: str) -> tuple[Label, ...]:
-    """The labels of a classifier with `outputs` outputs, in their order; empty for a regression.
+    """The labels of a classifier with C `outputs`, in their order; empty for a regression.
 
     ``LABEL_3``, which transformers writes where nobody named the classes, is the number 3.
-
-    Parameters
-    ----------
-    config : mapping
-    outputs : int
-        C, the rows of the head.
-    where : str
-        The folder, for messages.
-
-    Raises
-    ------
-    ModelError
-        It predicts several labels or values at once, or ``id2label`` does not name each output
-        once.
 
     Examples
     --------

@@ -37,13 +37,7 @@ LICENCE = re.compile(r"^license: *[\"']?([A-Za-z0-9.+-]{1,64})[\"']? *$", re.M)
 def folder_weights(folder: Path) -> dict[str, Tensor]:
     """All tensors of a folder by name, from one file or from shards.
 
-    Raises
-    ------
-    UnsafeModel
-        It has pickles only, or its index names files outside of the folder.
-    ModelError
-        It has no weights, a shard is missing or damaged, or holds other tensors than the index
-        says.
+    `UnsafeModel` where it has pickles only, or its index names files outside of the folder.
     """
     if (folder / WEIGHTS).is_file():
         return read_weights(folder / WEIGHTS)
@@ -82,14 +76,7 @@ def _shards(folder: Path) -> dict[str, Tensor]:
 
 
 def tokens_of(folder: Path, config: Mapping[str, Any], network: nn.Module) -> Tokens:
-    """The tokenizer of a folder, held against the network that reads its tokens.
-
-    Raises
-    ------
-    ModelError
-        There is no ``tokenizer.json``, it is too large or damaged, or it makes tokens that the
-        network does not know.
-    """
+    """The tokenizer of a folder, held against the network that reads its tokens."""
     path = folder / "tokenizer_config.json"
     told = read_json(path) if path.is_file() else {}
     return tokens_from(_tokenizer_file(folder), told, config, network, folder.name)
@@ -104,22 +91,8 @@ def tokens_from(
 ) -> Tokens:
     """A tokenizer, held against the network that reads its tokens.
 
-    Parameters
-    ----------
-    content : str
-        Of its ``tokenizer.json``.
-    told : mapping
-        Content of its ``tokenizer_config.json``.
-    config : mapping
-        The network's.
-    network : PreTrainedModel
-    where : str
-        What messages call the model.
-
-    Raises
-    ------
-    ModelError
-        It is damaged, or makes tokens that the network does not know.
+    `content` is that of its ``tokenizer.json``, `told` that of its ``tokenizer_config.json``,
+    `config` the network's.
     """
     special = {f"{name}_token": _token(told.get(f"{name}_token")) for name in SPECIAL}
     fillers = [config.get(f"{name}_token_id") for name in ("pad", "eos", "bos")]
@@ -178,13 +151,7 @@ def _places(network: nn.Module) -> Iterator[int]:
 
 
 def pixels_of(folder: Path, config: Mapping[str, Any]) -> Pixels:
-    """How a folder's network wants its images.
-
-    Raises
-    ------
-    ModelError
-        There is no ``preprocessor_config.json``, or it does not say it.
-    """
+    """How a folder's network wants its images: what its ``preprocessor_config.json`` says."""
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         raise ModelError(f"{folder} has no preprocessor_config.json: how big, how scaled?")

@@ -144,22 +144,7 @@ class Pixels:
 
     @classmethod
     def from_preprocessor(cls, values: Mapping[str, Any], channels: int, where: str) -> Pixels:
-        """Read the settings of an image processor of transformers.
-
-        Parameters
-        ----------
-        values : mapping
-            Content of ``preprocessor_config.json``.
-        channels : int
-            What the network reads.
-        where : str
-            The folder, for messages.
-
-        Raises
-        ------
-        ModelError
-            A size or a number is missing or impossible.
-        """
+        """Read a ``preprocessor_config.json``, for a network that reads so many channels."""
         try:
             return cls._read(values, channels)
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:

@@ -1,26 +1,35 @@
 """A Hugging Face network as a module of one input, with one head whose input is the features.
 
+Tuned, it becomes a model folder of ours that transformers reads as well.
+
 N samples, T tokens, D features, C classes; C, H and W of images.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
 
-from bequest.frameworks.foreign_network import ForeignNetwork
-from bequest.frameworks.huggingface_inputs import PADDING
-from bequest.frameworks.huggingface_write import write_model
+from bequest.core import Predicts
+from bequest.errors import ModelError
+from bequest.frameworks.folder import write_folder
+from bequest.frameworks.huggingface_config import with_classes
+from bequest.frameworks.huggingface_inputs import PADDING, Pixels, Tokens
+from bequest.frameworks.torch_model import ForeignNetwork, Network
+from bequest.frameworks.weights import write_weights
 
-if TYPE_CHECKING:
-    from bequest.frameworks.torch_model import Network
+__all__ = ["OF_OURS", "OWN_HEAD", "SECTION", "HuggingFaceNetwork", "Pooling"]
 
-__all__ = ["HuggingFaceNetwork", "Pooling"]
-
+SECTION = "bequest_model"  # of config.json: what is ours; the rest is what transformers knows
+OF_OURS = ("format", "bequest", "kind", "files", "digest", SECTION)
+OWN_HEAD = "bequest_head."  # of the names of a head that is ours
+BODY = "network."
 Pooling = Literal["", "mean", "first", "last", "image"]
 
 
@@ -121,5 +130,63 @@ class HuggingFaceNetwork(ForeignNetwork):
         self.head.out_features = 0
 
     def write(self, model: Network, folder: str | Path) -> None:
-        """Write a model folder that transformers can read as well."""
-        write_model(self, model, folder)
+        """Write the folder: one ``config.json`` with transformers' keys at the top and ours in it.
+
+        `ModelError` where the network's class is not transformers' own, or its config has keys of
+        ours.
+        """
+        name = type(self.network).__name__
+        if not type(self.network).__module__.startswith("transformers."):
+            raise ModelError(
+                f"{name} is no class of transformers' own: its folder could not be loaded again "
+                "without running its code."
+            )
+        encoder = model.encoder
+        ours = {
+            "spec": asdict(model.spec),
+            "classes": list(model.classes),
+            "target_scale": list(model.target_scale),
+            "head": model.head,
+            "added_bias": self._added_bias(model.head),
+            "width": self.head.in_features if hasattr(self, "head") else None,
+            "modality": self.modality,
+            "pooling": self.pooling,
+            "encoder": None if encoder is None else encoder.to_config(),
+            "batch_size": model.batch_size,
+        }
+        predicts = isinstance(model, Predicts)
+        config = with_classes(self.config, model.classes) if predicts else self.config
+        whole = {**config, "architectures": [name], "dtype": "float32", SECTION: ours}
+        taken = sorted(set(OF_OURS) & set(config))
+        if taken:
+            raise ModelError(f"the network's config uses keys that a model folder needs: {taken}.")
+
+        def write(place: Path) -> None:
+            write_weights(place / "model.safetensors", self._stored())
+            if isinstance(encoder, Tokens):
+                (place / "tokenizer.json").write_text(encoder.content, encoding="utf-8")
+                about = {
+                    "tokenizer_class": "PreTrainedTokenizerFast",
+                    "model_max_length": encoder.length,
+                }
+                _write_json(place / "tokenizer_config.json", {**about, **encoder.special})
+            if isinstance(encoder, Pixels):
+                _write_json(place / "preprocessor_config.json", encoder.to_preprocessor())
+
+        write_folder(folder, kind="huggingface", config=whole, card=model.card, write=write)
+
+    def _added_bias(self, head: str) -> str:
+        """Name of a bias that the head was tuned with and transformers' class does not have."""
+        tuned = self.bare and getattr(self.get_submodule(head), "bias", None) is not None
+        return f"{head.removeprefix(BODY)}.bias" if tuned else ""
+
+    def _stored(self) -> dict[str, Tensor]:
+        """Tensors under transformers' names; a head of ours under a name of its own."""
+        tensors = self.state_dict()
+        body = {name.removeprefix(BODY): t for name, t in tensors.items() if name.startswith(BODY)}
+        head = {name: t for name, t in tensors.items() if name.startswith("head.") and t.numel()}
+        return body | {OWN_HEAD + name.removeprefix("head."): t for name, t in head.items()}
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -41,31 +41,14 @@ def is_dead(mark: str) -> bool:
 
 
 def beside(place: Path) -> Path:
-    """A hidden path beside `place`, on its file system, that nothing is at yet.
-
-    Parameters
-    ----------
-    place : Path
-        Where the finished output shall stand.
-
-    Returns
-    -------
-    Path
-    """
+    """A hidden path beside `place`, on its file system, that nothing is at yet."""
     return place.parent / f"{_start(place)}{process_mark()}"
 
 
 def leftovers(place: Path) -> Iterator[Path]:
     """What `beside` named for `place`, where its process is not known to live and an hour passed.
 
-    Parameters
-    ----------
-    place : Path
-
-    Yields
-    ------
-    Path
-        Folders and files; links are passed over.
+    Links are passed over.
     """
     start = _start(place)
     for path in sorted(place.parent.iterdir()):

@@ -33,24 +33,10 @@ IDENTIFIER = re.compile(r"[a-z0-9.+-]+")
 
 
 def model_card(card: Card, kind: str) -> str:
-    """The text of a folder's README.md.
-
-    Parameters
-    ----------
-    card : Card
-    kind : str
-        A name of `bequest.frameworks.folder.KINDS`.
+    """The text of a folder's README.md; `kind` is a name of `bequest.frameworks.folder.KINDS`.
 
     Examples
     --------
-    >>> print(model_card(Card(name="films", licence="MIT"), "torch").partition("# ")[0])
-    ---
-    license: mit
-    library_name: bequest
-    tags:
-    - bequest
-    - transfer-learning
-    ---
     """
     front = _front(card, kind)
     lines = ["---", *front, "---", "", f"# {' '.join(card.name.split()) or 'A model'}", ""]

@@ -25,7 +25,9 @@ import skops.io
 from numpy.typing import NDArray
 from sklearn.exceptions import InconsistentVersionWarning
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.sklearn_parts import title
 from bequest.frameworks.sklearn_trust import (
     check_fitted_parts,
     check_tree,
@@ -106,29 +108,18 @@ BROKEN = (
 def write_estimator(path: str | Path, estimator: Any) -> None:
     """Write a fitted estimator as a skops file that `read_estimator` takes.
 
-    Search trees of nearest-neighbour models are left out, for they hold raw memory; reading
-    builds them again from their rows.
-
-    Parameters
-    ----------
-    path : path
-        Is overwritten.
-    estimator : estimator or Pipeline
-
-    Raises
-    ------
-    ModelError
-        It holds objects of types that a model file cannot hold; they are named.
+    Search trees of nearest-neighbour models are left out, for they hold raw memory; reading builds
+    them again from their rows. `ModelError` names the types that a model file cannot hold.
     """
     try:
         content = skops.io.dumps(_without_search_trees(estimator))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ModelError(f"{_named(estimator)} cannot be saved: {_line(error)}") from error
+        raise ModelError(f"{title(estimator)} cannot be saved: {_line(error)}") from error
     try:
         _check_archive(content)
     except UnsafeModel as error:
         raise ModelError(
-            f"{_named(estimator)} would not load again: {error} Build it of scikit-learn's own "
+            f"{title(estimator)} would not load again: {error} Build it of scikit-learn's own "
             "parts, or keep it as a function: bequest.wrap(model.predict_proba, classes=...)."
         ) from error
     Path(path).write_bytes(content)
@@ -137,22 +128,8 @@ def write_estimator(path: str | Path, estimator: Any) -> None:
 def read_estimator(path: str | Path) -> Any:
     """Read a skops file that anybody may have written.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    estimator
-        Its arrays are consistent enough that compiled code does not read outside of them.
-
-    Raises
-    ------
-    UnsafeModel
-        It holds types that could run code or are not known to be harmless, or its trees, support
-        vectors or neighbours point outside of their arrays.
-    ModelError
-        It is no skops file, or cannot be built with the versions installed.
+    Its arrays are consistent enough that compiled code does not read outside of them; `UnsafeModel`
+    where they are not, or where it holds types that are not known to be harmless.
     """
     try:
         content = Path(path).read_bytes()
@@ -208,11 +185,7 @@ def _check_npy(name: str, content: bytes) -> None:
     version = np.lib.format.read_magic(stream)
     if not name.endswith(".npy") or version not in ((1, 0), (2, 0)):
         raise UnsafeModel(f"its entry {ascii(name)[:60]} is no plain array.")
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
+    read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
     shape, _, dtype = read(stream, max_header_size=NPY_HEADER_LIMIT)
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise UnsafeModel(f"its array {ascii(name)[:60]} has another size than its header says.")
@@ -230,9 +203,8 @@ def _check_schema(schema: Any, arrays: Mapping[str, bytes]) -> None:
         if kind == "TreeNode":
             _check_tree_state(state, arrays)
     if refused:
-        listed = ", ".join(ascii(name)[1:-1][:120] for name in sorted(refused)[:5])
-        more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
-        raise UnsafeModel(f"it holds types that are not known to be safe: {listed}{more}.")
+        names = listed(ascii(name)[1:-1][:120] for name in sorted(refused))
+        raise UnsafeModel(f"it holds types that are not known to be safe: {names}.")
 
 
 def _check_ids(schema: Any, arrays: Mapping[str, bytes]) -> None:
@@ -299,10 +271,6 @@ def _array(state: Mapping[str, Any], arrays: Mapping[str, bytes]) -> NDArray[Any
     if f"{state['__module__']}.{state['__class__']}" != "numpy.ndarray":
         raise UnsafeModel("a tree's arrays are of another type.")
     return np.asarray(np.load(io.BytesIO(arrays[state["file"]]), allow_pickle=False))
-
-
-def _named(estimator: Any) -> str:
-    return type(estimator).__name__
 
 
 def _line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +28,7 @@ from bequest.core.feature_cache import cached
 from bequest.core.model import plain_labels
 from bequest.errors import DataError, ModelError, NotApplicable
 from bequest.frameworks.encoders import Encoder, encoder_from_config
-from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
+from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.sklearn_file import read_estimator, write_estimator
 from bequest.frameworks.sklearn_parts import (
     check_fitted,
@@ -253,7 +253,7 @@ class SklearnModel(Model):
     def save(self, folder: str | Path) -> None:
         """Write the estimator as skops beside a config that names the versions it needs."""
         config = {
-            "spec": spec_to_config(self.spec),
+            "spec": asdict(self.spec),
             "classes": list(self.classes),
             "encoder": None if self.encoder is None else self.encoder.to_config(),
             "structure": self.structure,
@@ -273,22 +273,7 @@ def load_sklearn(
 ) -> SklearnModel:
     """Build the model of a folder whose config was read; nothing is unpickled.
 
-    Parameters
-    ----------
-    folder : path
-    config : mapping
-        Content of its ``config.json``.
-    card : Card
-    modules : sequence of classes
-        Not used: estimators of classes that are not scikit-learn's are not loaded.
-
-    Raises
-    ------
-    UnsafeModel
-        The file holds types or arrays that are not known to be safe.
-    ModelError
-        The file cannot be built, or a setting is missing; where it was saved by another version
-        of scikit-learn, both versions are named.
+    Where it cannot be built and was saved by another version of scikit-learn, both are named.
     """
     now = {package: version(package) for package in PACKAGES}
     saved = config.get("versions")
@@ -325,27 +310,10 @@ def wrap_estimator(
     name: str,
     example: Any = None,
 ) -> SklearnModel:
-    """Make a model of an estimator that is fitted already.
+    """Make a model of an estimator that is fitted already; its own order of classes is the default.
 
-    Parameters
-    ----------
-    estimator : estimator or Pipeline
-    classes : sequence, optional
-        Order of the probabilities; the estimator's own where left out.
-    name : str
-        What to call it.
-    example : array, Table, DataFrame, optional
-        A batch of inputs, for estimators that do not tell what they were fitted on; it is
-        predicted, so that a misfit shows now.
-
-    Returns
-    -------
-    SklearnModel
-
-    Raises
-    ------
-    ModelError
-        It is not fitted, or is neither a classifier nor a regressor.
+    `example` is for estimators that do not tell what they were fitted on; it is predicted, so that
+    a misfit shows now.
     """
     check_fitted(estimator)
     if not is_classifier(estimator) and not is_regressor(estimator):

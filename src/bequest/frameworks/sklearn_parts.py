@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from bequest.core import Label, Table, Texts
+from bequest.core.model import plain_labels
 from bequest.errors import DataError, ModelError
 from bequest.optional import need
 
@@ -48,7 +49,7 @@ def labels_of(estimator: Any) -> tuple[Label, ...]:
         raise ModelError(f"{title(estimator)} has no classes_: it is no classifier.")
     if isinstance(labels, list) or np.ndim(labels) != 1:
         raise ModelError(f"{title(estimator)} predicts several labels a row, one is wanted.")
-    return tuple(_plain(label) for label in labels)
+    return plain_labels(labels)
 
 
 def estimator_inputs(estimator: Any, inputs: Any) -> Any:
@@ -112,13 +113,9 @@ def _activated(values: Array, activation: str) -> Array:
     return np.asarray(expit(values)) if activation == "logistic" else values
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def described(value: Any) -> Any:
     """A setting as JSON can hold it; objects by class, what is not finite by its name."""
-    value = _plain(value)
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float | str):

@@ -74,13 +74,8 @@ def check_tree(
 ) -> None:  # fmt: skip
     """Raise `UnsafeModel` unless every index of a decision tree lies inside of its arrays.
 
-    Parameters
-    ----------
-    n_features, n_outputs, node_count : int
-    n_classes : int array, shape (n_outputs,)
-    nodes : structured array, shape (node_count,)
-        scikit-learn's record of a node.
-    values : array, shape (node_count, n_outputs, max(n_classes))
+    `nodes` are scikit-learn's records (node_count,), `values` (node_count, n_outputs,
+    max(n_classes)).
     """
     sound = n_classes.ndim == 1 and n_classes.dtype.kind == "i" and len(n_classes) == n_outputs
     sound = sound and n_outputs >= 1 and int(n_classes.min()) >= 1 and n_features >= 1
@@ -111,17 +106,8 @@ def _check_branches(left: Array, right: Array, feature: Array, leaf: Array, widt
 def check_fitted_parts(estimator: Any) -> None:
     """Raise `UnsafeModel` unless all parts fit each other where compiled code relies on it.
 
-    Parameters
-    ----------
-    estimator : estimator or Pipeline
-        Just read. Settings that are no part of what was learned go back to their defaults:
-        ``memory`` (a folder of pickles), ``n_jobs`` and ``verbose``.
-
-    Raises
-    ------
-    UnsafeModel
-        A tree, a boosting model, a support vector machine or a neighbours model contradicts
-        itself.
+    Settings that are no part of what was learned go back to their defaults: ``memory`` (a folder of
+    pickles), ``n_jobs`` and ``verbose``.
     """
     try:
         for part in parts_of(estimator):

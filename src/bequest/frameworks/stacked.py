@@ -6,18 +6,19 @@ N samples, D numbers, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from bequest.core import Card, Encoder, InputSpec, Label, Model, as_inputs
 from bequest.core.modality import dense
 from bequest.core.model import features_of, output_of, parameters_of
 from bequest.frameworks.encoders import encoder_from_config
-from bequest.frameworks.folder import load, spec_from_config, spec_to_config, write_folder
+from bequest.frameworks.folder import load, spec_from_config, write_folder
 
 __all__ = ["Stacked", "View", "load_stacked", "log_probabilities", "view_of"]
 
@@ -75,9 +76,7 @@ class Stacked(Model):
             return np.asarray(below + above)
         # What the head says is not cut: it was fitted as logits, which know no least probability.
         correction = np.log(np.maximum(above, np.finfo(np.float64).tiny))
-        logits = log_probabilities(below) + correction
-        mass = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(mass / mass.sum(axis=1, keepdims=True))
+        return np.asarray(softmax(log_probabilities(below) + correction, axis=1))
 
     def features(self, X: Any, layer: str | None = None) -> Array:
         """The source's."""
@@ -108,7 +107,7 @@ class Stacked(Model):
             "views": list(self.views),
             "offset": self.offset,
             "encoder": None if self.encoder is None else self.encoder.to_config(),
-            "spec": spec_to_config(self.spec),
+            "spec": asdict(self.spec),
         }
 
         def write(place: Path) -> None:
@@ -142,27 +141,10 @@ def view_of(
 ) -> Array:
     """What a head reads of `source` on the samples `X`, float64, shape (N, D).
 
-    Parameters
-    ----------
-    source : Model
-    X : samples
-    views : sequence of {"features", "outputs", "inputs"}
-        Side by side in this order; codes of categories become one column per level.
-    encoder : Encoder or None
-        For the view ``"inputs"``.
-    output : array, shape (N, C) or (N,), optional
-        The source's output, where it is at hand.
-
-    Returns
-    -------
-    array of float64, shape (N, D)
-        Log-probabilities, none below log 1e-6, for the outputs of a classifier; values for those
-        of a regression.
-
-    Raises
-    ------
-    NotApplicable
-        The source shows no features, and they are asked for.
+    The views stand side by side in their order; codes of categories become one column per level. Of
+    a classifier's outputs it is log-probabilities, none below log 1e-6, of a regression's the
+    values; `output` is the source's, where it is at hand. `NotApplicable` where the source shows no
+    features.
 
     Examples
     --------

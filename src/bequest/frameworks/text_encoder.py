@@ -86,13 +86,7 @@ class TextEncoder:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TextEncoder:
-        """The encoder that `to_config` described.
-
-        Raises
-        ------
-        ModelError
-            A weight is missing, is not finite, or something is counted twice.
-        """
+        """The encoder that `to_config` described, else a `ModelError`."""
         return cls(*(_weights(config[sort], sort) for sort in SETTINGS))
 
     @cached_property

@@ -6,8 +6,9 @@ N samples, C classes, D features.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 from torch import Tensor, nn
 
 from bequest.core import Card, InputSpec, Label, Model, as_inputs, fingerprint
@@ -23,8 +25,7 @@ from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.address import network_address
 from bequest.frameworks.encoders import Encoder, encoder_from_config, plain_rows
 from bequest.frameworks.filled import filled
-from bequest.frameworks.folder import spec_from_config, spec_to_config, write_folder
-from bequest.frameworks.foreign_network import ForeignNetwork
+from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.forward import forward
 from bequest.frameworks.graph import build_graph, export_graph
 from bequest.frameworks.networks import build
@@ -33,9 +34,22 @@ from bequest.frameworks.weights import read_weights, write_weights
 if TYPE_CHECKING:
     from bequest.frameworks.adapter import Adapter
 
-__all__ = ["TorchFeatures", "TorchModel", "load_torch"]
+__all__ = ["ForeignNetwork", "TorchFeatures", "TorchModel", "load_torch"]
 
 Array = NDArray[Any]
+
+
+class ForeignNetwork(nn.Module, ABC):
+    """A network of another library, built and written in its own way; its model asks it how."""
+
+    @property
+    @abstractmethod
+    def structure(self) -> Mapping[str, Any]:
+        """The architecture as plain values, ready for JSON."""
+
+    @abstractmethod
+    def write(self, model: Network, folder: str | Path) -> None:
+        """Write the model folder of `model`, whose module this is."""
 
 
 def _check(self: Network) -> None:
@@ -206,7 +220,7 @@ class TorchModel(Model):
         config = {
             "structure": structure,
             "address": network_address(self.module, self.structure, self.encoder),
-            "spec": spec_to_config(self.spec),
+            "spec": asdict(self.spec),
             "classes": list(self.classes),
             "encoder": None if self.encoder is None else self.encoder.to_config(),
             "head": self.head,
@@ -286,7 +300,7 @@ def load_torch(
         structure=structure,
         head=config["head"],
         target_scale=tuple(config["target_scale"]),
-        batch_size=config.get("batch_size"),
+        batch_size=config["batch_size"],
     )
 
 
@@ -319,11 +333,10 @@ def _probabilities(raw: Array, classes: int) -> Array:
             raise ModelError(
                 f"the network gives one number a row, which fits no {classes} classes."
             )
-        second = 1.0 / (1.0 + np.exp(-np.clip(raw.reshape(len(raw)), -500, 500)))
+        second = expit(raw.reshape(len(raw)))
         return np.stack([1.0 - second, second], axis=1)
     if raw.shape[1] != classes:
         raise ModelError(
             f"the network gives {raw.shape[1]} numbers a row, the model names {classes} classes."
         )
-    shifted = np.exp(raw - raw.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(raw, axis=1))

@@ -21,10 +21,6 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     buffers (the same tensors, with the same values), its parameters' `requires_grad`, and its
     hooks. The values of parameters are not looked at: running a network does not write them.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-
     Examples
     --------
     >>> net = nn.Sequential(nn.Dropout().eval(), nn.BatchNorm1d(2)).train()

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, final
@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
 
 __all__ = ["TENSOR_NAME", "TensorFile", "read_header", "read_weights", "write_weights"]
@@ -29,21 +30,15 @@ NAME_LIMIT = 256  # characters
 # One tensor takes about 120 bytes of header, so this holds 60,000 of them; the largest public
 # models have about 1 MB in one file. A header of 99 MB costs its reader 24 s and 1.4 GB.
 HEADER_LIMIT = 8 * 2**20
-SIZE_LIMIT = (
-    2**40
-)  # of one dimension; a shape such as (0, 2^62) has no bytes, but its strides overflow
+SIZE_LIMIT = 2**40  # of one dimension; (0, 2^62) has no bytes, but its strides overflow
 RANK_LIMIT = 16
 SEEN_IN_ERRORS = 80  # characters of a stranger's text that an error line repeats
 ALIASES = "bequest.aliases"
 PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt"})
-ITEM_BYTES = {
-    "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "F16": 2, "BF16": 2, "F32": 4,
-    "F64": 8,
-}  # fmt: skip
 DTYPES = {
-    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16",
-    torch.int32: "I32", torch.int64: "I64", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.float32: "F32", torch.float64: "F64",
+    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16,
+    "I32": torch.int32, "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F32": torch.float32, "F64": torch.float64,
 }  # fmt: skip
 
 
@@ -73,22 +68,11 @@ class _Header:
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write tensors as one safetensors file.
+    """Write tensors of any device as one safetensors file; what stands at the path is overwritten.
 
     A tensor that stands under several names (tied weights) is stored once, with a table of its
     other names; views that overlap without being the same are stored apart. The caller syncs.
-
-    Parameters
-    ----------
-    path : path
-        Is overwritten.
-    tensors : mapping of str to torch.Tensor
-        Of any shape and device; detached and made contiguous on the way.
-
-    Raises
-    ------
-    ModelError
-        A name is no path of identifiers, a dtype cannot be stored, or a number is NaN or infinite.
+    `ModelError` where a name is no path of identifiers, or a dtype or a number cannot be stored.
 
     Examples
     --------
@@ -103,7 +87,7 @@ def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None
     seen: dict[tuple[Any, ...], str] = {}
     for name, tensor in tensors.items():
         _check_name(name, "the model")
-        if tensor.dtype not in DTYPES:
+        if tensor.dtype not in DTYPES.values():
             raise ModelError(f"{name} has dtype {tensor.dtype}, which a model file cannot hold.")
         identity = _identity(tensor) if tensor.numel() else (name,)
         if identity in seen:
@@ -121,22 +105,10 @@ def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a safetensors file that anybody may have written.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        On the CPU, in memory of their own; names that share a tensor give the same object.
-
-    Raises
-    ------
-    UnsafeModel
-        A tensor's name is no path of identifiers.
-    ModelError
-        The file is missing, truncated, longer than its header says or not safetensors, a shape
-        does not match its bytes, or a number is NaN, infinite or no boolean.
+    The tensors are on the CPU, in memory of their own; names that share one give the same object.
+    `UnsafeModel` where a name is no path of identifiers, `ModelError` where anything else is
+    unsound: a missing or truncated file, a shape that does not match its bytes, NaN, infinite
+    numbers.
     """
     place = Path(path)
     with _opened(place) as file:
@@ -155,22 +127,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def read_header(path: str | Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Names, dtypes and shapes of a safetensors file, without its numbers.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    dict of str to (str, tuple of int)
-        safetensors' name of the dtype (``"F32"``) and the shape.
-
-    Raises
-    ------
-    ModelError
-        As `read_weights`, but for what only the numbers show.
-    """
+    """Names, safetensors' dtypes (``"F32"``) and shapes in a safetensors file, without numbers."""
     place = Path(path)
     with _opened(place) as file:
         return _header(file, place).described()
@@ -226,7 +183,7 @@ class TensorFile:
             found = file.readinto(content)  # type: ignore[attr-defined]
         if found != len(content):
             raise ModelError(f"{self._place} was changed while it was read.")
-        dtype = next(key for key, value in DTYPES.items() if value == entry.dtype)
+        dtype = DTYPES[entry.dtype]
         if not content:
             return torch.empty(entry.shape, dtype=dtype)
         tensor = torch.frombuffer(content, dtype=dtype).reshape(entry.shape)
@@ -283,13 +240,13 @@ def _entry(name: str, value: Any, place: Path) -> _Entry:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise ModelError(f"{place} does not say dtype, shape and data_offsets of {name}.")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ModelError(f"{place} has {name} in the unknown dtype {_short(dtype)}.")
     if not _counts(shape) or len(shape) > RANK_LIMIT or any(n >= SIZE_LIMIT for n in shape):
         raise ModelError(f"{place} has {name} in the impossible shape {_short(shape)}.")
     if not _counts(offsets) or len(offsets) != 2:
         raise ModelError(f"{place} has {name} at the impossible offsets {_short(offsets)}.")
-    needed = math.prod(shape) * ITEM_BYTES[dtype]
+    needed = math.prod(shape) * DTYPES[dtype].itemsize
     if offsets[1] - offsets[0] != needed:
         raise ModelError(
             f"{place} has {name} {tuple(shape)} {dtype} in {offsets[1] - offsets[0]} bytes, "
@@ -337,12 +294,12 @@ def _check_name(name: str, where: str) -> None:
 def _check_numbers(tensors: Mapping[str, torch.Tensor], where: str) -> None:
     bad = [name for name, tensor in tensors.items() if not _finite(tensor)]
     if bad:
-        raise ModelError(f"{where} has NaN or infinite numbers in {_listed(bad)}.")
+        raise ModelError(f"{where} has NaN or infinite numbers in {listed(bad)}.")
     masks = {name: tensor for name, tensor in tensors.items() if tensor.dtype is torch.bool}
     # torch trusts a boolean to be one byte of 0 or 1, and counts wrongly where it is not
     bad = [name for name, mask in masks.items() if bool((mask.view(torch.uint8) > 1).any())]
     if bad:
-        raise ModelError(f"{where} has booleans that are neither 0 nor 1 in {_listed(bad)}.")
+        raise ModelError(f"{where} has booleans that are neither 0 nor 1 in {listed(bad)}.")
 
 
 def _finite(tensor: torch.Tensor) -> bool:
@@ -351,11 +308,6 @@ def _finite(tensor: torch.Tensor) -> bool:
         return True
     low, high = torch.aminmax(tensor)
     return math.isfinite(float(low)) and math.isfinite(float(high))
-
-
-def _listed(names: Iterable[str], most: int = 5) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:

@@ -138,7 +138,12 @@ def _module(
         spec, head = InputSpec("image" if image else "vector"), linear[-1] if linear else ""
     else:
         batch = torch.as_tensor(plain_rows(as_inputs(example)))
-        spec, head = spec_of(batch.numpy()), _head(module, batch)
+        spec = spec_of(batch.numpy())
+        try:
+            head = find_head(module, batch)
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            first = str(error).partition("\n")[0]
+            raise ModelError(f"the network cannot read the example: {first}") from error
     return TorchModel(
         module,
         spec=spec,
@@ -148,11 +153,3 @@ def _module(
         head=head,
         batch_size=batch_size,
     )
-
-
-def _head(module: nn.Module, batch: torch.Tensor) -> str:
-    try:
-        return find_head(module, batch)
-    except (RuntimeError, IndexError, TypeError, ValueError) as error:
-        first = str(error).partition("\n")[0]
-        raise ModelError(f"the network cannot read the example: {first}") from error

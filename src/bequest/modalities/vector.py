@@ -75,13 +75,7 @@ class Vector(Modality):
 
 
 def float_array(samples: Any) -> NDArray[np.float32] | None:
-    """Samples of any library as float32; None for an object that is no array.
-
-    Raises
-    ------
-    DataError
-        The elements are no real numbers.
-    """
+    """Samples of any library as float32, else a `DataError`; None for an object, no array."""
     try:
         if hasattr(samples, "detach"):
             samples = samples.detach().cpu().numpy()

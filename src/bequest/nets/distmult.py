@@ -5,15 +5,11 @@ B triples, D numbers a vector.
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
 
 from bequest.nets.scoring import Scoring, inner
 
 __all__ = ["DISTMULT"]
-
-
-def _weighed(entities: Tensor, relations: Tensor) -> Tensor:
-    return entities * relations
 
 
 DISTMULT = Scoring(
@@ -23,7 +19,7 @@ DISTMULT = Scoring(
         "and inference in knowledge bases}, author={Yang, Bishan and Yih, Wen-tau and He, "
         "Xiaodong and Gao, Jianfeng and Deng, Li}, booktitle={ICLR}, year={2015}}"
     ),
-    query=_weighed,
+    query=torch.mul,
     compare=inner,
 )
 """The score of a triple is ``sum(h * r * t)``: the same with head and tail exchanged."""

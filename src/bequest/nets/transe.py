@@ -13,10 +13,6 @@ from bequest.nets.scoring import Scoring
 __all__ = ["TRANSE"]
 
 
-def _moved(heads: Tensor, relations: Tensor) -> Tensor:
-    return heads + relations
-
-
 def _nearness(queries: Tensor, candidates: Tensor) -> Tensor:
     return -torch.cdist(queries, candidates, p=1.0)
 
@@ -29,7 +25,7 @@ TRANSE = Scoring(
         "Garcia-Dur{\\'a}n, Alberto and Weston, Jason and Yakhnenko, Oksana}, "
         "booktitle={NeurIPS}, year={2013}}"
     ),
-    query=_moved,
+    query=torch.add,
     compare=_nearness,
     distance=True,
 )

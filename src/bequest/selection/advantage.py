@@ -27,18 +27,12 @@ PERMUTATIONS = 24  # of the labels
 @final
 @dataclass(frozen=True)
 class Advantage:
-    """What came of the comparison.
+    """What came of the comparison of K sources by S scores.
 
-    Parameters
-    ----------
-    combined : array, shape (K,)
-        Mean over the scores of the difference from a reference, in units of its spread; of the
-        references the one that leaves least.
-    spread : array, shape (K,)
-        Standard deviation of `combined` over the draws of rows, or between two strangers on the
-        same rows, whichever is larger.
-    values : array, shape (K, S)
-        The scores themselves; NaN where a source does not offer what a score needs.
+    `combined` (K,) is the mean over the scores of the difference from a reference, in units of its
+    spread; of the references the one that leaves least. `spread` (K,) is the standard deviation of
+    `combined` over the draws of rows, or between two strangers on the same rows, whichever is
+    larger. `values` (K, S) are the scores; NaN where a source does not offer what a score needs.
     """
 
     combined: Array
@@ -58,21 +52,8 @@ def advantage(
 ) -> Advantage:
     """Compare each view with its references on all rows, and on every draw of rows.
 
-    Parameters
-    ----------
-    views : sequence of View
-        K of them.
-    references : sequence of sequences of View
-        R per source; views that several sources share are looked at once.
-    scores : sequence of Score
-    targets : array, shape (N,)
-    strangers : sequence of View
-        More views without knowledge, all made alike: what one of them happens to stand above
-        another is no knowledge either.
-    draws : iterable of int arrays
-        Rows of each draw.
-    rng : numpy.random.Generator
-        Permutes the labels.
+    `strangers` are more views without knowledge, all made alike: what one of them happens to stand
+    above another is no knowledge either. `rng` permutes the labels.
     """
     counted = np.array([[_counts(view, score, scores) for score in scores] for view in views])
     known = list({id(v): v for own in references for v in own}.values())

@@ -44,13 +44,7 @@ def as_array(values: Any) -> Array:
 
 
 def check_features(features: Any) -> Array:
-    """Finite features of shape (N, D), in the floating type that they came in.
-
-    Raises
-    ------
-    DataError
-        They are not a matrix of finite numbers with a row and a column.
-    """
+    """Finite features of shape (N, D), in the floating type that they came in."""
     array = as_array(features)
     if array.ndim != 2:
         raise DataError(f"features must have shape (N, D), these have {array.shape}.")
@@ -71,13 +65,7 @@ def check_features(features: Any) -> Array:
 
 
 def check_labels(labels: Any, rows: int) -> tuple[Array, Array]:
-    """The classes (C,), sorted, and each row's index into them, shape (N,) int64.
-
-    Raises
-    ------
-    DataError
-        Another number of labels than rows, a missing label, or fewer than two classes.
-    """
+    """The classes (C,), two or more, sorted, and each row's index into them, shape (N,) int64."""
     array = _labels_of_length(labels, rows)
     if array.dtype.kind == "O":
         if any(value is None or value != value for value in array):
@@ -90,13 +78,7 @@ def check_labels(labels: Any, rows: int) -> tuple[Array, Array]:
 
 
 def check_values(labels: Any, rows: int) -> Array:
-    """Finite target values of shape (N,), float64, not all the same.
-
-    Raises
-    ------
-    DataError
-        Another number of values than rows, no numbers, or one value only.
-    """
+    """Finite target values of shape (N,), float64, not all the same."""
     array = _labels_of_length(labels, rows)
     if array.dtype.kind not in "fiub":
         raise DataError(f"values to predict must be real numbers, these are {array.dtype}.")
@@ -107,13 +89,7 @@ def check_values(labels: Any, rows: int) -> Array:
 
 
 def check_probabilities(probabilities: Any) -> Array:
-    """Rows of probabilities, shape (N, Z) float64, each row summing to one.
-
-    Raises
-    ------
-    DataError
-        A probability is below zero, or a row does not sum to one (within 1e-3).
-    """
+    """Rows of probabilities, shape (N, Z) float64; they must sum to one within 1e-3."""
     array = check_features(probabilities).astype(np.float64)
     if array.min() < 0:
         raise DataError(f"a probability is negative: {array.min():g}.")

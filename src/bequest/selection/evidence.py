@@ -27,27 +27,16 @@ MARGIN = 20.0  # beyond every curve's bend by this much the evidence has reached
 
 
 def max_evidence(s: Array, along: Array, rest: Array, rows: int) -> Array:
-    """Log evidence of each target at its best alpha and beta.
+    """Log evidence of each target at its best alpha and beta, shape (C,), in nats for all N rows.
 
-    Parameters
-    ----------
-    s : array, shape (R,)
-        Positive eigenvalues of ``F F'``.
-    along : array, shape (R, C)
-        Squared projections of the targets on the eigenvectors of `s`.
-    rest : array, shape (C,)
-        Squared length of the targets outside of the span of the features.
-    rows : int
-        N.
+    `s` (R,) are the positive eigenvalues of ``F F'``, `along` (R, C) the squared projections of the
+    targets on their eigenvectors, `rest` (C,) their squared length outside of the span.
 
-    Returns
-    -------
-    array, shape (C,)
-        In nats, for all N rows. Three places are searched: between the limits; no signal (alpha
-        to infinity); and, where the features span all N rows, no noise (beta to infinity), whose
-        evidence is the finite density ``N(y; 0, F F' / alpha)``. Where a target lies in the span
-        of fewer than N directions the density has no bound: its share outside of the span is
-        taken as 1e-12 of its energy, as rounding of the labels would leave it.
+    Three places are searched: between the limits; no signal (alpha to infinity); and, where the
+    features span all N rows, no noise (beta to infinity), whose evidence is the finite density
+    ``N(y; 0, F F' / alpha)``. Where a target lies in the span of fewer than N directions the
+    density has no bound: its share outside of the span is taken as 1e-12 of its energy, as rounding
+    of the labels would leave it.
     """
     total = along.sum(axis=0) + rest
     constant = -0.5 * rows * (np.log(2 * np.pi) + 1 - np.log(rows))

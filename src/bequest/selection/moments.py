@@ -6,7 +6,7 @@ in (Chan et al., 1983), so that features far from zero lose no digits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -40,6 +40,7 @@ class _Group:
 
 
 @final
+@dataclass(kw_only=True, eq=False, repr=False, slots=True)
 class Moments:
     """Mergeable moments of features and labels, in float64: D * D numbers, whatever N is.
 
@@ -73,30 +74,16 @@ class Moments:
     True
     """
 
-    __slots__ = (
-        "_cross",
-        "_target_mean",
-        "_target_square",
-        "classification",
-        "fourth",
-        "groups",
-        "mean",
-        "rows",
-        "scatter",
-        "third",
-    )
-
-    def __init__(self, *, classification: bool = True) -> None:
-        self.classification = classification
-        self.rows = 0
-        self.mean: Array = np.zeros(0)
-        self.scatter: Array = np.zeros((0, 0))
-        self.third: Array = np.zeros(0)
-        self.fourth = 0.0
-        self.groups: dict[Any, _Group] = {}
-        self._cross: Array = np.zeros(0)
-        self._target_mean = 0.0
-        self._target_square = 0.0
+    classification: bool = True
+    rows: int = field(default=0, init=False)
+    mean: Array = field(default_factory=lambda: np.zeros(0), init=False)
+    scatter: Array = field(default_factory=lambda: np.zeros((0, 0)), init=False)
+    third: Array = field(default_factory=lambda: np.zeros(0), init=False)
+    fourth: float = field(default=0.0, init=False)
+    groups: dict[Any, _Group] = field(default_factory=dict, init=False)
+    _cross: Array = field(default_factory=lambda: np.zeros(0), init=False)
+    _target_mean: float = field(default=0.0, init=False)
+    _target_square: float = field(default=0.0, init=False)
 
     def update(self, features: Any, labels: Any) -> Moments:
         """Add rows and return self.
@@ -243,9 +230,7 @@ def _plain(label: Any) -> Any:
 def _third(part: Moments, d: Array) -> Array:
     """Sum of ``|u + d|^2 (u + d)`` over the centred rows u."""
     trace = np.trace(part.scatter)
-    return np.asarray(
-        part.third + 2 * (part.scatter @ d) + (trace + part.rows * (d @ d)) * d,
-    )
+    return np.asarray(part.third + 2 * (part.scatter @ d) + (trace + part.rows * (d @ d)) * d)
 
 
 def _fourth(part: Moments, d: Array) -> float:

@@ -21,17 +21,10 @@ Array = NDArray[Any]
 def halves(
     strata: Array, groups: Array | None, times: int, rng: np.random.Generator
 ) -> Iterator[Array]:
-    """Sorted rows of random halves.
+    """Sorted rows of random halves, so many times.
 
-    Parameters
-    ----------
-    strata : int array, shape (N,)
-        Each half holds half of every stratum, rounded up or down by chance, and at least one row.
-    groups : array of shape (N,) or None
-        Where given, halves of the groups are drawn, whole, and strata only keep one row at least.
-    times : int
-        How many halves.
-    rng : numpy.random.Generator
+    Each holds half of every stratum, rounded up or down by chance, and at least one row. With
+    groups, halves of the groups are drawn, whole, and strata only keep one row at least.
     """
     for _ in range(times):
         if groups is None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bequest.core import Registry
 from bequest.errors import NotApplicable
 
-__all__ = ["SCORES", "Needs", "Score"]
+__all__ = ["SCORES", "Needs", "Score", "by_targets"]
 
 Array = NDArray[Any]
 Needs = Literal["features", "probabilities", "labels"]
@@ -20,6 +20,11 @@ Kind = Literal["classification", "regression"]
 
 def _as_is(values: Array, targets: Array) -> Array:
     return values
+
+
+def by_targets(score: Callable[..., float]) -> Callable[[Array, Array], float]:
+    """A score that is told what its targets are: class indices or, as floats, values."""
+    return lambda values, targets: score(values, targets, classification=targets.dtype.kind != "f")
 
 
 @final

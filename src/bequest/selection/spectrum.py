@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, svd
 
-from bequest.selection.arrays import class_sums
+from bequest.selection.arrays import centre, class_sums
 
-__all__ = ["Energies", "Targets", "directions", "energies", "energies_from_gram", "gram"]
+__all__ = [
+    "Energies", "Targets", "directions", "energies", "energies_from_gram", "gram", "principal",
+]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -31,14 +33,8 @@ AFFORDABLE = 2**29  # N * D * min(N, D) up to which a singular value decompositi
 class Targets:
     """What is to be predicted, without ever building one-hot columns.
 
-    Parameters
-    ----------
-    sums : callable
-        From rows (N, K) to their products with each target, shape (C, K).
-    totals : array, shape (C,)
-        Squared length of each target.
-    leave : callable
-        From fitted values (N, C) to what is left of the targets, shape (N, C).
+    `sums` takes rows (N, K) to their products with each target (C, K), `leave` fitted values (N, C)
+    to what is left of the targets; `totals` (C,) are their squared lengths.
     """
 
     sums: Callable[[Array], Array]
@@ -106,6 +102,16 @@ def directions(features: Array) -> tuple[Array, Array]:
     s, right = _eigen(gram(features))
     keep = _kept(s, max(rows, columns))
     return s[keep], features @ (right[:, keep] / np.sqrt(s[keep]))
+
+
+def principal(features: Array, dimensions: int) -> Array:
+    """Coordinates of the rows along the widest directions, shape (N, P)."""
+    centred = centre(features)
+    if not centred.any():
+        return centred[:, :0]
+    s, left = directions(centred)
+    widest = np.argsort(s)[::-1][:dimensions]
+    return np.asarray(left[:, widest] * np.sqrt(s[widest]))
 
 
 def energies(features: Array, targets: Targets) -> Energies:

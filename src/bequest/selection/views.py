@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from bequest.core import Inputs, Model, Predicts, features_of, modality_of
 from bequest.errors import NotApplicable
-from bequest.selection.arrays import centre, check_features, check_probabilities
+from bequest.selection.arrays import check_features, check_probabilities
 from bequest.selection.score import Needs
 from bequest.selection.scores.nleep import ROWS_PER_CLUSTER, cluster_probabilities
-from bequest.selection.spectrum import directions
+from bequest.selection.spectrum import principal
 
 __all__ = ["View", "raw_inputs", "raw_view", "untrained_view", "view_of", "with_clusters"]
 
@@ -30,15 +30,7 @@ RANDOM_UNITS = 256
 @final
 @dataclass(frozen=True)
 class View:
-    """Features (N, R), and class probabilities (N, Z) of a classifier.
-
-    Parameters
-    ----------
-    features : array, shape (N, R)
-    probabilities : array, shape (N, Z), or None
-    own : bool
-        Whether the features are the source's own, and not its outputs.
-    """
+    """Features (N, R), the source's `own` or its outputs, and class probabilities (N, Z)."""
 
     features: Array
     probabilities: Array | None = None
@@ -99,11 +91,6 @@ def with_clusters(view: View, classes: int) -> View:
 
 def _widest(features: Array) -> Array:
     """The first principal coordinates, and a column that stands for an offset, shape (N, R)."""
-    centred = centre(features)
-    coordinates = centred[:, :0]
-    if centred.any():
-        s, left = directions(centred)
-        widest = np.argsort(s)[::-1][:WIDEST]
-        coordinates = left[:, widest] * np.sqrt(s[widest])
+    coordinates = principal(features, WIDEST)
     size = np.sqrt((coordinates**2).sum(axis=1).mean()) or 1.0
     return np.hstack([coordinates, np.full((len(features), 1), size)])

@@ -13,17 +13,7 @@ __all__ = ["AUGMENTATIONS", "flip", "shift"]
 
 
 def shift(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Move each image by up to an eighth of its side in each direction; the edge is repeated.
-
-    Parameters
-    ----------
-    images : Tensor, shape (N, C, H, W)
-    generator : torch.Generator
-
-    Returns
-    -------
-    Tensor, shape (N, C, H, W)
-    """
+    """Move each image by up to an eighth of its side in each direction; the edge is repeated."""
     n, _, height, width = images.shape
     reach = max(1, min(height, width) // 8)
     padded = functional.pad(images, (reach,) * 4, mode="replicate")

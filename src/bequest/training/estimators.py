@@ -30,20 +30,10 @@ ALPHAS = tuple(10.0**power for power in np.arange(-2.0, 4.5, 0.5))
 def linear_estimator(task: Task, strength: float, categorical: Sequence[bool] = ()) -> Any:
     """Logistic regression at a given strength, or ridge at the strength that leave-one-out picks.
 
-    Parameters
-    ----------
-    task : Task
-        Tells the kind and how many classes have rows.
-    strength : float
-        Inverse of the regularisation, scikit-learn's C; regression needs none.
-    categorical : sequence of bool, length D
-        Which columns, the last ones, hold codes of categories: each level becomes a column.
-
-    Returns
-    -------
-    scikit-learn estimator
-        Not fitted; a pipeline that standardises first. Where all rows are of one class, one that
-        predicts that class.
+    The strength is the inverse of the regularisation, scikit-learn's C; regression needs none. Of D
+    columns the last ones may be `categorical` and hold codes: each level becomes a column. The
+    pipeline standardises first, and is not fitted. Where all rows are of one class, it is an
+    estimator that predicts that class.
 
     References
     ----------
@@ -89,22 +79,10 @@ def _columns(categorical: Sequence[bool]) -> Any:
 
 
 def boosting_estimator(task: Task, leaf: int, categorical: list[bool], seed: int) -> Any:
-    """Histogram gradient boosting of shallow trees.
+    """Histogram gradient boosting, not fitted: 100 shallow trees of 15 leaves at most.
 
-    Parameters
-    ----------
-    task : Task
-    leaf : int
-        Least rows in a leaf.
-    categorical : list of bool, length D
-        Which columns hold codes.
-    seed : int
-
-    Returns
-    -------
-    scikit-learn estimator
-        Not fitted: 100 trees of 15 leaves at most. Where all rows are of one class, one that
-        predicts that class.
+    `leaf` is the least rows in a leaf; `categorical` says which of D columns hold codes. Where all
+    rows are of one class, it is an estimator that predicts that class.
 
     References
     ----------
@@ -120,12 +98,9 @@ def boosting_estimator(task: Task, leaf: int, categorical: list[bool], seed: int
     """
     if task.kind == "classification" and len(np.unique(task.targets)) < 2:
         return DummyClassifier(strategy="prior")
-    kind = (
-        HistGradientBoostingRegressor
-        if task.kind == "regression"
-        else HistGradientBoostingClassifier
-    )
-    return kind(
+    regression = task.kind == "regression"
+    made = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+    return made(
         max_iter=100,
         learning_rate=0.1,
         max_leaf_nodes=15,
@@ -138,25 +113,9 @@ def boosting_estimator(task: Task, leaf: int, categorical: list[bool], seed: int
 
 
 def vector_model(estimator: Any, matrix: Array, task: Task) -> SklearnModel:
-    """Fit `estimator` on a matrix and the task's targets, and name its classes.
+    """Fit `estimator`, in place, on a matrix (N, D) and the task's targets, and name its classes.
 
-    Parameters
-    ----------
-    estimator : scikit-learn estimator
-        Is fitted in place.
-    matrix : array, shape (N, D)
-        A row for each of the task's, in their order.
-    task : Task
-
-    Returns
-    -------
-    SklearnModel
-        A model of vectors (D,) with the task's classes, also of those without a row.
-
-    Raises
-    ------
-    ValueError
-        scikit-learn's, where matrix and task differ in N.
+    The model of vectors (D,) has the task's classes, also those without a row.
 
     Examples
     --------

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bequest.core import Inputs, Task
+from bequest.core import Task
 from bequest.frameworks.encoders import Encoder
 from bequest.training.augment import AUGMENTATIONS
 from bequest.training.loop import Loop, run
@@ -45,15 +45,8 @@ def seeded(rng: np.random.Generator) -> Iterator[torch.Generator]:
 def target_scale(task: Task) -> tuple[float, float]:
     """What a regression's values are standardised by, so that every network starts alike.
 
-    Parameters
-    ----------
-    task : Task
-
-    Returns
-    -------
-    mean, scale : float
-        Mean and standard deviation of the values, in their own unit; 1 in place of a deviation of
-        zero. 0 and 1 for classification.
+    Mean and standard deviation of the values, in their own unit; 1 in place of a deviation of zero,
+    0 and 1 for classification.
 
     Examples
     --------
@@ -143,17 +136,13 @@ def _targets(task: Task) -> Tensor:
 
 def _fetcher(task: Task, encoder: Encoder | None) -> Callable[[Tensor], Tensor]:
     """Rows to encoded inputs: encoded once where they fit in memory, else batch by batch."""
-    encode = _as_they_are if encoder is None else encoder.encode
+    encode = partial(np.asarray, dtype=np.float32) if encoder is None else encoder.encode
     # a row may be larger encoded than as it was given: small images made as large as a network's
     size = len(task) * encode(task.inputs[np.arange(1)]).nbytes
     if size <= IN_MEMORY:
         encoded = torch.from_numpy(encode(task.inputs))
         return lambda rows: encoded[rows]
     return lambda rows: torch.from_numpy(encode(task.inputs[rows.numpy()]))
-
-
-def _as_they_are(inputs: Inputs) -> NDArray[Any]:
-    return np.asarray(inputs, dtype=np.float32)
 
 
 def _squared(output: Tensor, target: Tensor) -> Tensor:

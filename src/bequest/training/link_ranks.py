@@ -28,22 +28,11 @@ def filtered_ranks(
 ) -> NDArray[np.float64]:
     """Rank the true tail among all entities, and the true head; known others do not count.
 
-    Parameters
-    ----------
-    scoring : Scoring
-    entities : Tensor, shape (N, D)
-    relations : Tensor, shape (2 R, D)
-        Each relation, then each one backwards, from tail to head.
-    judged : array of int, shape (T, 3)
-        Places of head, relation and tail.
-    known : array of int, shape (M, 3)
-        Triples that are true: those of training, and those that are judged.
-
-    Returns
-    -------
-    array, shape (T, 2)
-        Rank of the tail and of the head, from 1 to N. Of those that score alike, half stand before
-        it, so that an embedding of zeros gets the rank of chance.
+    The vectors are `entities` (N, D) and `relations` (2 R, D): each relation, then each one
+    backwards, from tail to head. Triples are places of head, relation and tail: those that are
+    `judged` (T, 3), and those that are `known` to be true (M, 3), from training and among the
+    judged. The ranks (T, 2), of tail and head, run from 1 to N. Of those that score alike, half
+    stand before it, so that an embedding of zeros gets the rank of chance.
 
     References
     ----------

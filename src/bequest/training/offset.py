@@ -25,26 +25,11 @@ Array = NDArray[Any]
 
 
 def fit_offset(matrix_ND: Array, offset_NC: Array, task: Task, strength: float) -> TorchModel:
-    """Fit the linear correction W x + b that the logits `offset_NC` need.
+    """Fit the linear correction W x + b, of a matrix (N, D), that the logits `offset_NC` need.
 
     Minimises the summed cross-entropy plus ``|W|² / (2 strength)`` on standardised numbers, so that
-    a weak strength leaves the offset as it is.
-
-    Parameters
-    ----------
-    matrix_ND : array, shape (N, D)
-    offset_NC : array, shape (N, C)
-        Log-probabilities.
-    task : Task
-        Its targets, (N,), are fitted.
-    strength : float
-        Inverse of the regularisation, above zero.
-
-    Returns
-    -------
-    TorchModel
-        The correction alone, of vectors (D,): its probabilities times those of the offset, brought
-        to sum one, are the prediction.
+    a weak strength leaves the offset as it is. The model is the correction alone, of vectors (D,):
+    its probabilities times those of the offset, brought to sum one, are the prediction.
 
     References
     ----------

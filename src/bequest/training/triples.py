@@ -57,17 +57,10 @@ class TriplesLoop:
 @final
 @dataclass(frozen=True)
 class Fit:
-    """What training gave.
+    """What training gave: vectors, how many passes were done, and the loss of the last one.
 
-    Parameters
-    ----------
-    entities : Tensor, shape (N, D)
-    relations : Tensor, shape (2 R, D)
-        Each relation, then each one backwards, from tail to head.
-    epochs : int
-        Passes that were done.
-    loss : float
-        Of the last pass: nats a query, and the pull.
+    The entities are (N, D), the relations (2 R, D): each one, then each one backwards, from tail to
+    head. The loss is in nats a query, and the pull.
     """
 
     entities: Tensor

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from bequest.errors import DataError
-from bequest.selection.arrays import centre, check_features, check_labels
+from bequest.selection.arrays import check_features, check_labels
 from bequest.selection.moments import Moments
 from bequest.selection.score import Score
-from bequest.selection.spectrum import directions
+from bequest.selection.spectrum import principal
 
 __all__ = ["SCORE", "gbc", "gbc_axes", "gbc_from_moments"]
 
@@ -128,16 +128,6 @@ def gbc_axes(moments: Moments, *, dimensions: int = 64) -> Array:
     size = len(moments.mean)
     span = [max(0, size - dimensions), size - 1]
     return np.asarray(eigh(moments.scatter, subset_by_index=span)[1])
-
-
-def principal(features: Array, dimensions: int) -> Array:
-    """Coordinates of the rows along the widest directions, shape (N, P)."""
-    centred = centre(features)
-    if not centred.any():
-        return centred[:, :0]
-    s, left = directions(centred)
-    widest = np.argsort(s)[::-1][:dimensions]
-    return np.asarray(left[:, widest] * np.sqrt(s[widest]))
 
 
 def _prepare(features: Array, targets: Array) -> Array:

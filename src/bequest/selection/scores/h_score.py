@@ -105,21 +105,10 @@ def h_score_from_moments(moments: Moments, *, shrinkage: Shrinkage = None) -> fl
 
 
 def ledoit_wolf_shrinkage(s: Array, fourth: float, rows: int, columns: int) -> float:
-    """Ledoit and Wolf's shrinkage towards a multiple of the identity.
+    """Ledoit and Wolf's shrinkage towards a multiple of the identity, 0 to 1.
 
-    Parameters
-    ----------
-    s : array, shape (R,)
-        Positive eigenvalues of the scatter matrix (N times the covariance).
-    fourth : float
-        Sum over the centred rows of their length to the fourth power.
-    rows, columns : int
-        N and D.
-
-    Returns
-    -------
-    float
-        From 0 to 1.
+    `s` (R,) are the positive eigenvalues of the scatter matrix (N times the covariance), `fourth`
+    is the sum over the centred rows of their length to the fourth power.
     """
     variances = s / rows
     square = float(variances @ variances)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bequest.errors import DataError
 from bequest.selection.arrays import are_classes, check_features, check_labels, check_values
-from bequest.selection.score import Score
+from bequest.selection.score import Score, by_targets
 
 __all__ = ["SCORE", "knn_score"]
 
@@ -104,15 +104,11 @@ def _near(features: Array, neighbours: int) -> Iterator[tuple[slice, Array]]:
         yield rows, (distances <= (reach + rounding)[:, None]).astype(np.float64)
 
 
-def _of_targets(features: Array, targets: Array) -> float:
-    return knn_score(features, targets, classification=targets.dtype.kind != "f")
-
-
 SCORE = Score(
     name="knn",
     needs="features",
     kinds=("classification", "regression"),
-    function=_of_targets,
+    function=by_targets(knn_score),
     citation=(
         "@article{cover1967nearest, title={Nearest Neighbor Pattern Classification}, "
         "author={Cover, Thomas and Hart, Peter}, journal={IEEE Transactions on Information "

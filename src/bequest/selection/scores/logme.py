@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bequest.selection.arrays import are_classes, check_features, check_labels, check_values
 from bequest.selection.evidence import max_evidence
 from bequest.selection.moments import Moments
-from bequest.selection.score import Score
+from bequest.selection.score import Score, by_targets
 from bequest.selection.spectrum import Targets, energies, energies_from_gram
 
 __all__ = ["SCORE", "logme", "logme_from_moments"]
@@ -104,15 +104,11 @@ def logme_from_moments(moments: Moments) -> float:
     return float(max_evidence(seen.s, seen.along, seen.rest, rows).mean() / rows)
 
 
-def _of_targets(features: Array, targets: Array) -> float:
-    return logme(features, targets, classification=targets.dtype.kind != "f")
-
-
 SCORE = Score(
     name="logme",
     needs="features",
     kinds=("classification", "regression"),
-    function=_of_targets,
+    function=by_targets(logme),
     citation=(
         "@inproceedings{you2021logme, title={LogME: Practical Assessment of Pre-trained Models for "
         "Transfer Learning}, author={You, Kaichao and Liu, Yong and Wang, Jianmin and Long, "

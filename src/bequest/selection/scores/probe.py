@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bequest.errors import DataError
 from bequest.selection.arrays import are_classes, centre, check_features, check_labels, check_values
-from bequest.selection.score import Score
+from bequest.selection.score import Score, by_targets
 from bequest.selection.spectrum import directions
 
 __all__ = ["PENALTIES", "SCORE", "leave_one_out", "probe_score"]
@@ -86,17 +86,7 @@ def probe_score(
 
 
 def leave_one_out(features: Array, targets: Array) -> Array:
-    """Each row's prediction by a ridge regression on all others, at the best penalty.
-
-    Parameters
-    ----------
-    features : array, shape (N, D)
-    targets : array, shape (N, C)
-
-    Returns
-    -------
-    array, shape (N, C)
-    """
+    """Each row's prediction (N, C) by a ridge regression on all others, at the best penalty."""
     centred, rows = centre(features), len(targets)
     offset = targets - targets.mean(axis=0)
     s, left = directions(centred) if centred.any() else (np.ones(0), centred[:, :0])
@@ -114,15 +104,11 @@ def leave_one_out(features: Array, targets: Array) -> Array:
     return np.asarray(predicted)
 
 
-def _of_targets(features: Array, targets: Array) -> float:
-    return probe_score(features, targets, classification=targets.dtype.kind != "f")
-
-
 SCORE = Score(
     name="probe",
     needs="features",
     kinds=("classification", "regression"),
-    function=_of_targets,
+    function=by_targets(probe_score),
     citation=(
         "@misc{alain2016understanding, title={Understanding intermediate layers using linear "
         "classifier probes}, author={Alain, Guillaume and Bengio, Yoshua}, year={2016}}"
