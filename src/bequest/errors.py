@@ -84,7 +84,7 @@ class NotApplicable(BequestError):
 class UnknownName(BequestError, LookupError):
     """A registry does not know this name."""
 
-    def __init__(self, message: str, *, name: str, known: tuple[str, ...]) -> None:
+    def __init__(self, message: str, *, name: str = "", known: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.name = name
         self.known = known

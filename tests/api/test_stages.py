@@ -13,8 +13,8 @@ from torch import nn
 
 import bequest as bq
 from bequest.api import arms, verbs
-from bequest.core import Done, Executor, RankedSource
-from bequest.errors import DataError, ModelError
+from bequest.core import Card, Done, Executor, InputSpec, Model, RankedSource
+from bequest.errors import DataError, ModelError, NotApplicable
 from bequest.evaluation import Arm, judge, race
 from bequest.executors.local import LocalExecutor
 from bequest.executors.processes import ProcessExecutor
@@ -333,16 +333,16 @@ def test_a_killed_worker_costs_its_arm_and_nothing_else():
     odd = Arm("", "hangs", {}, hangs)
     with ProcessExecutor(workers=2) as executor:
         found = race(
-            [fine, odd],
+            [odd, fine],
             [fine, fine],
             task(40),
-            budget=20.0,
+            budget=12.0,
             seed=0,
             executor=executor,
             clock=lambda: 0.0,
         )
-    assert found.transfer_arms[1].reason == "it was stopped after 10 s."
-    assert len(found.transfer_arms[0].folds) == 15
+    assert found.transfer_arms[0].reason == "it was stopped after 3 s."
+    assert len(found.transfer_arms[1].folds) == 15
 
 
 def test_want_of_memory_is_an_arms_reason_to_leave():
@@ -357,3 +357,96 @@ def test_want_of_memory_is_an_arms_reason_to_leave():
         found = race([odd, fine], [fine, fine], task(40), budget=None, seed=0, executor=executor)
     assert found.transfer_arms[0].reason == "it ran out of memory."
     assert found.transfer_index == 1
+
+
+def test_networks_of_equal_weights_and_other_code_are_told_apart():
+    class Shifted(nn.Module):
+        def __init__(self, mean):
+            super().__init__()
+            torch.manual_seed(0)
+            self.net, self.mean = nn.Linear(4, 2), mean  # a float, and no buffer
+
+        def forward(self, x):
+            return self.net(x - self.mean)
+
+    alone, together = {}, {}
+    models = [
+        bq.wrap(Shifted(mean), classes=["down", "up"], example=X[:2], name=f"mean {mean}")
+        for mean in (0.0, 5.0)
+    ]
+    for model in models:
+        result = bq.transfer(task(40, 0), [model], methods=[Reuse()], budget=None)
+        alone[model.name] = result.arms[0].folds
+    result = bq.transfer(task(40, 0), models, methods=[Reuse()], budget=None)
+    together = {arm.source: arm.folds for arm in result.arms if arm.source}
+    assert all(alone[name][:5] == folds[:5] for name, folds in together.items())
+    assert alone["mean 0.0"] != alone["mean 5.0"]
+
+
+def test_held_out_rows_that_a_metric_cannot_judge_lose_nothing():
+    one_class = (X[40:50][Y[40:50] == "up"], Y[40:50][Y[40:50] == "up"])
+    given = bq.Task.from_arrays(X[:40], Y[:40], metric="roc_auc", test=one_class, name="few")
+    source = bq.wrap(by_sign, classes=["down", "up"], name="sign")
+    result = bq.transfer(given, [source], methods=[Reuse()], budget=None)
+    assert result.outcome.test is None
+    assert any("No comparison on the held-out rows" in note for note in result.outcome.notes)
+    assert bq.train(given, net="linear").card.metrics == {}
+
+
+def test_a_metric_that_a_fold_cannot_carry_is_refused_before_anything_runs():
+    rare = np.where(np.arange(40) < 3, "up", "down")
+    given = bq.Task.from_arrays(X[:40], rare, metric="roc_auc", name="rare")
+    source = bq.wrap(by_sign, classes=["down", "up"], name="sign")
+    with pytest.raises(DataError, match=r"roc_auc cannot judge 5 folds: .* Take another"):
+        bq.transfer(given, [source], methods=[Reuse()], budget=None)
+
+
+def test_rows_that_a_source_brings_and_the_target_repeats_are_reported():
+    data = task(40, 0, "same rows")
+    source = bq.Source(bq.wrap(by_sign, classes=["down", "up"]), data, name="both")
+    result = bq.transfer(task(40, 0), [source], methods=[Reuse()], budget=None)
+    assert "both brings rows that the target nearly repeats: 40 of the 40 (100%)." in (
+        result.outcome.notes
+    )
+
+
+@pytest.mark.parametrize("arms", ["x", 3, (), ["arm"]])
+def test_arms_that_are_none_are_one_line(arms):
+    source = bq.wrap(by_sign, classes=["down", "up"], name="sign")
+    with pytest.raises(DataError, match=r"arms are those of an outcome|none of these arms ran"):
+        bq.transfer(task(40, 0), [source], arms=arms)
+
+
+def test_what_is_no_model_is_no_source():
+    def fails():
+        raise ZeroDivisionError("no disk")
+
+    with pytest.raises(DataError, match=r"not a Linear: bequest\.wrap makes one"):
+        bq.Source(nn.Linear(4, 2))
+    with pytest.raises(ModelError, match="the source 'odd' cannot be opened: ZeroDivisionError"):
+        bq.Source(fails, name="odd").model  # noqa: B018
+    with pytest.raises(ModelError, match="opens as a Linear, not a Model"):
+        bq.Source(lambda: nn.Linear(4, 2), name="odd").model  # noqa: B018
+
+
+def test_a_model_of_ones_own_sees_each_row_once():
+    rows = []
+
+    class Threshold(Model):
+        spec, classes, card = InputSpec("vector", (4,)), ("down", "up"), Card(name="threshold")
+
+        @property
+        def structure(self):
+            return {}
+
+        def output(self, X):
+            rows.append(len(X))
+            up = np.asarray(X)[:, 0] > 0
+            return np.stack([~up, up], axis=1).astype(float)
+
+        def save(self, folder):
+            raise NotApplicable("it is not saved.")
+
+    methods = [Reuse(), Stack(inputs=False)]
+    bq.transfer(task(40, 100), [Threshold(), Threshold()], methods=methods, budget=None)
+    assert sum(rows) <= 2 * 140

@@ -132,6 +132,8 @@ def test_wrong_words_are_one_clear_line():
         bq.transfer(task(), [knows])
     with pytest.raises(UnknownName, match="no executor named 'loca'"):
         bq.transfer(task(), [source(knows, "knows")], executor="loca")
+    with pytest.raises(DataError, match="an executor is a name or an Executor, not a int"):
+        bq.transfer(task(), [source(knows, "knows")], executor=3)
 
 
 def test_a_budget_that_is_too_small_is_told():

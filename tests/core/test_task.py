@@ -113,7 +113,10 @@ def test_unlabelled_rows_of_another_form_are_refused():
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"weights": [1, 0, 2, -1]}, "weights is not finite and above zero in 2 of 4 rows, .* 1,"),
+        (
+            {"weights": [1, 0, 2, -1]},
+            "weights is not finite and above zero in 2 of 4 rows, .* 1,",
+        ),
         ({"weights": [1, np.nan, 2, 1]}, "weights is not finite and above zero in 1 of 4 rows"),
         ({"weights": [1, 2]}, r"weights has shape \(2,\), \(4,\) is needed"),
         ({"weights": ["a", "b", "c", "d"]}, "column 'weights' should hold numbers"),

@@ -173,5 +173,5 @@ class Odd(Executor):
 def test_a_lost_job_is_a_failure_and_a_second_result_is_dropped(caplog):
     done = list(in_full(Odd(), [lambda fetch: None] * 2))
     assert done == [Done(1, "once"), Done(0, failure="the executor lost its job.")]
-    assert "gave job 1 a second time" in caplog.text
+    assert "gave Done(job=1, value='twice', failure=''), which nobody waits for" in caplog.text
     assert "lost 1 job" in caplog.text

@@ -131,7 +131,7 @@ def test_a_base_for_a_whole_model_is_refused(source, tmp_path):
 
 
 def test_another_base_is_refused_with_both_addresses(small, source):
-    other = FineTune(steps=1).fit(source, NEAR, rng=np.random.default_rng(0))
+    other = FineTune(steps=1).fit([bq.Source(source)], NEAR, rng=np.random.default_rng(0))
     with pytest.raises(ModelError, match="the same layers with other numbers") as caught:
         bq.load(small, base=other)
     assert address(source)[:16] in str(caught.value)
@@ -241,7 +241,9 @@ def test_a_model_made_in_another_way_has_no_adapter(source, tmp_path):
     model = adapted(source)
     model.save(tmp_path / "whole")
     assert bq.load(tmp_path / "whole").adapter is None
-    assert FineTune(steps=1).fit(model, FAR, rng=np.random.default_rng(0)).adapter is None
+    assert (
+        FineTune(steps=1).fit([bq.Source(model)], FAR, rng=np.random.default_rng(0)).adapter is None
+    )
 
 
 def test_a_regression_keeps_the_unit_of_its_values(tmp_path):
@@ -263,7 +265,7 @@ def test_a_hub_finds_the_base_by_its_address_under_any_name(source, tmp_path):
         hub.pull("tests/far")
     hub.publish(wrapped(sequential()), "tests/other", licence="Apache-2.0")
     hub.publish(source, "tests/under-any-name", licence="Apache-2.0")
-    other = FineTune(steps=1).fit(source, NEAR, rng=np.random.default_rng(0))
+    other = FineTune(steps=1).fit([bq.Source(source)], NEAR, rng=np.random.default_rng(0))
     hub.publish(other, "tests/under-any-name", licence="Apache-2.0")  # an older version counts too
     pulled = hub.pull("tests/far")
     np.testing.assert_array_equal(pulled.output(X), model.output(X))
@@ -304,7 +306,7 @@ def test_what_transfer_hands_over_is_whole_and_knows_its_adapter(tmp_path):
     near = bq.train(Task.from_arrays(many[:560], crossed[:560], name="many"), net="mlp")
     task = Task.from_arrays(many[560:], crossed[560:], name="few")
     result = bq.transfer(task, [near], methods=[LoRA(rank=2, steps=20)], budget=None)
-    assert result.verdict.kind == "helps"
+    assert result.outcome.handed_over == "transfer"
     result.model.save(tmp_path / "whole")
     result.model.adapter.save(tmp_path / "small")
     whole, small = bq.load(tmp_path / "whole"), bq.load(tmp_path / "small", base=near)

@@ -166,7 +166,7 @@ def test_a_tuned_classifier_survives_the_disk_and_transformers_reads_it(tmp_path
     from transformers.utils import logging as chatter
 
     source = bq.load(text_folder(tmp_path, kind))
-    tuned = FineTune(steps=5).fit(source, TASK, rng=np.random.default_rng(0))
+    tuned = FineTune(steps=5).fit([bq.Source(source)], TASK, rng=np.random.default_rng(0))
     tuned.save(tmp_path / "tuned")
     again = bq.load(tmp_path / "tuned")
     assert (again.classes, again.card) == (("new", "no", "yes"), tuned.card)
@@ -188,7 +188,7 @@ def test_a_tuned_body_survives_the_disk_and_transformers_reads_its_body(tmp_path
     from transformers.utils import logging as chatter
 
     source = bq.load(text_folder(tmp_path, head=""))
-    tuned = FineTune(steps=5).fit(source, TASK, rng=np.random.default_rng(0))
+    tuned = FineTune(steps=5).fit([bq.Source(source)], TASK, rng=np.random.default_rng(0))
     tuned.save(tmp_path / "tuned")
     again = bq.load(tmp_path / "tuned")
     np.testing.assert_array_equal(again.predict_proba(TEXTS), tuned.predict_proba(TEXTS))

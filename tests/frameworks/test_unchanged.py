@@ -5,13 +5,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+import torch.fx
 from torch import nn
 
 import bequest as bq
 from bequest.core import Card, InputSpec
 from bequest.errors import NotApplicable
 from bequest.frameworks.torch_model import TorchModel
-from bequest.frameworks.unchanged import evaluating
+from bequest.frameworks.unchanged import evaluating, hooks_of
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.lora import LoRA
 from bequest.methods.parameters import Parameters
@@ -194,6 +195,32 @@ def test_buffers_that_hold_nan_or_are_new_come_back():
     assert state_of(net) == before
 
 
+def test_a_traced_graph_and_a_sparse_buffer_are_run_and_left_alone():
+    traced = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(4, 3)))
+    sparse = nn.Sequential(nn.Linear(4, 3))
+    sparse.register_buffer("mask", torch.eye(3).to_sparse())
+    for module in (traced, sparse):
+        hooks = {name: dict(found) for name, found in hooks_of(module).items()}
+        bq.wrap(module, classes=["a", "b", "c"], example=X[:2]).predict(X)
+        assert {name: dict(found) for name, found in hooks_of(module).items()} == hooks
+
+
+def test_a_network_that_gives_no_tensor_and_one_in_bfloat16():
+    class Pair(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    with pytest.raises(NotApplicable, match="gives a tuple, not one tensor"):
+        bq.wrap(Pair(4, 3), classes=["a", "b", "c"]).predict(X)
+
+    class Half(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.bfloat16())
+
+    half = Half(nn.Linear(4, 3)).bfloat16()
+    assert len(bq.wrap(half, classes=["a", "b", "c"]).predict(X)) == len(X)
+
+
 METHODS = {
     "fine-tune": FineTune(steps=2, freeze=0.5),
     "fine-tune after a probe": FineTune(steps=2, probe_first=True, pull=0.1),
@@ -210,5 +237,5 @@ def test_after_a_method_has_fitted(unchanged, name):
     source = bq.wrap(unchanged, classes=["a", "b", "c"], example=X, name="given")
     task = bq.Task.from_arrays(X, ["a", "b"] * 10)
     method = METHODS[name]
-    assert method.applies(source, task) is None
-    method.fit(source, task, rng=np.random.default_rng(0)).predict(X)
+    assert method.applies([bq.Source(source)], task) is None
+    method.fit([bq.Source(source)], task, rng=np.random.default_rng(0)).predict(X)

@@ -180,6 +180,16 @@ def test_a_source_is_ranked_and_transferred(modality, tmp_path):
     assert (result.model.predict(X) == y).mean() > 0.85
 
 
+def test_workers_know_what_was_registered(modality):
+    target = task(40, seed=2)
+    results = [
+        bq.transfer(target, [source()], methods=["reuse"], budget=None, executor=executor)
+        for executor in ("local", "processes")
+    ]
+    assert results[0].outcome.arms[0].folds == results[1].outcome.arms[0].folds
+    assert all(len(result.outcome.arms[0].folds) == 15 for result in results)
+
+
 def test_a_trained_source_is_stacked_and_saved(modality, tmp_path):
     from bequest.methods.stack import Stack
 

@@ -21,7 +21,15 @@ from bequest.evaluation.runners import ran
 from bequest.methods import BASELINES, METHODS
 from bequest.selection import rank
 
-__all__ = ["Methods", "check_methods", "named_methods", "replayed", "scratch_arms", "transfer_arms"]
+__all__ = [
+    "Methods",
+    "check_methods",
+    "checked_arms",
+    "named_methods",
+    "replayed",
+    "scratch_arms",
+    "transfer_arms",
+]
 
 Methods = Literal["auto"] | Sequence[str | TransferMethod]
 Chosen = type[TransferMethod] | TransferMethod
@@ -99,6 +107,15 @@ def replayed(
     return chosen[0], chosen[1], (repeats[0], repeats[1])
 
 
+def checked_arms(arms: object) -> Sequence[ArmResult]:
+    """The arms of an outcome; `DataError` where they are something else, or none ran."""
+    if not isinstance(arms, list | tuple) or not all(isinstance(arm, ArmResult) for arm in arms):
+        raise DataError("arms are those of an outcome: transfer(..., arms=outcome.arms).")
+    if not any(arm.method not in BASELINES and ran(arm) for arm in arms):
+        raise DataError("none of these arms ran on the side of transfer: nothing to run again.")
+    return arms
+
+
 def named_methods(results: Sequence[ArmResult]) -> list[TransferMethod]:
     """The methods of transfer that arms name, with their settings."""
     found: dict[str, TransferMethod] = {}
@@ -167,15 +184,15 @@ def _direct_arms(
     if missing is not None:
         return [], [f"{method.name} from {name}: {missing}"]
     settings = _settings(method, sources, task)
-    reasons = {one: one.applies(sources, task) for one in settings}
+    reasons = [one.applies(sources, task) for one in settings]
     arms = [
         Arm(name, one.name, one.settings(), partial(_transfer, one, sources))
-        for one, reason in reasons.items()
+        for one, reason in zip(settings, reasons, strict=True)
         if reason is None
     ]
     if arms:
         return arms, []
-    why = next((r.reason for r in reasons.values() if r), "no setting fits.")
+    why = next((r.reason for r in reasons if r), "no setting fits.")
     return [], [f"{method.name} from {name}: {why}"]
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bequest.core import Model, Task
+from bequest.core import Model, Source, Task
 from bequest.data.near_duplicates import pack, row_fingerprints, unpack
 
 __all__ = ["overlap_notes", "remember"]
@@ -30,13 +31,13 @@ def remember(model: Model, task: Task) -> Model:
     )
 
 
-def overlap_notes(sources: Iterable[Model], task: Task) -> tuple[str, ...]:
-    """A line for each source whose training rows the target nearly repeats.
+def overlap_notes(sources: Iterable[Source], task: Task) -> tuple[str, ...]:
+    """A line for each source whose rows the target nearly repeats.
 
     Parameters
     ----------
-    sources : iterable of Model
-        Those without fingerprints on their card are passed over.
+    sources : iterable of Source
+        Their data count, and of a model the fingerprints on its card, where it has some.
     task : Task
         All of its rows count, the held-out ones too.
     """
@@ -45,15 +46,20 @@ def overlap_notes(sources: Iterable[Model], task: Task) -> tuple[str, ...]:
         own = np.concatenate([own, row_fingerprints(task.test)])
     notes = []
     for source in sources:
-        packed = source.card.task.get("fingerprints")
-        if packed is None:
-            continue
-        kept = unpack(packed)
-        known = np.count_nonzero(np.isin(kept, own))
-        if known:
-            share = known / len(kept)
+        packed = "" if source.model is None else source.model.card.task.get("fingerprints", "")
+        if (known := _share(unpack(packed), own)) is not None:
             notes.append(
-                f"{source.name} was trained on rows that the target nearly repeats: {known} of "
-                f"the {len(kept)} that its card remembers ({share:.0%})."
+                f"{source.name} was trained on rows that the target nearly repeats: {known} that "
+                "its card remembers."
             )
+        data = source.data
+        fits = data is not None and data.modality == task.modality
+        if data is not None and fits and (known := _share(row_fingerprints(data), own)) is not None:
+            notes.append(f"{source.name} brings rows that the target nearly repeats: {known}.")
     return tuple(notes)
+
+
+def _share(rows: NDArray[np.uint64], own: NDArray[np.uint64]) -> str | None:
+    """How many of these rows are among the target's; None where none is."""
+    known = np.count_nonzero(np.isin(rows, own))
+    return f"{known} of the {len(rows)} ({known / len(rows):.0%})" if known else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bequest.core import Card, Model, Source, Task
+from bequest.core import Card, Model, Source, Task, parameters_of
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_path
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable
@@ -66,7 +65,7 @@ def as_sources(given: Sources) -> tuple[Source, ...]:
 
 
 def opened(sources: Iterable[Source]) -> tuple[tuple[Source, ...], dict[str, str]]:
-    """The sources whose models can be opened, and by name why one of a hub cannot be."""
+    """The sources whose models can be opened, and by name why one does not open, as of a hub."""
     ready, unread = [], {}
     for source in sources:
         try:
@@ -100,10 +99,9 @@ class Frozen:
         frozen = cls(cache, tuple(sources))
         for source in frozen.sources:
             if source.model is not None:
-                digest = _digest(source.model)
-                frozen.digests[source.name] = digest
-                for place, part in enumerate(source.model.parts()):
-                    cache.add(part, f"{digest or source.name} {place}")
+                frozen.digests[source.name] = _digest(source.model)
+                for part in source.model.parts():
+                    cache.add(part)
         return frozen
 
     def ask(self, task: Task) -> None:
@@ -131,11 +129,11 @@ class Frozen:
 
 
 def _digest(model: Model) -> str:
-    """Hash of what a model computes with; empty where it does not show it."""
-    digest = hashlib.sha256(json.dumps(model.structure, default=str, sort_keys=True).encode())
+    """Hash of a model's parameters; empty where it does not show them, or not as arrays."""
+    digest = hashlib.sha256()
     try:
-        parameters: dict[str, Any] = getattr(model, "parameters", dict)()
-    except NotApplicable:
+        parameters = parameters_of(model)
+    except (NotApplicable, RuntimeError, TypeError, ValueError):  # bfloat16, sparse, lazy layers
         return ""
     for name, values in sorted(parameters.items()):
         array = np.ascontiguousarray(values)
@@ -165,7 +163,7 @@ def _each(given: Any) -> Iterator[Source]:
 
 
 def _in_folder(place: Path) -> Source:
-    """A model folder, or what `Result.save` left, with the model in it."""
+    """A model folder, or one that `bequest transfer` wrote, with the model in it."""
     if not place.exists():
         raise ModelError(f"there is no model folder {place}.")
     inside = place / "model"

@@ -18,6 +18,7 @@ import numpy as np
 from bequest.api.arms import (
     Methods,
     check_methods,
+    checked_arms,
     named_methods,
     replayed,
     scratch_arms,
@@ -40,8 +41,9 @@ from bequest.core import (
 )
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task
-from bequest.errors import BudgetTooSmall, NotApplicable
+from bequest.errors import BudgetTooSmall, DataError, NotApplicable
 from bequest.evaluation import Arm, RaceResult, compare_on_test, judge, labels_saved, race
+from bequest.evaluation.runners import LONGEST
 from bequest.executors import EXECUTORS
 from bequest.executors.local import single_threaded
 from bequest.methods.from_scratch import FromScratch
@@ -90,8 +92,9 @@ def transfer(
     executor : str or Executor
         A name of `bequest.executors.EXECUTORS`, or one of your own, which is not closed.
     arms : sequence of ArmResult, optional
-        ``outcome.arms`` of an earlier transfer: those that ran then run again, as long as they did
-        then, whatever the clock says; with its task, sources and seed the result is the same.
+        ``outcome.arms`` of an earlier transfer: those that ran then run again, as many repeats as
+        they did then, whatever the clock says; with its task, sources and seed the verdict and the
+        model are the same. A learning curve that had no time then is measured now.
     progress : callable ``(what, share)``, optional
         Called as the work goes on, share from 0 to 1.
     clock : callable
@@ -127,9 +130,11 @@ def transfer(
         )
     task = checked_task(task)
     if arms is not None and methods == "auto":
-        methods = named_methods(arms)
+        methods = named_methods(checked_arms(arms))
     check_methods(methods)
     runner = EXECUTORS[executor]() if isinstance(executor, str) else executor
+    if not isinstance(runner, Executor):
+        raise DataError(f"an executor is a name or an Executor, not a {type(runner).__name__}.")
     time_left = _Clock(clock, clock(), budget or math.inf, progress or (lambda what, share: None))
     task = task if test is None else task.with_test(checked_task(test, "test"))
     with FeatureCache() as cache, ExitStack() as stack:
@@ -192,15 +197,17 @@ class _Run:
         Frozen(self.cache, tuple(usable)).ask(task)
         with self.cache.used(task):
             arms, refused = transfer_arms(usable, task, methods)
-        if self.clock.left() <= 0:
+        if self.again is not None and not arms:
+            raise DataError("these arms cannot be run again: no source fits the task now.")
+        if self.again is None and self.clock.left() <= 0:
             raise BudgetTooSmall(
                 f"reading and ranking the sources took {self.clock.elapsed():.0f} s, the budget is "
                 f"{self.clock.budget:g} s: nothing is left to race. Give it more time, or fewer "
                 "sources."
             )
         judged = self._against_scratch(arms, scratch_arms(task)) if arms else self._scratch_only()
-        seen = overlap_notes([s.model for s in usable if s.model is not None], task)
-        lost = (f"{name} of the hub is left out: {why}" for name, why in unread.items())
+        seen = overlap_notes(usable, task)
+        lost = (f"{name} is left out: {why}" for name, why in unread.items())
         notes = (*lost, *seen, *refused, *frozen.changed(), *judged.said.pop("notes"))
         outcome = Outcome(
             target=task.describe(),
@@ -227,7 +234,7 @@ class _Run:
         with single_threaded(), self.cache.used(task):
             moved = chosen.fitted(task, np.random.default_rng(seed))
             plain = baseline.fitted(task, np.random.default_rng(seed))
-            test = _on_test(task, moved, plain, seed)
+            test, untested = _on_test(task, moved, plain, seed)
         handed = _handed_over(found, seed)
         curve, note = self._curve(baseline, found)
         said = {
@@ -243,7 +250,7 @@ class _Run:
             "test": test,
             "moved": moved.card.moved,
             "parameter_map": moved.card.parameter_map,
-            "notes": (*found.notes, *note),
+            "notes": (*found.notes, *note, *untested),
         }
         return _Judged(remember(moved if handed == "transfer" else plain, task), said)
 
@@ -311,11 +318,18 @@ class _Run:
         rows = np.nanmean(found.transfer[found.transfer_index], axis=0)
         rng = np.random.default_rng(self.seed)
         try:
-            return labels_saved(
-                baseline, self.task, rows, executor=self.executor, rng=rng, k=found.k
-            ), ()
+            saved = labels_saved(
+                baseline,
+                self.task,
+                rows,
+                executor=self.executor,
+                rng=rng,
+                k=found.k,
+                timeout=min(LONGEST, max(1.0, self.clock.left())),
+            )
         except NotApplicable as reason:
             return None, (f"No learning curve: {reason}",)
+        return saved, ()
 
 
 def _handed_over(found: RaceResult, seed: int) -> Literal["transfer", "from-scratch"]:
@@ -324,10 +338,16 @@ def _handed_over(found: RaceResult, seed: int) -> Literal["transfer", "from-scra
     return "transfer" if likely.kind == "helps" else "from-scratch"
 
 
-def _on_test(task: Task, moved: Model, plain: Model, seed: int) -> TestResult | None:
+def _on_test(
+    task: Task, moved: Model, plain: Model, seed: int
+) -> tuple[TestResult | None, tuple[str, ...]]:
+    """Both on the held-out rows; a note where the metric says nothing of these."""
     if task.test is None or len(task.test) < 2:
-        return None
-    return compare_on_test(task.test, moved, plain, rng=np.random.default_rng(seed))
+        return None, ()
+    try:
+        return compare_on_test(task.test, moved, plain, rng=np.random.default_rng(seed)), ()
+    except (DataError, NotApplicable) as error:
+        return None, (f"No comparison on the held-out rows: {error}",)
 
 
 def _peak_memory() -> float:

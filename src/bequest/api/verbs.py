@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -10,10 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from bequest.api.seen import remember
-from bequest.api.sources import Sources, as_sources, opened
+from bequest.api.sources import Frozen, Sources, as_sources, opened
 from bequest.core import Model, RankedSource, Source, Task, output_of
+from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task
-from bequest.errors import DataError
+from bequest.errors import DataError, NotApplicable
 from bequest.executors.local import single_threaded
 from bequest.methods.from_scratch import FromScratch, Net
 from bequest.selection import Ranking
@@ -21,6 +23,7 @@ from bequest.selection import rank as rank_models
 
 __all__ = ["generator", "rank", "ranked", "train"]
 
+logger = logging.getLogger(__name__)
 ONE_THREAD = 2**24  # numbers in a task, below which one thread trains fastest
 
 
@@ -59,7 +62,10 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     metrics = {}
     if task.test is not None:
         output = output_of(model, task.test.inputs)
-        metrics = {f"test {task.metric_name}": float(task.test.row_scores(output).mean())}
+        try:
+            metrics = {f"test {task.metric_name}": float(task.test.row_scores(output).mean())}
+        except NotApplicable as reason:  # the model is worth having all the same
+            logger.warning("no metric on the held-out rows: %s", reason)
     return model.with_card(replace(model.card, name=name or task.name, metrics=metrics))
 
 
@@ -86,7 +92,11 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
     ['near']
     """
     checked_task(task)
-    return ranked(*opened(as_sources(sources)), task, seed)
+    readable, unread = opened(as_sources(sources))
+    with FeatureCache() as cache:
+        Frozen.of(cache, readable)
+        with cache.used(task):
+            return ranked(readable, unread, task, seed)
 
 
 def ranked(sources: Sequence[Source], unread: Mapping[str, str], task: Task, seed: int) -> Ranking:

@@ -117,11 +117,11 @@ def in_full(
     results = executor.run(drawn(), timeout=timeout)
     try:
         for done in results:
-            if done.job in waiting:
+            if isinstance(done, Done) and done.job in waiting:
                 del waiting[done.job]
                 yield done
             else:
-                logger.warning("the executor gave job %d a second time: dropped.", done.job)
+                logger.warning("the executor gave %s, which nobody waits for: dropped.", done)
     finally:
         if hasattr(results, "close"):
             results.close()

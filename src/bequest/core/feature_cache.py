@@ -1,7 +1,7 @@
 """What a frozen source gives for a row is computed once in a run, and kept.
 
-N samples. A row is known by the sha256 of its exact bytes, a source by the hash of what computes:
-so ranking, folds, arms, learning curve and held-out rows share one forward pass of each row.
+N samples. A row is known by the sha256 of its exact bytes, a source by the object that computes: so
+ranking, folds, arms, learning curve and held-out rows share one forward pass of each row.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any, Self, final
 
 import numpy as np
@@ -72,7 +73,8 @@ def taken(task: Task, rows: Array) -> Task:
 class FeatureCache:
     """Rows of the sources of one run; a context manager that removes its files at the end.
 
-    It can be pickled, with the sources in the same pickle: a copy starts with the rows at hand.
+    It can be pickled, with the sources in the same pickle: a copy, which writes no files, starts
+    with the rows at hand. Threads may share it.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ class FeatureCache:
     ...     return 2 * X
     >>> X = np.arange(4, dtype=np.float32)[:, None]
     >>> with FeatureCache() as cache, cache.used():
-    ...     cache.add(double, "by hand")
+    ...     cache.add(double)
     ...     kept = [cached(double, "", X[rows], double)[:, 0].tolist() for rows in ([0, 1], [1, 2])]
     >>> kept, seen
     ([[0.0, 2.0], [2.0, 4.0]], [2, 1])
@@ -98,11 +100,15 @@ class FeatureCache:
     _shelves: dict[tuple[str, str], _Shelf] = field(default_factory=dict)
     _hashed: list[tuple[Inputs, list[Array]]] = field(default_factory=list)
     _folder: Path | None = None
-    _full: bool = False
+    _full: bool = False  # no file is written: the disk is full, or this is a worker's copy
+    _lock: Any = field(default_factory=RLock)
 
-    def add(self, owner: object, digest: str) -> None:
-        """Keep the rows of this owner, known by `digest`; two owners of one digest share them."""
-        self._owners[id(owner)] = (owner, digest)
+    def add(self, owner: object) -> None:
+        """Keep the rows of this owner; what another one computes is never taken for them.
+
+        Not even where both hold the same weights: what a network computes is in its code, too.
+        """
+        self._owners.setdefault(id(owner), (owner, f"owner {len(self._owners)}"))
 
     @property
     def holds_owners(self) -> bool:
@@ -110,7 +116,7 @@ class FeatureCache:
         return bool(self._owners)
 
     def owner(self, owner: object) -> str | None:
-        """The digest under which an owner was added; None where it was not."""
+        """The name under which an owner's rows are kept; None where it was not added."""
         return self._owners.get(id(owner), (None, None))[1]
 
     @contextmanager
@@ -132,7 +138,16 @@ class FeatureCache:
         compute: Callable[[Inputs], Array],
     ) -> Array:
         """The row of each input, computed for those that are not on the shelf."""
-        held = self._shelves.setdefault(shelf, _Shelf())
+        with self._lock:
+            return self._rows(self._shelves.setdefault(shelf, _Shelf()), digests, inputs, compute)
+
+    def _rows(
+        self,
+        held: _Shelf,
+        digests: Array,
+        inputs: Inputs,
+        compute: Callable[[Inputs], Array],
+    ) -> Array:
         names = digests.tolist()
         for _ in range(2):  # once more where a file has vanished
             first = {name: place for place, name in reversed([*enumerate(names)])}
@@ -157,7 +172,8 @@ class FeatureCache:
 
     def _write(self, block: _Block) -> None:
         """To disk; where that is full, the rows are forgotten and computed again when needed."""
-        if block.array is None:
+        if block.array is None or self._full:
+            block.array = None
             return
         try:
             if self._folder is None:
@@ -165,8 +181,7 @@ class FeatureCache:
             path = self._folder / f"{os.getpid()}-{id(block)}.npy"
             np.save(path, block.array)
         except OSError as error:
-            if not self._full:
-                logger.warning("features are not kept, and computed again: %s.", error.strerror)
+            logger.warning("features are not kept, and computed again: %s.", error.strerror)
             self._full, path = True, None
         block.path, block.array = path, None
 
@@ -185,7 +200,7 @@ class FeatureCache:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.limit, self._shelves, self._folder = state["limit"], state["shelves"], None
-        self._hashed, self._full = [], False
+        self._hashed, self._full, self._lock = [], True, RLock()
         self._owners = {id(owner): (owner, digest) for owner, digest in state["owners"]}
 
 
@@ -216,6 +231,7 @@ class _Shelf:
     blocks: list[_Block] = field(default_factory=list)
     places: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
+    dtype: Any = None  # that holds the values of every block
 
     def put(self, names: list[bytes], values: Array) -> None:
         if values.ndim == 0 or len(values) != len(names):
@@ -225,6 +241,7 @@ class _Shelf:
                 f"the source gives rows of shape {values.shape[1:]}, and gave {self.shape} before."
             )
         self.shape = values.shape[1:]
+        self.dtype = values.dtype if self.dtype is None else np.result_type(self.dtype, values)
         self.places.update({name: (len(self.blocks), row) for row, name in enumerate(names)})
         self.blocks.append(_Block(values))
 
@@ -240,7 +257,7 @@ class _Shelf:
                 break
             wanted = at[:, 0] == number
             if result is None:
-                result = np.empty((len(names), *block.shape[1:]), dtype=block.dtype)
+                result = np.empty((len(names), *block.shape[1:]), dtype=self.dtype)
             result[wanted] = block[at[wanted, 1]]
         return result
 

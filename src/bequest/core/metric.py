@@ -24,28 +24,6 @@ Unit = Literal["row", "group"]
 
 _MEANS = "bequest.core.mean_metrics:"
 _JACKKNIFE = "bequest.core.jackknife_metrics:"
-METRICS: Registry[Metric] = Registry(
-    "metric",
-    {
-        "accuracy": _MEANS + "ACCURACY",
-        "balanced_accuracy": _MEANS + "BALANCED_ACCURACY",
-        "neg_log_loss": _MEANS + "LOG_LOSS",
-        "neg_brier_score": _MEANS + "BRIER",
-        "roc_auc": _JACKKNIFE + "ROC_AUC",
-        "roc_auc_ovr": _JACKKNIFE + "ROC_AUC_OVR",
-        "average_precision": _JACKKNIFE + "AVERAGE_PRECISION",
-        "f1": _JACKKNIFE + "F1",
-        "f1_macro": _JACKKNIFE + "F1_MACRO",
-        "matthews_corrcoef": _JACKKNIFE + "MATTHEWS",
-        "r2": _MEANS + "R2",
-        "neg_mean_squared_error": _MEANS + "SQUARED_ERROR",
-        "neg_root_mean_squared_error": _JACKKNIFE + "ROOT_MEAN_SQUARED_ERROR",
-        "neg_mean_absolute_error": _MEANS + "ABSOLUTE_ERROR",
-        "per_group_accuracy": _MEANS + "PER_GROUP_ACCURACY",
-        "per_group_neg_mean_absolute_error": _MEANS + "PER_GROUP_ABSOLUTE_ERROR",
-    },
-    group="bequest.metrics",
-)
 
 
 class Metric(ABC):
@@ -118,6 +96,31 @@ class Metric(ABC):
     ) -> float:
         """The metric on these rows: the mean of what `linearise` gives for them."""
         return float(self.linearise(y, prediction, weights=weights, groups=groups).mean())
+
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    {
+        "accuracy": _MEANS + "ACCURACY",
+        "balanced_accuracy": _MEANS + "BALANCED_ACCURACY",
+        "neg_log_loss": _MEANS + "LOG_LOSS",
+        "neg_brier_score": _MEANS + "BRIER",
+        "roc_auc": _JACKKNIFE + "ROC_AUC",
+        "roc_auc_ovr": _JACKKNIFE + "ROC_AUC_OVR",
+        "average_precision": _JACKKNIFE + "AVERAGE_PRECISION",
+        "f1": _JACKKNIFE + "F1",
+        "f1_macro": _JACKKNIFE + "F1_MACRO",
+        "matthews_corrcoef": _JACKKNIFE + "MATTHEWS",
+        "r2": _MEANS + "R2",
+        "neg_mean_squared_error": _MEANS + "SQUARED_ERROR",
+        "neg_root_mean_squared_error": _JACKKNIFE + "ROOT_MEAN_SQUARED_ERROR",
+        "neg_mean_absolute_error": _MEANS + "ABSOLUTE_ERROR",
+        "per_group_accuracy": _MEANS + "PER_GROUP_ACCURACY",
+        "per_group_neg_mean_absolute_error": _MEANS + "PER_GROUP_ABSOLUTE_ERROR",
+    },
+    group="bequest.metrics",
+    of=Metric,
+)
 
 
 @final

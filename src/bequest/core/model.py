@@ -5,9 +5,11 @@ N samples, C classes, D features.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -15,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.card import Card
-from bequest.core.inputs import InputSpec
+from bequest.core.feature_cache import cached
+from bequest.core.inputs import InputSpec, as_inputs
 from bequest.core.task import Label, Task
 from bequest.errors import NotApplicable
 
@@ -169,7 +172,11 @@ class Model(ABC):
 
     def with_card(self, card: Card) -> Self:
         """The same model under another card."""
-        return replace(self, card=card)  # type: ignore[type-var]
+        if hasattr(self, "__dataclass_fields__"):
+            return replace(self, card=card)  # type: ignore[type-var]
+        renamed = copy.copy(self)
+        renamed.card = card
+        return renamed
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
@@ -180,14 +187,21 @@ def output_of(model: Model, X: Any) -> Array:
     """Probabilities (N, C) or values (N,) of a model; `NotApplicable` where it does not predict."""
     if not isinstance(model, Predicts):
         raise NotApplicable(f"{model.name or 'this model'} has no head: it gives features only.")
-    return model.output(X)
+    return _kept(model, "output", X, model.output)
 
 
 def features_of(model: Model, X: Any, layer: str | None = None) -> Array:
     """Features (N, D) of a model; `NotApplicable` where it has none."""
     if not isinstance(model, GivesFeatures):
         raise NotApplicable(f"{model.name or 'this model'} gives predictions only, no features.")
-    return model.features(X, layer)
+    return _kept(model, f"features {layer}", X, partial(model.features, layer=layer))
+
+
+def _kept(model: Model, key: str, X: Any, compute: Callable[[Any], Array]) -> Array:
+    """Of a model that keeps nothing itself, what it computes is kept here."""
+    if any(part is model for part in model.parts()):
+        return cached(model, key, as_inputs(X), compute)
+    return compute(X)
 
 
 def parameters_of(model: Model) -> Mapping[str, Array]:

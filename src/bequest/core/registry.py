@@ -6,14 +6,16 @@ import difflib
 import importlib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 from bequest.core.kinds import shown
 from bequest.errors import BadPlugin, BequestError, DuplicateName, UnknownName
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "additions", "install"]
 
 T = TypeVar("T")
+_REGISTRIES: dict[str, Registry[Any]] = {}  # by group: those of this process
+_WAITING: dict[str, dict[str, Any]] = {}  # by group: what one gets that is not there yet
 
 
 @final
@@ -30,6 +32,8 @@ class Registry(Mapping[str, T], Generic[T]):
         Entry-point group in which third parties add theirs; read on the first miss.
     of : type, optional
         What every value must be an instance of.
+    classes : bool
+        Whether the values are subclasses of `of` in place of instances.
 
     Examples
     --------
@@ -43,19 +47,28 @@ class Registry(Mapping[str, T], Generic[T]):
     """
 
     def __init__(
-        self, kind: str, entries: Mapping[str, str], *, group: str, of: type = object
+        self,
+        kind: str,
+        entries: Mapping[str, str],
+        *,
+        group: str,
+        of: type = object,
+        classes: bool = False,
     ) -> None:
         self._kind = kind
         self._group = group
-        self._of = of
+        self._of, self._classes = of, classes
         self._entries: dict[str, T | str] = dict(entries)
         self._plugins_loaded = False
+        self._added: dict[str, T] = {}
+        _REGISTRIES[group] = self
+        self._entries.update(_WAITING.pop(group, {}))
 
     def add(self, name: str, value: T) -> None:
         """Register `value`: `DuplicateName` where `name` is taken, `BadPlugin` where unsuitable."""
         if name in self._entries:
             raise DuplicateName(f"a {self._kind} named {name!r} is registered already.")
-        self._entries[name] = self._checked(name, value)
+        self._entries[name] = self._added[name] = self._checked(name, value)
 
     def __getitem__(self, name: str) -> T:
         if not isinstance(name, str):
@@ -82,10 +95,12 @@ class Registry(Mapping[str, T], Generic[T]):
         return value
 
     def _checked(self, name: str, value: T) -> T:
-        if not isinstance(value, self._of):
+        suits = isinstance(value, type) and issubclass(value, self._of)
+        if not (suits if self._classes else isinstance(value, self._of)):
+            what = "a subclass" if self._classes else "an object of a subclass"
             raise BadPlugin(
-                f"the {self._kind} {name!r} must be an object of a subclass of "
-                f"{self._of.__module__}.{self._of.__name__}, this is {shown(value, 100)}."
+                f"the {self._kind} {name!r} must be {what} of {self._of.__module__}."
+                f"{self._of.__name__}, this is {shown(value, 100)}."
             )
         missing = getattr(value, "__abstractmethods__", None) if isinstance(value, type) else None
         if missing:
@@ -125,3 +140,17 @@ class Registry(Mapping[str, T], Generic[T]):
         hint = f" Did you mean {close[0]!r}?" if close else ""
         message = f"no {self._kind} named {name!r}.{hint} Known: {', '.join(known)}."
         return UnknownName(message, name=name, known=known)
+
+
+def additions() -> dict[str, dict[str, Any]]:
+    """What was added to the registries of this process, by group and name."""
+    return {group: dict(one._added) for group, one in _REGISTRIES.items() if one._added}
+
+
+def install(added: Mapping[str, Mapping[str, Any]]) -> None:
+    """Know what was added in another process, now or when the registry is made."""
+    for group, entries in added.items():
+        if group in _REGISTRIES:
+            _REGISTRIES[group]._entries.update(entries)
+        else:
+            _WAITING[group] = dict(entries)

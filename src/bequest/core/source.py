@@ -10,7 +10,7 @@ from typing import Any, final
 from bequest.core.card import Card
 from bequest.core.model import Model
 from bequest.core.task import Task
-from bequest.errors import DataError
+from bequest.errors import BequestError, DataError, ModelError
 
 __all__ = ["Source"]
 
@@ -51,7 +51,8 @@ class Source:
     ) -> None:
         if model is None and data is None:
             raise DataError("a source is a model, or data, or both: give one of them.")
-        if not (model is None or isinstance(model, Model) or callable(model)):
+        trained = hasattr(model, "state_dict") or hasattr(model, "fit")  # callable, but no opener
+        if not (model is None or isinstance(model, Model) or (callable(model) and not trained)):
             kind = type(model).__name__
             raise DataError(f"a source's model is a Model, not a {kind}: bequest.wrap makes one.")
         if not (data is None or isinstance(data, Task)):
@@ -73,14 +74,28 @@ class Source:
         Raises
         ------
         BequestError
-            It cannot be opened.
+            It cannot be opened, or is no Model.
         """
         if self._given is None:
             return None
-        model = self._given if isinstance(self._given, Model) else self._given()
+        model = self._given if isinstance(self._given, Model) else self._opened(self._given)
         if model.name != self.name:
             model = model.with_card(replace(model.card, name=self.name))
         self.card = model.card
+        return model
+
+    def _opened(self, opener: Callable[[], Any]) -> Model:
+        try:
+            model = opener()
+        except BequestError:
+            raise
+        except Exception as error:  # somebody else's code: the line must name the source
+            raise ModelError(f"the source {self.name!r} cannot be opened: {error!r}.") from error
+        if not isinstance(model, Model):
+            raise ModelError(
+                f"the source {self.name!r} opens as a {type(model).__name__}, not a Model: "
+                "bequest.wrap makes one."
+            )
         return model
 
     def named(self, name: str) -> Source:

@@ -98,6 +98,10 @@ class Task:
         if self.weights is not None:
             sound = np.isfinite(self.weights) & (self.weights > 0)
             self._refuse("weights", self.weights, ~sound, "not finite and above zero")
+            if not np.isfinite(self.weights.sum()):
+                raise DataError(
+                    "the sum of the weights is not finite: divide them all by one number."
+                )
         if METRICS[self.metric_name].units == "group" and self.groups is None:
             raise DataError(f"{self.metric_name} is a mean over groups: say which with groups=.")
         if METRICS[self.metric_name].units == "group" and self.time is not None:
@@ -180,6 +184,12 @@ class Task:
             weights=None if self.weights is None else self.weights[rows],
             groups=None if groups is None else groups[rows],
         )
+        wanted = self.targets[rows].shape if metric.units == "row" else scores.shape[:1]
+        if scores.shape != wanted or not np.isfinite(scores).all():
+            raise DataError(
+                f"the metric {self.metric_name} gives scores of shape {scores.shape}; {wanted} "
+                "finite ones are needed."
+            )
         if metric.units == "row" or groups is None:
             return scores
         _, member, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)

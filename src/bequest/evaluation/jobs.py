@@ -176,6 +176,8 @@ class FitJob:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed))
         with entrants.cache.used(task) if entrants.cache else nullcontext():
             model = arm.fitted(taken(task, train), rng, self.choice)
+            if not isinstance(model, Model):
+                raise ModelError(f"its fit gives a {type(model).__name__}, not a Model.")
             if model.classes != task.classes:
                 raise ModelError(
                     f"its model predicts the classes {model.classes}, the task has {task.classes}."
@@ -200,7 +202,10 @@ class ChoiceJob:
         task: Task = fetch(self.keys.task)
         choose = entrants.side(self.side)[self.arm].choose
         with entrants.cache.used(task) if entrants.cache else nullcontext():
-            return choose and choose(taken(task, fetch(self.keys.splits)[self.fold][0]))
+            try:
+                return choose and choose(taken(task, fetch(self.keys.splits)[self.fold][0]))
+            except BequestError:
+                return None  # the arms that need it make it themselves, and say why they cannot
 
 
 def _checked(output: Array, shape: tuple[int, ...]) -> Array:

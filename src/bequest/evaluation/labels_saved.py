@@ -35,6 +35,7 @@ def labels_saved(
     executor: Executor,
     rng: np.random.Generator,
     k: int = 5,
+    timeout: float | None = None,
     fractions: Sequence[float] = FRACTIONS,
     n_boot: int = 1000,
     level: float = 0.95,
@@ -55,6 +56,8 @@ def labels_saved(
         Runs the jobs.
     rng : numpy.random.Generator
     k : int
+    timeout : float, optional
+        Seconds after which a fit is given up, where it runs in a process of its own.
     fractions : sequence of float
         Shares of the training rows, rising, above 0 and up to 1; three at least.
     n_boot : int
@@ -103,7 +106,7 @@ def labels_saved(
     """
     if transfer_rows.shape != (len(task),) or not np.isfinite(transfer_rows).all():
         raise DataError(f"transfer's scores must be {len(task)} finite numbers, one per row.")
-    sizes, scores = _curve(arm, task, fractions, k, executor, rng)
+    sizes, scores = _curve(arm, task, fractions, k, executor, rng, timeout)
     weights = row_weights(len(task), task.groups, rng, n_boot)
     weights /= weights.sum(axis=1, keepdims=True)
     everyone = np.full((1, len(task)), 1.0 / len(task))
@@ -128,6 +131,7 @@ def _curve(
     k: int,
     executor: Executor,
     rng: np.random.Generator,
+    timeout: float | None,
 ) -> tuple[Array, Array]:
     """Sizes (F,) and scores (F, N) of those fractions that could be trained."""
     [splits] = folds(task, k, 1, rng=rng)
@@ -142,7 +146,7 @@ def _curve(
     jobs = [FitJob("from-scratch", 0, place, (entropy, place), keys) for place in range(len(parts))]
     scores = np.full((len(fractions), len(task)), np.nan)
     reasons: list[str] = []
-    for done in in_full(executor, jobs):
+    for done in in_full(executor, jobs, timeout=timeout):
         if done.failure or done.value.output is None:
             reasons.append(done.failure or done.value.reason)
             continue

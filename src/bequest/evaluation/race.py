@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from bequest.core import ArmResult, Executor, Task, fingerprint
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.wording import counted
-from bequest.data.splits import folds, judged_rows, resampling_units
-from bequest.errors import BudgetTooSmall, DataError
+from bequest.data.splits import Split, folds, judged_rows, resampling_units
+from bequest.errors import BudgetTooSmall, DataError, NotApplicable
 from bequest.evaluation.jobs import Arm, Entrants, Keys
 from bequest.evaluation.runners import Clock, Runners, Track
 
@@ -164,6 +164,7 @@ def race(
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     dealt = folds(task, k, repeats, rng=rng)
     splits = [pair for repeat in dealt for pair in repeat]
+    _check_metric(task, dealt)
     entrants = Entrants(tuple(transfer[:count]), tuple(scratch[:count]), cache, clock)
     keys = Keys.share(executor, task, entrants, splits)
     share = np.inf if budget is None else budget / 2
@@ -180,6 +181,21 @@ def race(
     if done < len(dealt):
         notes += (f"{done} of {len(dealt)} repeats ran: the time did not suffice for more.",)
     return _result(sides, done, track, notes)
+
+
+def _check_metric(task: Task, dealt: Sequence[Sequence[Split]]) -> None:
+    """Raise `DataError` where the metric is undefined on a fold's rows, whatever is predicted."""
+    for repeat in dealt:
+        for _, test in repeat:
+            width = len(task.classes)
+            even = np.full((len(test), width), 1 / width) if width else np.zeros(len(test))
+            try:
+                task.row_scores(even, test)
+            except NotApplicable as reason:
+                raise DataError(
+                    f"{task.metric_name} cannot judge {len(repeat)} folds: {reason} "
+                    "Take another metric, or label more rows of that class."
+                ) from reason
 
 
 def _run_rung(

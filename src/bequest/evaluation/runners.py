@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from bequest.core import ArmResult, Executor, Task
 from bequest.core.executor import Done, in_full
 from bequest.errors import BequestError, BudgetTooSmall, NotApplicable
-from bequest.evaluation.jobs import Arm, ChoiceJob, FitJob, Keys, Side
+from bequest.evaluation.jobs import Arm, ChoiceJob, FitJob, Fitted, Keys, Side
 
-__all__ = ["Clock", "Runners", "Track", "ran"]
+__all__ = ["LONGEST", "Clock", "Runners", "Track", "ran"]
 
 Array = NDArray[Any]
 Clock = Callable[[], float]
+LONGEST = 3600.0  # seconds of one job where nothing limits them
 OUT_OF_TIME = "the time was used up."
 BY_SCORE = ("", "eliminated", "stopped")  # how the reasons of arms begin that could be chosen
 
@@ -67,10 +68,8 @@ class Track:
         return place
 
     def run(self, jobs: Iterable[Any]) -> Iterator[Done]:
-        """Run jobs; one that takes longer than a side has is stopped, where it can be."""
-        for done in in_full(
-            self.executor, jobs, timeout=self.share if self.share < np.inf else None
-        ):
+        """Run jobs; one that takes half of a side's time is stopped, where it can be."""
+        for done in in_full(self.executor, jobs, timeout=min(self.share / 2, LONGEST)):
             self.progress()
             yield done
 
@@ -248,16 +247,19 @@ class Runners:
                 yield job
 
     def _record(self, job: FitJob, done: Done, rung: int) -> None:
-        output = None if done.failure else done.value.output
-        if not done.failure:
-            self.seconds[job.arm] += done.value.seconds
-        if output is None:
+        fitted, reason = done.value, done.failure
+        if not reason and not isinstance(fitted, Fitted):
+            reason = "the executor gave no result of its job."
+        if not reason:
+            self.seconds[job.arm] += fitted.seconds
+            reason = fitted.reason
+        if reason:
             self.left.add(job.arm)
             self.alive = [arm for arm in self.alive if arm != job.arm]
-            self.reasons[job.arm] = done.failure or done.value.reason
+            self.reasons[job.arm] = reason
             return
         test = self.track.splits[job.fold][1]
-        scores = self.track.task.row_scores(output, test)
+        scores = self.track.task.row_scores(fitted.output, test)
         self.scores[job.arm, rung, self.track.place[test]] = scores
 
     def _stop(self, unfinished: Sequence[int], todo: Mapping[int, int], rung: int) -> None:

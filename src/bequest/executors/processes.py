@@ -24,9 +24,10 @@ from loky import ProcessPoolExecutor, cpu_count
 from loky.process_executor import BrokenProcessPool
 
 from bequest.core.executor import Done, Executor, Job
+from bequest.core.registry import additions
 from bequest.core.wording import counted
 from bequest.errors import ExecutorError
-from bequest.executors.worker import ONE_THREAD, get_ready, run_job
+from bequest.executors.worker import ADDITIONS, ONE_THREAD, get_ready, run_job
 
 __all__ = ["ProcessExecutor"]
 
@@ -56,9 +57,13 @@ class ProcessExecutor(Executor):
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or cpu_count()
         self._folder: Path | None = Path(tempfile.mkdtemp(prefix="bequest-shared-"))
+        self._write(ADDITIONS, additions())  # what this process has registered, its workers know
 
     def share(self, value: Any) -> str:
         """Write the value to a file, once, under the hash of its bytes."""
+        return self._write("", value)
+
+    def _write(self, name: str, value: Any) -> str:
         folder = self._open()
         try:
             content = cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
@@ -67,7 +72,7 @@ class ProcessExecutor(Executor):
                 f"the processes executor cannot send a {type(value).__name__} to its workers: "
                 f"{' '.join(str(error).split())[:200]} Use executor='local'."
             ) from error
-        key = hashlib.sha256(content).hexdigest()[:32]
+        key = name or hashlib.sha256(content).hexdigest()[:32]
         try:
             (folder / key).write_bytes(content)
         except OSError as error:

@@ -7,8 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ONE_THREAD", "get_ready", "run_job"]
+from bequest.core.registry import install
 
+__all__ = ["ADDITIONS", "ONE_THREAD", "get_ready", "run_job"]
+
+ADDITIONS = "additions"  # the file that holds what the parent process has registered
 _VARIABLES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in _VARIABLES}  # as the local executor has it
 _held: dict[str, Any] = {}  # shared values by file, of the last folder that was asked for
@@ -17,6 +20,7 @@ _held: dict[str, Any] = {}  # shared values by file, of the last folder that was
 def get_ready(folder: str, content: bytes) -> None:
     """Import what a pickled job needs, and read what is shared in the folder."""
     _drop_others(folder)
+    install(_fetch(folder, ADDITIONS))
     pickle.loads(content)  # written by the parent process, as all that is shared
     for path in Path(folder).iterdir():
         _fetch(folder, path.name)

@@ -114,11 +114,16 @@ def _run(module: nn.Module, encoded: Array, meter: _Meter, title: str) -> Tensor
         meter.see(samples)
         with meter if meter.on else nullcontext():
             result: Tensor = module(samples)
-    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+    except (AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
         first = str(error).partition("\n")[0]
         raise NotApplicable(
             f"{title} cannot read inputs of shape {encoded.shape[1:]}: {first}"
         ) from error
+    if not isinstance(result, Tensor):
+        raise NotApplicable(
+            f"{title} gives a {type(result).__name__}, not one tensor: wrap it in a module that "
+            "gives the logits."
+        )
     return result.cpu()
 
 
@@ -130,7 +135,8 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.on, self.peak = False, 0
         own = (t for t in (*module.parameters(), *module.buffers()) if not is_lazy(t))
-        self._own = {tensor.untyped_storage().data_ptr() for tensor in own}
+        plain = (tensor for tensor in own if tensor.layout is torch.strided)
+        self._own = {tensor.untyped_storage().data_ptr() for tensor in plain}
         self._alive = WeakTensorKeyDictionary()
 
     def __torch_dispatch__(
@@ -161,7 +167,7 @@ def _row_each(result: Tensor, rows: int, title: str) -> Array:
             f"{title} gives an output of shape {tuple(result.shape)} for {rows} samples, "
             "not a row for each."
         )
-    return result.numpy()
+    return (result.float() if result.dtype is torch.bfloat16 else result).numpy()
 
 
 def _rows(output: Any, layer: str, plain: bool = False) -> Tensor:

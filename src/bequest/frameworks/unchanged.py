@@ -76,10 +76,11 @@ class _Part:
         with torch.no_grad():
             for name, value in self.values.items():
                 buffer: Any = self.buffers[name]
-                if not torch.equal(buffer, value):
+                if buffer.layout is torch.strided and not torch.equal(buffer, value):
                     buffer.resize_(value.shape).copy_(value)
 
 
 def hooks_of(module: nn.Module) -> dict[str, Any]:
     """The dictionaries of hooks that torch keeps for a module, by name."""
-    return {name: hooks for name, hooks in vars(module).items() if "_hooks" in name}
+    kept = {name: hooks for name, hooks in vars(module).items() if "_hooks" in name}
+    return {name: hooks for name, hooks in kept.items() if isinstance(hooks, dict)}

@@ -8,6 +8,8 @@ BASELINES: Registry[type[Baseline]] = Registry(
     "baseline",
     {"from-scratch": "bequest.methods.from_scratch:FromScratch"},
     group="bequest.baselines",
+    of=Baseline,
+    classes=True,
 )
 
 METHODS: Registry[type[TransferMethod]] = Registry(
@@ -22,4 +24,6 @@ METHODS: Registry[type[TransferMethod]] = Registry(
         "features": "bequest.methods.features:Features",
     },
     group="bequest.methods",
+    of=TransferMethod,
+    classes=True,
 )

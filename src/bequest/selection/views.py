@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Inputs, Model, Predicts, features_of, modality_of
+from bequest.core import Inputs, Model, Predicts, features_of, modality_of, output_of
 from bequest.errors import NotApplicable
 from bequest.selection.arrays import check_features, check_probabilities
 from bequest.selection.score import Needs
@@ -49,7 +49,7 @@ def view_of(source: Model, inputs: Inputs) -> View:
     """What the source makes of these rows; its outputs are its features where it has no others."""
     if not isinstance(source, Predicts):
         return View(_widest(check_features(features_of(source, inputs))))
-    output = np.asarray(source.output(inputs), dtype=np.float64)
+    output = np.asarray(output_of(source, inputs), dtype=np.float64)
     probabilities = check_probabilities(output) if source.classes else None
     own = True
     try:
