@@ -13,7 +13,16 @@ from torch import nn
 
 import bequest as bq
 from bequest.api import arms, verbs
-from bequest.core import Card, Done, Executor, InputSpec, Model, RankedSource
+from bequest.core import (
+    METRICS,
+    Card,
+    Done,
+    Executor,
+    InputSpec,
+    MeanMetric,
+    Model,
+    RankedSource,
+)
 from bequest.errors import DataError, ModelError, NotApplicable
 from bequest.evaluation import Arm, judge, race
 from bequest.executors.local import LocalExecutor
@@ -450,3 +459,15 @@ def test_a_model_of_ones_own_sees_each_row_once():
     methods = [Reuse(), Stack(inputs=False)]
     bq.transfer(task(40, 100), [Threshold(), Threshold()], methods=methods, budget=None)
     assert sum(rows) <= 2 * 140
+
+
+def test_a_metric_that_fails_is_one_line_before_anything_runs(monkeypatch):
+    def fails(y, prediction, reference, weights):
+        raise ZeroDivisionError("no rows above the limit")
+
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+    METRICS.add("odd", MeanMetric("odd", "classification", "points", fails))
+    given = bq.Task.from_arrays(X[:40], Y[:40], metric="odd", name="odd")
+    source = bq.wrap(by_sign, classes=["down", "up"], name="sign")
+    with pytest.raises(DataError, match="the metric odd fails: ZeroDivisionError"):
+        bq.transfer(given, [source], methods=[Reuse()], budget=None)

@@ -126,7 +126,18 @@ def test_transfer_leaves_a_model_an_outcome_and_a_page(cli, csv, saved, asked, r
     csv("held.csv", seed=2, n=9)
     tokens = (
         *("transfer", "ward.csv", "--target", "outcome", "--source", saved, "--test", "held.csv"),
-        *("--method", "reuse", "--method", "probe", "--budget", 60, "--seed", 4, "--out", "ward7"),
+        *(
+            "--method",
+            "reuse",
+            "--method",
+            "probe",
+            "--budget",
+            999,
+            "--seed",
+            4,
+            "--out",
+            "ward7",
+        ),
     )
     done = cli(*tokens)
     assert (done.code, done.err) == (0, "")
@@ -137,7 +148,12 @@ def test_transfer_leaves_a_model_an_outcome_and_a_page(cli, csv, saved, asked, r
     (task, (source,), options), *_ = asked
     assert (len(task), len(task.test), source.name) == (60, 9, "ward3")
     assert callable(options.pop("progress"))
-    assert options == {"methods": ["reuse", "probe"], "budget": 60, "seed": 4, "executor": "local"}
+    assert options == {
+        "methods": ["reuse", "probe"],
+        "budget": 999,
+        "seed": 4,
+        "executor": "local",
+    }
     assert cli("predict", "ward7", "ward.csv").code == 0
     again = cli(*tokens, "--json")  # replaces what is ours
     assert again.json["verdict"]["kind"] == result.verdict.kind
@@ -148,7 +164,9 @@ def test_transfer_leaves_a_model_an_outcome_and_a_page(cli, csv, saved, asked, r
 def test_transfer_does_its_work(cli, csv, saved):
     csv("ward.csv", seed=5, n=40)
     tokens = ("ward.csv", "--target", "outcome", "--source", saved)
-    done = cli("transfer", *tokens, "--method", "reuse", "--budget", 60, "--out", "ward7", "--json")
+    done = cli(
+        "transfer", *tokens, "--method", "reuse", "--budget", 999, "--out", "ward7", "--json"
+    )
     assert done.json["method"] == "reuse"
     assert [entry["source"] for entry in cli("rank", *tokens, "--json").json] == ["ward3"]
 

@@ -47,7 +47,7 @@ def test_a_csv_from_the_first_line_to_the_prediction(tmp_path):
     frame[440:].drop(columns="target").to_csv(tmp_path / "new.csv", index=False)
     ok("train", "many.csv", "--target", "target", "--out", "source", cwd=tmp_path)
     ok("transfer", "few.csv", "--target", "target", "--source", "source", "--method", "reuse",
-       "--budget", 200, "--out", "result", cwd=tmp_path)  # fmt: skip
+       "--budget", 3000, "--out", "result", cwd=tmp_path)  # fmt: skip
     ok("predict", "result", "new.csv", "--out", "said.csv", cwd=tmp_path)
     said = (tmp_path / "said.csv").read_text().splitlines()
     right = np.mean([row in truth for row, truth in zip(said[1:], frame.target[440:], strict=True)])
@@ -74,6 +74,6 @@ def test_a_folder_of_images_and_two_arrays(tmp_path):
     np.savez(tmp_path / "few.npz", X=X.astype(np.float32), y=digits[chosen][:60])
     ranked = json.loads(ok("rank", "few.npz", "--source", "eyes", "--json", cwd=tmp_path))
     assert "photos" in json.dumps(ranked)
-    ok("transfer", "few.npz", "--source", "eyes", "--method", "probe", "--budget", 200,
+    ok("transfer", "few.npz", "--source", "eyes", "--method", "probe", "--budget", 3000,
        "--out", "result", cwd=tmp_path)  # fmt: skip
     assert bq.load(tmp_path / "result" / "model").predict(X[:5]).shape == (5,)

@@ -39,6 +39,20 @@ def test_an_exception_of_a_job_arrives_as_it_was_raised(executor):
         list(executor.run([fails]))
 
 
+def test_an_exception_that_cannot_be_sent_says_what_it_was():
+    class Odd(Exception):
+        def __init__(self, *, what):
+            super().__init__(f"odd {what}")
+
+    def fails(fetch):
+        raise Odd(what="thing")
+
+    with ProcessExecutor(workers=1) as executor:
+        with pytest.raises(ExecutorError, match=r"a job raised Odd\('odd thing'\)"):
+            list(executor.run([fails]))
+        assert values(executor.run([lambda fetch: 1])) == [1]
+
+
 def test_no_more_jobs_are_drawn_than_can_run(executor):
     drawn = []
 

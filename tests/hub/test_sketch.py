@@ -305,7 +305,7 @@ def test_what_is_published_with_a_sketch_tells_nothing_exact_of_the_rows(tmp_pat
     assert (card["fingerprint"], card["rows"]) == (made.fingerprint, made.rows)
     assert card["class_shares"] == list(made.shares)
     assert (card["name"], card["metric"], card["classes"]) == ("secret", "accuracy", [0, 1])
-    assert overlap_notes([hub.pull("a/b")], secret) == ()
+    assert overlap_notes([bq.Source(hub.pull("a/b"))], secret) == ()
 
 
 def test_a_fingerprint_beside_a_sketch_recognises_no_guessed_row(secret):

@@ -17,7 +17,7 @@ from bequest.core import ArmResult, Executor, Task, fingerprint
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.wording import counted
 from bequest.data.splits import Split, folds, judged_rows, resampling_units
-from bequest.errors import BudgetTooSmall, DataError, NotApplicable
+from bequest.errors import BequestError, BudgetTooSmall, DataError, NotApplicable
 from bequest.evaluation.jobs import Arm, Entrants, Keys
 from bequest.evaluation.runners import Clock, Runners, Track
 
@@ -196,6 +196,10 @@ def _check_metric(task: Task, dealt: Sequence[Sequence[Split]]) -> None:
                     f"{task.metric_name} cannot judge {len(repeat)} folds: {reason} "
                     "Take another metric, or label more rows of that class."
                 ) from reason
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                if isinstance(error, BequestError):
+                    raise
+                raise DataError(f"the metric {task.metric_name} fails: {error!r}.") from error
 
 
 def _run_rung(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bequest.core.registry import install
+from bequest.errors import ExecutorError
 
 __all__ = ["ADDITIONS", "ONE_THREAD", "get_ready", "run_job"]
 
@@ -29,7 +30,19 @@ def get_ready(folder: str, content: bytes) -> None:
 def run_job(folder: str, content: bytes) -> Any:
     """Run a pickled job; what it fetches is read once, and dropped with the next folder."""
     _drop_others(folder)
-    return pickle.loads(content)(partial(_fetch, folder))
+    try:
+        return pickle.loads(content)(partial(_fetch, folder))
+    except Exception as error:
+        raise _portable(error) from error
+
+
+def _portable(error: Exception) -> Exception:
+    """The error itself, where the parent process can read it; else one that says what it was."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return ExecutorError(f"a job raised {error!r}.")
+    return error
 
 
 def _drop_others(folder: str) -> None:
