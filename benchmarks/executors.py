@@ -1,8 +1,8 @@
 """What running a race's jobs in other processes costs: CPU seconds against the local executor.
 
 30 jobs of about 44 ms: two arms of a linear model on 5 folds of 3 repeats of Fashion-MNIST 5-9, 20
-labels a class. Three runs of each in turn; CPU seconds of this process and of all of its workers,
-the time that the first workers take to start apart.
+labels a class. Five runs of each in turn; CPU seconds of this process and of all of its workers,
+those of starting the first workers apart.
 
     python -m benchmarks --only executors
 """

@@ -19,8 +19,8 @@ import numpy as np
 
 import bequest as bq
 from benchmarks.real_tasks import TASKS, missing_folders
+from bequest.api import sources as of_sources
 from bequest.api.arms import scratch_arms, transfer_arms
-from bequest.api.sources import Frozen
 from bequest.api.transfer import HAND_OVER
 from bequest.core import Source
 from bequest.core.feature_cache import FeatureCache
@@ -57,7 +57,8 @@ def run_one(name, labels, seed, budget):
     scratch = scratch_arms(task)
     start = time.process_time()
     with FeatureCache() as cache, LocalExecutor() as executor:
-        Frozen.of(cache, given).ask(task)
+        of_sources.keep(cache, given)
+        of_sources.ask(cache, given, task)
         found = race(
             arms,
             scratch,

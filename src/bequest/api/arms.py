@@ -89,7 +89,7 @@ def replayed(
     """
     chosen: list[tuple[Arm, ...]] = []
     repeats: list[list[int]] = []
-    judged = [result for result in results if ran(result)]
+    judged = [result for result in results if ran(result) and len(result.folds) >= k]
     for side, from_scratch in zip(arms, (False, True), strict=True):
         own = {_key(arm): arm for arm in side}
         wanted = [result for result in judged if (result.method in BASELINES) is from_scratch]
@@ -107,13 +107,13 @@ def replayed(
     return chosen[0], chosen[1], (repeats[0], repeats[1])
 
 
-def checked_arms(arms: object) -> Sequence[ArmResult]:
+def checked_arms(arms: object) -> tuple[ArmResult, ...]:
     """The arms of an outcome; `DataError` where they are something else, or none ran."""
     if not isinstance(arms, list | tuple) or not all(isinstance(arm, ArmResult) for arm in arms):
         raise DataError("arms are those of an outcome: transfer(..., arms=outcome.arms).")
     if not any(arm.method not in BASELINES and ran(arm) for arm in arms):
         raise DataError("none of these arms ran on the side of transfer: nothing to run again.")
-    return arms
+    return tuple(arms)
 
 
 def named_methods(results: Sequence[ArmResult]) -> list[TransferMethod]:

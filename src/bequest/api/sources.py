@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 
-from bequest.core import Card, Model, Source, Task, parameters_of
+from bequest.core import Card, Model, Source, Task, features_of, output_of, parameters_of
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_path
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable
 from bequest.frameworks.folder import load, read_json
 from bequest.hub import Hub
 
-__all__ = ["Frozen", "Sources", "as_sources", "opened"]
+__all__ = ["Sources", "as_sources", "ask", "digests", "keep", "opened"]
 
 Sources = Hub | Iterable[Source | Model | Task | Hub | str | os.PathLike[str]]
 
@@ -77,55 +77,29 @@ def opened(sources: Iterable[Source]) -> tuple[tuple[Source, ...], dict[str, str
     return tuple(ready), unread
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Frozen:
-    """The sources of one run, whose features and outputs are computed once.
+def keep(cache: FeatureCache, sources: Iterable[Source]) -> None:
+    """Let the cache know what computes: the rows of these sources are kept."""
+    for source in sources:
+        for part in () if source.model is None else source.model.parts():
+            cache.add(part)
 
-    Parameters
-    ----------
-    cache : FeatureCache
-    digests : mapping of str to str
-        Of each source's parameters by its name, where it shows them: to see that they stay.
+
+def ask(cache: FeatureCache, sources: Iterable[Source], task: Task) -> None:
+    """Compute what each source gives for all rows, before anything else does by parts.
+
+    A row's features may differ in the last digit with the batch that it is computed in: so they are
+    the same on every executor, whoever asks first.
     """
+    with cache.used(task):
+        for model in [source.model for source in sources if source.model is not None]:
+            for give in (features_of, output_of):
+                with suppress(BequestError):  # the arms that ask for it say so
+                    give(model, task.inputs)
 
-    cache: FeatureCache
-    sources: tuple[Source, ...]
-    digests: dict[str, str] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, cache: FeatureCache, sources: Sequence[Source]) -> Frozen:
-        """Let the cache know what computes."""
-        frozen = cls(cache, tuple(sources))
-        for source in frozen.sources:
-            if source.model is not None:
-                frozen.digests[source.name] = _digest(source.model)
-                for part in source.model.parts():
-                    cache.add(part)
-        return frozen
-
-    def ask(self, task: Task) -> None:
-        """Compute what each source gives for all rows, before anything else does by parts.
-
-        A row's features may differ in the last digit with the batch that it is computed in: so
-        they are the same on every executor, whoever asks first.
-        """
-        with self.cache.used(task):
-            for source in self.sources:
-                for give in ("features", "output"):
-                    try:
-                        getattr(source.model, give, lambda _: None)(task.inputs)
-                    except BequestError:  # the arms that ask for it say so
-                        continue
-
-    def changed(self) -> tuple[str, ...]:
-        """A line for each source whose parameters are no longer what they were."""
-        now = {s.name: _digest(s.model) for s in self.sources if s.model is not None}
-        return tuple(
-            f"{name} changed while it was used: its features are those of before."
-            for name, digest in now.items()
-            if digest != self.digests[name]
-        )
+def digests(sources: Iterable[Source]) -> dict[str, str]:
+    """A hash of each model's parameters by the source's name: to see that they stay."""
+    return {source.name: _digest(source.model) for source in sources if source.model is not None}
 
 
 def _digest(model: Model) -> str:

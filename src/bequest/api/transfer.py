@@ -26,7 +26,7 @@ from bequest.api.arms import (
 )
 from bequest.api.result import Result
 from bequest.api.seen import overlap_notes, remember
-from bequest.api.sources import Frozen, Sources, as_sources, opened
+from bequest.api.sources import Sources, as_sources, ask, digests, keep, opened
 from bequest.api.verbs import ranked
 from bequest.core import (
     ArmResult,
@@ -84,7 +84,8 @@ def transfer(
     methods : "auto" or sequence of names and methods
         ``["probe", FineTune(lr=1e-3)]``: a name stands for all of its settings worth racing.
     budget : float or None
-        Seconds, above zero; from scratch gets as much of it as transfer. None: no limit.
+        Seconds, above zero; from scratch gets as much of it as transfer. None: no limit, but of an
+        hour for one fit in another process.
     test : Task, optional
         Held-out rows; they choose nothing. ``task.test`` by default.
     seed : int
@@ -129,8 +130,9 @@ def transfer(
             f"the budget must be None or a number of seconds above zero, not {budget!r}."
         )
     task = checked_task(task)
-    if arms is not None and methods == "auto":
-        methods = named_methods(checked_arms(arms))
+    again = None if arms is None else checked_arms(arms)
+    if again is not None and methods == "auto":
+        methods = named_methods(again)
     check_methods(methods)
     runner = EXECUTORS[executor]() if isinstance(executor, str) else executor
     if not isinstance(runner, Executor):
@@ -140,7 +142,7 @@ def transfer(
     with FeatureCache() as cache, ExitStack() as stack:
         if isinstance(executor, str):
             stack.enter_context(runner)
-        run = _Run(task, seed, runner, cache, time_left, None if arms is None else tuple(arms))
+        run = _Run(task, seed, runner, cache, time_left, again)
         return run.result(as_sources(sources), methods)
 
 
@@ -190,11 +192,12 @@ class _Run:
         task = self.task
         sources, unread = opened(sources)
         self.clock.tell("ranking the sources")
-        frozen = Frozen.of(self.cache, sources)
+        keep(self.cache, sources)
+        before = digests(sources)
         with self.cache.used(task):
             ranking = ranked(sources, unread, task, self.seed)
         usable = [s for s in sources if s.model is None or s.model.applies(task) is None]
-        Frozen(self.cache, tuple(usable)).ask(task)
+        ask(self.cache, usable, task)
         with self.cache.used(task):
             arms, refused = transfer_arms(usable, task, methods)
         if self.again is not None and not arms:
@@ -208,7 +211,12 @@ class _Run:
         judged = self._against_scratch(arms, scratch_arms(task)) if arms else self._scratch_only()
         seen = overlap_notes(usable, task)
         lost = (f"{name} is left out: {why}" for name, why in unread.items())
-        notes = (*lost, *seen, *refused, *frozen.changed(), *judged.said.pop("notes"))
+        changed = (
+            f"{name} changed while it was used: its features are those of before."
+            for name, digest in digests(sources).items()
+            if digest != before[name]
+        )
+        notes = (*lost, *seen, *refused, *changed, *judged.said.pop("notes"))
         outcome = Outcome(
             target=task.describe(),
             ranking=tuple(ranking),
@@ -325,7 +333,7 @@ class _Run:
                 executor=self.executor,
                 rng=rng,
                 k=found.k,
-                timeout=min(LONGEST, max(1.0, self.clock.left())),
+                timeout=LONGEST if self.again else min(LONGEST, self.clock.left()),
             )
         except NotApplicable as reason:
             return None, (f"No learning curve: {reason}",)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from bequest.api.seen import remember
-from bequest.api.sources import Frozen, Sources, as_sources, opened
+from bequest.api.sources import Sources, as_sources, keep, opened
 from bequest.core import Model, RankedSource, Source, Task, output_of
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task
@@ -94,7 +94,7 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
     checked_task(task)
     readable, unread = opened(as_sources(sources))
     with FeatureCache() as cache:
-        Frozen.of(cache, readable)
+        keep(cache, readable)
         with cache.used(task):
             return ranked(readable, unread, task, seed)
 

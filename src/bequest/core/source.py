@@ -38,7 +38,7 @@ class Source:
     Examples
     --------
     >>> Source(data=Task.from_arrays([[0.0], [1.0]], ["a", "b"], name="last year"))
-    Source('last year', data only)
+    Source('last year', data)
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class Source:
         self.name = name or self.card.name or (data.name if data is not None else "source")
 
     def __repr__(self) -> str:
-        what = "data only" if self._given is None else "model and data" if self.data else "model"
+        brought = (("model", self._given), ("data", self.data))
+        what = " and ".join(name for name, given in brought if given is not None)
         return f"Source({self.name!r}, {what})"
 
     @cached_property

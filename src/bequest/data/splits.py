@@ -89,10 +89,10 @@ def folds(
             f"{counted(units, what)} cannot make {k} folds: ask for fewer folds, or label more "
             f"{what}s."
         )
-    dealt = [_deal(task, k, rng) for _ in range(repeats)]
+    by_repeat = [_deal(task, k, rng) for _ in range(repeats)]
     return [
         [(np.flatnonzero(fold != part), np.flatnonzero(fold == part)) for part in range(k)]
-        for fold in dealt
+        for fold in by_repeat
     ]
 
 

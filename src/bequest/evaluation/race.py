@@ -162,30 +162,32 @@ def race(
         raise BudgetTooSmall(f"a budget of {budget} s is no time.")
     count = max(len(transfer), len(scratch)) if rungs else min(len(transfer), len(scratch))
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    dealt = folds(task, k, repeats, rng=rng)
-    splits = [pair for repeat in dealt for pair in repeat]
-    _check_metric(task, dealt)
+    by_repeat = folds(task, k, repeats, rng=rng)
+    splits = [pair for repeat in by_repeat for pair in repeat]
+    _check_metric(task, by_repeat)
     entrants = Entrants(tuple(transfer[:count]), tuple(scratch[:count]), cache, clock)
     keys = Keys.share(executor, task, entrants, splits)
     share = np.inf if budget is None else budget / 2
-    judged = judged_rows(dealt[0])
-    track = Track(task, splits, judged, len(dealt[0]), seed, share, executor, keys, clock, progress)
+    judged = judged_rows(by_repeat[0])
+    track = Track(
+        task, splits, judged, len(by_repeat[0]), seed, share, executor, keys, clock, progress
+    )
     sides = (
         Runners.at_start("transfer", entrants.transfer, track),
         Runners.at_start("from-scratch", entrants.scratch, track),
     )
     done = 0
-    while done < len(dealt) and _run_rung(sides, done, rungs):
+    while done < len(by_repeat) and _run_rung(sides, done, rungs):
         done += 1
     notes = () if rungs else _trimmed(transfer, scratch, count)
-    if done < len(dealt):
-        notes += (f"{done} of {len(dealt)} repeats ran: the time did not suffice for more.",)
+    if done < len(by_repeat) and rungs is None:
+        notes += (f"{done} of {len(by_repeat)} repeats ran: the time did not suffice for more.",)
     return _result(sides, done, track, notes)
 
 
-def _check_metric(task: Task, dealt: Sequence[Sequence[Split]]) -> None:
+def _check_metric(task: Task, by_repeat: Sequence[Sequence[Split]]) -> None:
     """Raise `DataError` where the metric is undefined on a fold's rows, whatever is predicted."""
-    for repeat in dealt:
+    for repeat in by_repeat:
         for _, test in repeat:
             width = len(task.classes)
             even = np.full((len(test), width), 1 / width) if width else np.zeros(len(test))
@@ -196,9 +198,9 @@ def _check_metric(task: Task, dealt: Sequence[Sequence[Split]]) -> None:
                     f"{task.metric_name} cannot judge {len(repeat)} folds: {reason} "
                     "Take another metric, or label more rows of that class."
                 ) from reason
+            except BequestError:
+                raise
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-                if isinstance(error, BequestError):
-                    raise
                 raise DataError(f"the metric {task.metric_name} fails: {error!r}.") from error
 
 

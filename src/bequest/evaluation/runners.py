@@ -286,5 +286,5 @@ class Runners:
 
 
 def ran(arm: ArmResult) -> bool:
-    """Whether the arm was judged: it ran a whole repeat, and did not leave for another reason."""
+    """Whether the arm ran a fold, and did not leave for another reason than score or time."""
     return bool(arm.folds) and arm.reason.partition(" ")[0] in BY_SCORE

@@ -115,7 +115,7 @@ def _limit(size: int) -> None:
 
 
 def convert(path: str, work: str, options: str) -> dict[str, Any]:
-    """Write the tensors of the checkpoint at `path` to `work`; what came of it as plain values.
+    """Write the tensors of the checkpoint at `path` to `work`; the outcome as plain values.
 
     `options` is JSON, what `find_tensors` takes: key, strip and drop. Gives ``tensors``,
     ``numbers``, ``key`` and ``dropped``; or ``error`` and ``unsafe``.

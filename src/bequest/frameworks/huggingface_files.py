@@ -76,7 +76,7 @@ def _shards(folder: Path) -> dict[str, Tensor]:
 
 
 def tokens_of(folder: Path, config: Mapping[str, Any], network: nn.Module) -> Tokens:
-    """The tokenizer of a folder, held against the network that reads its tokens."""
+    """The tokenizer of a folder, checked against the network that reads its tokens."""
     path = folder / "tokenizer_config.json"
     told = read_json(path) if path.is_file() else {}
     return tokens_from(_tokenizer_file(folder), told, config, network, folder.name)
@@ -89,7 +89,7 @@ def tokens_from(
     network: nn.Module,
     where: str,
 ) -> Tokens:
-    """A tokenizer, held against the network that reads its tokens.
+    """A tokenizer, checked against the network that reads its tokens.
 
     `content` is that of its ``tokenizer.json``, `told` that of its ``tokenizer_config.json``,
     `config` the network's.

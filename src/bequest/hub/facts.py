@@ -50,7 +50,7 @@ def task_facts(task: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def made(entry: Entry, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-    """The transfers that an entry came of: its task, its parent and its method."""
+    """The transfers that produced an entry: its task, its parent and its method."""
     card = entry.card
     task, parents = card.task.get("fingerprint"), {str(parent) for parent in card.parents}
     # An outcome may name a model of a folder, which the card calls by its name and version here.
