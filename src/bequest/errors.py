@@ -6,6 +6,7 @@ BequestError
 │   └── UnsafeModel                   loading it could run code (a pickle, say)
 ├── MapError           (ValueError)   a parameter map cannot be made, or not be applied
 ├── BudgetTooSmall     (ValueError)   the time given does not suffice for one arm
+├── OutOfTime                         work was given up because its deadline came first
 ├── NotApplicable                     a source, method or score does not fit this task; says why
 ├── UnknownName        (LookupError)  a registry does not know this name
 ├── DuplicateName      (ValueError)   a registry, or a hub, has this name already
@@ -38,6 +39,7 @@ __all__ = [
     "MissingExtra",
     "ModelError",
     "NotApplicable",
+    "OutOfTime",
     "UnknownName",
     "UnsafeModel",
 ]
@@ -65,6 +67,24 @@ class MapError(BequestError, ValueError):
 
 class BudgetTooSmall(BequestError, ValueError):
     """The time given does not suffice for one arm of transfer and one from scratch."""
+
+
+class OutOfTime(BequestError):
+    """Work was given up because its deadline came first.
+
+    Parameters
+    ----------
+    message : str
+    needed : float
+        Seconds that the whole of the work takes, as far as is known; NaN where it is not.
+    """
+
+    def __init__(self, message: str, needed: float = float("nan")) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+    def __reduce__(self) -> tuple[type[OutOfTime], tuple[str, float]]:
+        return OutOfTime, (str(self), self.needed)
 
 
 class NotApplicable(BequestError):

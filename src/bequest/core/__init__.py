@@ -1,6 +1,7 @@
 """The nouns: task, model, method, metric, outcome. Knows no framework."""
 
 from bequest.core.card import Card
+from bequest.core.deadline import check_time, due_in, time_left
 from bequest.core.executor import Done, Executor
 from bequest.core.inputs import (
     Inputs,
@@ -76,6 +77,8 @@ __all__ = [
     "TransferMethod",
     "Verdict",
     "as_inputs",
+    "check_time",
+    "due_in",
     "features_of",
     "fingerprint",
     "metric_named",
@@ -83,4 +86,5 @@ __all__ = [
     "output_of",
     "parameters_of",
     "spec_of",
+    "time_left",
 ]

@@ -83,6 +83,11 @@ class Baseline(ABC):
     name: ClassVar[str]
     citation: ClassVar[str]
 
+    @property
+    def trains_network(self) -> bool:
+        """Whether it trains a network: it races after the others, where its time suffices."""
+        return False
+
     @abstractmethod
     def applies(self, task: Task) -> NotApplicable | None:
         """None where it can be fitted, else the reason why not; cheap, trains nothing."""
@@ -133,6 +138,11 @@ class TransferMethod(ABC):
     citation: ClassVar[str]
     automatic: ClassVar[bool] = True
     takes: ClassVar[Takes] = Takes()
+
+    @property
+    def trains_network(self) -> bool:
+        """Whether it trains a network: it races after the others, where its time suffices."""
+        return False
 
     @final
     def applies(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:

@@ -89,6 +89,11 @@ class FineTune(TransferMethod):
         check_setting(self, "freeze", 0 <= self.freeze <= 1, "from 0 to 1")
         check_setting(self, "augment", self.augment in AUGMENTATIONS, f"one of {[*AUGMENTATIONS]}")
 
+    @property
+    def trains_network(self) -> bool:
+        """Always."""
+        return True
+
     def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The source must be a torch network with a last linear layer, and read the inputs."""
         return tunable(sources, task, self.augment, what="fine-tuning")

@@ -91,6 +91,11 @@ class FromScratch(Baseline):
         check_setting(self, "strength", self.strength > 0, "above zero")
         check_setting(self, "leaf", self.leaf > 0, "above zero")
 
+    @property
+    def trains_network(self) -> bool:
+        """Where it is no estimator of scikit-learn."""
+        return self.net not in ("linear", "boosting")
+
     def applies(self, task: Task) -> NotApplicable | None:
         """The task must have labels, and its modality such networks."""
         if not task.labelled:

@@ -107,6 +107,11 @@ class LoRA(TransferMethod):
         targets = self.targets if isinstance(self.targets, str) else [*self.targets]
         return {**asdict(self), "targets": targets}
 
+    @property
+    def trains_network(self) -> bool:
+        """Always."""
+        return True
+
     def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The source must be a torch network with layers below its head, and peft be there."""
         refused = tunable(sources, task, self.augment, what="LoRA")

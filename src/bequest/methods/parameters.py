@@ -108,6 +108,11 @@ class Parameters(TransferMethod):
         check_setting(self, "steps", self.steps is None or self.steps > 0, "None or above zero")
         check_setting(self, "augment", self.augment in AUGMENTATIONS, f"one of {[*AUGMENTATIONS]}")
 
+    @property
+    def trains_network(self) -> bool:
+        """Always."""
+        return True
+
     def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The source must be a network of the inputs' kind, and the map fill enough of the body."""
         try:

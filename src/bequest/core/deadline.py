@@ -1,0 +1,75 @@
+"""A deadline for all work inside a block, which loops ask for between their steps.
+
+Nothing is interrupted: a loop that can stop asks `check_time`, and says how long its rest takes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from bequest.errors import OutOfTime
+
+__all__ = ["check_time", "due_in", "time_left"]
+
+Clock = Callable[[], float]
+
+
+@contextmanager
+def due_in(seconds: float, clock: Clock = time.perf_counter) -> Iterator[None]:
+    """Work inside has this many seconds, or fewer where a block around it ends sooner.
+
+    Examples
+    --------
+    >>> with due_in(5.0):
+    ...     with due_in(60.0):
+    ...         time_left() <= 5.0
+    True
+    """
+    until = clock() + seconds
+    before = _DUE.get()
+    sooner = before is not None and before[0] - before[1]() <= seconds
+    active = _DUE.set(before if sooner else (until, clock))
+    try:
+        yield
+    finally:
+        _DUE.reset(active)
+
+
+def time_left() -> float:
+    """Seconds to the deadline, below zero after it; infinite where there is none."""
+    due = _DUE.get()
+    return math.inf if due is None else due[0] - due[1]()
+
+
+def check_time(what: str, rest: float = 0.0, spent: float = math.nan) -> None:
+    """Raise `OutOfTime` where the deadline has passed, or will before the work is done.
+
+    Parameters
+    ----------
+    what : str
+        Begins the message: ``"training"``.
+    rest : float
+        Seconds that the work still needs.
+    spent : float
+        Seconds that it took so far.
+
+    Examples
+    --------
+    >>> with due_in(1.0):
+    ...     check_time("training", rest=59.0, spent=2.0)
+    Traceback (most recent call last):
+        ...
+    bequest.errors.OutOfTime: training takes about 61 s in all: that is longer than there is time.
+    """
+    if time_left() >= rest:
+        return
+    needed = spent + rest
+    total = "" if math.isnan(needed) else f" takes about {needed:.2g} s in all: that"
+    raise OutOfTime(f"{what}{total} is longer than there is time.", needed)
+
+
+_DUE: ContextVar[tuple[float, Clock] | None] = ContextVar("deadline", default=None)
