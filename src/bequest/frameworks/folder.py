@@ -48,6 +48,7 @@ KINDS: Registry[Loader] = Registry(
         "sklearn": "bequest.frameworks.sklearn_model:load_sklearn",
         "stacked": "bequest.frameworks.stacked:load_stacked",
         "relabelled": "bequest.frameworks.relabelled:load_relabelled",
+        "ensemble": "bequest.frameworks.ensemble:load_ensemble",
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
         "entities": "bequest.frameworks.entities:load_entities",
