@@ -21,6 +21,7 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from bequest.core.computed_once import once
 from bequest.core.inputs import Inputs, modality_of
 from bequest.core.task import Task
 from bequest.errors import ModelError
@@ -38,8 +39,8 @@ def cached(owner: object, key: str, inputs: Inputs, compute: Callable[[Inputs], 
     Parameters
     ----------
     owner : object
-        What computes: a module, an estimator, a function. Only the owners of a run's sources are
-        kept; for all others `compute` is called.
+        What computes: a module, an estimator, a function. Only what the owners of a run's sources
+        give is kept; what others give, inside of `computed_once` only.
     key : str
         What is computed and from which preprocessing, where one owner computes several things.
     inputs : Inputs
@@ -55,7 +56,7 @@ def cached(owner: object, key: str, inputs: Inputs, compute: Callable[[Inputs], 
     active = _ACTIVE.get()
     digest = None if active is None else active.cache.owner(owner)
     if active is None or digest is None:
-        return compute(inputs)
+        return once(owner, key, inputs, compute)
     return active.cache.rows((digest, key), active.digests(inputs), inputs, compute)
 
 

@@ -165,6 +165,10 @@ class Model(ABC):
         """The objects that compute its answers, as `bequest.core.feature_cache` knows them."""
         return (self,)
 
+    def inner(self) -> tuple[Model, ...]:
+        """The models that it asks, and saves inside its own folder; none by default."""
+        return ()
+
     @property
     @abstractmethod
     def structure(self) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ N samples, C classes, D features, M members.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
@@ -15,9 +16,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from bequest.core import Card, InputSpec, Label, Model, Predicts, output_of, parameters_of
-from bequest.errors import ModelError
-from bequest.frameworks.folder import load, spec_from_config, write_folder
+from bequest.core import (
+    Card,
+    InputSpec,
+    Label,
+    Model,
+    Predicts,
+    features_of,
+    output_of,
+    parameters_of,
+)
+from bequest.core.computed_once import computed_once
+from bequest.errors import ModelError, NotApplicable
+from bequest.frameworks.folder import spec_from_config, write_folder
+from bequest.frameworks.nested import (
+    check_number,
+    counted,
+    load_inside,
+    load_parts,
+    same_model,
+    save_inside,
+    save_parts,
+    shared_models,
+)
 
 __all__ = ["Ensemble", "load_ensemble"]
 
@@ -86,7 +107,8 @@ class Ensemble(Model):
                     "averages models of one task."
                 )
         heat = self.temperature
-        if not (isinstance(heat, int | float) and math.isfinite(heat) and heat > 0):
+        sound = isinstance(heat, int | float) and not isinstance(heat, bool)
+        if not (sound and math.isfinite(heat) and heat > 0):
             raise ModelError(f"the temperature is a number above zero, not {heat!r}.")
         if heat != 1.0 and not first.classes:
             raise ModelError("values have no temperature: leave it at 1 for a regression.")
@@ -94,18 +116,35 @@ class Ensemble(Model):
         object.__setattr__(self, "classes", first.classes)
 
     def output(self, X: Any) -> Array:
-        """Probabilities (N, C) or values (N,), float64."""
-        total = output_of(self.members[0], X).astype(np.float64)
-        for member in self.members[1:]:
-            total = total + output_of(member, X)
+        """Probabilities (N, C) or values (N,), float64; a part that members share runs once."""
+        with computed_once(self._shared_parts()):
+            total = output_of(self.members[0], X).astype(np.float64)
+            for member in self.members[1:]:
+                total = total + output_of(member, X)
         mean = total / len(self.members)
         if self.temperature == 1.0:
             return np.asarray(mean)
         with np.errstate(divide="ignore"):  # the logarithm of zero leaves a zero
             return np.asarray(softmax(np.log(mean) / self.temperature, axis=1))
 
+    def features(self, X: Any, layer: str | None = None) -> Array:
+        """Those of the source that all members stand on.
+
+        Raises
+        ------
+        NotApplicable
+            There is no such one, or it has no features.
+        """
+        below, *others = map(_trunk, self.members)
+        if not all(same_model(below, other) for other in others):
+            raise NotApplicable(
+                "the members of this ensemble stand on different models: it has no features of "
+                "its own. Take those of one member: ensemble.members[0]."
+            )
+        return features_of(below, X, layer)
+
     def parameters(self) -> Mapping[str, Array]:
-        """Every member's, those of the first under ``members.0.``."""
+        """Every member's under ``members.0.`` and so on; of a shared part the same arrays again."""
         return {
             f"members.{place}.{name}": values
             for place, member in enumerate(self.members)
@@ -125,17 +164,30 @@ class Ensemble(Model):
         found = [part for member in self.members for part in member.parts()]
         return tuple({id(part): part for part in found}.values())
 
+    def inner(self) -> tuple[Model, ...]:
+        """The members."""
+        return self.members
+
+    def _shared_parts(self) -> list[object]:
+        """Those of at least two members."""
+        each = [{id(part): part for part in member.parts()} for member in self.members]
+        counts = Counter(number for parts in each for number in parts)
+        return [part for parts in each for number, part in parts.items() if counts[number] > 1]
+
     def save(self, folder: str | Path) -> None:
-        """Write every member into a folder of its own inside this one."""
+        """Write every member into a folder of its own inside this one, shared models once."""
+        shared = shared_models(self.members)
         config = {
             "members": len(self.members),
+            "parts": len(shared),
             "temperature": float(self.temperature),
             "spec": asdict(self.spec),
         }
 
         def write(place: Path) -> None:
-            for number, member in enumerate(self.members):
-                member.save(place / "members" / str(number))
+            with save_parts(shared, place):
+                for number, member in enumerate(self.members):
+                    save_inside(member, place / "members" / str(number))
 
         write_folder(folder, kind="ensemble", config=config, card=self.card, write=write)
 
@@ -143,14 +195,27 @@ class Ensemble(Model):
 def load_ensemble(
     folder: Path, config: Mapping[str, Any], card: Card, modules: Sequence[type] = ()
 ) -> Ensemble:
-    """Load the members."""
-    places = (folder / "members" / str(number) for number in range(config["members"]))
-    return Ensemble(
-        tuple(load(place, modules=modules) for place in places),
-        card=card,
-        spec=spec_from_config(config["spec"]),
-        temperature=config["temperature"],
-    )
+    """Load what members share, then the members; `ModelError` where a reference leads astray."""
+    parts, members = counted(config["parts"], "parts"), counted(config["members"], "members")
+    with load_parts(folder, parts, modules):
+        model = Ensemble(
+            tuple(
+                load_inside(folder, "members", str(number), modules=modules)
+                for number in range(members)
+            ),
+            card=card,
+            spec=spec_from_config(config["spec"]),
+            temperature=config["temperature"],
+        )
+    check_number(model)
+    return model
+
+
+def _trunk(model: Model) -> Model:
+    """The model at the bottom, on which others stand."""
+    while (held := model.inner()) and not isinstance(model, Ensemble):
+        model = held[0]
+    return model
 
 
 def _said(model: Model) -> str:

@@ -48,6 +48,7 @@ KINDS: Registry[Loader] = Registry(
         "sklearn": "bequest.frameworks.sklearn_model:load_sklearn",
         "stacked": "bequest.frameworks.stacked:load_stacked",
         "relabelled": "bequest.frameworks.relabelled:load_relabelled",
+        "shared": "bequest.frameworks.nested:load_shared",
         "ensemble": "bequest.frameworks.ensemble:load_ensemble",
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
@@ -166,6 +167,8 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
         return loader(place, config, card, modules)
     except ModelError:
         raise
+    except RecursionError as error:
+        raise ModelError(f"{place} holds models too deep inside of each other.") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{place}/config.json is damaged: {shown(error, 200)}.") from error
 

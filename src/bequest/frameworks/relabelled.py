@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core import Card, InputSpec, Label, Model, features_of, output_of, parameters_of
-from bequest.frameworks.folder import load, write_folder
+from bequest.frameworks.folder import write_folder
+from bequest.frameworks.nested import load_inside, save_inside
 
 __all__ = ["Relabelled", "load_relabelled"]
 
@@ -73,6 +74,10 @@ class Relabelled(Model):
         """The source's."""
         return self.source.parts()
 
+    def inner(self) -> tuple[Model, ...]:
+        """The source."""
+        return (self.source,)
+
     def save(self, folder: str | Path) -> None:
         """Write the source into a folder of its own inside this one."""
         config = {
@@ -85,7 +90,7 @@ class Relabelled(Model):
             kind="relabelled",
             config=config,
             card=self.card,
-            write=lambda place: self.source.save(place / "source"),
+            write=lambda place: save_inside(self.source, place / "source"),
         )
 
 
@@ -94,7 +99,7 @@ def load_relabelled(
 ) -> Relabelled:
     """Load the source, then the labels put on it."""
     return Relabelled(
-        load(folder / "source", modules=modules),
+        load_inside(folder, "source", modules=modules),
         classes=tuple(config["classes"]),
         columns=[int(place) for place in config["columns"]],
         weights=[float(weight) for weight in config["weights"]],

@@ -18,7 +18,8 @@ from bequest.core import Card, Encoder, InputSpec, Label, Model, as_inputs
 from bequest.core.modality import dense
 from bequest.core.model import features_of, output_of, parameters_of
 from bequest.frameworks.encoders import encoder_from_config
-from bequest.frameworks.folder import load, spec_from_config, write_folder
+from bequest.frameworks.folder import spec_from_config, write_folder
+from bequest.frameworks.nested import load_inside, save_inside
 
 __all__ = ["Stacked", "View", "load_stacked", "log_probabilities", "view_of"]
 
@@ -101,6 +102,10 @@ class Stacked(Model):
         """The source's and the head's."""
         return self.source.parts() + self.head.parts()
 
+    def inner(self) -> tuple[Model, ...]:
+        """The source and the head."""
+        return (self.source, self.head)
+
     def save(self, folder: str | Path) -> None:
         """Write source and head, each into a folder of its own inside this one."""
         config = {
@@ -111,8 +116,8 @@ class Stacked(Model):
         }
 
         def write(place: Path) -> None:
-            self.source.save(place / "source")
-            self.head.save(place / "head")
+            save_inside(self.source, place / "source")
+            save_inside(self.head, place / "head")
 
         write_folder(folder, kind="stacked", config=config, card=self.card, write=write)
 
@@ -122,8 +127,8 @@ def load_stacked(
 ) -> Stacked:
     """Load the source and the head."""
     return Stacked(
-        load(folder / "source", modules=modules),
-        load(folder / "head", modules=modules),
+        load_inside(folder, "source", modules=modules),
+        load_inside(folder, "head", modules=modules),
         views=config["views"],
         card=card,
         encoder=encoder_from_config(config["encoder"]),
