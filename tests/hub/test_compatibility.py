@@ -1,11 +1,18 @@
 import itertools
 import logging
 
+import numpy as np
 import pytest
 
 from bequest.core import Card
 from bequest.errors import HubError
-from bequest.hub.compatibility import allowed_licences, check_derived, may_become
+from bequest.hub.compatibility import (
+    Compatible,
+    allowed_licences,
+    check_derived,
+    compatible,
+    may_become,
+)
 from bequest.hub.licences import LICENCES
 
 # Every answer from the licence's own text, or from the Free Software Foundation's list for what
@@ -230,3 +237,59 @@ def test_a_next_version_obeys_the_one_that_it_was_made_from(hub, tiny):
     with pytest.raises(HubError, match=r"its parent one is under GPL-3\.0-only"):
         hub.publish(tiny([2.0]), "one", licence="MIT", parents=["one"])
     assert hub.publish(tiny([2.0]), "one", licence="MIT").version == 2
+
+
+def test_models_whose_licences_agree_are_all_kept():
+    assert compatible(["MIT", "apache-2.0", "BSD-3-Clause"]) == Compatible((0, 1, 2))
+    assert compatible(["", " ", "MIT"]) == Compatible((0, 1, 2))
+    assert compatible([]) == Compatible(())
+
+
+def test_the_largest_set_of_models_that_allow_one_licence_is_kept():
+    found = compatible(["GPL-2.0-only", "Apache-2.0", "MIT", "Apache-2.0"])
+    assert found.kept == (1, 2, 3)
+    assert found.reason == (
+        "Left out 1 of 4 models, under GPL-2.0-only: there is no licence for what is made from "
+        "them and from models under Apache-2.0 and MIT."
+    )
+
+
+def test_of_two_largest_sets_the_one_that_comes_first_is_kept():
+    assert compatible(["GPL-2.0-only", "CC-BY-SA-4.0"]).kept == (0,)
+    assert compatible(["CC-BY-SA-4.0", "GPL-2.0-only"]).kept == (0,)
+    assert compatible(["GPL-2.0-only", "Apache-2.0", "MIT"]).kept == (0, 2)
+
+
+def test_a_licence_that_another_one_beside_it_allows_is_kept():
+    assert compatible(["MPL-2.0", "GPL-3.0-or-later", "Apache-2.0"]).kept == (0, 1, 2)
+
+
+def test_models_that_nothing_may_be_made_from_are_left_out_where_others_are():
+    found = compatible(["CC-BY-ND-4.0", "MIT", "CC-BY-ND-4.0"])
+    assert found.kept == (1,)
+    assert found.reason == (
+        "Left out 2 of 3 models, under CC-BY-ND-4.0: to share what is made from them is forbidden."
+    )
+
+
+def test_where_nothing_may_be_shared_the_most_frequent_licence_is_kept_for_ones_own_use():
+    found = compatible(["CC-BY-NC-ND-4.0", "CC-BY-ND-4.0", "CC-BY-ND-4.0"])
+    assert found.kept == (1, 2)
+    assert "under CC-BY-NC-ND-4.0: there is no licence for what is made from" in found.reason
+
+
+def test_terms_that_nobody_here_can_read_go_with_themselves_and_what_allows_them():
+    assert compatible(["llama2", "Llama2", "other"]).kept == (0, 1)
+    assert compatible(["llama2", "other", "MIT"]).kept == (0, 2)
+    assert compatible(["llama2", "GPL-3.0-only"]).kept == (0,)
+
+
+def test_every_set_that_is_kept_allows_a_licence_and_could_not_take_one_more():
+    rng = np.random.default_rng(0)
+    names = [name for name in LICENCES if "-ND-" not in name]
+    for _ in range(60):
+        given = [str(name) for name in rng.choice(names, size=4)]
+        kept = compatible(given).kept
+        assert allowed_licences(given[place] for place in kept)
+        larger = itertools.combinations(range(len(given)), len(kept) + 1)
+        assert not any(allowed_licences(given[place] for place in more) for more in larger)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from itertools import combinations
+from typing import final
 
 from bequest.errors import HubError
 from bequest.hub.licences import LICENCES, checked_licence
 
-__all__ = ["allowed_licences", "check_derived", "may_become"]
+__all__ = ["Compatible", "allowed_licences", "check_derived", "compatible", "may_become"]
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +133,68 @@ def allowed_licences(parents: Iterable[str]) -> tuple[str, ...]:
     return _allowed_by(held, held)
 
 
+@final
+@dataclass(frozen=True)
+class Compatible:
+    """The models of a list that may go into one model together.
+
+    Parameters
+    ----------
+    kept : tuple of int
+        Their places in the list, rising.
+    reason : str
+        A sentence that says what was left out and why; empty where nothing was.
+    """
+
+    kept: tuple[int, ...]
+    reason: str = ""
+
+
+def compatible(licences: Sequence[str]) -> Compatible:
+    """Find the largest number of models whose licences allow one model to be made from all.
+
+    Parameters
+    ----------
+    licences : sequence of str
+        One a model: an SPDX identifier, ``LicenseRef-NAME``, or empty where nobody has said, which
+        goes with every other. What is no identifier is taken for terms of one's own: it goes with
+        itself alone.
+
+    Returns
+    -------
+    Compatible
+        Of several sets of one size the one whose members come first. Where every licence forbids
+        to share what is made from it, those that have the most frequent one are kept: what is made
+        from them can be used and not be published.
+
+    Examples
+    --------
+    >>> compatible(["Apache-2.0", "GPL-2.0-only", "MIT", ""])
+    Compatible(kept=(0, 2, 3), reason='Left out 1 of 4 models, under GPL-2.0-only: there is no
+    licence for what is made from them and from models under Apache-2.0 and MIT.')
+    """
+    held = [_readable(licence) for licence in licences]
+    known = set(filter(None, held))
+
+    def under(licence: str) -> tuple[int, ...]:
+        # All other models stand beside: those that a text asks for allow this licence themselves,
+        # so they are in the set as well.
+        return tuple(
+            place
+            for place, own in enumerate(held)
+            if not own or may_become(own, licence, beside=known)
+        )
+
+    def alone(licence: str) -> tuple[int, ...]:
+        return tuple(place for place, own in enumerate(held) if own in ("", licence))
+
+    sets = [under(licence) for licence in sorted({*LICENCES, *known})]
+    if known and not any(held[place] for kept in sets for place in kept):
+        sets = [alone(licence) for licence in sorted(known)]
+    kept = min(sets, key=lambda places: (-len(places), places))
+    return Compatible(kept, _left_out(licences, held, kept))
+
+
 def check_derived(name: str, licence: str, parents: Mapping[str, str | None]) -> None:
     """Raise `HubError` unless the parents' licences allow a model made from all to have this one.
 
@@ -162,6 +227,37 @@ def check_derived(name: str, licence: str, parents: Mapping[str, str | None]) ->
                 f"{name} cannot be published under {licence}: its parent {parent} is under {own}"
                 f"{_only_beside(own, licence)}. {_way_out(held)}"
             )
+
+
+def _readable(licence: str) -> str:
+    """The identifier of a licence; of what is none, one of our own that equals it alone."""
+    if not licence.strip():
+        return ""
+    try:
+        return checked_licence(licence)
+    except HubError:
+        return f"LicenseRef-{sha256(licence.strip().lower().encode()).hexdigest()}"
+
+
+def _left_out(licences: Sequence[str], held: Sequence[str], kept: Sequence[int]) -> str:
+    if len(kept) == len(licences):
+        return ""
+    out = [place for place in range(len(licences)) if place not in kept]
+    gone, stay = (
+        _joined({held[place]: licences[place].strip() for place in places if held[place]}.values())
+        for places in (out, kept)
+    )
+    only = all(_forbids_derivatives(held[place]) for place in out)
+    if only and not any(_forbids_derivatives(held[place]) for place in kept):
+        why = "to share what is made from them is forbidden"
+    else:
+        why = f"there is no licence for what is made from them and from models under {stay}"
+    return f"Left out {len(out)} of {len(licences)} models, under {gone}: {why}."
+
+
+def _joined(licences: Iterable[str]) -> str:
+    *most, last = sorted(set(licences))
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _has(held: str, licence: str) -> bool:
