@@ -13,10 +13,13 @@ from torch import nn
 import bequest as bq
 from bequest.core import Card, Source, Task
 from bequest.core.feature_cache import FeatureCache
-from bequest.errors import ModelError, NotApplicable
+from bequest.errors import MapError, ModelError, NotApplicable
 from bequest.frameworks.ensemble import Ensemble
 from bequest.frameworks.folder import unsynced, write_folder
 from bequest.frameworks.relabelled import Relabelled
+from bequest.methods.fine_tune import FineTune
+from bequest.methods.lora import LoRA
+from bequest.methods.parameters import Parameters
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
 from bequest.methods.stack import Stack
@@ -422,3 +425,52 @@ def test_labels_put_on_a_shared_source_share_it_too(trunk, tmp_path):
     again = bq.load(tmp_path / "two", modules=[Counting])
     assert again.members[0].source is again.members[1].source
     assert again.classes == ("b", "a")
+
+
+def test_members_that_show_no_parameters_do_not_hide_those_of_others(trunk):
+    trees = Stack(inputs=False, learner="boosting").fit(
+        [Source(trunk)], TASK, rng=np.random.default_rng(0)
+    )
+    names = Ensemble((classifiers()[1], trees), card=Card()).parameters()
+    assert set(names) == {f"members.1.source.{name}" for name in trunk.parameters()}
+    with pytest.raises(NotApplicable, match="no array of fitted coefficients"):
+        Ensemble((classifiers()[1],), card=Card()).parameters()
+
+
+def test_it_explains_its_members(frozen):
+    summary = Ensemble(frozen, card=Card()).explain()
+    assert [(one.method, one.source) for one in summary] == [
+        ("probe", "trunk"), ("probe", "trunk"), ("stack", "trunk"), ("reuse", "trunk"),
+    ]  # fmt: skip
+    assert [one.settings.get("strength") for one in summary[:2]] == [0.1, 1.0]
+    assert summary[0].name == "sums (probe)"
+
+
+@pytest.mark.parametrize("method", [FineTune(), LoRA(), Parameters()])
+def test_methods_that_train_a_network_refuse_by_naming_the_best_single_arm(frozen, method):
+    sources = [Source(Ensemble(frozen, card=Card()))]
+    refused = method.applies(sources, TASK)
+    assert str(refused) == "an ensemble has no single network: take result.best_single."
+    with pytest.raises(NotApplicable, match=r"take result\.best_single\.$"):
+        method.fit(sources, TASK, rng=np.random.default_rng(0))
+
+
+def test_a_parameter_map_refuses_on_both_sides(trunk, frozen):
+    model = Ensemble(frozen, card=Card())
+    for pair in ((model, trunk), (trunk, model)):
+        with pytest.raises(MapError, match=r"^an ensemble has no single network: take result\.b"):
+            bq.map_parameters(*pair)
+
+
+@pytest.mark.parametrize("method", [Reuse(), Stack(), Stack(offset=True), Probe()])
+def test_it_is_a_source_of_another_transfer(frozen, method):
+    source = Source(Ensemble(frozen, card=Card(name="four")))
+    assert method.applies([source], TASK) is None
+    model = method.fit([source], TASK, rng=np.random.default_rng(0))
+    assert model.card.parents == ("four",)
+    assert np.mean(model.predict(X) == np.array(TASK.classes)[TASK.targets]) > 0.7
+
+
+def test_a_probe_of_members_on_different_models_says_why_it_does_not_apply(frozen):
+    source = Source(Ensemble((frozen[0], classifiers()[0]), card=Card()))
+    assert "stand on different models" in str(Probe().applies([source], TASK))

@@ -20,6 +20,7 @@ from bequest.core.metric import METRICS, Metric, PerGroup, metric_named
 from bequest.core.modality import ENCODERS, MODALITIES, Encoder, Modality
 from bequest.core.model import (
     GivesFeatures,
+    HasMembers,
     HasParameters,
     Model,
     Predicts,
@@ -52,6 +53,7 @@ __all__ = [
     "Encoder",
     "Executor",
     "GivesFeatures",
+    "HasMembers",
     "HasParameters",
     "InputSpec",
     "Inputs",

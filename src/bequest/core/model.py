@@ -23,11 +23,12 @@ from bequest.core.task import Label, Task
 from bequest.errors import NotApplicable
 
 __all__ = [
-    "GivesFeatures", "HasParameters", "Model", "Predicts", "Trains",
-    "features_of", "output_of", "parameters_of", "plain_labels",
+    "NO_SINGLE_NETWORK", "GivesFeatures", "HasMembers", "HasParameters", "Model", "Predicts",
+    "Trains", "features_of", "output_of", "parameters_of", "parameters_within", "plain_labels",
 ]  # fmt: skip
 
 Array = NDArray[Any]
+NO_SINGLE_NETWORK = "an ensemble has no single network: take result.best_single."
 
 
 @runtime_checkable
@@ -105,6 +106,15 @@ class Trains(GivesFeatures, HasParameters, Protocol):
         The default of `structure` is this model's with as many outputs as the copy's head has,
         that of `head` this model's.
         """
+
+
+@runtime_checkable
+class HasMembers(Protocol):
+    """What a model that is made of others, and has no single network, can do."""
+
+    @property
+    def members(self) -> tuple[Model, ...]:
+        """The models that it averages."""
 
 
 class Model(ABC):
@@ -213,6 +223,26 @@ def parameters_of(model: Model) -> Mapping[str, Array]:
     if not isinstance(model, HasParameters):
         raise NotApplicable(f"{model.name or 'this model'} does not show its parameters.")
     return model.parameters()
+
+
+def parameters_within(held: Mapping[str, Model]) -> Mapping[str, Array]:
+    """The parameters of models under ``KEY.`` each; those that do not show theirs are left out.
+
+    Raises
+    ------
+    NotApplicable
+        None of them shows any.
+    """
+    found: dict[str, Array] = {}
+    refused: NotApplicable | None = None
+    for key, model in held.items():
+        try:
+            found |= {f"{key}.{name}": values for name, values in parameters_of(model).items()}
+        except NotApplicable as reason:  # boosted trees on a network's features, say
+            refused = refused or reason
+    if refused is not None and not found:
+        raise refused
+    return found
 
 
 def plain_labels(classes: Iterable[Any]) -> tuple[Label, ...]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,9 @@ from bequest.core import (
     Predicts,
     features_of,
     output_of,
-    parameters_of,
 )
 from bequest.core.computed_once import computed_once
+from bequest.core.model import parameters_within
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.nested import (
@@ -40,9 +40,36 @@ from bequest.frameworks.nested import (
     shared_models,
 )
 
-__all__ = ["Ensemble", "load_ensemble"]
+__all__ = ["Ensemble", "MemberSummary", "load_ensemble"]
 
 Array = NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class MemberSummary:
+    """One member of an ensemble.
+
+    Parameters
+    ----------
+    name : str
+    method : str
+        What made it; empty where its card does not say.
+    settings : mapping
+        The method's.
+    source : str
+        The models that it was made from, with commas between them; empty for one from scratch.
+    """
+
+    name: str
+    method: str
+    settings: Mapping[str, Any]
+    source: str
+
+    @classmethod
+    def of(cls, card: Card) -> Self:
+        """What a card says."""
+        return cls(card.name, card.method, card.settings, ", ".join(map(str, card.parents)))
 
 
 @final
@@ -144,12 +171,16 @@ class Ensemble(Model):
         return features_of(below, X, layer)
 
     def parameters(self) -> Mapping[str, Array]:
-        """Every member's under ``members.0.`` and so on; of a shared part the same arrays again."""
-        return {
-            f"members.{place}.{name}": values
-            for place, member in enumerate(self.members)
-            for name, values in parameters_of(member).items()
-        }
+        """Every member's under ``members.0.`` and so on, of those that show theirs.
+
+        What members share stands under each of them, as the same memory.
+        """
+        numbered = enumerate(self.members)
+        return parameters_within({f"members.{place}": member for place, member in numbered})
+
+    def explain(self) -> tuple[MemberSummary, ...]:
+        """What each member is, in their order, as its card says it."""
+        return tuple(MemberSummary.of(member.card) for member in self.members)
 
     @property
     def structure(self) -> Mapping[str, Any]:

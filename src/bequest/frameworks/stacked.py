@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from bequest.core import Card, Encoder, InputSpec, Label, Model, as_inputs
 from bequest.core.modality import dense
-from bequest.core.model import features_of, output_of, parameters_of
+from bequest.core.model import features_of, output_of, parameters_within
 from bequest.frameworks.encoders import encoder_from_config
 from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.nested import load_inside, save_inside
@@ -84,9 +84,8 @@ class Stacked(Model):
         return features_of(self.source, X, layer)
 
     def parameters(self) -> Mapping[str, Array]:
-        """The source's under ``source.``, the head's under ``head.``."""
-        below = {f"source.{name}": value for name, value in parameters_of(self.source).items()}
-        return below | {f"head.{name}": value for name, value in parameters_of(self.head).items()}
+        """The source's under ``source.``, the head's under ``head.``, of those that show theirs."""
+        return parameters_within({"source": self.source, "head": self.head})
 
     @property
     def structure(self) -> Mapping[str, Any]:

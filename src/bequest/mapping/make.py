@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from bequest.core import Model, Trains
+from bequest.core import HasMembers, Model, Trains
+from bequest.core.model import NO_SINGLE_NETWORK
 from bequest.errors import MapError
 from bequest.mapping.blocks import Depth
 from bequest.mapping.entry import Entry, Move
@@ -135,6 +136,8 @@ def map_parameters(
 def _network(given: Any) -> Any:
     if isinstance(given, Trains):
         return given.module
+    if isinstance(given, Model) and isinstance(given, HasMembers):
+        raise MapError(NO_SINGLE_NETWORK)
     if isinstance(given, Model):
         raise MapError(
             f"{given.name or 'this model'} is no torch network: it has no parameters "

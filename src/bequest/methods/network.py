@@ -10,6 +10,7 @@ import numpy as np
 
 from bequest.core import MODALITIES, Source, Task, Trains
 from bequest.core.modality import GivesCodes
+from bequest.core.model import NO_SINGLE_NETWORK, HasMembers
 from bequest.errors import NotApplicable
 from bequest.methods.made import model_of
 
@@ -36,6 +37,8 @@ def network_of(sources: Sequence[Source], what: str) -> Trains:
         It has none; `what` needs it, and begins the reason.
     """
     source = model_of(sources)
+    if isinstance(source, HasMembers):
+        raise NotApplicable(NO_SINGLE_NETWORK)
     if not isinstance(source, Trains):
         raise NotApplicable(f"{what} needs a torch network; this source is none.")
     return source
