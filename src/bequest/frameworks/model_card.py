@@ -44,7 +44,9 @@ def model_card(card: Card, kind: str) -> str:
     if task:
         rows = counted(int(task.get("rows", 0)), "row")
         lines += [f"Trained on *{task.get('name')}*: {rows}, {task.get('kind')}."]
-    if card.parents:
+    if card.parents and kind == "ensemble":
+        lines += [f"An ensemble of models that were made from {', '.join(card.parents)}."]
+    elif card.parents:
         lines += [f"Made by *{card.method}* from {', '.join(card.parents)}."]
     lines += [f"- {name}: {value:.4g}" for name, value in card.metrics.items()]
     given = '"this-folder", base=model' if kind == "adapter" else '"this-folder"'
@@ -69,9 +71,9 @@ def _front(card: Card, kind: str) -> list[str]:
         front += [f"pipeline_tag: {pipeline}"]
     bases = [name for name in card.parents if ON_THE_HUB.fullmatch(name)]
     if bases:
-        relation = "adapter" if kind == "adapter" else "finetune"
         front += ["base_model:", *(f"- {name}" for name in bases)]
-        front += [f"base_model_relation: {relation}"]
+        if kind != "ensemble":  # the Hub has no word for it: its merges are of weights
+            front += [f"base_model_relation: {'adapter' if kind == 'adapter' else 'finetune'}"]
     if pipeline and card.metrics:
         front += [f"model-index: {json.dumps([_results(card, pipeline)])}"]
     return front

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from bequest.hub.lineage.contained import Containment, containment
 from bequest.hub.lineage.correlate import SMALLEST_SIDE, Agreement, agreement, centred
 
-__all__ = ["Relation", "merge_of", "relate"]
+__all__ = ["Relation", "ensemble_of", "merge_of", "relate"]
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
@@ -34,7 +35,8 @@ class Relation:
     """What the weights say of a child and a parent.
 
     It is ``identical``, ``fine-tuned``, ``lora``, ``merged``, ``pruned``, ``grown``,
-    ``common origin``, ``unrelated``, or ``not told`` where too little can be compared.
+    ``ensemble of``, ``common origin``, ``unrelated``, or ``not told`` where too little can be
+    compared.
     """
 
     kind: str
@@ -104,6 +106,33 @@ def merge_of(child: Weights, parents: Sequence[Weights]) -> tuple[tuple[float, .
     said = " and ".join(f"{share:.2f}" for share in shares)
     evidence = f"{said} of its parents, residual {residual:.3f} of the distance to the nearest."
     return tuple(map(float, shares)), evidence
+
+
+def ensemble_of(members: Sequence[Relation]) -> Relation:
+    """Say what an ensemble is to a model, from what each of its members is to it.
+
+    It is an ensemble of the model where one member at least was made from it. Where none was, one
+    that cannot be compared may have been: only of members that can all be compared is the answer
+    that it has nothing of the model.
+
+    Examples
+    --------
+    >>> told = ensemble_of([Relation("identical", "."), Relation("identical", "."),
+    ...                     Relation("not told", "it shows no weights.")])
+    >>> print(told.kind, "-", told.evidence)
+    ensemble of - of 3 members 2 identical, 1 not told.
+    """
+    counts = Counter(member.kind for member in members)
+    said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    made = [member for member in members if member.related]
+    evidence = f"of {len(members)} members {said}."
+    if not made:
+        first = {member.kind: member for member in reversed(members)}
+        kind = next(k for k in ("not told", "common origin", "unrelated") if k in first)
+        return Relation(kind, f"{evidence} {first[kind].evidence}")
+    ways = {member.direction for member in made}
+    direction = "told" if "told" in ways else "reversed" if ways == {"reversed"} else "not told"
+    return Relation("ensemble of", evidence, direction)
 
 
 def _convex(own: Array, whole: Sequence[Array]) -> Array:

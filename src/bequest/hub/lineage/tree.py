@@ -9,16 +9,17 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Model, parameters_of
+from bequest.core import Card, HasMembers, Model, parameters_of
 from bequest.errors import BequestError
 from bequest.hub.entry import Entry
-from bequest.hub.lineage.relate import Relation, merge_of, relate
+from bequest.hub.lineage.relate import Relation, ensemble_of, merge_of, relate
 from bequest.hub.lineage.sketches import SketchIndex, sketches
 
 __all__ = ["Edge", "Lineage", "Shelf", "refresh", "trace"]
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
+Members = tuple[tuple[Card, Weights | str], ...]  # of an ensemble: each one's card and weights
 _DEEPEST = 64  # generations
 _CANDIDATES = 5  # models whose weights are read in a search
 _TOGETHER = 8  # models that were looked at, and are kept in one transaction
@@ -195,10 +196,17 @@ class _Reader:
     def __init__(self, shelf: Shelf, modules: Sequence[type]) -> None:
         self._shelf = shelf
         self._modules = modules
-        self._kept: dict[str, Weights | str] = {}
+        self._kept: dict[str, tuple[Weights | str, Members]] = {}
 
     def weights(self, entry: Entry) -> Weights | str:
         """Numbers by name, or why there are none."""
+        return self._of(entry)[0]
+
+    def members(self, entry: Entry) -> Members:
+        """Those of each member of an ensemble; none where it is another model."""
+        return self._of(entry)[1]
+
+    def _of(self, entry: Entry) -> tuple[Weights | str, Members]:
         key = str(entry)
         if key not in self._kept:
             self._kept = dict(list(self._kept.items())[-3:])
@@ -209,12 +217,22 @@ class _Reader:
         """The entries that a card names; None where the hub has none."""
         return self._shelf.parents([child])[0] if child.card.parents else {}
 
-    def _read(self, entry: Entry) -> Weights | str:
+    def _read(self, entry: Entry) -> tuple[Weights | str, Members]:
         try:
             model = self._shelf.pull(entry.name, entry.version, modules=self._modules)
-            return {name: np.asarray(values) for name, values in parameters_of(model).items()}
         except BequestError as error:
-            return f"{entry} has no weights to compare: {error}"
+            return f"{entry} has no weights to compare: {error}", ()
+        members = model.members if isinstance(model, HasMembers) else ()
+        title = f"a member of {entry}"
+        return _shown(model, str(entry)), tuple((m.card, _shown(m, title)) for m in members)
+
+
+def _shown(model: Model, title: str) -> Weights | str:
+    """Numbers by name, or why there are none."""
+    try:
+        return {name: np.asarray(values) for name, values in parameters_of(model).items()}
+    except BequestError as error:
+        return f"{title} has no weights to compare: {error}"
 
 
 def _claimed(reader: _Reader, child: Entry, edges: list[Edge]) -> list[Entry]:
@@ -233,8 +251,10 @@ def _claimed(reader: _Reader, child: Entry, edges: list[Edge]) -> list[Entry]:
 
 
 def _relations(reader: _Reader, child: Entry, parents: Sequence[Entry]) -> dict[str, Relation]:
-    ours = reader.weights(child)
     theirs = {str(parent): reader.weights(parent) for parent in parents}
+    if members := reader.members(child):
+        return {name: _of_members(members, found) for name, found in theirs.items()}
+    ours = reader.weights(child)
     if isinstance(ours, str):
         return {name: Relation("not told", ours) for name in theirs}
     ours = _as_the_parent_names(ours, child.card.parameter_map)
@@ -250,6 +270,30 @@ def _relations(reader: _Reader, child: Entry, parents: Sequence[Entry]) -> dict[
         else:
             relations[name] = relate(ours, found)
     return relations
+
+
+def _of_members(members: Members, parent: Weights | str) -> Relation:
+    """What an ensemble is to a parent; members that hold the same numbers are compared once."""
+    if isinstance(parent, str):
+        return Relation("not told", parent)
+    known: dict[tuple[Any, ...], Relation] = {}
+
+    def compared(named: Weights) -> Relation:
+        place = tuple((name, values.ctypes.data, values.shape) for name, values in named.items())
+        if place not in known:
+            known[place] = relate(named, parent)
+        return known[place]
+
+    relations = []
+    for card, ours in members:
+        if isinstance(ours, str):
+            relations.append(Relation("not told", ours))
+            continue
+        found = compared(_as_the_parent_names(ours, card.parameter_map))
+        # It may also be the parent itself, a model that stands on another one.
+        whole = found if found.related else compared(ours)
+        relations.append(whole if whole.related else found)
+    return ensemble_of(relations)
 
 
 def _as_the_parent_names(weights: Weights, parameter_map: Mapping[str, Any]) -> Weights:
@@ -299,7 +343,13 @@ def _found(
         if other is None or digest == entry.digest or str(other) in claimed:
             continue
         theirs = reader.weights(other)
-        relation = Relation("not told", theirs) if isinstance(theirs, str) else relate(ours, theirs)
+        relation = (
+            _of_members(members, theirs)
+            if (members := reader.members(entry))
+            else Relation("not told", theirs)
+            if isinstance(theirs, str)
+            else relate(ours, theirs)
+        )
         if relation.related:
             edge = _edge(str(other), entry, "", relation)
             found.append(replace(edge, verified=relation.direction != "reversed" or None))
