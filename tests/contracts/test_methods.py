@@ -10,6 +10,7 @@ import pytest
 
 import bequest as bq
 from bequest.core import Card, Source, Task
+from bequest.frameworks.ensemble import Ensemble
 from bequest.frameworks.entities import EntityFeatures
 from bequest.methods import BASELINES, METHODS
 from bequest.methods.features import Features
@@ -76,6 +77,15 @@ def network(task: Task, net: str) -> tuple[Source, ...]:
     return (Source(bq.train(task, net=net)),)
 
 
+@cache
+def averaged(task: Task, net: str) -> tuple[Source, ...]:
+    """An ensemble of two models that stand on one network."""
+    below = network(task, net)
+    arms = (Probe(), Stack(inputs=False))
+    members = [arm.fit(below, task, rng=np.random.default_rng(0)) for arm in arms]
+    return (Source(Ensemble(tuple(members), card=Card(name="averaged"))),)
+
+
 STRANGER = Task.from_arrays(np.eye(4), [0, 1, 0, 1], name="stranger")
 SAMPLES = {
     "from-scratch": [
@@ -87,6 +97,7 @@ SAMPLES = {
     ],
     "reuse": [
         MethodCase(Reuse(), network(images("abcd"), "linear"), images("bda"), STRANGER),
+        MethodCase(Reuse(), averaged(images("abcd"), "resnet"), images("bda"), STRANGER),
         MethodCase(Reuse(), pretrained("bert", "SEQUENCE_CLASSIFICATION"), texts("ab"), STRANGER),
         MethodCase(
             Reuse(correct_prior=False),
@@ -97,6 +108,7 @@ SAMPLES = {
     ],
     "stack": [
         MethodCase(Stack(), network(images("xyz"), "linear"), images(), STRANGER),
+        MethodCase(Stack(), averaged(images("xyz"), "resnet"), images(), STRANGER),
         MethodCase(Stack(), network(texts("xyz"), "linear"), texts(), STRANGER),
         MethodCase(Stack(offset=True), network(texts("abcd"), "linear"), texts(), STRANGER),
         MethodCase(Stack(offset=True), network(images("abcd"), "linear"), images(), STRANGER),
@@ -115,6 +127,8 @@ SAMPLES = {
     ],
     "probe": [
         MethodCase(Probe(), network(images("xyz"), "resnet"), images(), STRANGER),
+        MethodCase(Probe(), averaged(images("xyz"), "resnet"), images(), STRANGER),
+        MethodCase(Probe(), averaged(table("regression"), "mlp"), table("regression"), STRANGER),
         MethodCase(Probe(), pretrained("gpt2", "SEQUENCE_CLASSIFICATION"), texts(), STRANGER),
         MethodCase(Probe(), network(table("classification"), "mlp"), table("regression"), STRANGER),
     ],

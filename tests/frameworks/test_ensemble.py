@@ -1,10 +1,14 @@
 """An ensemble: the average of its members, a model like any other."""
 
+import hashlib
 import json
 import shutil
+import sys
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -15,7 +19,7 @@ from bequest.core import Card, Source, Task
 from bequest.core.feature_cache import FeatureCache
 from bequest.errors import MapError, ModelError, NotApplicable
 from bequest.frameworks.ensemble import Ensemble
-from bequest.frameworks.folder import unsynced, write_folder
+from bequest.frameworks.folder import FORMAT, unsynced, write_folder
 from bequest.frameworks.relabelled import Relabelled
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.lora import LoRA
@@ -23,6 +27,9 @@ from bequest.methods.parameters import Parameters
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
 from bequest.methods.stack import Stack
+
+sys.path.insert(0, str(Path(__file__).parent))
+import hub_folders
 
 X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
 TASK = Task.from_arrays(X, np.where(X[:, 0] + X[:, 1] > 0, "a", "b"), name="sums")
@@ -403,7 +410,7 @@ def test_references_that_multiply_are_refused(tmp_path):
     spec = {"modality": "vector", "shape": [4], "columns": [], "kinds": []}
     config = {"members": 1, "parts": 40, "temperature": 1.0, "spec": spec}
     write_folder(place, kind="ensemble", config=config, card=Card(), write=write)
-    with pytest.raises(ModelError, match="more than 10,000 models inside of each other"):
+    with pytest.raises(ModelError, match="more than 10,000 models"):
         bq.load(place)
 
 
@@ -474,3 +481,72 @@ def test_it_is_a_source_of_another_transfer(frozen, method):
 def test_a_probe_of_members_on_different_models_says_why_it_does_not_apply(frozen):
     source = Source(Ensemble((frozen[0], classifiers()[0]), card=Card()))
     assert "stand on different models" in str(Probe().applies([source], TASK))
+
+
+def test_a_network_of_transformers_is_stored_once_too(tmp_path):
+    bert = hub_folders.network("bert", "SEQUENCE_CLASSIFICATION", labels=("a", "b"))
+    source = Source(bq.load(hub_folders.write(tmp_path / "bert", bert)))
+    texts = ["good film", "bad film", "a few words", "the very"] * 6
+    task = Task.from_text(texts, ["a", "b", "a", "b"] * 6, name="texts")
+    arms = (Reuse(), Probe(), Stack(inputs=False))
+    members = tuple(arm.fit([source], task, rng=np.random.default_rng(0)) for arm in arms)
+    model = Ensemble(members, card=Card())
+    model.save(tmp_path / "three")
+    again = bq.load(tmp_path / "three")
+    np.testing.assert_allclose(again.output(texts), model.output(texts), atol=1e-6)
+    assert len(list((tmp_path / "three").rglob("model.safetensors"))) == 1
+    assert len({id(member.source.module) for member in again.members}) == 1
+
+
+def test_in_another_process_its_members_still_share(frozen):
+    again = cloudpickle.loads(cloudpickle.dumps(Ensemble(frozen, card=Card())))
+    assert len({id(member.source.module) for member in again.members}) == 1
+
+
+def chain(place, length):
+    """An ensemble of one member, below which each part stands on the one before it."""
+    spec = {"modality": "vector", "shape": [4], "columns": [], "kinds": []}
+    config = {"views": ["outputs"], "encoder": None, "offset": False, "spec": spec}
+
+    def refer(at, part):
+        write_folder(at, kind="shared", config={"part": part}, card=Card(), write=lambda _: None)
+
+    def write(new):
+        classifiers()[0].save(new / "parts" / "0")
+        for number in range(1, length):
+            write_folder(
+                new / "parts" / str(number),
+                kind="stacked",
+                config=config,
+                card=Card(),
+                write=lambda at, part=number - 1: [
+                    refer(at / "source", part), refer(at / "head", 0),
+                ],
+            )  # fmt: skip
+        refer(new / "members" / "0", length - 1)
+
+    about = {"members": 1, "parts": length, "temperature": 1.0, "spec": spec}
+    write_folder(place, kind="ensemble", config=about, card=Card(), write=write)
+    return place
+
+
+def test_references_that_lead_too_deep_are_refused(tmp_path):
+    assert len(bq.load(chain(tmp_path / "well", 40)).members) == 1
+    with pytest.raises(ModelError, match="more than 64 models inside of each other"):
+        bq.load(chain(tmp_path / "deep", 70))
+
+
+def test_folders_too_deep_inside_of_each_other_are_one_clear_error(tmp_path):
+    place = tmp_path / "deep"
+    card = json.dumps(Card().to_dict())
+    files = {"card.json": hashlib.sha256(card.encode()).hexdigest()}
+    config = {"format": FORMAT, "kind": "stacked", "files": files}
+    config["digest"] = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+    below = place
+    for _ in range(400):
+        below.mkdir()
+        (below / "card.json").write_text(card)
+        (below / "config.json").write_text(json.dumps(config))
+        below = below / "source"
+    with pytest.raises(ModelError, match="too deep inside of each other"):
+        bq.load(place)

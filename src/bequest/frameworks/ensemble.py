@@ -30,7 +30,7 @@ from bequest.core.model import parameters_within
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.nested import (
-    check_number,
+    check_nesting,
     counted,
     load_inside,
     load_parts,
@@ -238,7 +238,7 @@ def load_ensemble(
             spec=spec_from_config(config["spec"]),
             temperature=config["temperature"],
         )
-    check_number(model)
+    check_nesting(model)
     return model
 
 

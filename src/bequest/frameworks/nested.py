@@ -21,12 +21,13 @@ from bequest.errors import ModelError
 from bequest.frameworks.folder import load, write_folder
 
 __all__ = [
-    "check_number", "counted", "load_inside", "load_parts", "load_shared", "same_model",
+    "check_nesting", "counted", "load_inside", "load_parts", "load_shared", "same_model",
     "save_inside", "save_parts", "shared_models",
 ]  # fmt: skip
 
 PARTS = "parts"
 MOST = 10_000  # models inside of one; references would let a small folder hold any number
+DEEPEST = 64  # models inside of each other, each of which asks the next in a call of its own
 Key = tuple[Any, ...]
 
 
@@ -146,14 +147,17 @@ def counted(value: Any, what: str) -> int:
     return value
 
 
-def check_number(model: Model) -> None:
+def check_nesting(model: Model) -> None:
     """Raise `ModelError` where references make a model hold more others than anyone would ask."""
-    todo, found = [model], 0
+    todo, found = [(model, 0)], 0
     while todo:
-        todo += todo.pop().inner()
+        current, depth = todo.pop()
+        todo += [(held, depth + 1) for held in current.inner()]
         found += 1
         if found > MOST:
-            raise ModelError(f"the ensemble holds more than {MOST:,} models inside of each other.")
+            raise ModelError(f"the ensemble holds more than {MOST:,} models.")
+        if depth > DEEPEST:
+            raise ModelError(f"the ensemble holds more than {DEEPEST} models inside of each other.")
 
 
 def _key(value: Any) -> Key:
