@@ -7,7 +7,8 @@ from torch import nn
 
 import bequest as bq
 from bequest.core import Card, InputSpec
-from bequest.errors import ModelError, NotApplicable
+from bequest.core.deadline import due_in
+from bequest.errors import ModelError, NotApplicable, OutOfTime
 from bequest.frameworks import forward as passes
 from bequest.frameworks.torch_model import TorchModel
 
@@ -178,3 +179,41 @@ def test_a_folder_whose_batch_size_is_no_number_is_refused(tmp_path):
     reseal(tmp_path / "model", lambda config: config.update(batch_size="many"))
     with pytest.raises(ModelError, match="batch_size is a whole number"):
         bq.load(tmp_path / "model")
+
+
+class Slow(nn.Linear):
+    """Takes as many seconds a row as are set, by a clock of its own."""
+
+    now, a_row, first = 0.0, 1.0, 0.0
+
+    def forward(self, x):
+        self.now += self.first + self.a_row * len(x)
+        self.first = 0.0
+        return super().forward(x)
+
+
+def test_rows_that_do_not_fit_before_the_deadline_are_given_up_after_the_first_batches():
+    module = Slow(10, 1)
+    module.first = 40.0  # measured, and slow: nothing is predicted from it
+    model = bq.wrap(module, name="slow", batch_size=10)
+    late = pytest.raises(OutOfTime, match="running slow on 100 rows takes about")
+    with late as given_up, due_in(130.0, clock=lambda: module.now):
+        model.predict(rows(100))
+    assert given_up.value.needed == pytest.approx(140)
+    assert module.now == 40 + 20
+
+
+def test_rows_that_fit_before_the_deadline_are_all_run():
+    module = Slow(10, 1)
+    module.first = 40.0
+    with due_in(141.0, clock=lambda: module.now):
+        assert len(bq.wrap(module, batch_size=10).predict(rows(100))) == 100
+    assert module.now == 140
+
+
+def test_no_batch_runs_when_the_deadline_has_passed():
+    module = Slow(10, 1)
+    model = bq.wrap(module, batch_size=10)
+    with pytest.raises(OutOfTime), due_in(-1.0, clock=lambda: module.now):
+        model.predict(rows(100))
+    assert module.now == 0

@@ -1,10 +1,14 @@
+import itertools
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from bequest.errors import ModelError
+from bequest.core.deadline import due_in
+from bequest.errors import ModelError, OutOfTime
 from bequest.training.augment import flip, shift
 from bequest.training.fit import seeded
 from bequest.training.loop import Loop, _batches, run
@@ -81,3 +85,52 @@ def test_flip_mirrors_about_half_of_the_images():
     turned = flip(ramp, torch.Generator().manual_seed(0))
     falling = (turned[:, 0, 8, 8] < turned[:, 0, 8, 7]).float().mean()
     assert 0.4 < falling < 0.6
+
+
+def trained_by_a_clock(seconds, steps, due=100.0):
+    """Steps that were done before time ran out, and what they would have needed in all."""
+    now, done = [0.0], []
+
+    def fetch(rows):
+        now[0] += seconds(len(done))
+        done.append(len(rows))
+        X, y = data()
+        return X[rows], y[rows]
+
+    with pytest.raises(OutOfTime) as given_up, due_in(due, clock=lambda: now[0]):
+        run(network(), fetch, 50, functional.cross_entropy, Loop(steps=steps),
+            generator=torch.Generator().manual_seed(0))  # fmt: skip
+    return len(done), given_up.value.needed
+
+
+def test_training_that_does_not_fit_is_given_up_after_its_first_steps():
+    done, needed = trained_by_a_clock(lambda step: 10.0 if step == 0 else 2.0, steps=50)
+    assert done == 3  # the first step is slow and is not counted
+    assert needed == pytest.approx(10 + 49 * 2)
+
+
+def test_training_that_slows_down_is_given_up_when_that_is_seen():
+    done, needed = trained_by_a_clock(lambda step: 1.0 if step < 20 else 10.0, steps=50)
+    assert 20 < done < 30
+    assert needed > 100
+
+
+def test_training_ends_when_the_deadline_passes_in_its_first_step():
+    done, needed = trained_by_a_clock(lambda step: 101.0, steps=50)
+    assert done == 1
+    assert np.isnan(needed)
+
+
+def test_training_that_fits_is_bit_for_bit_what_it_is_without_a_deadline():
+    X, y = data()
+
+    def trained(clock):
+        module = network()
+        with due_in(1e6, clock=clock) if clock else nullcontext():
+            run(module, lambda r: (X[r], y[r]), 50, functional.cross_entropy, Loop(steps=20),
+                generator=torch.Generator().manual_seed(0))  # fmt: skip
+        return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+    ticks = itertools.count()
+    assert torch.equal(trained(None), trained(lambda: float(next(ticks))))
+    assert next(ticks) > 20  # the clock was read

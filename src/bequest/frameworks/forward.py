@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from bequest.core import Inputs
+from bequest.core.pace import Pace
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.unchanged import evaluating
 
@@ -48,8 +49,9 @@ def forward(
     flattened, or the input where the layer is the `head`; `both` gives the input of the head (N, D)
     and, beside it, what the module gives. By default a batch has as many rows as keep the
     activations below 256 MB, 1,024 at most, measured on the first rows. Only shapes decide, so
-    every process runs the same batches. `NotApplicable` where the network cannot read the samples,
-    or the layer gives no row for each of them.
+    every process runs the same batches. `NotApplicable` where the network cannot read
+    the samples, or the layer gives no row for each of them; `OutOfTime` where the batches so far
+    say that the rest does not fit before the deadline.
     """
     if len(inputs) == 0:
         raise ModelError("there are no rows to predict.")
@@ -60,6 +62,8 @@ def forward(
     kept: list[Tensor] = []
     results: list[Array] = []
     meter = _Meter(module)
+    pace, done = Pace(f"running {title} on {len(inputs)} rows", len(inputs)), 0
+    pace.check(done)
     with evaluating(module):  # which takes the hook away again
         if hooked and hooked == head:
             part.register_forward_pre_hook(lambda _, args: kept.append(_rows(args[0], head, both)))
@@ -76,6 +80,8 @@ def forward(
                 np.hstack([rows.reshape(len(rows), -1) for rows in given]) if both else given[0]
             )
             kept.clear()
+            done += len(encoded)
+            pace.check(done)
     if len({rows.shape[1:] for rows in results}) > 1:
         raise NotApplicable(f"{layer or title} gives rows of different lengths.")
     return np.concatenate(results)

@@ -10,6 +10,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from bequest.core.pace import Pace
 from bequest.errors import ModelError
 
 __all__ = ["Loop", "run"]
@@ -53,6 +54,8 @@ def run(
 ) -> float:
     """Train `module` in place and leave it in evaluation mode.
 
+    Where there is a deadline, the first steps tell how long the rest takes.
+
     Parameters
     ----------
     module : torch.nn.Module
@@ -82,6 +85,8 @@ def run(
     ------
     ModelError
         The loss is not finite.
+    OutOfTime
+        The steps do not fit before the deadline; the module is trained in part.
 
     References
     ----------
@@ -96,10 +101,12 @@ def run(
     for part in still:
         part.eval()
     last: list[Tensor] = []
+    pace = Pace("training", loop.steps, timed=2)
     for step, batch in zip(range(loop.steps), _batches(rows, loop.batch, generator), strict=False):
-        pace = loop.lr * _pace(step, loop.steps)
+        pace.check(step)
+        lr = loop.lr * _schedule(step, loop.steps)
         for group, share in zip(optimiser.param_groups, shares, strict=True):
-            group["lr"] = pace * share
+            group["lr"] = lr * share
         inputs, targets = fetch(batch)
         value = loss(module(inputs), targets)
         if penalty is not None:
@@ -107,6 +114,8 @@ def run(
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        if pace.limited:
+            value.item()  # an accelerator only queues the step: its time is known once it is done
         if step >= loop.steps - max(1, loop.steps // 10):
             last.append(value.detach())
     module.eval()
@@ -118,7 +127,7 @@ def run(
     return final
 
 
-def _pace(step: int, steps: int) -> float:
+def _schedule(step: int, steps: int) -> float:
     warm = max(1, steps // 10)
     if step < warm:
         return (step + 1) / warm
