@@ -134,3 +134,11 @@ def test_training_that_fits_is_bit_for_bit_what_it_is_without_a_deadline():
     ticks = itertools.count()
     assert torch.equal(trained(None), trained(lambda: float(next(ticks))))
     assert next(ticks) > 20  # the clock was read
+
+
+def test_the_module_is_back_on_the_cpu_after_training():
+    X, y = data()
+    module = network()
+    run(module, lambda r: (X[r], y[r]), 50, functional.cross_entropy, Loop(steps=2),
+        generator=torch.Generator().manual_seed(0))  # fmt: skip
+    assert {p.device.type for p in module.parameters()} == {"cpu"}

@@ -5,6 +5,7 @@ N samples, D features.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -22,6 +23,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from bequest.core import Inputs
 from bequest.core.pace import Pace
 from bequest.errors import ModelError, NotApplicable
+from bequest.frameworks.device import device_for, half_precision, own_device
 from bequest.frameworks.unchanged import evaluating
 
 __all__ = ["find_head", "forward"]
@@ -49,12 +51,16 @@ def forward(
     flattened, or the input where the layer is the `head`; `both` gives the input of the head (N, D)
     and, beside it, what the module gives. By default a batch has as many rows as keep the
     activations below 256 MB, 1,024 at most, measured on the first rows. Only shapes decide, so
-    every process runs the same batches. `NotApplicable` where the network cannot read
+    every process runs the same batches. A network on the CPU runs as a copy on an accelerator where
+    torch has one, in half precision where that can. `NotApplicable` where the network cannot read
     the samples, or the layer gives no row for each of them; `OutOfTime` where the batches so far
     say that the rest does not fit before the deadline.
     """
     if len(inputs) == 0:
         raise ModelError("there are no rows to predict.")
+    device = device_for(module)
+    if device != own_device(module):
+        module = copy.deepcopy(module).to(device)
     hooked = head if both else layer
     part = dict(module.named_modules()).get(hooked)  # the module itself is named ""
     if part is None:
@@ -70,7 +76,7 @@ def forward(
         elif layer:
             part.register_forward_hook(lambda _, args, out: kept.append(_rows(out, layer)))
         for encoded in _batches(inputs, encode, batch_size, meter):
-            result = _run(module, encoded, meter, title)
+            result = _run(module, encoded, meter, title, device)
             if hooked and not kept:
                 raise NotApplicable(f"{title} does not run its layer {hooked!r}.")
             wanted = ([(kept[-1], hooked)] if hooked else []) + ([] if layer else [(result, title)])
@@ -113,12 +119,13 @@ def _batches(
             yield from np.array_split(encoded, parts)
 
 
-def _run(module: nn.Module, encoded: Array, meter: _Meter, title: str) -> Tensor:
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+def _run(
+    module: nn.Module, encoded: Array, meter: _Meter, title: str, device: torch.device
+) -> Tensor:
     try:
         samples = torch.from_numpy(encoded).to(device)
         meter.see(samples)
-        with meter if meter.on else nullcontext():
+        with half_precision(device), meter if meter.on else nullcontext():
             result: Tensor = module(samples)
     except (AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
         first = str(error).partition("\n")[0]

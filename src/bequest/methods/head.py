@@ -52,7 +52,7 @@ def new_head(module: nn.Module, source: Trains, task: Task) -> str:
     True
     """
     layer = module.get_submodule(source.head)
-    old = module.get_parameter(f"{source.head}.weight").detach()
+    old = module.get_parameter(f"{source.head}.weight").detach().cpu()
     old_bias = _bias(layer, old)
     if task.kind == "regression" and not source.classes and len(old) == 1:
         return _rescaled(layer, old, old_bias, source.target_scale, target_scale(task))
@@ -84,7 +84,7 @@ def rescaled_head(
     True
     """
     layer = module.get_submodule(head)
-    weight = module.get_parameter(f"{head}.weight").detach()
+    weight = module.get_parameter(f"{head}.weight").detach().cpu()
     _rescaled(layer, weight, _bias(layer, weight), old, new)
 
 
@@ -117,7 +117,7 @@ def probe_head(module: nn.Module, source: Trains, task: Task) -> str:
 
 def _bias(layer: nn.Module, weight: Tensor) -> Tensor:
     bias = getattr(layer, "bias", None)
-    return torch.zeros(len(weight)) if bias is None else bias.detach()
+    return torch.zeros(len(weight)) if bias is None else bias.detach().cpu()
 
 
 def _rescaled(

@@ -48,6 +48,8 @@ def source_pull(module: nn.Module, head: str, weight: float) -> Callable[[], Ten
     ]
 
     def penalty() -> Tensor:
-        return 0.5 * weight * torch.stack([((a - b) ** 2).sum() for a, b in body]).sum()
+        return (
+            0.5 * weight * torch.stack([((a - b.to(a.device)) ** 2).sum() for a, b in body]).sum()
+        )
 
     return penalty

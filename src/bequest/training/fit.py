@@ -32,12 +32,12 @@ def steps_for(rows: int, batch: int) -> int:
 
 @contextmanager
 def seeded(rng: np.random.Generator) -> Iterator[torch.Generator]:
-    """torch's global state seeded from `rng` inside, as it was before outside.
+    """torch's global state seeded from `rng` inside, as it was before outside; that of CUDA too.
 
     Fresh weights and dropout draw from the global state; there is no other way to seed them.
     """
     seed = int(rng.integers(2**31))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield torch.Generator().manual_seed(seed)
 
@@ -93,6 +93,8 @@ def fit_network(
     ------
     ModelError
         The loss is not finite.
+    OutOfTime
+        As in `run`.
     UnknownName
         `augment` is none of the table.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bequest.core.pace import Pace
 from bequest.errors import ModelError
+from bequest.frameworks.device import device_for, half_precision, own_device
 
 __all__ = ["Loop", "run"]
 
@@ -52,9 +53,10 @@ def run(
     penalty: Callable[[], Tensor] | None = None,
     still: Sequence[nn.Module] = (),
 ) -> float:
-    """Train `module` in place and leave it in evaluation mode.
+    """Train `module` in place and leave it in evaluation mode, on the device where it was.
 
-    Where there is a deadline, the first steps tell how long the rest takes.
+    From the CPU it goes to an accelerator while it trains, where torch has one. Where there is a
+    deadline, the first steps tell how long the rest takes.
 
     Parameters
     ----------
@@ -92,6 +94,8 @@ def run(
     ----------
     Loshchilov and Hutter, SGDR, ICLR 2017; Decoupled Weight Decay Regularization, ICLR 2019.
     """
+    home, device = own_device(module), device_for(module)
+    module.to(device)  # the parameters stay the same objects, which the groups name
     shares = [float(group.get("lr", 1.0)) for group in groups] if groups else [1.0]
     chosen = groups or [{"params": [p for p in module.parameters() if p.requires_grad]}]
     optimiser = torch.optim.AdamW(
@@ -107,8 +111,9 @@ def run(
         lr = loop.lr * _schedule(step, loop.steps)
         for group, share in zip(optimiser.param_groups, shares, strict=True):
             group["lr"] = lr * share
-        inputs, targets = fetch(batch)
-        value = loss(module(inputs), targets)
+        inputs, targets = (part.to(device) for part in fetch(batch))
+        with half_precision(device):
+            value = loss(module(inputs), targets)
         if penalty is not None:
             value = value + penalty()
         optimiser.zero_grad(set_to_none=True)
@@ -118,7 +123,7 @@ def run(
             value.item()  # an accelerator only queues the step: its time is known once it is done
         if step >= loop.steps - max(1, loop.steps // 10):
             last.append(value.detach())
-    module.eval()
+    module.to(home).eval()
     final = float(torch.stack(last).mean())
     if not math.isfinite(final):
         raise ModelError(
