@@ -85,6 +85,8 @@ def test_flip_mirrors_about_half_of_the_images():
     turned = flip(ramp, torch.Generator().manual_seed(0))
     falling = (turned[:, 0, 8, 8] < turned[:, 0, 8, 7]).float().mean()
     assert 0.4 < falling < 0.6
+    moved = {float(row.abs().min()) for row in turned[:, 0, 8, 6:10]}
+    assert len(moved) > 4  # mirrored or not, they are shifted
 
 
 def trained_by_a_clock(seconds, steps, due=100.0):

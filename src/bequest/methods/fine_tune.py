@@ -7,23 +7,31 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, final, get_args
 
 import numpy as np
 import torch
 from torch import nn
 
-from bequest.core import MODALITIES, Model, Source, Task, Trains, TransferMethod
+from bequest.core import Model, Source, Task, Trains, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.methods.head import new_head, probe_head
 from bequest.methods.made import check_setting, made
-from bequest.methods.network import network_of, tunable
+from bequest.methods.network import (
+    network_of,
+    photo_augmentation,
+    tunable,
+    with_statistics,
+)
 from bequest.methods.pull import source_pull
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
-from bequest.training.fit import steps_for, target_scale
+from bequest.training.fit import target_scale
 
 __all__ = ["FineTune"]
+
+BatchNorm = Literal["frozen", "tuned"]
+SMALL = 10**6  # numbers; larger networks were trained at length on much data
 
 
 @final
@@ -36,25 +44,33 @@ class FineTune(TransferMethod):
 
     Parameters
     ----------
-    lr : float
-        Peak step size of the head; a layer's is ``lr * decay ** (layers between it and the head)``.
+    lr : float or None
+        Peak step size of the head. None: 0.003 for a network of bequest's own or of fewer than a
+        million numbers, 0.0001 for a larger one, 0.00005 for one of Hugging Face.
     steps : int or None
-        Batches; None: as many as the rows ask for.
+        Batches of 32; None: 20 passes over the rows, but 60 at least and 2,000 at most.
     probe_first : bool
         LP-FT: a linear probe gives the head before everything is tuned.
     pull : float
         L2-SP: weight of half the squared distance of the body from the source.
     decay : float
-        Layer-wise decay of the step size, above 0 and at most 1.
+        Layer-wise decay: the first layer's step size as a share of the head's, above 0 and at most
+        1. Those in between fall geometrically, however many there are.
     freeze : float
         Share of the layers, from the input on, that stay as they are, 0 to 1.
     augment : {"none", "shift", "flip"}
         For images.
+    batch_norm : {"frozen", "tuned"}
+        Whether batch normalisation keeps the source's statistics, or takes those of each batch.
+    smoothing : float or None
+        Share of each label's weight that all classes get alike, from 0 to below 1. None: 0.1 for a
+        network that is large in the sense of `lr`, which few labels soon make too sure, else 0.
 
     References
     ----------
     Yosinski et al., NeurIPS 2014; LP-FT: Kumar et al., ICLR 2022; L2-SP: Li, Grandvalet and
-    Davoine, ICML 2018; layer-wise decay: Howard and Ruder, ACL 2018.
+    Davoine, ICML 2018; layer-wise decay: Howard and Ruder, ACL 2018; step sizes of transformers:
+    Devlin et al., BERT, NAACL 2019; smoothing: Szegedy et al., CVPR 2016.
 
     Examples
     --------
@@ -73,21 +89,27 @@ class FineTune(TransferMethod):
         "neural networks?}, author={Yosinski, Jason and Clune, Jeff and Bengio, Yoshua and Lipson, "
         "Hod}, booktitle={NeurIPS}, year={2014}}"
     )
-    lr: float = 1e-3
+    lr: float | None = None
     steps: int | None = None
     probe_first: bool = False
     pull: float = 0.0
     decay: float = 1.0
     freeze: float = 0.0
     augment: str = "none"
+    batch_norm: BatchNorm = "frozen"
+    smoothing: float | None = None
 
     def __post_init__(self) -> None:
-        check_setting(self, "lr", self.lr > 0, "above zero")
+        check_setting(self, "lr", self.lr is None or self.lr > 0, "None or above zero")
         check_setting(self, "steps", self.steps is None or self.steps > 0, "None or above zero")
         check_setting(self, "pull", self.pull >= 0, "zero or more")
         check_setting(self, "decay", 0 < self.decay <= 1, "above 0 and at most 1")
         check_setting(self, "freeze", 0 <= self.freeze <= 1, "from 0 to 1")
         check_setting(self, "augment", self.augment in AUGMENTATIONS, f"one of {[*AUGMENTATIONS]}")
+        norms = [*get_args(BatchNorm)]
+        check_setting(self, "batch_norm", self.batch_norm in norms, f"one of {norms}")
+        smooth = self.smoothing is None or 0 <= self.smoothing < 1
+        check_setting(self, "smoothing", smooth, "None, or from 0 to below 1")
 
     @property
     def trains_network(self) -> bool:
@@ -127,16 +149,21 @@ class FineTune(TransferMethod):
         rule = new_head(module, source, task)
         if self.probe_first:
             rule = probe_head(module, source, task)
+        rate, smoothing = _suited(source)
+        still = [module.get_submodule(name) for name in frozen]
+        if self.batch_norm == "frozen":
+            still += with_statistics(module)
         fit_network(
             module,
             task,
             source.encoder,
-            Loop(steps=self.steps or steps_for(len(task), 32), lr=self.lr),
+            Loop(steps=self.steps or _steps(len(task)), lr=self.lr or rate),
             generator=generator,
             augment=self.augment,
+            smoothing=smoothing if self.smoothing is None else self.smoothing,
             groups=self._groups(module, source.head, frozen),
             penalty=source_pull(module, source.head, self.pull) if self.pull else None,
-            still=[module.get_submodule(name) for name in frozen],
+            still=still,
         )
         return rule
 
@@ -153,33 +180,38 @@ class FineTune(TransferMethod):
             layers.setdefault(name.rpartition(".")[0], []).append(weight)
         body = [name for name in layers if name != head]
         groups: list[dict[str, Any]] = [{"params": layers[head], "lr": 1.0}]
-        for distance, name in enumerate(reversed(body), start=1):
+        for distance, name in enumerate(reversed(body), start=1):  # at the first layer len(body)
             if name in frozen:
                 for weight in layers[name]:
                     weight.requires_grad_(False)
             else:
-                groups.append({"params": layers[name], "lr": self.decay**distance})
+                groups.append({"params": layers[name], "lr": self.decay ** (distance / len(body))})
         return groups
 
     @classmethod
     def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
-        """Plain, after a probe, pulled to the source, decayed, partly frozen, and augmented.
+        """The upper half after a probe; the whole network; and with the source's own head.
 
-        A network of Hugging Face, large and trained at length, is tuned in steps about twenty times
-        smaller (Devlin et al., BERT, NAACL 2019), and decays slower, for it has many layers.
+        Few labels tell little about the layers next to the input, and half of the time is theirs.
         """
-        large = any(s.model is not None and "huggingface" in s.model.structure for s in sources)
-        unit, decay = (5e-5, 0.97) if large else (1e-3, 0.7)
-        arms = [
-            cls(probe_first=True, lr=unit),
-            cls(lr=2 * unit, freeze=0.5),
-            cls(lr=5 * unit),
-            cls(lr=2 * unit, pull=0.01),
-            cls(lr=2 * unit, decay=decay),
-        ]
-        for augment in MODALITIES[task.modality].augmentations[:1]:
-            arms = [replace(arm, augment=augment) for arm in arms[:3]] + arms
-        return tuple(arms)
+        augment = photo_augmentation(task)
+        return (
+            cls(probe_first=True, freeze=0.5, augment=augment),
+            cls(probe_first=True, decay=0.1, augment=augment),
+            cls(freeze=0.5, augment=augment),
+        )
+
+
+def _suited(source: Trains) -> tuple[float, float]:
+    """The peak step size and the smoothing that suit the source; see `FineTune`."""
+    if "huggingface" in source.structure:
+        return 5e-5, 0.1
+    size = sum(weight.numel() for weight in source.module.parameters())
+    return (3e-3, 0.0) if "net" in source.structure or size < SMALL else (1e-4, 0.1)
+
+
+def _steps(rows: int) -> int:
+    return min(max(20 * rows // 32, 60), 2000)
 
 
 def _moved(module: nn.Module, head: str, rule: str, frozen: frozenset[str]) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from bequest.core import Task, Trains
@@ -17,6 +19,9 @@ from bequest.training.estimators import linear_estimator
 from bequest.training.fit import target_scale
 
 __all__ = ["new_head", "probe_head", "rescaled_head"]
+
+STRENGTH = 1.0  # of the probe: inverse of the regularisation, scikit-learn's C
+PROBED = "a linear probe's, then tuned"
 
 
 def new_head(module: nn.Module, source: Trains, task: Task) -> str:
@@ -89,30 +94,43 @@ def rescaled_head(
 
 
 def probe_head(module: nn.Module, source: Trains, task: Task) -> str:
-    """Give `module` the head that a linear probe finds on the source's features."""
+    """Give `module` the head that a linear probe finds on the source's features.
+
+    The features of a classification are as they are: to standardise them raises those that the
+    source hardly uses to the weight of all others.
+
+    Returns
+    -------
+    str
+        For the card, as `new_head` does.
+    """
+    layer = module.get_submodule(source.head)
     features = source.features(task.inputs).astype(np.float64)
-    mean, scale = target_scale(task)
-    estimator = linear_estimator(task, 0.1)
-    regression = task.kind == "regression"
-    estimator.fit(features, (task.targets - mean) / scale if regression else task.targets)
-    if not hasattr(estimator[-1] if hasattr(estimator, "steps") else estimator, "coef_"):
+    if task.kind == "regression":
+        return _regressed(layer, features, task)
+    if len(np.unique(task.targets)) < 2:
         return "new"  # a fold with one class only: there is nothing to probe
-    scaler, linear = estimator[0], estimator[-1]
-    coefficients = np.atleast_2d(linear.coef_)
-    intercepts = np.atleast_1d(linear.intercept_)
-    if not regression and len(coefficients) == 1:
+    linear = LogisticRegression(C=STRENGTH, max_iter=2000).fit(features, task.targets)
+    coefficients, intercepts = linear.coef_, linear.intercept_
+    if len(coefficients) == 1:
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
         intercepts = np.concatenate([-intercepts, intercepts]) / 2
-    weight = coefficients / scaler.scale_
-    bias = intercepts - weight @ scaler.mean_
-    layer = module.get_submodule(source.head)
-    full = torch.zeros(len(task.classes) or 1, weight.shape[1])
-    full_bias = torch.full((len(full),), float(bias.min()) - 5.0)
-    rows = torch.as_tensor(linear.classes_ if not regression else [0])
-    full[rows] = torch.as_tensor(weight, dtype=torch.float32)
-    full_bias[rows] = torch.as_tensor(bias, dtype=torch.float32)
-    _set(layer, full, full_bias)
-    return "a linear probe's, then tuned"
+    weight = torch.zeros(len(task.classes), features.shape[1])
+    bias = torch.full((len(weight),), float(intercepts.min()) - 5.0)
+    rows = torch.as_tensor(linear.classes_)
+    weight[rows] = torch.as_tensor(coefficients, dtype=torch.float32)
+    bias[rows] = torch.as_tensor(intercepts, dtype=torch.float32)
+    _set(layer, weight, bias)
+    return PROBED
+
+
+def _regressed(layer: nn.Module, features: NDArray[np.float64], task: Task) -> str:
+    mean, scale = target_scale(task)
+    ridge = linear_estimator(task, STRENGTH).fit(features, (task.targets - mean) / scale)
+    weight = np.atleast_2d(ridge[-1].coef_) / ridge[0].scale_
+    bias = np.atleast_1d(ridge[-1].intercept_) - weight @ ridge[0].mean_
+    _set(layer, torch.as_tensor(weight).float(), torch.as_tensor(bias).float())
+    return PROBED
 
 
 def _bias(layer: nn.Module, weight: Tensor) -> Tensor:

@@ -22,9 +22,14 @@ from torch import Tensor, nn
 from bequest.core import Model, Source, Task, Trains, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.adapter import AdaptedWeight, Adapter
-from bequest.methods.head import new_head
+from bequest.methods.head import new_head, probe_head
 from bequest.methods.made import check_setting, made
-from bequest.methods.network import network_of, tunable
+from bequest.methods.network import (
+    network_of,
+    photo_augmentation,
+    tunable,
+    with_statistics,
+)
 from bequest.optional import need
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
@@ -59,6 +64,8 @@ class LoRA(TransferMethod):
         these names or ends of names (``"q_proj"``).
     augment : {"none", "shift", "flip"}
         For images.
+    probe_first : bool
+        A linear probe gives the head before the change is trained.
 
     References
     ----------
@@ -89,6 +96,7 @@ class LoRA(TransferMethod):
     steps: int | None = None
     targets: str | tuple[str, ...] = EVERY
     augment: str = "none"
+    probe_first: bool = False
 
     def __post_init__(self) -> None:
         whole = isinstance(self.rank, int) and not isinstance(self.rank, bool)
@@ -155,6 +163,8 @@ class LoRA(TransferMethod):
         """The trained factors and head by name; and where the head's rows come from."""
         module = copy.deepcopy(source.module)
         rule = new_head(module, source, task)
+        if self.probe_first:
+            rule = probe_head(module, source, task)
         injected(module, layers, rank=self.rank, alpha=self.alpha)
         head = module.get_submodule(source.head)
         head.requires_grad_(True)
@@ -165,7 +175,7 @@ class LoRA(TransferMethod):
             Loop(steps=self.steps or steps_for(len(task), 32), lr=self.lr),
             generator=generator,
             augment=self.augment,
-            still=_with_statistics(module),
+            still=with_statistics(module),
         )
         kept = {f"{source.head}.{part}": value for part, value in head.named_parameters()}
         found = {**kept, **factors(module, layers)}
@@ -206,8 +216,13 @@ class LoRA(TransferMethod):
 
     @classmethod
     def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
-        """A middle rank, a small and a large one, with a step size for each."""
-        return cls(), cls(rank=4, lr=5e-3), cls(rank=16, alpha=32.0, lr=3e-3)
+        """After a probe, in small steps and in larger ones; and a small rank."""
+        augment = photo_augmentation(task)
+        return (
+            cls(probe_first=True, augment=augment),
+            cls(probe_first=True, lr=5e-3, augment=augment),
+            cls(rank=4, lr=5e-3, augment=augment),
+        )
 
 
 def adaptable(module: nn.Module, head: str) -> dict[str, AdaptedWeight]:
@@ -293,15 +308,6 @@ def _weight_of(name: str, layer: nn.Module) -> AdaptedWeight | None:
     if not plain and not (kind in CONVOLUTIONS and _is_plain(layer)):
         return None
     return AdaptedWeight(f"{name}.{part}", tuple(weight.shape), transposed)
-
-
-def _with_statistics(module: nn.Module) -> list[nn.Module]:
-    """Parts that would learn running statistics; these belong to the base, which stays."""
-    return [
-        part
-        for part in module.modules()
-        if [*part.buffers(recurse=False)] and not [*part.children()]
-    ]
 
 
 def _is_plain(layer: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from bequest.core import MODALITIES, Source, Task, Trains
 from bequest.core.modality import GivesCodes
@@ -14,7 +15,14 @@ from bequest.core.model import NO_SINGLE_NETWORK, HasMembers
 from bequest.errors import NotApplicable
 from bequest.methods.made import model_of
 
-__all__ = ["network_config", "network_of", "tunable", "unread"]
+__all__ = [
+    "network_config",
+    "network_of",
+    "photo_augmentation",
+    "tunable",
+    "unread",
+    "with_statistics",
+]
 
 
 def unread(net: str, task: Task, augment: str = "none") -> NotApplicable | None:
@@ -68,6 +76,41 @@ def tunable(
     if not source.head:
         return NotApplicable("the source has no last linear layer to put a new head in.")
     return unread("", task, augment)
+
+
+def with_statistics(module: nn.Module) -> list[nn.Module]:
+    """Parts with buffers of their own: batch normalisation, which would learn running statistics.
+
+    In evaluation mode they keep the source's, which hold many more rows than a batch of few labels.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    >>> with_statistics(net) == [net[1]]
+    True
+    """
+    parts = (part for part in module.modules() if not [*part.children()])
+    return [part for part in parts if [*part.buffers(recurse=False)]]
+
+
+def photo_augmentation(task: Task) -> str:
+    """How rows are augmented while a source is tuned on them: photos are mirrored too.
+
+    Images of three channels are taken for photos. A grey one may be a digit, whose mirror image is
+    another thing: it is only shifted.
+
+    Examples
+    --------
+    >>> photo_augmentation(Task.from_arrays(np.zeros((4, 3, 8, 8)), ["a", "b"] * 2))
+    'flip'
+    >>> photo_augmentation(Task.from_arrays(np.zeros((4, 1, 8, 8)), ["a", "b"] * 2))
+    'shift'
+    >>> photo_augmentation(Task.from_arrays(np.zeros((4, 3)), ["a", "b"] * 2))
+    'none'
+    """
+    known = MODALITIES[task.modality].augmentations
+    photos = task.modality == "image" and (task.spec.shape or (0,))[0] == 3
+    return "flip" if photos and "flip" in known else next(iter(known), "none")
 
 
 def network_config(

@@ -32,7 +32,7 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
     Not for digits and letters: their mirror images are other things.
     """
     mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-    return torch.where(mirrored, images.flip(3), shift(images, generator))
+    return shift(torch.where(mirrored, images.flip(3), images), generator)
 
 
 AUGMENTATIONS: Mapping[str, Callable[[Tensor, torch.Generator], Tensor] | None] = MappingProxyType(

@@ -66,6 +66,7 @@ def fit_network(
     *,
     generator: torch.Generator,
     augment: str = "none",
+    smoothing: float = 0.0,
     groups: Sequence[dict[str, Any]] | None = None,
     penalty: Callable[[], Tensor] | None = None,
     still: Sequence[nn.Module] = (),
@@ -83,6 +84,8 @@ def fit_network(
         As in `run`.
     augment : {"none", "shift", "flip"}
         For images.
+    smoothing : float
+        Share of each label's weight that all classes get alike, 0 to below 1.
 
     Returns
     -------
@@ -115,7 +118,8 @@ def fit_network(
         batch = inputs(rows)
         return (batch if change is None else change(batch, generator)), targets[rows]
 
-    loss = functional.cross_entropy if task.kind == "classification" else _squared
+    smoothed = partial(functional.cross_entropy, label_smoothing=smoothing)
+    loss = smoothed if task.kind == "classification" else _squared
     return run(
         module,
         fetch,
