@@ -3,6 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import bequest as bq
@@ -138,6 +139,16 @@ def test_as_many_numbers_are_trained_as_the_formula_says(source, near):
 def test_before_the_first_step_the_model_is_the_base_exactly(source, near):
     start = fitted(source, near, rank=128, steps=1, lr=1e-30)
     np.testing.assert_array_equal(start.output(near.inputs), source.output(near.inputs))
+
+
+def test_before_the_first_step_the_head_is_the_probes_where_one_is_asked_for(source, near):
+    start = fitted(source, near, steps=1, lr=1e-12, probe_first=True)
+    features = source.features(near.inputs).astype(np.float64)
+    probe = LogisticRegression(max_iter=2000).fit(features, near.targets)
+    np.testing.assert_allclose(
+        start.predict_proba(near.inputs), probe.predict_proba(features), atol=1e-5
+    )
+    assert start.card.moved[-1]["rule"] == "a linear probe's, then tuned"
 
 
 def test_targets_name_layers_by_their_end(near):
