@@ -23,6 +23,7 @@ NAMES = (
     "transfer",
     "ranking_null",
     "regularisers",
+    "fine_tuning",
     "lineage",
     "parameters",
     "mapping",

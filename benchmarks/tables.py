@@ -105,6 +105,28 @@ def others() -> str:
     )
 
 
+def fine_tuning() -> str:
+    """What fine-tuning, and its average with the probe, add to the probe alone."""
+    lines = [
+        "| source and target | labels a class | probe | fine-tuned | average | Brier: probe "
+        "| fine-tuned | average |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for task, said in results("fine_tuning")["figures"]["tasks"].items():
+        for labels, found in said["over_the_probe"].items():
+            cells = [f"{100 * found['accuracy']['mean']['probe']:.1f}"]
+            cells += _over(found["accuracy"]["over_the_probe"], 100, 1)
+            cells += [f"{found['brier']['mean']['probe']:.3f}"]
+            cells += _over(found["brier"]["over_the_probe"], 1, 3)
+            lines.append(f"| {task} | {labels} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _over(forms: dict, unit: float, digits: int) -> list[str]:
+    found = [(unit * form["mean"], unit * form["half_width"]) for form in forms.values()]
+    return [f"{mean:+.{digits}f} ± {half:.{digits}f}" for mean, half in found]
+
+
 def regularisers() -> str:
     """The trial of the regularisers: differences by family, then the scores behind them."""
     figures = results("regularisers")["figures"]
@@ -404,6 +426,7 @@ def pages() -> dict[Path, str]:
         for path, text in texts.items()
     }
     others_too = {
+        "fine_tuning": fine_tuning,
         "regularisers": regularisers,
         "parameters": parameters,
         "mapping": mapping,
