@@ -51,3 +51,28 @@ def test_labels_are_matched_by_word_and_unknown_ones_refused():
     np.testing.assert_allclose(model.predict_proba(X), X[:, ::-1])
     other = Task.from_arrays(X, ["dead", "ill", "dead", "ill"], name="new word")
     assert "dead" in Reuse().applies([bq.Source(source)], other).reason
+
+
+def test_a_source_of_labels_enters_through_its_confusion_matrix():
+    def says(x):
+        return np.where(x[:, 0] > 0, "ill", "healthy")
+
+    source = bq.wrap(says, classes=["healthy", "ill", "unknown"], name="says")
+    X = np.array([[1.0]] * 8 + [[-1.0]] * 4)
+    labels = ["ill"] * 6 + ["healthy"] * 2 + ["healthy"] * 3 + ["ill"]
+    task = Task.from_arrays(X, labels, name="wards")
+    for correct_prior in (True, False):
+        model = fitted(source, task, correct_prior=correct_prior)
+        # of 8 rows that are said to be ill 6 are, and each class counts once more, the named twice
+        ill, healthy = 8 / (8 + 3), (3 + 2) / (4 + 3)
+        expected = [[1 - ill, ill], [healthy, 1 - healthy]]
+        np.testing.assert_allclose(model.predict_proba([[5.0], [-5.0]]), expected)
+
+
+def test_a_source_of_probabilities_keeps_them():
+    source = bq.wrap(lambda x: x, classes=["ill", "healthy"], name="words")
+    X = np.array([[1.0, 0.0], [0.2, 0.8], [1.0, 0.0], [0.0, 1.0]])
+    task = Task.from_arrays(X, ["ill", "healthy", "ill", "healthy"], name="words too")
+    np.testing.assert_allclose(
+        fitted(source, task, correct_prior=False).predict_proba(X), X[:, ::-1]
+    )

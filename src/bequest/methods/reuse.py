@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bequest.core import Model, Predicts, Source, Task, TransferMethod, output_of
 from bequest.errors import NotApplicable
+from bequest.frameworks.label_posterior import LabelPosterior
 from bequest.frameworks.relabelled import Relabelled
 from bequest.methods.made import made, matched, model_of
 
@@ -25,11 +26,14 @@ __all__ = ["Reuse", "relabel"]
 class Reuse(TransferMethod):
     """Predict with the source as it is, its labels matched by name.
 
+    A source that gives labels and no probabilities enters through its confusion matrix: how often
+    each class occurs among the target's training rows where the source says each label.
+
     Parameters
     ----------
     correct_prior : bool
         Weigh each class by its share among the target's training rows over the share that the
-        source expects of it.
+        source expects of it. Without effect on a source that gives labels only.
 
     References
     ----------
@@ -82,15 +86,23 @@ class Reuse(TransferMethod):
 
     @classmethod
     def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
-        """With and without the correction; it does nothing for regression."""
-        if task.kind == "regression":
-            return (cls(correct_prior=False),)
-        return (cls(correct_prior=True), cls(correct_prior=False))
+        """With the correction; none for regression, where `Stack` corrects level and scale too."""
+        return (cls(),) if task.kind == "classification" else ()
 
 
-def relabel(source: Model, task: Task, *, correct_prior: bool) -> Relabelled:
+def relabel(source: Model, task: Task, *, correct_prior: bool) -> Model:
     """The source under the target's labels, all of which it must know."""
     columns = [matched(label, source.classes) or 0 for label in task.classes]
+    said = output_of(source, task.inputs)
+    if np.isin(said, (0.0, 1.0)).all():
+        return LabelPosterior.counted(
+            source,
+            task.inputs,
+            task.targets,
+            classes=task.classes,
+            named=columns,
+            card=source.card,
+        )
     weights = np.ones(len(columns))
     if correct_prior:
         weights = _target_prior(task) / _source_prior(source, task, columns)

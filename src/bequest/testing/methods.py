@@ -169,13 +169,12 @@ def check_it_survives_the_disk(case: MethodCase) -> None:
 
 
 def check_its_arms_apply(case: MethodCase) -> None:
-    """There is an arm, all arms differ, and one at least applies."""
+    """All arms differ, and where there are any, one at least applies."""
     method: Any = case.method
     given = (case.task,) if isinstance(method, Baseline) else (case.sources, case.task)
     arms = type(method).arms(*given)
-    assert arms
     assert len({str(arm.settings()) for arm in arms}) == len(arms)
-    assert any(arm.applies(*given) is None for arm in arms)
+    assert not arms or any(arm.applies(*given) is None for arm in arms)
 
 
 def check_it_names_its_citation(case: MethodCase) -> None:
