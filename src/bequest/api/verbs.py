@@ -17,6 +17,7 @@ from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task
 from bequest.errors import DataError, NotApplicable
 from bequest.executors.local import single_threaded
+from bequest.methods.choice import chosen
 from bequest.methods.from_scratch import FromScratch, Net
 from bequest.selection import Ranking
 from bequest.selection import rank as rank_models
@@ -33,8 +34,9 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     Parameters
     ----------
     task : Task
-    net : {"auto", "linear", "boosting", "mlp", "resnet"}
-        auto: resnet for images, boosting for tables, linear for texts, mlp for vectors.
+    net : {"auto", "linear", "svm", "extra-trees", "boosting", "naive-bayes", "mlp", "resnet"}
+        auto: a residual network for images; for other inputs the family and its strength are chosen
+        by cross-validation, and the card's settings say which.
     name : str, optional
         What to call the model; the task's name where left out.
     seed : int
@@ -57,7 +59,9 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     """
     checked_task(task)
     with single_threaded() if _small(task) else nullcontext():
-        model = FromScratch(net=net).fit(task, rng=generator(seed))
+        rng = generator(seed)
+        method = chosen(task, rng=rng) if net == "auto" and task.labelled else FromScratch(net=net)
+        model = method.fit(task, rng=rng)
     model = remember(model, task)
     metrics = {}
     if task.test is not None:

@@ -32,7 +32,9 @@ def train(
     /,
     *,
     task: TaskOptions = TASK,
-    net: Literal["auto", "linear", "boosting", "mlp", "resnet"] = "auto",
+    net: Literal[
+        "auto", "linear", "svm", "extra-trees", "boosting", "naive-bayes", "mlp", "resnet"
+    ] = "auto",
     name: str | None = None,
     seed: int = 0,
     out: Path,
@@ -43,7 +45,7 @@ def train(
     Parameters
     ----------
     net
-        auto: resnet for images, boosting for tables, linear for texts, mlp for vectors.
+        auto: resnet for images; for others the best family in cross-validation.
     name
         What to call the model; the data's name where left out.
     seed

@@ -202,6 +202,7 @@ ENCODERS: Registry[Any] = Registry(
         "scaler": "bequest.frameworks.encoders:Scaler",
         "table": "bequest.frameworks.encoders:TableEncoder",
         "text": "bequest.frameworks.text_encoder:TextEncoder",
+        "unit-rows": "bequest.frameworks.unit_rows:UnitRows",
         "vectors": "bequest.frameworks.encoders:VectorEncoder",
     },
     group="bequest.encoders",

@@ -5,31 +5,50 @@ N samples, C classes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from itertools import product, zip_longest
-from typing import ClassVar, Literal, Self, final, get_args
+from typing import Any, ClassVar, Literal, Self, final, get_args
 
 import numpy as np
 from scipy.sparse import issparse
 
-from bequest.core import Baseline, Card, Model, Task
+from bequest.core import Baseline, Card, Encoder, Model, Task
 from bequest.core.modality import MODALITIES, GivesCodes
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import fit_encoder
 from bequest.frameworks.networks import build
 from bequest.frameworks.sklearn_model import SklearnModel
 from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.unit_rows import UnitRows
+from bequest.methods.families import (
+    UNIT_ROWS,
+    averaged,
+    counts,
+    fits_svm,
+    not_unit_rows,
+    too_many_rows,
+)
 from bequest.methods.made import check_setting, made
 from bequest.methods.network import network_config, unread
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
-from bequest.training.estimators import boosting_estimator, linear_estimator, text_estimator
+from bequest.training.estimators import (
+    Scaling,
+    bayes_estimator,
+    boosting_estimator,
+    calibrated,
+    linear_estimator,
+    svm_estimator,
+    text_estimator,
+    trees_estimator,
+)
 from bequest.training.fit import steps_for, target_scale
+from bequest.training.growing import fit_in_steps
 
-__all__ = ["FromScratch"]
+__all__ = ["FromScratch", "Net"]
 
-TREE_COLUMNS = 500  # trees on more columns than that cost more time than they are worth
-Net = Literal["auto", "linear", "boosting", "mlp", "resnet"]
+Net = Literal[
+    "auto", "linear", "svm", "extra-trees", "boosting", "naive-bayes", "mlp", "resnet"
+]  # fmt: skip
+NETWORKS = ("mlp", "resnet")
 
 
 @final
@@ -39,9 +58,9 @@ class FromScratch(Baseline):
 
     Parameters
     ----------
-    net : {"auto", "linear", "boosting", "mlp", "resnet"}
-        auto: the `default_network` of the inputs' modality: a residual network for images, boosting
-        for tables, a perceptron for vectors, a linear model for texts.
+    net : {"auto", "linear", "svm", "extra-trees", "boosting", "naive-bayes", "mlp", "resnet"}
+        auto: the `default_network` of the inputs' modality: a residual network for images, extra
+        trees for tables, a linear model for vectors and texts.
     lr : float
         Peak step size of a network.
     steps : int or None
@@ -52,9 +71,16 @@ class FromScratch(Baseline):
     augment : {"none", "shift", "flip"}
         For images.
     strength : float
-        Inverse of the linear model's regularisation, scikit-learn's C; for texts a hundredth of it.
+        Inverse of the regularisation of a linear model or a support vector machine, scikit-learn's
+        C; for texts a hundredth of it. Of naive Bayes the inverse of what is added to each count.
     leaf : int
-        Least rows in a leaf of boosting.
+        Least rows in a leaf of trees.
+    scaling : {"standard", "l2"}
+        What a linear model and a support vector machine read of vectors and images: each column
+        standardised, or each row brought to length one, as suits counts and pixels.
+    calibrated : bool
+        Bring a linear model's probabilities to the right size by a temperature that is fitted out
+        of fold: a strong regularisation makes them too even.
 
     References
     ----------
@@ -81,6 +107,8 @@ class FromScratch(Baseline):
     augment: str = "none"
     strength: float = 0.1
     leaf: int = 5
+    scaling: Literal["standard", "l2"] = "standard"
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         check_setting(self, "net", self.net in get_args(Net), f"one of {[*get_args(Net)]}")
@@ -90,19 +118,27 @@ class FromScratch(Baseline):
         check_setting(self, "augment", self.augment in AUGMENTATIONS, f"one of {[*AUGMENTATIONS]}")
         check_setting(self, "strength", self.strength > 0, "above zero")
         check_setting(self, "leaf", self.leaf > 0, "above zero")
+        known = self.scaling in ("standard", "l2")
+        check_setting(self, "scaling", known, "'standard' or 'l2'")
 
     @property
     def trains_network(self) -> bool:
         """Where it is no estimator of scikit-learn."""
-        return self.net not in ("linear", "boosting")
+        return self.net in ("auto", *NETWORKS)
 
     def applies(self, task: Task) -> NotApplicable | None:
-        """The task must have labels, and its modality such networks."""
+        """The task must have labels, its modality such networks, and its rows suit them."""
         if not task.labelled:
             return NotApplicable("from scratch needs labelled rows, and the task has none.")
         net = self._net(task)
         if net not in get_args(Net):
             return NotApplicable(f"from scratch trains no {net!r} for {task.modality} inputs.")
+        if self.scaling == "l2" and task.modality not in UNIT_ROWS:
+            return not_unit_rows()
+        if net == "svm" and not fits_svm(task):
+            return too_many_rows(task)
+        if net == "naive-bayes" and not counts(task):
+            return NotApplicable("naive Bayes reads counts: classes, and no number below zero.")
         return unread(net, task, self.augment)
 
     def fit(self, task: Task, *, rng: np.random.Generator) -> Model:
@@ -112,9 +148,7 @@ class FromScratch(Baseline):
             raise refused
         net = self._net(task)
         model = (
-            self._network(net, task, rng)
-            if net in ("mlp", "resnet")
-            else self._estimator(net, task, rng)
+            self._network(net, task, rng) if net in NETWORKS else self._estimator(net, task, rng)
         )
         return made(model, self, (), task)
 
@@ -140,37 +174,41 @@ class FromScratch(Baseline):
         )
 
     def _estimator(self, net: str, task: Task, rng: np.random.Generator) -> SklearnModel:
-        encoder = fit_encoder(task.inputs)
-        encoded = encoder.encode(task.inputs)
+        words = net == "naive-bayes" and task.modality in UNIT_ROWS
+        whole_rows = self.scaling == "l2" or words
+        encoder: Encoder = UnitRows.fit(task.inputs) if whole_rows else fit_encoder(task.inputs)
+        encoded: Any = encoder.encode(task.inputs)
         if not issparse(encoded):
             encoded = encoded.reshape(len(task), -1)
         width = encoded.shape[1]
         codes = len(encoder.cardinalities) if isinstance(encoder, GivesCodes) else 0
         categorical = [place >= width - codes for place in range(width)]
-        if net == "boosting":
-            estimator = boosting_estimator(task, self.leaf, categorical, int(rng.integers(2**31)))
-        elif issparse(encoded):
-            estimator = text_estimator(task, self.strength)
-        else:
-            estimator = linear_estimator(task, self.strength, categorical)
-        estimator.fit(encoded, task.labels)
+        estimator = self._unfitted(net, task, issparse(encoded), categorical, rng)
+        fit_in_steps(estimator, encoded, task.labels)
         return SklearnModel(
             estimator, spec=task.spec, classes=task.classes, card=Card(), encoder=encoder
         )
 
+    def _unfitted(
+        self, net: str, task: Task, sparse: bool, categorical: list[bool], rng: np.random.Generator
+    ) -> Any:
+        scaling: Scaling = "none" if self.scaling == "l2" else "standard"  # the encoder did it
+        seed = int(rng.integers(2**31))
+        if net == "boosting":
+            return boosting_estimator(task, self.leaf, categorical, seed)
+        if net == "extra-trees":
+            return trees_estimator(task, self.leaf, seed)
+        if net == "naive-bayes":
+            return bayes_estimator(task, self.strength)
+        if net == "svm":
+            return svm_estimator(task, self.strength, categorical, scaling, seed=seed)
+        if sparse:
+            linear = text_estimator(task, self.strength)
+        else:
+            linear = linear_estimator(task, self.strength, categorical, scaling)
+        return calibrated(linear, task, seed) if self.calibrated else linear
+
     @classmethod
     def arms(cls, task: Task) -> tuple[Self, ...]:
-        """Every family that fits the inputs, at several settings, the families in turn."""
-        modality = MODALITIES[task.modality]
-        rates = (5e-3, 2e-3, 5e-4)
-        leaves = (5, 10, 20, 2) if math.prod(task.spec.shape or ()) <= TREE_COLUMNS else ()
-        strengths = (0.1,) if task.kind == "regression" else (0.1, 1.0, 0.01, 10.0, 0.001)
-        grid = product(rates, (*modality.augmentations[:1], "none"), (32, 64))
-        families = {
-            "boosting": [cls(net="boosting", leaf=leaf) for leaf in leaves],
-            "linear": [cls(net="linear", strength=strength) for strength in strengths],
-            "mlp": [cls(net="mlp", lr=lr, width=w) for lr, w in product(rates, (32, 8))],
-            "resnet": [cls(net="resnet", lr=lr, augment=a, width=w) for lr, a, w in grid],
-        }
-        turns = zip_longest(*(families[net] for net in modality.networks if net in families))
-        return tuple(arm for turn in turns for arm in turn if arm is not None)
+        """What belongs in the average of the modality, the most promising first."""
+        return tuple(cls(**settings) for settings in averaged(task))

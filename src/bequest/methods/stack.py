@@ -5,7 +5,6 @@ N samples, C classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self, final
@@ -25,13 +24,23 @@ from bequest.core import (
 )
 from bequest.errors import NotApplicable
 from bequest.frameworks.stacked import Stacked, View, log_probabilities, view_of
-from bequest.methods.from_scratch import TREE_COLUMNS
-from bequest.methods.made import made, matched, model_of
+from bequest.frameworks.unit_rows import UnitRows
+from bequest.methods.families import UNIT_ROWS, narrow, not_unit_rows, sparse_vectors
+from bequest.methods.made import check_setting, made, matched, model_of
+from bequest.methods.probe import Probe
 from bequest.methods.reuse import relabel
-from bequest.training.estimators import boosting_estimator, linear_estimator, vector_model
+from bequest.training.estimators import (
+    Scaling,
+    boosting_estimator,
+    linear_estimator,
+    trees_estimator,
+    vector_model,
+)
 from bequest.training.offset import fit_offset
 
 __all__ = ["Stack"]
+
+TREE_LEAF = 3  # rows in a leaf of extra trees
 
 
 @final
@@ -46,12 +55,15 @@ class Stack(TransferMethod):
     ----------
     inputs : bool
         The small model also reads the target's own inputs.
-    learner : {"linear", "boosting"}
+    learner : {"linear", "extra-trees", "boosting"}
     offset : bool
         The small model corrects the source instead of reading it: what it gives is added to the
         source's log-probabilities, or values. Needs the source's classes, and is linear.
     strength : float
         Inverse of the regularisation of a linear classifier.
+    scaling : {"standard", "l2"}
+        What a linear model that is no offset reads of vectors and images: each column standardised,
+        or each row brought to length one, beside the source's outputs as they are.
 
     References
     ----------
@@ -75,9 +87,17 @@ class Stack(TransferMethod):
         "journal={Neural Networks}, volume={5}, year={1992}}"
     )
     inputs: bool = True
-    learner: Literal["linear", "boosting"] = "linear"
+    learner: Literal["linear", "extra-trees", "boosting"] = "linear"
     offset: bool = False
     strength: float = 0.1
+    scaling: Literal["standard", "l2"] = "standard"
+
+    def __post_init__(self) -> None:
+        learners = ("linear", "extra-trees", "boosting")
+        check_setting(self, "learner", self.learner in learners, f"one of {[*learners]}")
+        check_setting(self, "strength", self.strength > 0, "above zero")
+        known = self.scaling in ("standard", "l2")
+        check_setting(self, "scaling", known, "'standard' or 'l2'")
 
     def refuses(self, sources: Sequence[Source], task: Task) -> NotApplicable | None:
         """The inputs must fit; the offset also needs the target's classes, or two regressions."""
@@ -85,6 +105,8 @@ class Stack(TransferMethod):
         refused = source.applies(task)
         if refused is None and not isinstance(source, Predicts):
             return NotApplicable("the source has no head: it gives features only.")
+        if refused is None and self.scaling == "l2" and task.modality not in UNIT_ROWS:
+            return not_unit_rows()
         if refused is not None or not self.offset:
             return refused
         if source.kind != task.kind:
@@ -97,7 +119,7 @@ class Stack(TransferMethod):
         """Ask the source once, fit the small model on its answers."""
         self.check(sources, task)
         source = model_of(sources)
-        encoder = MODALITIES[task.modality].fit_dense_encoder(task.inputs) if self.inputs else None
+        encoder = self._encoder(task) if self.inputs else None
         model = (
             self._offset(source, task, encoder)
             if self.offset
@@ -106,14 +128,22 @@ class Stack(TransferMethod):
         moved = ({"part": "outputs", "numbers": max(1, len(source.classes)), "rule": "frozen"},)
         return made(model, self, sources, task, moved)
 
+    def _encoder(self, task: Task) -> Encoder:
+        if self.scaling == "l2":
+            return UnitRows.fit(task.inputs)
+        return MODALITIES[task.modality].fit_dense_encoder(task.inputs)
+
     def _stacked(self, source: Model, task: Task, encoder: Encoder | None, seed: int) -> Model:
         views: tuple[View, ...] = ("outputs", "inputs") if self.inputs else ("outputs",)
         matrix = view_of(source, task.inputs, views, encoder)
         if self.learner == "boosting":
             leaf = max(2, min(20, len(task) // 20))
             estimator = boosting_estimator(task, leaf, [False] * matrix.shape[1], seed)
+        elif self.learner == "extra-trees":
+            estimator = trees_estimator(task, TREE_LEAF, seed)
         else:
-            estimator = linear_estimator(task, self.strength)
+            scaling: Scaling = "none" if self.scaling == "l2" else "standard"
+            estimator = linear_estimator(task, self.strength, scaling=scaling)
         head = vector_model(estimator, matrix, task)
         spec = task.spec if self.inputs else source.spec
         return Stacked(source, head, views=views, encoder=encoder, spec=spec, card=Card())
@@ -142,9 +172,21 @@ class Stack(TransferMethod):
 
     @classmethod
     def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
-        """Offset, outputs beside the inputs, outputs alone, and trees where inputs are columns."""
-        arms = [cls(offset=True), cls(inputs=True), cls(inputs=False)]
-        trees = "boosting" in MODALITIES[task.modality].networks
-        if trees and math.prod(task.spec.shape or ()) <= TREE_COLUMNS:
-            arms.append(cls(inputs=True, learner="boosting"))
+        """What belongs in an average: corrections of the source, and its outputs beside the inputs.
+
+        Of images and texts only where the source shows no features: a probe of those says all that
+        its outputs do, and more.
+        """
+        trees = "extra-trees" in MODALITIES[task.modality].networks and narrow(task)
+        beside = cls(learner="extra-trees") if trees else cls()
+        offsets = (cls(offset=True, strength=0.03), cls(offset=True, inputs=False, strength=0.03))
+        if sparse_vectors(task):
+            arms: tuple[Self, ...] = tuple(cls(scaling="l2", strength=c) for c in (10.0, 100.0))
+        elif task.kind == "regression":
+            arms = (beside, cls()) if trees else (beside, *offsets[:1])
+        elif task.modality in ("image", "text"):
+            shown = sources and Probe().applies(sources, task) is None
+            arms = () if shown else (*offsets, cls(inputs=False, strength=1.0))
+        else:
+            arms = (offsets[0], beside, offsets[1])
         return tuple(a for a in arms if not sources or a.applies(sources, task) is None)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from bequest.core.modality import Inputs, Modality, dense, digests
 from bequest.data.near_duplicates import image_fingerprints
+from bequest.frameworks.unit_rows import averaged_down
 from bequest.modalities.vector import array_digests, blocks, directions, float_array
 
 __all__ = ["IMAGE", "Image"]
 
 Array = NDArray[Any]
-PIXELS = 32  # images are averaged down to about this many pixels a side before they are compared
 GRID = 8  # in the common space an image is 8 × 8 means a channel
 
 
@@ -28,7 +28,7 @@ class Image(Modality):
 
     name = "image"
     encoder = "scaler"
-    networks = ("resnet", "linear")
+    networks = ("resnet", "svm", "linear")
     default_network = "resnet"
     augmentations = ("shift", "flip")
 
@@ -44,7 +44,7 @@ class Image(Modality):
 
     def vectors(self, inputs: Inputs) -> Array:
         """Of the images averaged down, each channel standardised."""
-        small = _smaller(np.asarray(inputs, dtype=np.float32))
+        small = averaged_down(np.asarray(inputs, dtype=np.float32))
         return dense(self.fit_encoder(small), small).astype(np.float64)
 
     def row_digests(self, inputs: Any) -> Array:
@@ -82,14 +82,6 @@ def _block_means(images: Array, axis: int) -> Array:
     shape[axis] = GRID
     means: Array = np.add.reduceat(images, starts, axis=axis) / widths.reshape(shape)
     return means
-
-
-def _smaller(images: Array) -> Array:
-    down, across = (max(1, size // PIXELS) for size in images.shape[2:])
-    height, width = images.shape[2] // down, images.shape[3] // across
-    cut = images[:, :, : height * down, : width * across]
-    parts = cut.reshape(*images.shape[:2], height, down, width, across)
-    return np.asarray(parts.mean(axis=(3, 5)))
 
 
 IMAGE = Image()

@@ -26,8 +26,8 @@ class Tables(Modality):
 
     name = "table"
     encoder = "table"
-    networks = ("boosting", "linear", "mlp")
-    default_network = "boosting"
+    networks = ("linear", "extra-trees", "svm", "boosting", "mlp")
+    default_network = "extra-trees"
 
     def recognise(self, samples: Any) -> Inputs | None:
         """A `Table`; `DataError` where a column cannot be used or a lazy frame has no rows yet."""

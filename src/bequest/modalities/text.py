@@ -29,6 +29,7 @@ class Text(Modality):
 
     name = "text"
     encoder = "text"
+    networks = ("linear", "naive-bayes")
 
     def recognise(self, samples: Any) -> Inputs | None:
         """`Texts`; of a list one string suffices, `DataError` where the others are none."""

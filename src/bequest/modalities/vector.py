@@ -28,8 +28,8 @@ class Vector(Modality):
 
     name = "vector"
     encoder = "scaler"
-    networks = ("boosting", "linear", "mlp")
-    default_network = "mlp"
+    networks = ("linear", "svm", "extra-trees", "boosting", "naive-bayes", "mlp")
+    default_network = "linear"
 
     def recognise(self, samples: Any) -> Inputs | None:
         """Float32 rows of an array, tensor, sparse matrix or nested list, also of 4 dimensions."""

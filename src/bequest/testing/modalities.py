@@ -19,6 +19,7 @@ from bequest.training import AUGMENTATIONS
 __all__ = ["MODALITY_CHECKS", "ModalityCase"]
 
 ROWS = np.array([3, 0, 2])
+FAMILIES = {"linear", "svm", "extra-trees", "boosting", "naive-bayes", "mlp", "resnet"}
 
 
 @final
@@ -117,7 +118,7 @@ def check_vectors_are_finite_numbers(case: ModalityCase) -> None:
 def check_its_networks_are_known(case: ModalityCase) -> None:
     """Families that from scratch trains, the default among them, and known augmentations."""
     assert case.modality.default_network in case.modality.networks
-    assert set(case.modality.networks) <= {"linear", "boosting", "mlp", "resnet"}
+    assert set(case.modality.networks) <= FAMILIES
     assert set(case.modality.augmentations) <= set(AUGMENTATIONS)
 
 
