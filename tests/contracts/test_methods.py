@@ -18,6 +18,7 @@ from bequest.methods.fine_tune import FineTune
 from bequest.methods.from_scratch import FromScratch
 from bequest.methods.lora import LoRA
 from bequest.methods.parameters import Parameters
+from bequest.methods.pooled import Pooled
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
 from bequest.methods.stack import Stack
@@ -43,6 +44,15 @@ def table(kind: str) -> Task:
     age = np.where(rng.random(40) < 0.1, np.nan, age)
     columns = {"age": age, "ward": ward, "y": risk}
     return Task.from_table(columns, "y", kind=kind, name=f"table {kind}")
+
+
+@cache
+def mended() -> Task:
+    """The table of a classification again, with all of its ages known."""
+    rows = table("classification")
+    age = np.nan_to_num(rows.inputs.columns["age"], nan=60.0)
+    columns = {"age": age, "ward": rows.inputs.columns["ward"], "y": rows.labels}
+    return Task.from_table(columns, "y", name="table mended")
 
 
 @cache
@@ -94,6 +104,11 @@ SAMPLES = {
         MethodCase(FromScratch(net="boosting"), (), table("classification"), STRANGER),
         MethodCase(FromScratch(net="mlp", steps=3), (), table("regression"), STRANGER),
         MethodCase(FromScratch(), (), texts(), STRANGER),
+        MethodCase(FromScratch(net="naive-bayes"), (), texts(), STRANGER),
+        MethodCase(FromScratch(net="svm", scaling="l2"), (), images(), STRANGER),
+        MethodCase(FromScratch(net="svm"), (), table("regression"), STRANGER),
+        MethodCase(FromScratch(net="extra-trees"), (), table("classification"), STRANGER),
+        MethodCase(FromScratch(net="linear", calibrated=True), (), texts(), STRANGER),
     ],
     "reuse": [
         MethodCase(Reuse(), network(images("abcd"), "linear"), images("bda"), STRANGER),
@@ -112,6 +127,13 @@ SAMPLES = {
         MethodCase(Stack(), network(texts("xyz"), "linear"), texts(), STRANGER),
         MethodCase(Stack(offset=True), network(texts("abcd"), "linear"), texts(), STRANGER),
         MethodCase(Stack(offset=True), network(images("abcd"), "linear"), images(), STRANGER),
+        MethodCase(Stack(scaling="l2"), network(images("xyz"), "linear"), images(), STRANGER),
+        MethodCase(
+            Stack(learner="extra-trees"),
+            network(table("regression"), "linear"),
+            table("classification"),
+            STRANGER,
+        ),
         MethodCase(
             Stack(learner="boosting"),
             network(table("classification"), "linear"),
@@ -131,6 +153,21 @@ SAMPLES = {
         MethodCase(Probe(), averaged(table("regression"), "mlp"), table("regression"), STRANGER),
         MethodCase(Probe(), pretrained("gpt2", "SEQUENCE_CLASSIFICATION"), texts(), STRANGER),
         MethodCase(Probe(), network(table("classification"), "mlp"), table("regression"), STRANGER),
+        MethodCase(
+            Probe(head="svm", scaling="l2"), network(images("xyz"), "resnet"), images(), STRANGER
+        ),
+        MethodCase(
+            Probe(scaling="standard", calibrated=True),
+            network(images("xyz"), "resnet"),
+            images(),
+            STRANGER,
+        ),
+    ],
+    "pooled": [
+        MethodCase(Pooled(), (Source(data=table("regression")),), table("regression"), STRANGER),
+        MethodCase(Pooled(), (Source(data=table("classification")),), mended(), STRANGER),
+        MethodCase(Pooled(scaling="l2"), (Source(data=images("abcd")),), images(), STRANGER),
+        MethodCase(Pooled(weight=0.3), (Source(data=texts("abcd")),), texts(), STRANGER),
     ],
     "parameters": [
         MethodCase(

@@ -22,6 +22,7 @@ METHODS: Registry[type[TransferMethod]] = Registry(
         "parameters": "bequest.methods.parameters:Parameters",
         "lora": "bequest.methods.lora:LoRA",
         "features": "bequest.methods.features:Features",
+        "pooled": "bequest.methods.pooled:Pooled",
     },
     group="bequest.methods",
     of=TransferMethod,
