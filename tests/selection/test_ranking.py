@@ -267,3 +267,17 @@ def test_a_ranking_prints_a_table():
         "a long name  +2.00  +1.00 to     +3.00",
         "b                -  it takes images.",
     ]
+
+
+def test_a_stored_ranking_is_exactly_what_it_was():
+    """Of the references that know nothing the one that leaves least counts, not their mean."""
+    X, y, _, axes = hidden(0)
+    ranking = ranked([noise(), expert(axes), noise("other", 5)], Task.from_arrays(X, y))
+    found = [(entry.source, entry.score, entry.low, entry.high) for entry in ranking]
+    assert [name for name, *_ in found] == ["expert", "other", "noise"]
+    expected = [
+        [5.10229, 2.64832, 7.55626],
+        [0.0441, -1.55879, 1.64702],
+        [-0.1154, -1.0363, 0.8054],
+    ]
+    np.testing.assert_allclose([row[1:] for row in found], expected, atol=2e-3)
