@@ -152,6 +152,11 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._own = {tensor.untyped_storage().data_ptr() for tensor in plain}
         self._alive = WeakTensorKeyDictionary()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: nothing here is compiled, and to see to that torch would import its compiler."""
+        return False
+
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
