@@ -20,7 +20,10 @@ NAMES = (
     "training_loop",
     "executors",
     "gain_coverage",
+    "gain_averages",
     "transfer",
+    "pretrained",
+    "arms",
     "ranking_null",
     "regularisers",
     "fine_tuning",
@@ -31,6 +34,7 @@ NAMES = (
     "sketch_leak",
     "hub_graph",
     "hub",
+    "overlap",
 )
 
 

@@ -43,7 +43,7 @@ def intervals(scores: np.ndarray, where: np.ndarray, metric: str, folds: int, se
         zip(
             INTERVALS,
             (
-                (verdict.low, verdict.high),
+                (verdict.low, verdict.high, verdict.probability),
                 _resampled(pair, weights),
                 _nadeau_bengio(pair, where, folds),
                 _plain(transfer, scratch, weights),
@@ -87,10 +87,11 @@ def simulate(world: World, runs: int, seed: int = 0) -> dict[str, dict]:
             transfer, scratch = np.split(scores, 2)
             everyone = np.ones((1, world.rows))
             one, other = choose(transfer, everyone)[0], choose(scratch, everyone)[0]
-            truth = truths[one] - truths[world.arms + other]
+            truth = truths[one] - truths[len(truths) // 2 + other]
             found = intervals(scores, where, metric, world.folds, [seed, run, 1])
-            for name, (low, high) in found.items():
-                ends.setdefault(metric, {}).setdefault(name, []).append((low, high, truth))
+            for name, (low, high, *sure) in found.items():
+                row = (low, high, truth, *(sure or [np.nan]))
+                ends.setdefault(metric, {}).setdefault(name, []).append(row)
     return {
         metric: {name: _counted(np.array(rows)) for name, rows in methods.items()}
         for metric, methods in ends.items()
@@ -98,8 +99,10 @@ def simulate(world: World, runs: int, seed: int = 0) -> dict[str, dict]:
 
 
 def _counted(rows: np.ndarray) -> dict[str, float]:
-    low, high, truth = rows.T
+    low, high, truth, sure = rows.T
+    known = {} if np.isnan(sure).any() else {"calibration": _calibration(sure, truth > 0)}
     return {
+        **known,
         "coverage": float(((low <= truth) & (truth <= high)).mean()),
         "false helps": float(((low > 0) & (truth <= 0)).mean()),
         "false hurts": float(((high < 0) & (truth >= 0)).mean()),
@@ -107,6 +110,28 @@ def _counted(rows: np.ndarray) -> dict[str, float]:
         "width": float((high - low).mean()),
         "gain": float(truth.mean()),
     }
+
+
+def _calibration(sure: np.ndarray, better: np.ndarray) -> list:
+    """Runs, and how many of them gained, in each tenth of the probability that was said."""
+    tenth = np.minimum((10 * sure).astype(int), 9)
+    said = np.bincount(tenth, sure, minlength=10)
+    return [
+        np.bincount(tenth, minlength=10).tolist(),
+        said.tolist(),
+        np.bincount(tenth, better, minlength=10).tolist(),
+    ]
+
+
+def calibration_error(results: dict, metric: str) -> dict[str, float]:
+    """Mean distance between the probability that was said and the share that gained."""
+    parts = [
+        np.array(entry["methods"][metric]["bequest"]["calibration"])
+        for entry in results.values()
+        if metric in entry["methods"]
+    ]
+    runs, said, better = np.sum(parts, axis=0)
+    return {"runs": int(runs.sum()), "error": float(np.abs(said - better).sum() / runs.sum())}
 
 
 def run(quick: bool = True) -> dict:
@@ -181,6 +206,8 @@ def main() -> None:
         found[key] = entry
         print("\n".join(_lines(key, entry["methods"])), flush=True)
     print("\n".join(_summary(found)))
+    for metric in {metric for entry in found.values() for metric in entry["methods"]}:
+        print(metric, calibration_error(found, metric))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from itertools import product
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, softmax
 
 GAINS = ("none", "small", "large", "harm")
 # How many of ten informative features, and of twenty others, an arm of transfer sees; from scratch
@@ -40,6 +41,7 @@ class World:
     noise: float = 1.0  # against a signal of size 1
     tails: float = 0.0  # degrees of freedom of Student's t; 0 for normal
     alike: float = 0.0  # 0: arms see independent features, 1: all the same
+    average: bool = False  # the arms of each side are averaged, as `transfer` does
 
 
 FAMILIES: dict[str, dict] = {
@@ -55,6 +57,9 @@ FAMILIES: dict[str, dict] = {
     "arms alike": {"alike": 0.9},
     "long tails": {"tails": 4.0},
     "noisy": {"noise": 2.0},
+    "averages": {"average": True, "arms": 4, "folds": 10, "repeats": 2},
+    "averages, five folds": {"average": True, "arms": 4},
+    "averages, long tails": {"average": True, "arms": 4, "tails": 4.0},
 }
 
 
@@ -62,7 +67,10 @@ def cells(family: str) -> Iterator[World]:
     """The worlds of a family; all sizes and gains in the base, the corners elsewhere."""
     base = family == "base"
     sizes, gains = ((30, 50, 200), GAINS) if base else ((30, 200), ("none", "large"))
-    for arms, rows, gain, kind in product((1, 30), sizes, gains, ("classification", "regression")):
+    if "arms" in FAMILIES[family]:
+        sizes, gains = (20, 30, 50, 90) if "folds" in FAMILIES[family] else (100, 200), GAINS
+    counts = (FAMILIES[family].get("arms", 1),) if "arms" in FAMILIES[family] else (1, 30)
+    for arms, rows, gain, kind in product(counts, sizes, gains, ("classification", "regression")):
         if kind == "regression" and family == "five classes":
             continue
         yield replace(World(kind, rows, arms, gain), **FAMILIES[family])
@@ -83,11 +91,17 @@ def _regress(world: World, where: np.ndarray, rng: np.random.Generator) -> dict:
     X = _noise(world, (world.rows, world.features), rng)
     y = X @ beta + world.noise * _noise(world, world.rows, rng)
     see, prior = _arms(world, beta[:, None], rng)
-    scores = np.empty((2 * world.arms, world.repeats, world.rows))
+    count = 2 if world.average else 2 * world.arms
+    scores = np.empty((count, world.repeats, world.rows))
+
+    def fit(train: np.ndarray) -> np.ndarray:
+        weights = _ridge(X[train], y[train, None], see, prior)[:, :, 0]
+        return weights.reshape(2, world.arms, -1).mean(axis=1) if world.average else weights
+
     for repeat, test in _folds(world, np.zeros(world.rows), where, rng):
-        weights = _ridge(X[~test], y[~test, None], see, prior)[:, :, 0]
+        weights = fit(~test)
         scores[:, repeat, test] = -((y[test] - weights @ X[test].T) ** 2)
-    weights = _ridge(X, y[:, None], see, prior)[:, :, 0]
+    weights = fit(np.ones(world.rows, dtype=bool))
     truth = -(world.noise**2 + ((weights - beta) ** 2).sum(axis=1))
     return {"neg_mean_squared_error": (scores, truth)}
 
@@ -97,7 +111,8 @@ def _classify(world: World, where: np.ndarray, rng: np.random.Generator) -> dict
     y = _labels(world, rng)
     X = centres[y] + _noise(world, (world.rows, world.features), rng)
     see, prior = _arms(world, centres.T / (2 * classes), rng)
-    scores = {m: np.empty((2 * world.arms, world.repeats, world.rows)) for m in _CLASSIFIED}
+    count = 2 if world.average else 2 * world.arms
+    scores = {m: np.empty((count, world.repeats, world.rows)) for m in _CLASSIFIED}
 
     def fit(train: np.ndarray) -> tuple:
         hot = np.eye(classes)[y[train]]
@@ -106,30 +121,38 @@ def _classify(world: World, where: np.ndarray, rng: np.random.Generator) -> dict
         return 2 * classes * weights, 2 * classes * (shares - 1 / classes)
 
     for repeat, test in _folds(world, y, where, rng):
-        rows = _rows(*fit(~test), X[test], y[test])
+        rows = _rows(*fit(~test), X[test], y[test], world.average)
         for metric in _CLASSIFIED:
             scores[metric][:, repeat, test] = rows[metric]
     fitted = fit(np.ones(world.rows, dtype=bool))
-    if classes == 2 and not world.tails:
+    if classes == 2 and not world.tails and not world.average:
         truth = _exact(*fitted, centres[1])
     else:
         fresh = rng.integers(classes, size=8000)
         samples = centres[fresh] + _noise(world, (8000, world.features), rng)
-        truth = {m: rows.mean(axis=1) for m, rows in _rows(*fitted, samples, fresh).items()}
+        known = _rows(*fitted, samples, fresh, world.average)
+        truth = {m: rows.mean(axis=1) for m, rows in known.items()}
     return {metric: (scores[metric], truth[metric]) for metric in _CLASSIFIED}
 
 
-_CLASSIFIED = ("accuracy", "neg_log_loss")
+_CLASSIFIED = ("accuracy", "neg_log_loss", "neg_brier_score")
 
 
-def _rows(weights: np.ndarray, bias: np.ndarray, X: np.ndarray, y: np.ndarray) -> dict:
+def _rows(
+    weights: np.ndarray, bias: np.ndarray, X: np.ndarray, y: np.ndarray, average: bool = False
+) -> dict:
     logits = np.einsum("nd,adc->anc", X, weights, optimize=True) + bias
+    if average:
+        sides = softmax(logits, axis=2).reshape(2, -1, *logits.shape[1:]).mean(axis=1)
+        logits = np.log(np.maximum(sides, 1e-12))
     chosen = logits[:, np.arange(len(y)), y]
     top = logits.max(axis=2)
     loss = chosen - top - np.log(np.exp(logits - top[:, :, None]).sum(axis=2))
+    squares = (softmax(logits, axis=2) - np.eye(logits.shape[2])[y]) ** 2
     return {
         "accuracy": (logits.argmax(axis=2) == y).astype(float),
         "neg_log_loss": np.maximum(loss, LOSS_FLOOR),
+        "neg_brier_score": -squares.sum(axis=2) / (2 if logits.shape[2] == 2 else 1),
     }
 
 
@@ -140,9 +163,13 @@ def _exact(weights: np.ndarray, bias: np.ndarray, centre: np.ndarray) -> dict:
     means = [slope @ centre + shift, slope @ centre - shift]
     logits = [mean[:, None] + scale[:, None] * NODES for mean in means]
     losses = [np.maximum(-np.logaddexp(0, -logit), LOSS_FLOOR) for logit in logits]
+    squares = [-((1 - expit(logit)) ** 2) for logit in logits]
     return {
         "accuracy": sum(stats.norm.cdf(mean / scale) for mean in means) / 2,
         "neg_log_loss": sum(loss @ NODE_WEIGHTS for loss in losses) / NODE_WEIGHTS.sum() / 2,
+        "neg_brier_score": sum(square @ NODE_WEIGHTS for square in squares)
+        / NODE_WEIGHTS.sum()
+        / 2,
     }
 
 

@@ -1,10 +1,15 @@
-"""Transfer on real tasks: from scratch, each fixed method, and the automatic choice.
+"""Transfer on real tasks: what `bequest.transfer` hands over, from scratch, and ten lines.
 
-Stops and resumes: each run (task, labels a class, seed) is kept under benchmarks/runs/ when it is
-done. The verdict is judged from the out-of-fold scores that the run keeps; the test rows only say
-afterwards whether it was true.
+Few labels of a target are drawn; the sources were trained on many of another task. Beside bequest
+run, on the same rows, the best single family from scratch of the kind of data (fixed beforehand)
+and what a user would write in ten lines of scikit-learn: the source as it is; its features, or its
+outputs beside the columns, with a logistic regression; and one on the rows of both tasks together.
+The held-out rows only say afterwards how right each was. "with data" gives the source's rows too.
+Stops and resumes: each draw is kept under benchmarks/runs/transfer/.
 
-    python -m benchmarks.transfer [--quick] [--budget 50] [--only NAME]
+    python -m benchmarks.transfer [--quick] [--budget 60] [--only NAME] [--seeds 0 1 2]
+
+N rows, D numbers.
 """
 
 from __future__ import annotations
@@ -16,232 +21,218 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import issparse
+from scipy.stats import t as student
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
 
 import bequest as bq
 from benchmarks.real_tasks import TASKS, missing_folders
-from bequest.api import sources as of_sources
-from bequest.api.arms import scratch_arms, transfer_arms
-from bequest.api.transfer import HAND_OVER
-from bequest.core import Source
-from bequest.core.feature_cache import FeatureCache
+from bequest.core import features_of, output_of
 from bequest.errors import NotApplicable
-from bequest.evaluation import judge, race
-from bequest.evaluation.race import RaceResult
-from bequest.executors.local import LocalExecutor, single_threaded
-from bequest.methods import METHODS
+from bequest.executors.local import single_threaded
+from bequest.frameworks.encoders import fit_encoder
+from bequest.methods.from_scratch import FromScratch
 
-RUNS = Path(__file__).parent / "runs"
+RUNS = Path(__file__).parent / "runs" / "transfer"
 LABELS = (5, 20, 50)
 SEEDS = (0, 1, 2)
-RULES = {
-    "transfer only where it helps": lambda r: r["verdict"] == "helps",
-    "transfer wherever the estimate is above zero": lambda r: r["gain"] > 0,
-    "transfer always": lambda r: True,
+WITH_DATA = ("heart", "wine", "reviews")  # kinds of tasks whose source rows fit the target's
+SINGLE = {  # the family from scratch that is known to suit the kind of data
+    "image": FromScratch(net="resnet", augment="shift"),
+    "table": FromScratch(net="linear"),
+    "vector": FromScratch(net="linear", scaling="l2", strength=10.0),
 }
-FIXED = ("reuse", "stack", "probe", "fine-tune")
 
 
 @cache
-def sources(name):
+def sources(name: str) -> tuple[bq.Model, ...]:
     task = TASKS[name]
     source, _, _ = task.load()
     with single_threaded():
         return tuple(bq.train(source, net=net, name=f"{source.name}, {net}") for net in task.nets)
 
 
-def run_one(name, labels, seed, budget):
-    """One draw of the target: the race, the two candidates refitted, and every fixed method."""
+def run_one(name: str, labels: int, seed: int, data: bool, budget: float) -> dict:
+    """One draw, every way."""
     task = TASKS[name].draw(labels, seed)
-    given = tuple(Source(model) for model in sources(name))
-    arms, _ = transfer_arms(given, task, "auto")
-    scratch = scratch_arms(task)
+    source_rows = TASKS[name].load()[0]
+    given = [bq.Source(model, source_rows if data else None) for model in sources(name)]
     start = time.process_time()
-    with FeatureCache() as cache, LocalExecutor() as executor:
-        of_sources.keep(cache, given)
-        of_sources.ask(cache, given, task)
-        found = race(
-            arms,
-            scratch,
-            task,
-            budget=budget,
-            seed=seed,
-            executor=executor,
-            cache=cache,
-            clock=time.process_time,
-        )
+    result = bq.transfer(task, given, budget=budget, seed=seed, clock=time.process_time)
+    cpu = time.process_time() - start
+    outcome, test = result.outcome, result.outcome.test
+    handed = test.transfer if outcome.handed_over == "transfer" else test.scratch
     with single_threaded():
-        candidate = arms[found.transfer_index].fitted(task, np.random.default_rng(seed))
-        baseline = scratch[found.scratch_index].fitted(task, np.random.default_rng(seed))
-        scores = {
-            "transfer": row_scores(candidate, task),
-            "from-scratch": row_scores(baseline, task),
-        }
-        fixed = {method: fixed_score(method, name, task, seed) for method in FIXED}
-    said = {
+        single = SINGLE[task.modality].fit(task, rng=np.random.default_rng(seed))
+        lines = ten_lines(name, task, data)
+    return {
         "task": name,
         "labels": labels,
         "seed": seed,
+        "with_data": data,
         "rows": len(task),
-        "test_rows": len(task.test),
         "metric": task.metric_name,
-        "chosen": [arms[found.transfer_index].source, arms[found.transfer_index].method],
-        "chosen_settings": dict(arms[found.transfer_index].settings),
-        "scratch_settings": dict(scratch[found.scratch_index].settings),
-        "arms_run": int(np.isfinite(found.transfer[:, 0, 0]).sum()),
-        "repeats": found.transfer.shape[1],
-        "fixed": fixed,
-        "cpu_seconds": time.process_time() - start,
+        "bequest": handed,
+        "from_scratch": test.scratch,
+        "transfer": test.transfer,
+        "single_from_scratch": score(task, output_of(single, task.test.inputs)),
+        "ten_lines": lines,
+        "handed_over": outcome.handed_over,
+        "verdict": outcome.verdict.kind,
+        "gain": [outcome.verdict.gain, outcome.verdict.low, outcome.verdict.high],
+        "probability": outcome.verdict.probability,
+        "test_gain": [test.gain, test.low, test.high],
+        "source": outcome.source,
+        "members": [arm.method for arm in outcome.arms if arm.used and arm.source],
+        "notes": [note for note in outcome.notes if "time" in note],
+        "cpu_seconds": cpu,
     }
-    keep(said, found, scores)
 
 
-def row_scores(model, task):
-    return task.test.row_scores(model.output(task.test.inputs))
+def score(task: bq.Task, output: np.ndarray) -> float:
+    """The metric on the held-out rows."""
+    return float(task.test.row_scores(output).mean())
 
 
-def fixed_score(method, name, task, seed):
-    """Mean test score of a method at its first setting, with the first source that it takes."""
-    for source in sources(name):
-        for setting in METHODS[method].arms([Source(source)], task)[:1]:
-            try:
-                model = setting.fit([Source(source)], task, rng=np.random.default_rng(seed))
-            except NotApplicable:
-                continue
-            return float(row_scores(model, task).mean())
-    return None
+def ten_lines(name: str, task: bq.Task, data: bool) -> dict[str, float]:
+    """The score on the held-out rows of each simple way, the best source of each by cross-fit."""
+    found: dict[str, float] = {}
+    image = task.modality == "image"
+    for model in sources(name)[-1:] if task.modality == "table" else sources(name)[:1]:
+        if model.classes == task.classes:
+            found["as it is"] = score(task, output_of(model, task.test.inputs))
+        try:
+            few, many = (features_of(model, part.inputs) for part in (task, task.test))
+        except NotApplicable:
+            few, many = (beside(task, part, model) for part in (task, task.test))
+        found["features" if image else "outputs"] = score(task, fitted(task, few, many))
+    if data or name.startswith(WITH_DATA):
+        source, _, _ = TASKS[name].load()
+        if source.classes == task.classes:
+            rows = [columns(task, part) for part in (task, source, task.test)]
+            marked = [np.hstack([r, np.full((len(r), 1), i == 1)]) for i, r in enumerate(rows)]
+            both = np.vstack(marked[:2])
+            labels = np.concatenate([task.targets, source.targets])
+            found["pooled"] = score(task, fitted(task, both, marked[2], labels))
+    return found
 
 
-def path_of(name, labels, seed):
+def columns(task: bq.Task, part: bq.Task) -> np.ndarray:
+    """The columns as numbers, (N, D)."""
+    encoded = fit_encoder(task.inputs).encode(part.inputs)
+    return encoded.toarray() if issparse(encoded) else encoded.reshape(len(part), -1)
+
+
+def beside(task: bq.Task, part: bq.Task, model: bq.Model) -> np.ndarray:
+    """The source's outputs beside the columns."""
+    output = output_of(model, part.inputs)
+    return np.hstack([columns(task, part), output.reshape(len(part), -1)])
+
+
+def fitted(task: bq.Task, few: np.ndarray, many: np.ndarray, labels=None) -> np.ndarray:
+    """A linear model of the few rows, asked for the many."""
+    labels = task.targets if labels is None else labels
+    scale = Normalizer() if task.modality == "vector" else StandardScaler()
+    if task.kind == "regression":
+        return make_pipeline(scale, RidgeCV(np.logspace(-2, 4, 13))).fit(few, labels).predict(many)
+    strength = 10.0 if task.modality == "vector" else 1.0
+    head = LogisticRegression(C=strength, max_iter=5000)
+    model = make_pipeline(SimpleImputer(strategy="median"), scale, head)
+    return model.fit(few, labels).predict_proba(many)
+
+
+def path_of(name: str, labels: int, seed: int, data: bool) -> Path:
     title = "".join(c if c.isalnum() else "-" for c in name)
-    return RUNS / f"{title}_{labels}_{seed}.npz"
+    return RUNS / f"{title}_{labels}_{seed}{'_data' if data else ''}.json"
 
 
-def keep(said, found, scores):
-    RUNS.mkdir(exist_ok=True)
-    path = path_of(said["task"], said["labels"], said["seed"])
-    groups = found.groups if found.groups is not None else np.zeros(0)
-    work = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        work,
-        said=np.frombuffer(json.dumps(said).encode(), np.uint8),
-        transfer=found.transfer,
-        scratch=found.scratch,
-        groups=groups,
-        k=found.k,
-        test_transfer=scores["transfer"],
-        test_scratch=scores["from-scratch"],
-    )
-    work.replace(path)
+def interval(values: list[float], clusters: list[str]) -> list[float]:
+    """Mean and its 95 % t interval over the tasks: draws of one task share their source."""
+    means = [np.mean([v for v, c in zip(values, clusters, strict=True) if c == one])
+             for one in dict.fromkeys(clusters)]  # fmt: skip
+    if len(means) < 2:
+        return [float(np.mean(values)), float("nan"), float("nan")]
+    half = student.ppf(0.975, len(means) - 1) * np.std(means, ddof=1) / np.sqrt(len(means))
+    return [float(np.mean(values)), float(np.mean(means) - half), float(np.mean(means) + half)]
 
 
-def judged(path):
-    """The kept run with its verdict, and the truth on the test rows."""
-    with np.load(path) as file:
-        said = json.loads(file["said"].tobytes())
-        found = RaceResult(
-            transfer=file["transfer"],
-            scratch=file["scratch"],
-            transfer_index=0,
-            scratch_index=0,
-            transfer_arms=(),
-            scratch_arms=(),
-            metric=said["metric"],
-            k=int(file["k"]),
-            folds={},
-            splits=(),
-        )
-        moved, plain = file["test_transfer"], file["test_scratch"]
-    verdict = judge(found, rng=np.random.default_rng(said["seed"]))
-    gain = moved - plain
-    error = gain.std() / np.sqrt(len(gain))
-    likely = judge(found, rng=np.random.default_rng(said["seed"]), level=HAND_OVER)
-    handed = moved if likely.kind == "helps" else plain
-    return {
-        **said,
-        "verdict": verdict.kind,
-        "gain": verdict.gain,
-        "low": verdict.low,
-        "high": verdict.high,
-        "test_from_scratch": float(plain.mean()),
-        "test_transfer": float(moved.mean()),
-        "test_automatic": float(handed.mean()),
-        "handed_over": handed is moved,
-        "true_gain": float(gain.mean()),
-        "true_error": float(error),
-    }
+def summary(runs: list[dict]) -> dict:
+    """Means over runs of one unit, and what the verdicts were worth."""
+    names = [run["task"] for run in runs]
+    best = [max(run["ten_lines"].values(), default=np.nan) for run in runs]
+    helps = [run for run in runs if run["verdict"] == "helps"]
+    hurts = [run for run in runs if run["verdict"] == "hurts"]
 
+    def over(key):
+        return interval([run["bequest"] - run[key] for run in runs], names)
 
-def fixed_gain(run, method):
-    score = run["fixed"][method]
-    return 0.0 if score is None else score - run["test_from_scratch"]
-
-
-def negatives(runs, rule):
-    """Runs in which `rule` hands over what is significantly below from scratch on the test rows."""
-    return sum(bool(rule(r)) and r["true_gain"] < -1.96 * r["true_error"] for r in runs)
-
-
-def summary(runs):
-    """Means over runs of one unit; where a fixed method does not apply its gain counts as zero."""
-    methods = {m: [fixed_gain(r, m) for r in runs] for m in FIXED}
-    automatic = np.array([r["test_automatic"] - r["test_from_scratch"] for r in runs])
-    always = np.array([r["true_gain"] for r in runs])
-    kinds = [r["verdict"] for r in runs]
-    helps = [r for r in runs if r["verdict"] == "helps"]
-    hurts = [r for r in runs if r["verdict"] == "hurts"]
-    covered = [r["low"] <= r["true_gain"] <= r["high"] for r in runs]
     return {
         "runs": len(runs),
-        "mean_gain_of_fixed_methods": {m: float(np.mean(v)) for m, v in methods.items()},
-        "runs_of_fixed_methods": {m: sum(r["fixed"][m] is not None for r in runs) for m in FIXED},
-        "negative_transfers_of_fixed_methods": {
-            m: sum(gain < -1.96 * r["true_error"] for gain, r in zip(v, runs, strict=True))
-            for m, v in methods.items()
+        "over_from_scratch_average": over("from_scratch"),
+        "over_single_from_scratch": over("single_from_scratch"),
+        "over_best_of_ten_lines": interval(
+            [run["bequest"] - b for run, b in zip(runs, best, strict=True)], names
+        ),
+        "always_transfer_over_from_scratch": interval(
+            [run["transfer"] - run["from_scratch"] for run in runs], names
+        ),
+        "handed_over_transfer": sum(run["handed_over"] == "transfer" for run in runs),
+        "significant_negatives": sum(
+            run["handed_over"] == "transfer" and run["test_gain"][2] < 0 for run in runs
+        ),
+        "verdicts": {
+            kind: sum(run["verdict"] == kind for run in runs)
+            for kind in ("helps", "hurts", "undecided")
         },
-        "mean_gain_of_automatic": float(automatic.mean()),
-        "mean_gain_of_transfer_candidate": float(always.mean()),
-        "negative_transfers_of_automatic": negatives(runs, lambda r: r["handed_over"]),
-        "other_rules": {
-            name: {
-                "mean_gain": float(np.mean([r["true_gain"] * rule(r) for r in runs])),
-                "negative_transfers": negatives(runs, rule),
-            }
-            for name, rule in RULES.items()
-        },
-        "verdicts": {kind: kinds.count(kind) for kind in ("helps", "hurts", "undecided")},
-        "helps_that_truly_help": sum(r["true_gain"] > 0 for r in helps),
-        "hurts_that_truly_hurt": sum(r["true_gain"] < 0 for r in hurts),
-        "interval_covers_test_gain": float(np.mean(covered)),
+        "helps_that_truly_help": sum(run["test_gain"][0] > 0 for run in helps),
+        "hurts_that_truly_hurt": sum(run["test_gain"][0] < 0 for run in hurts),
+        "interval_covers_test_gain": float(
+            np.mean([run["gain"][1] <= run["test_gain"][0] <= run["gain"][2] for run in runs])
+        ),
+        "median_cpu_seconds": float(np.median([run["cpu_seconds"] for run in runs])),
     }
 
 
-def run(quick: bool = False, budget: float = 50.0, only: str = "") -> dict:
-    """Run what is not kept yet, then judge and sum up all that is."""
+def run(quick: bool = False, budget: float = 60.0, only: str = "", seeds=SEEDS) -> dict:
+    """Run what is not kept yet, then sum up all that is."""
     missing = missing_folders()
     names = [n for n in TASKS if only in n and (not missing or n.startswith("digits"))]
-    plan = [(n, labels, seed) for seed in SEEDS for labels in LABELS for n in names]
+    plan = [(n, labels, seed, False) for seed in seeds for labels in LABELS for n in names]
+    plan += [(n, labels, seed, True) for n, labels, seed, _ in plan if n.startswith(WITH_DATA)]
     if quick:
-        plan = [(n, 5, 0) for n in names]
-    for name, labels, seed in plan:
-        if not path_of(name, labels, seed).exists():
-            run_one(name, labels, seed, budget)
-            print(f"{name}, {labels} labels, seed {seed}: done", flush=True)
-    runs = [judged(path_of(*key)) for key in plan if path_of(*key).exists()]
+        plan = [(n, 5, 0, False) for n in names]
+    for key in plan:
+        path = path_of(*key)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(run_one(*key, budget)))
+            print(key, json.loads(path.read_text())["verdict"], flush=True)
+    runs = [json.loads(path_of(*key).read_text()) for key in plan if path_of(*key).exists()]
     parts = {
-        "summary": [r for r in runs if r["metric"] != "r2"],
-        "summary_r2": [r for r in runs if r["metric"] == "r2"],
+        "summary": [r for r in runs if r["metric"] != "r2" and not r["with_data"]],
+        "summary_r2": [r for r in runs if r["metric"] == "r2" and not r["with_data"]],
+        "summary_with_data": [r for r in runs if r["metric"] != "r2" and r["with_data"]],
+        "summary_r2_with_data": [r for r in runs if r["metric"] == "r2" and r["with_data"]],
     }
+    for kind in ("heart", "reviews", "digits", "fashion"):
+        parts[kind] = [r for r in parts["summary"] if r["task"].startswith(kind)]
     sums = {name: summary(part) for name, part in parts.items() if part}
-    return {"left_out": missing, "cpu_seconds_per_race": budget, **sums, "runs": runs}
+    return {"left_out": missing, "cpu_seconds_per_run": budget, **sums, "runs": runs}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--budget", type=float, default=50.0, help="CPU seconds of each race")
+    parser.add_argument("--budget", type=float, default=60.0, help="CPU seconds of each run")
     parser.add_argument("--only", default="")
+    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     chosen = parser.parse_args()
-    print(json.dumps(run(chosen.quick, chosen.budget, chosen.only)["summary"], indent=2))
+    found = run(chosen.quick, chosen.budget, chosen.only, chosen.seeds)
+    found.pop("runs")
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

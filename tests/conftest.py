@@ -21,3 +21,18 @@ def little_memory(tmp_path, monkeypatch):
     place.write_text(LOWERED.format(python=sys.executable, most=3 * 2**29))
     place.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(place))
+
+
+QUICK = {"api", "cli", "executors", "extending"}  # what from scratch averages is tested elsewhere
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_linear_models_from_scratch(request):
+    """Tests of the verbs compare with two linear models: forests take most of their time."""
+    if request.path.parent.name not in QUICK:
+        yield
+        return
+    two = ({"net": "linear", "strength": 1.0}, {"net": "linear", "strength": 0.01})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bequest.methods.from_scratch.averaged", lambda task: two)
+        yield

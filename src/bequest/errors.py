@@ -2,6 +2,7 @@
 
 BequestError
 ├── DataError          (ValueError)   the data cannot be used as given
+│   └── CannotSplit                   the rows cannot be dealt into folds
 ├── ModelError         (ValueError)   a model, or its folder, cannot be used as given
 │   └── UnsafeModel                   loading it could run code (a pickle, say)
 ├── MapError           (ValueError)   a parameter map cannot be made, or not be applied
@@ -28,6 +29,7 @@ __all__ = [
     "BadPlugin",
     "BequestError",
     "BudgetTooSmall",
+    "CannotSplit",
     "Conflict",
     "Damaged",
     "DataError",
@@ -53,6 +55,10 @@ class DataError(BequestError, ValueError):
     """The data cannot be used as given."""
 
 
+class CannotSplit(DataError):
+    """The rows cannot be dealt into folds: there are too few, or too few groups or times."""
+
+
 class ModelError(BequestError, ValueError):
     """A model, or its folder, cannot be used as given."""
 
@@ -66,7 +72,7 @@ class MapError(BequestError, ValueError):
 
 
 class BudgetTooSmall(BequestError, ValueError):
-    """The time given does not suffice for one arm of transfer and one from scratch."""
+    """The budget is no time: not a number of seconds above zero."""
 
 
 class OutOfTime(BequestError):
@@ -74,17 +80,21 @@ class OutOfTime(BequestError):
 
     Parameters
     ----------
-    message : str
+    what : str
+        Begins the message: ``"training"``.
     needed : float
         Seconds that the whole of the work takes, as far as is known; NaN where it is not.
     """
 
-    def __init__(self, message: str, needed: float = float("nan")) -> None:
-        super().__init__(message)
-        self.needed = needed
+    def __init__(self, what: str, needed: float = float("nan")) -> None:
+        seconds = f"{needed:,.0f}" if needed >= 10 else f"{needed:.2g}"
+        known = needed == needed
+        self.said = f"takes {f'about {seconds} s' if known else 'longer than there is time'}"
+        super().__init__(f"{what} {self.said}{': more than there is time' if known else ''}.")
+        self.what, self.needed = what, needed
 
     def __reduce__(self) -> tuple[type[OutOfTime], tuple[str, float]]:
-        return OutOfTime, (str(self), self.needed)
+        return OutOfTime, (self.what, self.needed)
 
 
 class NotApplicable(BequestError):

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import re
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 import bequest as bq
 from bequest.core import Outcome
 from bequest.errors import BudgetTooSmall, DataError, NotApplicable, UnknownName
+from bequest.evaluation import estimate_gain
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
 
@@ -51,6 +51,41 @@ def test_a_source_that_knows_helps_and_is_handed_over(helped):
     assert helped.outcome.handed_over == "transfer"
     assert (helped.model.predict(X) == SIGN).all()
     assert helped.verdict.low <= helped.outcome.test.gain <= helped.verdict.high
+    assert helped.verdict.score == "neg_brier_score"
+    assert helped.verdict.probability > 0.975
+
+
+def test_what_is_handed_over_is_an_average_and_its_best_member_stands_beside_it(helped):
+    result = bq.transfer(
+        task(), [source(knows, "knows")], methods=["reuse", "stack"], budget=None, seed=1
+    )
+    assert result.outcome.method == result.model.card.method == "ensemble"
+    members = result.outcome.settings["members"]
+    assert [member["method"] for member in members] == ["reuse", "stack", "stack", "stack"]
+    assert result.best_single.card.method in ("reuse", "stack")
+    assert result.model.card.parents == ("knows",)
+    assert (
+        helped.outcome.method == helped.model.card.method == "reuse"
+    )  # of one there is no average
+
+
+def test_each_source_keeps_its_own_gain_and_the_interval_can_be_made_again(helped):
+    assert [gain.source for gain in helped.outcome.gains] == ["guesses", "knows"]
+    bad, good = helped.outcome.gains
+    assert good.verdict.kind == "helps"
+    assert bad.verdict.gain < good.verdict.gain
+    differences = np.array(good.differences)[None]
+    assert differences.shape == (1, 2, 60)
+    made = estimate_gain(
+        differences,
+        np.zeros_like(differences),
+        metric="neg_brier_score",
+        rng=np.random.default_rng(0),
+        folds=10,
+    )
+    np.testing.assert_allclose(
+        (made.gain, made.low, made.high), good.verdict.judged, rtol=0.03, atol=2e-3
+    )
 
 
 def test_the_outcome_says_everything_and_survives_json(helped):
@@ -67,17 +102,26 @@ def test_the_outcome_says_everything_and_survives_json(helped):
     assert set(said["versions"]) >= {"bequest", "torch", "python"}
 
 
-def test_both_sides_get_as_many_settings(helped):
+def test_from_scratch_has_no_fewer_arms_than_a_source(helped):
     methods = [arm.method for arm in helped.arms]
-    assert methods.count("reuse") == 4
-    assert methods.count("from-scratch") >= 4
+    assert methods.count("reuse") == 2
+    assert methods.count("from-scratch") >= 2
 
 
 def test_a_source_that_guesses_is_not_handed_over():
     result = bq.transfer(task(), [source(guesses, "guesses")], methods=["reuse"], budget=None)
     assert result.verdict.kind in ("hurts", "undecided")
-    assert result.outcome.handed_over == "from-scratch"
-    assert result.model.card.method == "from-scratch"
+    better = result.verdict.judged[0] > 0  # the rule, even where nothing is decided
+    assert result.outcome.handed_over == ("transfer" if better else "from-scratch")
+    assert result.model.card.method == ("reuse" if better else "ensemble")
+
+
+def test_without_averages_one_arm_of_each_side_is_chosen():
+    result = bq.transfer(
+        task(), [source(knows, "knows")], methods=["reuse"], budget=None, ensemble=False
+    )
+    assert result.outcome.method == result.model.card.method == "reuse"
+    assert result.best_single is result.model
 
 
 def test_same_seed_same_numbers():
@@ -117,10 +161,12 @@ def test_sources_that_cannot_read_the_inputs_leave_from_scratch(tmp_path):
 
 def test_a_hub_is_a_set_of_sources(tmp_path):
     hub = bq.Hub(tmp_path / "hub")
-    hub.publish(bq.train(task(), net="mlp"), "signs/mlp", licence="Apache-2.0")
+    other = np.random.default_rng(1).normal(size=(60, 8))
+    known = bq.Task.from_arrays(other, knows(other), name="other signs")
+    hub.publish(bq.train(known, net="mlp"), "signs/mlp", licence="Apache-2.0")
     result = bq.transfer(task(), hub, methods=[Probe()], budget=None)
     assert result.outcome.source == "signs/mlp@1"
-    assert any("nearly repeats" in note for note in result.outcome.notes)
+    assert not any("seen these rows" in note for note in result.outcome.notes)
 
 
 def test_wrong_words_are_one_clear_line():
@@ -136,14 +182,33 @@ def test_wrong_words_are_one_clear_line():
         bq.transfer(task(), [source(knows, "knows")], executor=3)
 
 
-def test_a_budget_that_is_too_small_is_told():
-    with pytest.raises(BudgetTooSmall):
-        bq.transfer(task(), [source(knows, "knows")], budget=1e-3)
+def test_with_a_budget_that_is_too_small_there_is_a_model_and_no_verdict(tmp_path):
+    result = bq.transfer(task(), [source(knows, "knows")], budget=1e-3)
+    assert result.verdict.kind == "undecided"
+    assert result.outcome.handed_over == "from-scratch"
+    assert "No verdict" in " ".join(result.outcome.notes)
+    assert set(result.model.predict(X[:5])) <= {"same", "other"}
+    assert Outcome.from_json(result.outcome.to_json()) == result.outcome
+    result.report(tmp_path / "page.html")
 
 
-def test_fewer_rows_than_folds_are_told():
-    with pytest.raises(DataError, match="fold"):
-        bq.transfer(task(slice(0, 4)), [source(knows, "knows")])
+def test_a_source_that_fails_leaves_and_no_time_is_asked_for():
+    def broken(rows):
+        raise RuntimeError("no connection")
+
+    failing = source(broken, "broken")
+    alone = bq.transfer(task(), [failing], methods=["reuse"], budget=None)
+    assert alone.outcome.handed_over == "from-scratch"
+    [said] = [note for note in alone.outcome.notes if "No verdict" in note]
+    assert "RuntimeError: no connection" in said
+    assert "more would allow" not in said
+    beside = bq.transfer(task(), [failing, source(knows, "knows")], methods=["reuse"], budget=None)
+    assert beside.outcome.source == "knows"
+
+
+def test_four_rows_are_enough_for_a_model():
+    result = bq.transfer(task(slice(0, 4)), [source(knows, "knows")], methods=["reuse"])
+    assert result.model.classes == ("other", "same")
 
 
 def test_a_network_that_does_not_fit_the_inputs_is_told():
@@ -189,19 +254,15 @@ def test_a_model_that_is_no_list_and_a_seed_that_is_none_are_told():
             bq.transfer(task(), [source(knows, "knows")], seed=seed)
 
 
-def test_a_budget_too_small_for_the_race_says_where_the_time_went():
+@pytest.mark.parametrize("budget", [20.0, 60.0, 200.0, 1000.0])
+def test_a_budget_is_kept(budget):
+    """Each look at the clock costs a second: so the work is what is asked for between them."""
     ticks = itertools.count()
-    with pytest.raises(BudgetTooSmall) as told:
-        bq.transfer(
-            task(),
-            [source(knows, "knows")],
-            methods=["reuse"],
-            budget=30,
-            clock=lambda: float(next(ticks)),
-        )
-    said = str(told.value)
-    assert "half of the budget" not in said
-    took, had = map(
-        float, re.search(r"budget of 30 s, .* took (\S+) s and the race had (\S+) s", said).groups()
+    result = bq.transfer(
+        task(),
+        [source(knows, "knows")],
+        methods=["reuse"],
+        budget=budget,
+        clock=lambda: float(next(ticks)),
     )
-    assert had == pytest.approx(0.75 * (30 - took - 1), rel=0.05)  # the clock is read once more
+    assert result.outcome.cost["seconds"] <= 1.1 * budget + 16  # looks after the last fits

@@ -153,6 +153,8 @@ def test_transfer_leaves_a_model_an_outcome_and_a_page(cli, csv, saved, asked, r
         "budget": 999,
         "seed": 4,
         "executor": "local",
+        "allow_overlap": False,
+        "ensemble": True,
     }
     assert cli("predict", "ward7", "ward.csv").code == 0
     again = cli(*tokens, "--json")  # replaces what is ours

@@ -166,7 +166,7 @@ def test_a_real_process_ends_with_the_same_codes(process):
 
 def test_a_terminal_is_not_steered_by_what_others_wrote():
     assert tidy("a\x1b[2Jb\x07") == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}"
-    assert tidy("π\n\tß") == "π\n\tß"
+    assert tidy("π\n\tß 76\N{NO-BREAK SPACE}%") == "π\n\tß 76\N{NO-BREAK SPACE}%"
 
 
 def test_json_is_strict():

@@ -150,11 +150,12 @@ def test_the_race_runs_on_texts_and_reports_rows_seen_before():
     old = bq.Task.from_text(*reviews(60), name="old")
     target = bq.Task.from_text(*reviews(24, seed=1))
     target = bq.Task.from_text(
-        [*old.inputs.tolist()[:4], *target.inputs.tolist()], [*old.labels[:4], *target.labels]
+        [*old.inputs.tolist()[:10], *target.inputs.tolist()], [*old.labels[:10], *target.labels]
     )
     result = bq.transfer(target, [bq.train(old)], methods=["reuse", "stack"], budget=None)
     assert result.verdict.kind in ("helps", "undecided", "hurts")
-    assert any("4" in note and "old" in note for note in result.outcome.notes)
+    note = "old was trained on 10 of the 34 rows: these do not judge."
+    assert note in result.outcome.notes
     assert set(result.model.predict(["a lovely film", "dull"])) <= {"bad", "good"}
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from bequest.errors import DataError
 from bequest.evaluation import estimate_gain
-from bequest.evaluation.gain import _one_repeat
+from bequest.evaluation.gain import _one_repeat, _samples
 from bequest.evaluation.replay import choose, row_weights
 from bequest.evaluation.spread import resample
 
@@ -179,3 +179,24 @@ def test_least_squares_errs_by_what_the_formula_says():
     formula = np.mean(rows) + _one_repeat(5) * np.mean(seen)
     assert np.var(errors) == pytest.approx(formula, rel=0.2)
     assert np.var(errors) > 1.3 * np.mean(rows)  # which resampling the rows would say
+
+
+@pytest.mark.parametrize(
+    ("rows", "samples"), [(20, 2000), (10_000, 2000), (50_000, 400), (10**6, 200)]
+)
+def test_of_many_rows_fewer_samples_are_drawn(rows, samples):
+    assert _samples(rows) == samples
+
+
+def test_on_many_rows_200_samples_give_the_interval_of_2000():
+    rng = np.random.default_rng(100)
+    scores = rng.normal(size=(2, 3, 2, 5000)) + np.array([0.02, 0.0]).reshape(2, 1, 1, 1)
+    few, many = (
+        estimate_gain(
+            scores[0], scores[1], metric="neg_brier_score", n_boot=n, rng=np.random.default_rng(1)
+        )
+        for n in (200, 2000)
+    )
+    width = many.high - many.low
+    assert abs(few.low - many.low) < 0.1 * width
+    assert abs(few.high - many.high) < 0.1 * width

@@ -8,7 +8,8 @@ import pytest
 from bequest.core import Card, InputSpec, Model, Task
 from bequest.errors import DataError, NotApplicable
 from bequest.evaluation import Arm, labels_saved
-from bequest.evaluation.labels_saved import _in_strata, _needed
+from bequest.evaluation.curves import _in_strata
+from bequest.evaluation.labels_saved import _needed
 from bequest.executors.local import LocalExecutor
 
 N = 100
@@ -55,7 +56,7 @@ def saved(transfer_rows, errors=None, *, seed=0, arm=None, **options):
     errors = np.ones(N) if errors is None else errors
     with LocalExecutor() as executor:
         return labels_saved(
-            arm or learner(), task(errors), transfer_rows, executor=executor,
+            [arm or learner()], task(errors), transfer_rows, executor=executor,
             rng=np.random.default_rng(seed), **options
         )  # fmt: skip
 

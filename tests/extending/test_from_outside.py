@@ -33,11 +33,11 @@ def tables(monkeypatch):
 
 @final
 @dataclass(frozen=True)
-class Pooled(TransferMethod):
+class Joined(TransferMethod):
     """A linear model of the source's rows and the target's."""
 
-    name: ClassVar[str] = "pooled"
-    citation: ClassVar[str] = "@misc{pooled}"
+    name: ClassVar[str] = "joined"
+    citation: ClassVar[str] = "@misc{joined}"
     takes: ClassVar[Takes] = Takes(model=False, data=True)
     strength: float = 1.0
 
@@ -55,28 +55,28 @@ class Pooled(TransferMethod):
 
 
 def test_a_method_that_trains_on_the_sources_data_races():
-    METHODS.add(Pooled.name, Pooled)
+    METHODS.add(Joined.name, Joined)
     known = bq.train(MANY, net="linear", name="model of many")
-    result = bq.transfer(FEW, [MANY, known], methods=["pooled", "reuse"], budget=None)
-    pooled = [arm for arm in result.arms if arm.method == "pooled"]
-    assert [arm.source for arm in pooled] == ["many", "many"]
-    assert all(len(arm.folds) >= 5 for arm in pooled)
+    result = bq.transfer(FEW, [MANY, known], methods=["joined", "reuse"], budget=None)
+    joined = [arm for arm in result.arms if arm.method == "joined"]
+    assert [arm.source for arm in joined] == ["many", "many"]
+    assert all(len(arm.folds) >= 5 for arm in joined)
     notes = " ".join(result.outcome.notes)
-    assert "pooled from model of many: it needs the source's data" in notes
+    assert "joined from model of many: it needs the source's data" in notes
     assert "reuse from many: it needs a model, and many brings data only." in notes
     assert result.ranking[-1].reason == "it brings data only, and no model to score."
 
 
 def test_a_source_may_bring_both():
-    METHODS.add(Pooled.name, Pooled)
+    METHODS.add(Joined.name, Joined)
     both = bq.Source(bq.train(MANY, net="linear"), MANY, name="both")
-    result = bq.transfer(FEW, [both], methods=["pooled", "reuse"], budget=None)
-    assert {arm.method for arm in result.arms if arm.source == "both"} == {"pooled", "reuse"}
+    result = bq.transfer(FEW, [both], methods=["joined", "reuse"], budget=None)
+    assert {arm.method for arm in result.arms if arm.source == "both"} == {"joined", "reuse"}
 
 
 def test_the_shipped_checks_hold_for_a_method_from_outside():
     stranger = bq.Task.from_arrays(np.eye(4), ["a", "b", "a", "b"])
-    case = MethodCase(Pooled(), (bq.Source(data=MANY),), FEW, stranger)
+    case = MethodCase(Joined(), (bq.Source(data=MANY),), FEW, stranger)
     for check in METHOD_CHECKS:
         if check.__name__ != "check_it_refuses_with_a_reason":  # it reads no model's inputs
             check(case)

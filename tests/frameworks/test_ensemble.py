@@ -67,7 +67,7 @@ def network():
 
 def on(source):
     """Four members that leave the network as it is, and use it in four ways."""
-    methods = (Probe(), Probe(strength=1.0), Stack(inputs=False), Reuse())
+    methods = (Probe(strength=0.1), Probe(), Stack(inputs=False), Reuse())
     rng = np.random.default_rng(0)
     return tuple(method.fit([Source(source)], TASK, rng=rng) for method in methods)
 

@@ -60,6 +60,14 @@ def test_predictions_that_fit_nothing_are_refused_in_one_line(given, classes, sa
     assert "oracle" in str(caught.value)
 
 
+def test_a_function_that_fails_is_a_model_error_with_its_own_words():
+    def broken(X):
+        raise RuntimeError("no\nconnection")
+
+    with pytest.raises(ModelError, match="oracle fails on 3 rows: RuntimeError: no connection"):
+        model(broken).output(ROWS)
+
+
 def test_it_has_no_features_no_parameters_and_cannot_be_saved(tmp_path):
     oracle = model(lambda X: X[:, 0], ())
     with pytest.raises(NotApplicable, match="no features"):

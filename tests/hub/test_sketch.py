@@ -15,7 +15,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 
 import bequest as bq
-from bequest.api.seen import overlap_notes, remember
+from bequest.api.seen import overlap, remember
 from bequest.core import Card, Outcome, Task
 from bequest.data.cells import number_in
 from bequest.errors import DataError
@@ -305,7 +305,7 @@ def test_what_is_published_with_a_sketch_tells_nothing_exact_of_the_rows(tmp_pat
     assert (card["fingerprint"], card["rows"]) == (made.fingerprint, made.rows)
     assert card["class_shares"] == list(made.shares)
     assert (card["name"], card["metric"], card["classes"]) == ("secret", "accuracy", [0, 1])
-    assert overlap_notes([bq.Source(hub.pull("a/b"))], secret) == ()
+    assert not overlap([bq.Source(hub.pull("a/b"))], secret).seen
 
 
 def test_a_fingerprint_beside_a_sketch_recognises_no_guessed_row(secret):
@@ -317,7 +317,8 @@ def test_a_fingerprint_beside_a_sketch_recognises_no_guessed_row(secret):
 
 def test_an_outcome_with_a_sketch_is_of_the_task_of_the_card_and_tells_nothing_exact(secret):
     made = sketch(secret)
-    raced = bq.transfer(secret, [bq.train(secret, net="linear")], methods=["reuse"], budget=None)
+    source = bq.wrap(lambda x: x[:, 0] > 0, classes=[0, 1], name="other")
+    raced = bq.transfer(secret, [source], methods=["reuse"], budget=None)
     assert raced.outcome.splits
     card = with_sketch(remember(TinyModel([1.0]), secret).card, made)
     outcome = with_sketch(replace(raced.outcome, notes=()), made)

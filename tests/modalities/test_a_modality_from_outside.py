@@ -187,7 +187,7 @@ def test_workers_know_what_was_registered(modality):
         for executor in ("local", "processes")
     ]
     assert results[0].outcome.arms[0].folds == results[1].outcome.arms[0].folds
-    assert all(len(result.outcome.arms[0].folds) == 15 for result in results)
+    assert all(len(result.outcome.arms[0].folds) == 20 for result in results)
 
 
 def test_a_trained_source_is_stacked_and_saved(modality, tmp_path):

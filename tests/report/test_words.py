@@ -62,12 +62,23 @@ def test_one_right_answer_is_singular(samples):
 
 @pytest.mark.parametrize(
     ("keep", "expected"),
-    [(0, "No model was offered"), (1, "The one model offered does not fit"), (4, "None of the 4")],
+    [
+        (0, "No model was offered"),
+        (1, "The one model offered could not be used"),
+        (4, "None of the 4"),
+    ],
 )
 def test_without_a_source_the_headline_says_what_was_offered(samples, keep, expected):
     outcome = samples["no-source"]()
     outcome = replace(outcome, ranking=outcome.ranking[:keep])
     assert said(words.headline(outcome)).startswith(expected)
+
+
+def test_where_nothing_was_compared_nothing_is_said_to_be_the_better_one(samples):
+    outcome = samples["no-source"]()
+    unknown = Verdict(0.0, -math.inf, math.inf, "accuracy")
+    sentence = said(words.handed_over(replace(outcome, source="", verdict=unknown)))
+    assert sentence == "The model handed over was trained from scratch, on your data alone."
 
 
 def test_a_long_name_loses_its_middle_in_a_sentence(samples):
@@ -108,3 +119,27 @@ def test_folds_are_counted_with_their_ties():
         "Transfer was ahead on 1 of 3 folds and level on 1."
     )
     assert words.folds_sentence((1.0,), (2.0,)).endswith("transfer was behind on it.")
+
+
+@pytest.mark.parametrize(
+    ("probability", "expected"),
+    [(0.9641, "96.4 %."), (0.99993, "more than 99.9 %."), (0.0001, "less than 0.1 %.")],
+)
+def test_a_probability_promises_no_more_digits_than_few_rows_can_tell(
+    samples, probability, expected
+):
+    verdict = replace(samples["helps"]().verdict, probability=probability)
+    sentence = words.judged(replace(samples["helps"](), verdict=verdict))
+    assert sentence.endswith(f"with a probability of {expected}")
+    assert sentence.isprintable()  # a terminal shows nothing else
+
+
+def test_a_verdict_of_a_proper_score_says_what_would_decide_it(samples):
+    verdict = Verdict(0.02, -0.1, 0.14, "accuracy", 0.95, "neg_brier_score", 0.03, -0.01, 0.07, 0.9)
+    for labels, expected in (
+        (180.0, "About 180 labelled rows would decide it."),
+        (math.inf, "More labels would not decide it, as far as can be told."),
+    ):
+        outcome = replace(samples["undecided"](), verdict=replace(verdict, labels=labels))
+        assert words.judged(outcome).startswith("Judged by the Brier score")
+        assert words.judged(outcome).endswith(expected)

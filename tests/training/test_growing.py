@@ -8,8 +8,9 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
 )
 
-from bequest.core import due_in
+from bequest.core import Task, due_in
 from bequest.errors import OutOfTime
+from bequest.training.estimators import calibrated, linear_estimator
 from bequest.training.growing import fit_in_steps
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -38,3 +39,15 @@ def test_trees_stop_growing_where_the_rest_takes_longer_than_there_is_time():
     with pytest.raises(OutOfTime, match="growing trees"), due_in(30.0, clock=lambda: next(now)):
         fit_in_steps(trees, X, Y)
     assert len(trees.estimators_) == 20
+
+
+def test_a_classifier_for_which_no_temperature_is_found_stays_without_one(monkeypatch, caplog):
+    def fails(self, X, y, sample_weight=None):
+        raise RuntimeError("NaN result encountered.")
+
+    monkeypatch.setattr("sklearn.calibration._TemperatureScaling.fit", fails)
+    X, y = np.arange(20.0)[:, None], np.repeat(["a", "b"], 10)
+    task = Task.from_arrays(X, y)
+    fitted = fit_in_steps(calibrated(linear_estimator(task, 1.0), task, seed=0), X, y)
+    assert (fitted.predict(X) == y).mean() > 0.9
+    assert "not calibrated" in caplog.text

@@ -123,6 +123,22 @@ def test_training_ends_when_the_deadline_passes_in_its_first_step():
     assert np.isnan(needed)
 
 
+def test_a_step_whose_first_half_takes_too_long_is_not_finished():
+    now, module = [0.0], network()
+    before = [weight.clone() for weight in module.parameters()]
+
+    def slow(output, targets):
+        now[0] += 40.0  # of 100 s: forward fits, and going back would take 80 s
+        return functional.cross_entropy(output, targets)
+
+    X, y = data()
+    with pytest.raises(OutOfTime), due_in(100.0, clock=lambda: now[0]):
+        run(module, lambda rows: (X[rows], y[rows]), 50, slow, Loop(steps=1),
+            generator=torch.Generator().manual_seed(0))  # fmt: skip
+    assert now[0] == 40.0
+    assert all(map(torch.equal, module.parameters(), before))
+
+
 def test_training_that_fits_is_bit_for_bit_what_it_is_without_a_deadline():
     X, y = data()
 

@@ -17,9 +17,8 @@ from bequest.core import ArmResult, Baseline, Model, Source, Task, TransferMetho
 from bequest.core.wording import counted
 from bequest.errors import DataError, NotApplicable
 from bequest.evaluation import Arm
-from bequest.evaluation.runners import ran
 from bequest.methods import BASELINES, METHODS
-from bequest.selection import rank
+from bequest.selection import quick_order
 
 __all__ = [
     "Methods",
@@ -37,7 +36,7 @@ RACING_SOURCES = 3  # more are thinned out by their scores, inside each fold
 
 
 def transfer_arms(
-    sources: Sequence[Source], task: Task, methods: Methods
+    sources: Sequence[Source], task: Task, methods: Methods, most: int | None = None
 ) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
     """Arms in turn over the sources and methods, and a line for each pair that does not apply.
 
@@ -48,6 +47,8 @@ def transfer_arms(
     task : Task
     methods : "auto" or sequence of names and methods
         A name stands for all of its settings worth racing, a method for itself.
+    most : int, optional
+        Arms of a source that train no network, at most: as many as from scratch has.
     """
     many = tuple(source for source in sources if source.model is not None)
     ranked = partial(_in_order, many) if len(many) > RACING_SOURCES else None
@@ -62,37 +63,39 @@ def transfer_arms(
                 continue
             given = _given(method, sources, place)
             if given:
-                queue, reason = _direct_arms(method, given, task)
+                queue, reason = _direct_arms(method, given, task, methods != "auto")
                 queues.append(queue)
                 refused += reason
-    return _in_turn(queues), tuple(refused)
+    return _first(_in_turn(queues), most), tuple(refused)
 
 
 def scratch_arms(task: Task) -> tuple[Arm, ...]:
     """Every setting of every baseline worth racing, the most promising first."""
     queues = [
-        [Arm("", name, one.settings(), partial(_train, one)) for one in BASELINES[name].arms(task)]
+        [
+            Arm("", name, one.settings(), partial(_train, one), None, one.trains_network)
+            for one in BASELINES[name].arms(task)
+        ]
         for name in BASELINES
     ]
     return _in_turn(queues)
 
 
 def replayed(
-    arms: tuple[tuple[Arm, ...], tuple[Arm, ...]], results: Sequence[ArmResult], k: int
-) -> tuple[tuple[Arm, ...], tuple[Arm, ...], tuple[list[int], list[int]]]:
-    """Those arms that were judged before, and the repeats that each of them ran.
+    transfer: tuple[Arm, ...], scratch: tuple[Arm, ...], results: Sequence[ArmResult]
+) -> tuple[tuple[Arm, ...], tuple[Arm, ...], list[int]]:
+    """Those arms that were judged before, and the folds of each, transfer first.
 
     Raises
     ------
     DataError
-        An arm that ran is not among `arms`: its source or its method is missing now.
+        An arm that was judged is not among the arms: its source or its method is missing now.
     """
     chosen: list[tuple[Arm, ...]] = []
-    repeats: list[list[int]] = []
-    judged = [result for result in results if ran(result) and len(result.folds) >= k]
-    for side, from_scratch in zip(arms, (False, True), strict=True):
+    folds: list[int] = []
+    for side, from_scratch in ((transfer, False), (scratch, True)):
         own = {_key(arm): arm for arm in side}
-        wanted = [result for result in judged if (result.method in BASELINES) is from_scratch]
+        wanted = [one for one in results if one.used and (one.method in BASELINES) is from_scratch]
         missing = [result for result in wanted if _key(result) not in own]
         if missing:
             raise DataError(
@@ -103,15 +106,15 @@ def replayed(
         if not wanted:
             raise DataError("these arms hold none that ran on both sides: nothing to run again.")
         chosen.append(tuple(own[_key(result)] for result in wanted))
-        repeats.append([len(result.folds) // k for result in wanted])
-    return chosen[0], chosen[1], (repeats[0], repeats[1])
+        folds += [len(result.folds) for result in wanted]
+    return chosen[0], chosen[1], folds
 
 
 def checked_arms(arms: object) -> tuple[ArmResult, ...]:
     """The arms of an outcome; `DataError` where they are something else, or none ran."""
     if not isinstance(arms, list | tuple) or not all(isinstance(arm, ArmResult) for arm in arms):
         raise DataError("arms are those of an outcome: transfer(..., arms=outcome.arms).")
-    if not any(arm.method not in BASELINES and ran(arm) for arm in arms):
+    if not any(arm.method not in BASELINES and arm.used for arm in arms):
         raise DataError("none of these arms ran on the side of transfer: nothing to run again.")
     return tuple(arms)
 
@@ -120,7 +123,7 @@ def named_methods(results: Sequence[ArmResult]) -> list[TransferMethod]:
     """The methods of transfer that arms name, with their settings."""
     found: dict[str, TransferMethod] = {}
     for result in results:
-        if result.method not in BASELINES and ran(result):
+        if result.method not in BASELINES and result.used:
             settings = {
                 n: tuple(v) if isinstance(v, list) else v for n, v in result.settings.items()
             }
@@ -177,23 +180,31 @@ def _given(method: Chosen, sources: Sequence[Source], place: int) -> tuple[Sourc
 
 
 def _direct_arms(
-    method: Chosen, sources: tuple[Source, ...], task: Task
+    method: Chosen, sources: tuple[Source, ...], task: Task, named: bool
 ) -> tuple[list[Arm], list[str]]:
+    """The arms, or why there are none: where nobody named it, a method may want other things."""
     name = " + ".join(source.name for source in sources)
     missing = method.takes.refuses(sources, task)
     if missing is not None:
-        return [], [f"{method.name} from {name}: {missing}"]
+        return [], [f"{method.name} from {name}: {missing}"] if named else []
     settings = _settings(method, sources, task)
     reasons = [one.applies(sources, task) for one in settings]
     arms = [
-        Arm(name, one.name, one.settings(), partial(_transfer, one, sources))
+        Arm(
+            name,
+            one.name,
+            one.settings(),
+            partial(_transfer, one, sources),
+            None,
+            one.trains_network,
+        )
         for one, reason in zip(settings, reasons, strict=True)
         if reason is None
     ]
     if arms:
         return arms, []
-    why = next((r.reason for r in reasons if r), "no setting fits.")
-    return [], [f"{method.name} from {name}: {why}"]
+    why = next((r.reason for r in reasons if r), "" if not named else "no setting fits.")
+    return [], [f"{method.name} from {name}: {why}"] if why else []
 
 
 def _train(baseline: Baseline, task: Task, rng: np.random.Generator) -> Model:
@@ -210,7 +221,8 @@ def _ranked_arm(
     order: partial[list[int]], sources: tuple[Source, ...], place: int, method: TransferMethod
 ) -> Arm:
     fit = partial(_transfer_ranked, method, sources, place)
-    return Arm(f"number {place + 1} by score", method.name, method.settings(), fit, order)
+    name = f"number {place + 1} by score"
+    return Arm(name, method.name, method.settings(), fit, order, method.trains_network)
 
 
 def _transfer_ranked(
@@ -230,8 +242,8 @@ def _in_order(sources: tuple[Source, ...], task: Task) -> list[int]:
     """Places of the sources in the order of their scores on these rows."""
     models = [source.model for source in sources if source.model is not None]
     places = {source.name: place for place, source in enumerate(sources)}
-    ranking = rank(models, task, n_boot=0, rng=np.random.default_rng(0))
-    return [places[entry.source] for entry in ranking if not entry.reason]
+    order = quick_order(models, task, rng=np.random.default_rng(0))
+    return [places[models[one].name] for one in order]
 
 
 def _key(arm: Arm | ArmResult) -> str:
@@ -243,3 +255,16 @@ def _in_turn(queues: Sequence[Sequence[Arm]]) -> tuple[Arm, ...]:
     """The first of each queue, then the second of each: no source or method waits for another."""
     longest = max((len(queue) for queue in queues), default=0)
     return tuple(queue[turn] for turn in range(longest) for queue in queues if turn < len(queue))
+
+
+def _first(arms: Sequence[Arm], most: int | None) -> tuple[Arm, ...]:
+    """Of each source the first arms without a network, and all with one."""
+    count: dict[str, int] = {}
+    kept = []
+    for arm in arms:
+        if not arm.trains_network:
+            count[arm.source] = count.get(arm.source, 0) + 1
+            if most is not None and count[arm.source] > most:
+                continue
+        kept.append(arm)
+    return tuple(kept)

@@ -21,17 +21,22 @@ class Result:
     Parameters
     ----------
     model : Model
-        The model handed over. From transfer where the verdict is *helps*, and where it is
-        *undecided* but the gain is above one standard error; else from scratch.
+        The model handed over: transfer's where the estimated gain is above zero, else from scratch.
+        Where several methods fit, it is their average, an `Ensemble`.
     outcome : Outcome
         Everything there is to say about it.
     ranking : Ranking
         The sources, best first.
+    best_single : Model
+        Of what is averaged in `model`, the member with the best metric on rows that it did not
+        train on: one network or estimator, for what an average cannot do. Without an average, the
+        model itself.
     """
 
     model: Model
     outcome: Outcome
     ranking: Ranking
+    best_single: Model
 
     @property
     def verdict(self) -> Verdict:

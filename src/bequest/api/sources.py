@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bequest.core import Card, Model, Source, Task, features_of, output_of, parameters_of
+from bequest.core import (
+    Card,
+    Model,
+    Source,
+    Task,
+    due_in,
+    features_of,
+    output_of,
+    parameters_of,
+    time_left,
+)
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_path
-from bequest.errors import BequestError, DataError, ModelError, NotApplicable
+from bequest.errors import BequestError, DataError, ModelError, NotApplicable, OutOfTime
 from bequest.frameworks.folder import load, read_json
 from bequest.hub import Hub
 
-__all__ = ["Sources", "as_sources", "ask", "digests", "keep", "opened"]
+__all__ = [
+    "Sources",
+    "as_sources",
+    "ask",
+    "digests",
+    "expanded",
+    "keep",
+    "named_apart",
+    "opened",
+]
 
 Sources = Hub | Iterable[Source | Model | Task | Hub | str | os.PathLike[str]]
 
@@ -45,13 +65,24 @@ def as_sources(given: Sources) -> tuple[Source, ...]:
     >>> [source.name for source in as_sources([task, Source(data=task)])]
     ['near', 'near (2)']
     """
+    return named_apart(source for source, _ in expanded(given))
+
+
+def expanded(given: Sources) -> Iterator[tuple[Source, Hub | None]]:
+    """Each source, and the hub that it comes from, for what `as_sources` takes."""
     if isinstance(given, Model | Task | Source | str | os.PathLike):
         raise DataError(
             f"sources is a list of models, or a hub, not a {type(given).__name__}: give [it]."
         )
     if not isinstance(given, Iterable | Hub):
         raise DataError(f"sources is a list of models, or a hub, not a {type(given).__name__}.")
-    found = given.sources() if isinstance(given, Hub) else (s for one in given for s in _each(one))
+    if isinstance(given, Hub):
+        return ((source, given) for source in given.sources())
+    return (found for one in given for found in _each(one))
+
+
+def named_apart(found: Iterable[Source]) -> tuple[Source, ...]:
+    """The sources, those of one name under different ones."""
     seen: dict[str, int] = {}
     named = []
     for source in found:
@@ -65,13 +96,23 @@ def as_sources(given: Sources) -> tuple[Source, ...]:
 
 
 def opened(sources: Iterable[Source]) -> tuple[tuple[Source, ...], dict[str, str]]:
-    """The sources whose models can be opened, and by name why one does not open, as of a hub."""
-    ready, unread = [], {}
+    """The sources that could be opened before the deadline, and by name why another was not.
+
+    The first one is opened in any case. What cannot be read of a hub is one such reason; a folder
+    that a person named is an error.
+    """
+    ready: list[Source] = []
+    unread = {}
     for source in sources:
+        if ready and time_left() <= 0:
+            unread[source.name] = "there was no time to open it."
+            continue
         try:
             source.model  # noqa: B018 (opens it)
         except NotApplicable as error:
             unread[source.name] = error.reason
+        except OutOfTime as error:
+            unread[source.name] = f"opening it {error.said}."
         else:
             ready.append(source)
     return tuple(ready), unread
@@ -84,17 +125,43 @@ def keep(cache: FeatureCache, sources: Iterable[Source]) -> None:
             cache.add(part)
 
 
-def ask(cache: FeatureCache, sources: Iterable[Source], task: Task) -> None:
+def ask(
+    cache: FeatureCache,
+    sources: Iterable[Source],
+    task: Task,
+    seconds: float = math.inf,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[dict[str, OutOfTime], dict[str, float]]:
     """Compute what each source gives for all rows, before anything else does by parts.
 
     A row's features may differ in the last digit with the batch that it is computed in: so they are
-    the same on every executor, whoever asks first.
+    the same on every executor, whoever asks first. What takes longer than `seconds`, for all
+    sources together, is given up where it can be.
+
+    Returns
+    -------
+    dict of str to OutOfTime
+        The sources that were given up.
+    dict of str to float
+        Seconds that each source took for all rows.
     """
-    with cache.used(task):
-        for model in [source.model for source in sources if source.model is not None]:
+    late: dict[str, OutOfTime] = {}
+    took: dict[str, float] = {}
+    with cache.used(task), due_in(seconds, clock):
+        for source in sources:
+            if source.model is None or source.model.applies(task) is not None:
+                continue
+            start = clock()
             for give in (features_of, output_of):
-                with suppress(BequestError):  # the arms that ask for it say so
-                    give(model, task.inputs)
+                try:
+                    give(source.model, task.inputs)
+                except OutOfTime as reason:
+                    late[source.name] = reason
+                    break
+                except BequestError:  # the arms that ask for it say so
+                    pass
+            took[source.name] = clock() - start
+    return late, took
 
 
 def digests(sources: Iterable[Source]) -> dict[str, str]:
@@ -118,17 +185,17 @@ def _digest(model: Model) -> str:
     return digest.hexdigest() if parameters else ""
 
 
-def _each(given: Any) -> Iterator[Source]:
+def _each(given: Any) -> Iterator[tuple[Source, Hub | None]]:
     if isinstance(given, Source):
-        yield given
+        yield given, None
     elif isinstance(given, Model):
-        yield Source(given)
+        yield Source(given), None
     elif isinstance(given, Task):
-        yield Source(data=given)
+        yield Source(data=given), None
     elif isinstance(given, Hub):
-        yield from given.sources()
+        yield from ((source, given) for source in given.sources())
     elif isinstance(given, str | os.PathLike):
-        yield _in_folder(checked_path(given, "a model folder", ModelError).expanduser())
+        yield _in_folder(checked_path(given, "a model folder", ModelError).expanduser()), None
     else:
         raise DataError(
             f"a source is a Model, a Task, a Source, a Hub or the path of a model folder, not a "

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
 import numpy as np
 
@@ -24,9 +24,11 @@ from bequest.api.arms import (
     scratch_arms,
     transfer_arms,
 )
+from bequest.api.last_fits import Fits, averaged
+from bequest.api.narrow import narrowed
 from bequest.api.result import Result
-from bequest.api.seen import overlap_notes, remember
-from bequest.api.sources import Sources, as_sources, ask, digests, keep, opened
+from bequest.api.seen import Overlap, overlap, remember
+from bequest.api.sources import Sources, ask, digests, keep, opened
 from bequest.api.verbs import ranked
 from bequest.core import (
     ArmResult,
@@ -38,25 +40,37 @@ from bequest.core import (
     Task,
     TestResult,
     Verdict,
+    due_in,
 )
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task
-from bequest.errors import BudgetTooSmall, DataError, NotApplicable
-from bequest.evaluation import Arm, RaceResult, compare_on_test, judge, labels_saved, race
-from bequest.evaluation.runners import LONGEST
+from bequest.errors import BudgetTooSmall, CannotSplit, DataError, NotApplicable, OutOfTime
+from bequest.evaluation import (
+    Arm,
+    RaceResult,
+    Until,
+    compare_on_test,
+    judge,
+    labels_needed,
+    labels_saved,
+    race,
+)
 from bequest.executors import EXECUTORS
 from bequest.executors.local import single_threaded
-from bequest.methods.from_scratch import FromScratch
+from bequest.frameworks.cost import cost_of
 
 __all__ = ["transfer"]
 
 Progress = Callable[[str, float], None]
-K = 5  # folds a repeat
-CURVE_FITS = 4  # fits per fold: one at each fraction of the curve
-HAND_OVER = 0.68  # level of the interval that must lie above zero: the gain is over one standard
-# error. From scratch is the simpler model, and kept where transfer is not better by as much: the
-# one-standard-error rule of Breiman et al., Classification and Regression Trees, 1984.
-RACE = 0.75  # share of the budget; the rest is for the last fits and the learning curve
+CURVE = 2.15  # fits of all training rows that a learning curve costs a fold
+CURVE_FOLDS = 5
+OPENING = 0.25  # share of the budget, at most, for opening the sources
+FEATURES = 0.75  # share of the budget, at most, for what the sources give for all rows
+PASSES = 20  # over all rows that tuning a network takes, at least, back and forth
+JUDGING = 5e-5  # seconds a row that the verdict takes, about
+RANKING = 0.2  # of what is then left, for the ranking
+MEASURED = 16  # rows that the model handed over is timed on
+NOTHING = Verdict(0.0, -math.inf, math.inf, "")
 
 
 def transfer(
@@ -65,6 +79,8 @@ def transfer(
     *,
     methods: Methods = "auto",
     budget: float | None = 120.0,
+    ensemble: bool = True,
+    allow_overlap: bool = False,
     test: Task | None = None,
     seed: int = 0,
     executor: str | Executor = "local",
@@ -74,18 +90,30 @@ def transfer(
 ) -> Result:
     """Choose a source, move what fits of it, and verify the gain over from scratch.
 
+    From scratch is the equal-weight average of what suits the task's kind of data. Transfer is, for
+    each source, the average of the methods that suit it; among at most three sources the best is
+    chosen. The model handed over is transfer's where its estimated gain is above zero, else the one
+    from scratch.
+
     Parameters
     ----------
     task : Task
         The target, with its few labels.
     sources : Hub, or iterable of Model, Task, Source, path and Hub
         A Task is the data of a source for methods that train on it too, a path that of a model
-        folder, and every model of a hub is a source.
+        folder, and every model of a hub is a source. Of more than 16 those are opened that promise
+        most by a hub's outcomes and sketches, and by their cards.
     methods : "auto" or sequence of names and methods
         ``["probe", FineTune(lr=1e-3)]``: a name stands for all of its settings worth racing.
     budget : float or None
-        Seconds, above zero; from scratch gets as much of it as transfer. None: no limit, but of an
-        hour for one fit in another process.
+        Seconds, above zero, in which all is done: with less time fewer repeats and methods run. A
+        model is always handed over, without a verdict where there was no time for one. None: no
+        limit, but of an hour for one fit in another process.
+    ensemble : bool
+        False: the single best method is chosen on each side instead of an average.
+    allow_overlap : bool
+        Also run sources that have seen rows of the task, without a verdict. By default a source
+        leaves that has seen a third of them, beyond chance, and of fewer rows none judges.
     test : Task, optional
         Held-out rows; they choose nothing. ``task.test`` by default.
     seed : int
@@ -93,9 +121,9 @@ def transfer(
     executor : str or Executor
         A name of `bequest.executors.EXECUTORS`, or one of your own, which is not closed.
     arms : sequence of ArmResult, optional
-        ``outcome.arms`` of an earlier transfer: those that ran then run again, as many repeats as
-        they did then, whatever the clock says; with its task, sources and seed the verdict and the
-        model are the same. A learning curve that had no time then is measured now.
+        ``outcome.arms`` of an earlier transfer: those that were judged then run again, on as many
+        folds as they did then, whatever the clock says; with its task, sources and seed the verdict
+        and the model are the same. A learning curve that had no time then is measured now.
     progress : callable ``(what, share)``, optional
         Called as the work goes on, share from 0 to 1.
     clock : callable
@@ -108,11 +136,14 @@ def transfer(
     Raises
     ------
     BudgetTooSmall
-        Not even one arm of each side could be judged in the time.
+        The budget is no time at all.
     DataError
-        The task cannot be split, the methods are not known, or `arms` cannot be run again.
+        The methods are not known, the metric is undefined on so few rows, or `arms` cannot be run
+        again.
     ModelError
         A source cannot be opened.
+    NotApplicable
+        Nothing can be trained on the task, not even from scratch.
 
     Examples
     --------
@@ -121,14 +152,15 @@ def transfer(
     >>> task = bq.Task.from_arrays(X, X[:, 0] > 0, name="sign")
     >>> source = bq.wrap(lambda x: x[:, 0] > 0, classes=[False, True], name="knows")
     >>> result = bq.transfer(task, [source], methods=["reuse"], budget=None)
-    >>> result.verdict.metric, result.outcome.method
-    ('accuracy', 'reuse')
+    >>> result.verdict.metric, result.outcome.source
+    ('accuracy', 'knows')
     """
     timed = isinstance(budget, int | float | np.number) and 0 < budget < math.inf
     if not (budget is None or timed):
         raise BudgetTooSmall(
             f"the budget must be None or a number of seconds above zero, not {budget!r}."
         )
+    time_left = _Clock(clock, clock(), budget or math.inf, progress or (lambda what, share: None))
     task = checked_task(task)
     again = None if arms is None else checked_arms(arms)
     if again is not None and methods == "auto":
@@ -137,13 +169,12 @@ def transfer(
     runner = EXECUTORS[executor]() if isinstance(executor, str) else executor
     if not isinstance(runner, Executor):
         raise DataError(f"an executor is a name or an Executor, not a {type(runner).__name__}.")
-    time_left = _Clock(clock, clock(), budget or math.inf, progress or (lambda what, share: None))
     task = task if test is None else task.with_test(checked_task(test, "test"))
     with FeatureCache() as cache, ExitStack() as stack:
         if isinstance(executor, str):
             stack.enter_context(runner)
-        run = _Run(task, seed, runner, cache, time_left, again)
-        return run.result(as_sources(sources), methods)
+        run = _Run(task, seed, runner, cache, time_left, ensemble, allow_overlap, again)
+        return run.result(*narrowed(sources, task), methods)
 
 
 @final
@@ -169,10 +200,17 @@ class _Clock:
 @final
 @dataclass(frozen=True)
 class _Judged:
-    """The model handed over, and the outcome's fields that the race fills."""
+    """The models, and the outcome's fields that the race fills."""
 
     model: Model
+    best_single: Model
     said: dict[str, Any]
+
+    @classmethod
+    def of(cls, fits: Fits, task: Task, said: dict[str, Any]) -> Self:
+        """Both models remember the rows that they were trained on."""
+        model = remember(fits.model, task)
+        return cls(model, model if fits.best is fits.model else remember(fits.best, task), said)
 
 
 @final
@@ -185,165 +223,254 @@ class _Run:
     executor: Executor
     cache: FeatureCache
     clock: _Clock
+    ensemble: bool
+    allow_overlap: bool
     again: tuple[ArmResult, ...] | None
 
-    def result(self, sources: tuple[Source, ...], methods: Methods) -> Result:
-        """Rank, race, judge."""
+    def result(
+        self, sources: tuple[Source, ...], narrowing: tuple[str, ...], methods: Methods
+    ) -> Result:
+        """Open, rank, race, judge."""
         task = self.task
-        sources, unread = opened(sources)
+        self.clock.tell("opening the sources")
+        with due_in(OPENING * self.clock.left(), self.clock.read):
+            sources, unread = opened(sources)
+        seen = overlap([s for s in sources if s.model is None or not s.model.applies(task)], task)
+        if not self.allow_overlap:
+            sources = tuple(source for source in sources if source.name not in seen.left_out)
+            unread |= seen.left_out
         self.clock.tell("ranking the sources")
         keep(self.cache, sources)
         before = digests(sources)
+        time_for_it = FEATURES * self.clock.left()
+        late, took = ask(self.cache, sources, task, time_for_it, self.clock.read)
+        per_row = sum(took.values()) / len(task)
+        unread |= {
+            name: f"what it gives for the {len(task)} rows {reason.said}{self._enough(reason)}."
+            for name, reason in late.items()
+        }
+        sources = tuple(source for source in sources if source.name not in late)
         with self.cache.used(task):
-            ranking = ranked(sources, unread, task, self.seed)
-        usable = [s for s in sources if s.model is None or s.model.applies(task) is None]
-        ask(self.cache, usable, task)
-        with self.cache.used(task):
-            arms, refused = transfer_arms(usable, task, methods)
+            ranking = ranked(sources, unread, task, self.seed, RANKING * self.clock.left())
+            usable = [s for s in sources if s.model is None or s.model.applies(task) is None]
+            scratch = scratch_arms(task)
+            most = len(scratch) if self.ensemble and methods == "auto" else None
+            arms, refused = transfer_arms(usable, task, methods, most)
+            arms = tuple(replace(a, least=PASSES * took.get(a.source, 0.0)) for a in arms)
         if self.again is not None and not arms:
             raise DataError("these arms cannot be run again: no source fits the task now.")
-        if self.again is None and self.clock.left() <= 0:
-            raise BudgetTooSmall(
-                f"reading and ranking the sources took {self.clock.elapsed():.0f} s, the budget is "
-                f"{self.clock.budget:g} s: nothing is left to race. Give it more time, or fewer "
-                "sources."
-            )
-        judged = self._against_scratch(arms, scratch_arms(task)) if arms else self._scratch_only()
-        seen = overlap_notes(usable, task)
+        run = self if self.allow_overlap else self._without(seen)
+        judged = run._judged(arms, scratch, per_row, seen)
         lost = (f"{name} is left out: {why}" for name, why in unread.items())
         changed = (
             f"{name} changed while it was used: its features are those of before."
             for name, digest in digests(sources).items()
             if digest != before[name]
         )
-        notes = (*lost, *seen, *refused, *changed, *judged.said.pop("notes"))
+        notes = (*narrowing, *lost, *seen.notes, *refused, *changed, *judged.said.pop("notes"))
         outcome = Outcome(
             target=task.describe(),
             ranking=tuple(ranking),
             seed=self.seed,
             cost={
-                "seconds": self.clock.elapsed(),
                 "peak_memory_mb": _peak_memory(),
                 "labels": float(len(task)),
+                **self._running_cost(judged.model, per_row),
+                "seconds": self.clock.elapsed(),
             },
             versions=_versions(),
             notes=notes,
             **judged.said,
         )
         self.clock.progress("done", 1.0)
-        return Result(judged.model, outcome, ranking)
+        return Result(judged.model, outcome, ranking, judged.best_single)
 
-    def _against_scratch(self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...]) -> _Judged:
-        task, seed = self.task, self.seed
-        arms, scratch, found = self._raced(arms, scratch)
-        verdict = judge(found, rng=np.random.default_rng(seed))
-        self.clock.tell("fitting the chosen models on all rows")
-        chosen, baseline = arms[found.transfer_index], scratch[found.scratch_index]
-        with single_threaded(), self.cache.used(task):
-            moved = chosen.fitted(task, np.random.default_rng(seed))
-            plain = baseline.fitted(task, np.random.default_rng(seed))
-            test, untested = _on_test(task, moved, plain, seed)
-        handed = _handed_over(found, seed)
-        curve, note = self._curve(baseline, found)
-        said = {
-            "source": moved.card.parents[0] if moved.card.parents else chosen.source,
-            "method": chosen.method,
-            "settings": chosen.settings,
-            "handed_over": handed,
-            "verdict": verdict,
-            "folds": found.folds,
-            "splits": found.splits,
-            "arms": (*found.transfer_arms, *found.scratch_arms),
-            "labels_saved": curve,
-            "test": test,
-            "moved": moved.card.moved,
-            "parameter_map": moved.card.parameter_map,
-            "notes": (*found.notes, *note, *untested),
-        }
-        return _Judged(remember(moved if handed == "transfer" else plain, task), said)
+    def _running_cost(self, model: Model, per_row: float) -> dict[str, float]:
+        """Milliseconds a row and megabytes of the model, where there is time to measure them."""
+        rows = self.task.inputs[np.arange(min(MEASURED, len(self.task)))]
+        if 3 * per_row * len(rows) > self.clock.left():
+            return {}
+        with single_threaded():
+            cost = cost_of(model, rows)
+        found = {"milliseconds_per_row": cost.milliseconds, "model_megabytes": cost.megabytes}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+    def _enough(self, reason: OutOfTime) -> str:
+        """The budget in which a source could be asked."""
+        budget = self.clock.elapsed() + reason.needed / FEATURES * 1.2
+        return f": a budget of {budget:,.0f} s allows that" if reason.needed > 0 else ""
+
+    def _without(self, seen: Overlap) -> _Run:
+        """The same without the held-out rows that a source has seen."""
+        test = self.task.test
+        if test is None or not len(seen.held_out):
+            return self
+        unseen = np.delete(np.arange(len(test)), seen.held_out)
+        return replace(self, task=self.task.with_test(test.take(unseen)))
+
+    def _judged(
+        self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], per_row: float, seen: Overlap
+    ) -> _Judged:
+        """The verdict where both sides could be judged, and a model in any case."""
+        if not arms:
+            return self._alone(scratch, "No source applies to this task.", ())
+        held_out = 0 if self.task.test is None else len(self.task.test)
+        share = self.clock.left() - 1.5 * per_row * held_out - JUDGING * len(self.task)
+        if self.again is None and share <= 0:
+            return self._alone(
+                scratch, "No verdict: the time was used up before anything could be compared.", ()
+            )
+        try:
+            arms, scratch, found = self._raced(arms, scratch, share, seen)
+        except CannotSplit as reason:
+            return self._alone(scratch, f"No verdict: {reason}", ())
+        if not found.judged:
+            return self._unjudged(arms, scratch, found)
+        return self._against_scratch(arms, scratch, found, seen.seen and self.allow_overlap)
 
     def _raced(
-        self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...]
+        self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], share: float, seen: Overlap
     ) -> tuple[tuple[Arm, ...], tuple[Arm, ...], RaceResult]:
-        """The race in its share of the time that is left; where it is too little, what took it."""
-        before = self.clock.elapsed()
-        share: float | None = RACE * self.clock.left()
-        rungs = None
+        folds = None
         if self.again is not None:
-            arms, scratch, rungs = replayed((arms, scratch), self.again, K)
-        if rungs is not None or share == math.inf:
-            share = None
-        try:
-            found = race(
-                arms,
-                scratch,
-                self.task,
-                budget=share,
-                seed=self.seed,
-                executor=self.executor,
-                cache=self.cache,
-                k=K,
-                rungs=rungs,
-                clock=self.clock.read,
-                progress=lambda: self.clock.tell("racing against from scratch"),
-            )
-        except BudgetTooSmall as error:
-            raise BudgetTooSmall(
-                f"{error} Of the budget of {self.clock.budget:g} s, reading and ranking the "
-                f"sources took {before:.2g} s and the race had {share or 0:.2g} s; the rest is "
-                "kept for the last fits."
-            ) from error
+            arms, scratch, folds = replayed(arms, scratch, self.again)
+        found = race(
+            arms,
+            scratch,
+            self.task,
+            budget=None if folds is not None or share == math.inf else share,
+            seed=self.seed,
+            executor=self.executor,
+            cache=self.cache,
+            ensemble=self.ensemble,
+            again=folds,
+            unjudged=() if self.allow_overlap else seen.unjudged,
+            clock=self.clock.read,
+            progress=lambda: self.clock.tell("comparing with from scratch"),
+        )
         return arms, scratch, found
 
-    def _scratch_only(self) -> _Judged:
-        """No source fits: there is nothing to race, and the gain of nothing is nothing."""
-        with single_threaded():
-            model = FromScratch().fit(self.task, rng=np.random.default_rng(self.seed))
+    def _against_scratch(
+        self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], found: RaceResult, seen: bool
+    ) -> _Judged:
+        task, seed = self.task, self.seed
+        verdict, gains = judge(found, rng=np.random.default_rng(seed))
+        handed: Literal["transfer", "from-scratch"] = (
+            "transfer" if verdict.judged[0] > 0 else "from-scratch"
+        )
+        self.clock.tell("fitting the chosen models on all rows")
+        every = (*arms, *scratch)
+        chosen = found.transfer[found.transfer_index], found.scratch[found.scratch_index]
+        with single_threaded(), self.cache.used(task):
+            moved, plain = (averaged(every, one, found.arms, task, seed) for one in chosen)
+            test, untested = _on_test(task, moved.model, plain.model, seed)
+        saved, verdict, missing = self._curves(every, found, verdict)
+        if seen:
+            verdict, gains = replace(NOTHING, metric=task.metric_name), ()
+            missing = (*missing, "No verdict: a source has seen rows of this task.")
+        fits = moved if handed == "transfer" else plain
+        card = moved.model.card
         said = {
+            "source": card.parents[0] if card.parents else chosen[0].name,
+            "method": card.method,
+            "settings": card.settings,
+            "handed_over": handed,
+            "verdict": verdict,
+            "gains": gains,
+            "folds": {"transfer": chosen[0].folds, "from-scratch": chosen[1].folds},
+            "splits": found.splits,
+            "arms": found.arms,
+            "labels_saved": saved,
+            "test": test,
+            "moved": card.moved,
+            "parameter_map": card.parameter_map,
+            "notes": (*found.notes, *moved.notes, *plain.notes, *missing, *untested),
+        }
+        return _Judged.of(fits, task, said)
+
+    def _unjudged(
+        self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], found: RaceResult
+    ) -> _Judged:
+        """One side has no candidate: the other side's model, and no verdict."""
+        without = range(len(arms), len(found.arms)) if found.transfer else range(len(arms))
+        failed = [found.arms[arm].reason for arm in without if found.arms[arm].reason]
+        why = failed[0] if failed else "the time was used up."
+        if found.scratch or not found.transfer:
+            longer = ""
+            if not failed or found.late.intersection(without):
+                longer = f" About {max(1, self._missing(found)):,.0f} s more would allow one."
+            return self._alone(scratch, f"No verdict: {why}{longer}", found.arms)
+        with single_threaded(), self.cache.used(self.task):
+            every, best = (*arms, *scratch), found.transfer[found.transfer_index]
+            fits = averaged(every, best, found.arms, self.task, self.seed)
+        said = self._nothing(f"No verdict, for nothing could be trained from scratch: {why}")
+        said |= {"source": best.name, "method": fits.model.card.method, "handed_over": "transfer"}
+        said |= {"settings": fits.model.card.settings, "arms": found.arms}
+        return _Judged.of(fits, self.task, said)
+
+    def _missing(self, found: RaceResult) -> float:
+        """Seconds more, about, with which each side would be through a repeat."""
+        known = [seconds for seconds in found.seconds.values() if seconds > 0]
+        one = max(known, default=1.0)
+        return 2 * found.k * one
+
+    def _alone(self, scratch: tuple[Arm, ...], why: str, arms: tuple[ArmResult, ...]) -> _Judged:
+        """From scratch without a race: as many arms as there is time for, one at least."""
+        left = self.clock.left() if self.again is None else math.inf
+        with single_threaded(), self.cache.used(self.task):
+            fits = Fits.in_time(scratch, self.task, self.seed, left, self.clock.read)
+        said = self._nothing(f"{why} The model is trained from scratch.")
+        said["arms"] = arms
+        return _Judged.of(fits, self.task, said)
+
+    def _nothing(self, note: str) -> dict[str, Any]:
+        """The outcome's fields where there is no verdict."""
+        return {
             "source": "",
             "method": "",
             "settings": {},
             "handed_over": "from-scratch",
-            "verdict": Verdict(0.0, 0.0, 0.0, self.task.metric_name),
+            "verdict": replace(NOTHING, metric=self.task.metric_name),
             "folds": {},
             "splits": (),
             "arms": (),
-            "notes": ("No source applies to this task: the model is trained from scratch.",),
+            "notes": (note,),
         }
-        return _Judged(remember(model, self.task), said)
 
-    def _curve(
-        self, baseline: Arm, found: RaceResult
-    ) -> tuple[LabelsSaved | None, tuple[str, ...]]:
-        """Labels saved, where the time that is left suffices for the learning curve."""
-        per_fold = found.scratch_arms[found.scratch_index].seconds / max(1, len(found.splits))
-        needed = CURVE_FITS * found.k * per_fold
-        if self.again is None and needed > self.clock.left():
-            return None, (f"No learning curve: it needs about {needed:.0f} s more.",)
+    def _curves(
+        self, every: tuple[Arm, ...], found: RaceResult, verdict: Verdict
+    ) -> tuple[LabelsSaved | None, Verdict, tuple[str, ...]]:
+        """Labels saved, and labels that would decide, where the time that is left suffices."""
         if self.task.time is not None:
-            return None, ("No learning curve: the rows have an order in time.",)
+            return None, verdict, ("No learning curve: the rows have an order in time.",)
+        better, base = found.transfer[found.transfer_index], found.scratch[found.scratch_index]
+        seconds = [sum(found.seconds[arm] for arm in side.members) for side in (better, base)]
+        needed = CURVE * CURVE_FOLDS * seconds[1]
+        if self.again is None and needed > self.clock.left():
+            why = f"No learning curve: it needs about {max(needed, 1):.0f} s more."
+            return None, verdict, (why,)
+        if better.metric.shape[1] < len(self.task):
+            return None, verdict, ("No learning curve: not all rows were judged.",)
         self.clock.tell("measuring the learning curve from scratch")
-        rows = np.nanmean(found.transfer[found.transfer_index], axis=0)
-        rng = np.random.default_rng(self.seed)
+        end = math.inf if self.again else self.clock.start + self.clock.budget
+        options: dict[str, Any] = {
+            "executor": self.executor,
+            "k": min(CURVE_FOLDS, found.k),
+            "until": Until(end, self.clock.read, self.cache),
+        }
+        sides = [[every[arm] for arm in side.members] for side in (better, base)]
+        rows, saved = np.nanmean(better.metric, axis=0), None
+        notes: tuple[str, ...] = ()
         try:
-            saved = labels_saved(
-                baseline,
-                self.task,
-                rows,
-                executor=self.executor,
-                rng=rng,
-                k=found.k,
-                timeout=LONGEST if self.again else min(LONGEST, self.clock.left()),
-            )
+            rng = np.random.default_rng(self.seed)
+            saved = labels_saved(sides[1], self.task, rows, rng=rng, **options)
+            if verdict.kind == "undecided" and 1.5 / CURVE * sum(seconds) < self.clock.left():
+                rng = np.random.default_rng(self.seed)
+                labels = labels_needed(sides[0], sides[1], self.task, verdict, rng=rng, **options)
+                verdict = replace(verdict, labels=labels)
         except NotApplicable as reason:
-            return None, (f"No learning curve: {reason}",)
-        return saved, ()
-
-
-def _handed_over(found: RaceResult, seed: int) -> Literal["transfer", "from-scratch"]:
-    """Transfer where it helps, or where it is better by over one standard error."""
-    likely = judge(found, rng=np.random.default_rng(seed), level=HAND_OVER)
-    return "transfer" if likely.kind == "helps" else "from-scratch"
+            notes = (f"No learning curve: {reason}",) if saved is None else ()
+        return saved, verdict, notes
 
 
 def _on_test(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -25,6 +26,8 @@ from bequest.selection import rank as rank_models
 __all__ = ["generator", "rank", "ranked", "train"]
 
 logger = logging.getLogger(__name__)
+DRAWS = 100  # of the intervals of a ranking
+FEWEST_DRAWS = 16
 ONE_THREAD = 2**24  # numbers in a task, below which one thread trains fastest
 
 
@@ -103,17 +106,46 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
             return ranked(readable, unread, task, seed)
 
 
-def ranked(sources: Sequence[Source], unread: Mapping[str, str], task: Task, seed: int) -> Ranking:
-    """The ranking of opened sources; those without a model to score come last, with the reason."""
+def ranked(
+    sources: Sequence[Source],
+    unread: Mapping[str, str],
+    task: Task,
+    seed: int,
+    seconds: float = math.inf,
+) -> Ranking:
+    """The ranking of opened sources; those without a model to score come last, with the reason.
+
+    Where all 100 draws of the intervals would take more than some seconds there are fewer, down to
+    16: the intervals are wider by Student's factor.
+    """
     models = [source.model for source in sources if source.model is not None]
+    rng = generator(seed)
     with single_threaded():
-        found = rank_models(models, task, rng=generator(seed))
+        draws = _draws_in(seconds, models, task) if seconds < math.inf else DRAWS
+        found = rank_models(models, task, n_boot=draws, rng=rng)
     reasons = {
         s.name: "it brings data only, and no model to score." for s in sources if s.model is None
     }
     nan = float("nan")
     last = (RankedSource(n, nan, nan, nan, reason=why) for n, why in (reasons | {**unread}).items())
     return Ranking((*found, *last))
+
+
+def _draws_in(seconds: float, models: Sequence[Model], task: Task) -> int:
+    """For how many draws there is time: one source is ranked without any, and again if it is slow.
+
+    A source costs as much as either of two references, and 38 draws as much as what is done once.
+    """
+    until, fit = time.perf_counter() + seconds, DRAWS
+    for _ in range(2 if models else 0):  # the first time loads libraries
+        start = time.perf_counter()
+        rank_models(models[:1], task, n_boot=0, rng=generator(0))
+        end = time.perf_counter()
+        once = (len(models) + 2) * (end - start) / 3
+        fit = min(DRAWS, int(38 * ((until - end) / once - 1)))
+        if fit == DRAWS:
+            break
+    return max(fit, FEWEST_DRAWS)
 
 
 def generator(seed: int) -> np.random.Generator:

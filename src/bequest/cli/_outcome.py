@@ -8,7 +8,7 @@ import bequest as bq
 from bequest.cli._places import read_record
 from bequest.cli._say import line, prose
 from bequest.errors import DataError
-from bequest.report.words import handed_over, headline, labels_sentence
+from bequest.report.words import handed_over, headline, judged, labels_sentence
 
 __all__ = ["print_result", "read_outcome", "save_result"]
 
@@ -26,6 +26,8 @@ def print_result(result: bq.Result) -> None:
     line(result.ranking)
     line()
     prose(headline(outcome).striptags())
+    if said := judged(outcome):
+        prose(said)
     prose(handed_over(outcome).striptags())
     if outcome.labels_saved is not None:
         prose(labels_sentence(outcome.labels_saved))

@@ -87,8 +87,9 @@ def plain(value: Any) -> Any:
 
 def tidy(text: str) -> str:
     """The text without what would move a terminal's cursor: names and cards come from others."""
+    harmless = "\n\t\N{NO-BREAK SPACE}"
     return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+        c if c.isprintable() or c in harmless else "\N{REPLACEMENT CHARACTER}" for c in text
     )
 
 

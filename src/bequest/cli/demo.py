@@ -23,7 +23,7 @@ LICENCE = "CC-BY-4.0"  # that of the data sets
 
 @app.default
 def demo(
-    *, budget: float = 20.0, seed: int = 0, out: Path = Path("demo"), common: Common = COMMON
+    *, budget: float = 15.0, seed: int = 0, out: Path = Path("demo"), common: Common = COMMON
 ) -> None:
     """Transfer on real data.
 

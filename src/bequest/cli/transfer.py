@@ -44,8 +44,10 @@ def transfer(
     sources: SourceOptions = SOURCES,
     method: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     budget: float = 120.0,
+    ensemble: bool = True,
     seed: int = 0,
     executor: Annotated[str, Parameter(show=False)] = "local",
+    allow_overlap: Annotated[bool, Parameter(show_default=False)] = False,
     out: Path,
     common: Common = COMMON,
 ) -> None:
@@ -56,9 +58,13 @@ def transfer(
     method
         Such as probe or fine-tune; may be given several times. All that fit where left out.
     budget
-        Seconds.
+        Seconds, in which all is done. A model is always written.
+    ensemble
+        Average the methods that fit; without, the single best one is chosen.
     seed
         Same seed, machine and versions: same numbers.
+    allow_overlap
+        Also run sources that have seen rows of the data; there is no verdict then.
     out
         The folder to write: model/, outcome.json and report.html.
     """
@@ -75,8 +81,10 @@ def transfer(
             found,
             methods=methods,
             budget=budget,
+            ensemble=ensemble,
             seed=seed,
             executor=executor,
+            allow_overlap=allow_overlap,
             progress=tell,
         )
         save_result(result, folder)

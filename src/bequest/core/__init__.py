@@ -34,6 +34,7 @@ from bequest.core.outcome import (
     LabelsSaved,
     Outcome,
     RankedSource,
+    SourceGain,
     TestResult,
     Verdict,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "RankedSource",
     "Registry",
     "Source",
+    "SourceGain",
     "Table",
     "Takes",
     "Task",

@@ -63,13 +63,11 @@ def check_time(what: str, rest: float = 0.0, spent: float = math.nan) -> None:
     ...     check_time("training", rest=59.0, spent=2.0)
     Traceback (most recent call last):
         ...
-    bequest.errors.OutOfTime: training takes about 61 s in all: that is longer than there is time.
+    bequest.errors.OutOfTime: training takes about 61 s: more than there is time.
     """
     if time_left() >= rest:
         return
-    needed = spent + rest
-    total = "" if math.isnan(needed) else f" takes about {needed:.2g} s in all: that"
-    raise OutOfTime(f"{what}{total} is longer than there is time.", needed)
+    raise OutOfTime(what, spent + rest)
 
 
 _DUE: ContextVar[tuple[float, Clock] | None] = ContextVar("deadline", default=None)

@@ -105,6 +105,11 @@ def whole(value: Any) -> str:
     return "" if sound else f"{shown(value)} is no whole number below 2^64"
 
 
+def truth(value: Any) -> str:
+    """True or false."""
+    return "" if isinstance(value, bool) else f"{shown(value)} is neither true nor false"
+
+
 def count(value: Any) -> str:
     """How many there are of something."""
     return whole(value) or ("" if value >= 0 else f"{shown(value)} is below zero")
@@ -205,7 +210,7 @@ def of_hint(hint: Any, numbers: Kind = measured) -> Kind:
     if form is Mapping:
         free = inside[1] is Any
         return partial(mapping, numbers=numbers) if free else named(of_hint(inside[1], numbers))
-    return {str: text, int: whole, float: numbers}[hint]
+    return {str: text, int: whole, float: numbers, bool: truth}[hint]
 
 
 def built(hint: Any, value: Any) -> Any:

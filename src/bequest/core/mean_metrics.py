@@ -27,7 +27,7 @@ class MeanMetric(Metric):
 
     Parameters
     ----------
-    name, kind, unit
+    name, kind, unit, loss
         As in `Metric`.
     scores : callable ``(y, prediction, reference, weights) -> (N,) float64``
         Score of each row; `reference` and `weights` may be None.
@@ -44,6 +44,7 @@ class MeanMetric(Metric):
     kind: Kind
     unit: str
     scores: Scores
+    loss: bool = False
 
     def linearise(
         self,
@@ -108,10 +109,14 @@ def _absolute_error(y: Array, prediction: Array, *_: Any) -> Array:
 
 ACCURACY = MeanMetric("accuracy", "classification", "points", _accuracy)
 BALANCED_ACCURACY = MeanMetric("balanced_accuracy", "classification", "points", _balanced_accuracy)
-LOG_LOSS = MeanMetric("neg_log_loss", "classification", "nats", _log_loss)
-BRIER = MeanMetric("neg_brier_score", "classification", "points", _brier)
-R2 = MeanMetric("r2", "regression", "points", _r2)
-SQUARED_ERROR = MeanMetric("neg_mean_squared_error", "regression", "squared units", _squared_error)
-ABSOLUTE_ERROR = MeanMetric("neg_mean_absolute_error", "regression", "units", _absolute_error)
+LOG_LOSS = MeanMetric("neg_log_loss", "classification", "nats", _log_loss, loss=True)
+BRIER = MeanMetric("neg_brier_score", "classification", "points", _brier, loss=True)
+R2 = MeanMetric("r2", "regression", "points", _r2, loss=True)
+SQUARED_ERROR = MeanMetric(
+    "neg_mean_squared_error", "regression", "squared units", _squared_error, loss=True
+)
+ABSOLUTE_ERROR = MeanMetric(
+    "neg_mean_absolute_error", "regression", "units", _absolute_error, loss=True
+)
 PER_GROUP_ACCURACY = PerGroup("per_group_accuracy", ACCURACY)
 PER_GROUP_ABSOLUTE_ERROR = PerGroup("per_group_neg_mean_absolute_error", ABSOLUTE_ERROR)

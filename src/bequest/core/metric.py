@@ -40,6 +40,8 @@ class Metric(ABC):
         What contributes: each row, or each group of rows, groups having equal weight.
     two_classes : bool
         Whether it judges tasks of two classes only, of which the second is the positive one.
+    loss : bool
+        Whether each contribution is a loss of its own unit, which a verdict can be judged by.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Metric(ABC):
     unit: str
     units: ClassVar[Unit] = "row"
     two_classes: bool = False
+    loss: bool = False
 
     @abstractmethod
     def linearise(
@@ -150,7 +153,7 @@ class PerGroup(Metric):
     units: ClassVar[Unit] = "group"
 
     def __post_init__(self) -> None:
-        for said in ("kind", "unit", "two_classes"):
+        for said in ("kind", "unit", "two_classes", "loss"):
             object.__setattr__(self, said, getattr(self.inner, said))
 
     def linearise(

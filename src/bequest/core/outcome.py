@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, Self, final
@@ -11,8 +12,11 @@ from bequest.core import kinds
 from bequest.core.metric import METRICS
 from bequest.errors import DataError
 
-__all__ = ["ArmResult", "LabelsSaved", "Outcome", "RankedSource", "TestResult", "Verdict"]
+__all__ = [
+    "ArmResult", "LabelsSaved", "Outcome", "RankedSource", "SourceGain", "TestResult", "Verdict",
+]  # fmt: skip
 
+SCORES = {"neg_brier_score": "the Brier score", "neg_mean_squared_error": "squared error"}
 VerdictKind = Literal["helps", "hurts", "undecided"]
 
 
@@ -20,6 +24,9 @@ VerdictKind = Literal["helps", "hurts", "undecided"]
 @dataclass(frozen=True)
 class Verdict:
     """Does transfer beat from scratch, on new rows of the same distribution?
+
+    It is judged by a proper score, which sees how sure a model is of each row; the metric stands
+    beside it.
 
     Parameters
     ----------
@@ -30,7 +37,17 @@ class Verdict:
     metric : str
         scikit-learn's name; higher is better.
     level : float
-        Coverage of the interval, 0 to 1.
+        Coverage of the intervals, 0 to 1.
+    score : str
+        What it is judged by, where that is not the metric itself: such as ``"neg_brier_score"``.
+    score_gain, score_low, score_high : float, optional
+        The gain in that score and the ends of its interval.
+    probability : float, optional
+        Share of the interval's distribution that lies above zero, 0 to 1. No prior: what these
+        rows say alone.
+    labels : float, optional
+        Of an undecided one: labelled rows with which the interval would leave zero, about; ``inf``
+        where that is never, as far as can be told; None where nothing is known.
 
     Examples
     --------
@@ -43,13 +60,36 @@ class Verdict:
     high: float
     metric: str
     level: Annotated[float, kinds.number] = 0.95
+    score: str = ""
+    score_gain: float | None = None
+    score_low: float | None = None
+    score_high: float | None = None
+    probability: float | None = None
+    labels: float | None = None
+
+    @property
+    def judged(self) -> tuple[float, float, float]:
+        """Gain and ends of the interval that decides: the score's, else the metric's."""
+        if self.score_gain is None or self.score_low is None or self.score_high is None:
+            return self.gain, self.low, self.high
+        return self.score_gain, self.score_low, self.score_high
 
     @property
     def kind(self) -> VerdictKind:
-        """helps, hurts or undecided: whether the interval excludes zero, and on which side."""
-        if self.low > 0:
+        """helps, hurts or undecided: whether the interval excludes zero, and on which side.
+
+        Where the metric says the opposite of the score, it is undecided.
+        """
+        _, low, high = self.judged
+        if low > 0 and self.gain > 0:
             return "helps"
-        return "hurts" if self.high < 0 else "undecided"
+        return "hurts" if high < 0 and self.gain < 0 else "undecided"
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether it is undecided only because the metric does not say what the score says."""
+        _, low, high = self.judged
+        return self.kind == "undecided" and (low > 0 or high < 0)
 
     @property
     def sentence(self) -> str:
@@ -58,10 +98,24 @@ class Verdict:
         low, high = (_said(end, self.metric, sign=True) for end in (self.low, self.high))
         between = f"{low} to {high}"
         if self.kind == "helps":
-            return f"Transfer helps: {amount} better than from scratch ({between})."
-        if self.kind == "hurts":
-            return f"Transfer hurts: {amount} worse than from scratch ({between})."
-        return f"Undecided: the gain over from scratch lies between {low} and {high}."
+            said = f"Transfer helps: {amount} better than from scratch ({between})"
+        elif self.kind == "hurts":
+            said = f"Transfer hurts: {amount} worse than from scratch ({between})"
+        elif math.isinf(self.low) or math.isinf(self.high):
+            return "Undecided: too little was measured to tell the gain over from scratch."
+        else:
+            said = f"Undecided: the gain over from scratch lies between {low} and {high}"
+        return said + self._by_score() + "."
+
+    def _by_score(self) -> str:
+        """What the score says, where it is not the metric."""
+        if not self.score:
+            return ""
+        gain, low, high = (f"{value:+.3f}" for value in self.judged)
+        by = f"by {SCORES.get(self.score, self.score)} {gain} ({low} to {high})"
+        if self.contradicted:
+            return f"; {by}, which the metric does not confirm"
+        return f"; {by}"
 
     def __repr__(self) -> str:
         return (
@@ -124,6 +178,8 @@ class ArmResult:
         Time spent on it.
     reason : str
         Why it was not run, or was stopped; empty where it ran to the end.
+    used : bool
+        Whether it was judged, alone or in an average.
     """
 
     source: str
@@ -133,6 +189,27 @@ class ArmResult:
     folds: tuple[float, ...] = ()
     seconds: float = 0.0
     reason: str = ""
+    used: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class SourceGain:
+    """What one source was worth, whether or not it was chosen.
+
+    Parameters
+    ----------
+    source : str
+    verdict : Verdict
+        Of the average of its arms over from scratch, uncorrected: no choice was made.
+    differences : tuple of tuple of float
+        For each repeat, what each row (or group) contributes to the gain in the score that is
+        judged: their mean is that gain, and their spread its error. Empty where there are too many.
+    """
+
+    source: str
+    verdict: Verdict
+    differences: tuple[tuple[float, ...], ...] = ()
 
 
 @final
@@ -203,7 +280,8 @@ class Outcome:
     target : mapping
         Name, fingerprint, modality, kind, metric, rows and classes of the task.
     source, method, settings
-        The transfer arm that was chosen; `source` is empty where no arm could run.
+        The transfer that was chosen: an arm, or ``"ensemble"`` with the methods and settings of its
+        members; `source` is empty where no arm could run.
     handed_over : {"transfer", "from-scratch"}
         Which of the two candidates the result's model is.
     verdict : Verdict
@@ -218,6 +296,8 @@ class Outcome:
         Seconds, peak memory in MB, labelled rows.
     versions : mapping
         Package versions.
+    gains : tuple of SourceGain
+        Each source's own gain.
     labels_saved, test : optional
     moved : tuple of mapping
         What of the source stands in the transfer model.
@@ -240,6 +320,7 @@ class Outcome:
     seed: int
     cost: Mapping[str, float]
     versions: Mapping[str, str]
+    gains: tuple[SourceGain, ...] = ()
     labels_saved: LabelsSaved | None = None
     test: TestResult | None = None
     moved: tuple[Mapping[str, Any], ...] = ()

@@ -35,7 +35,7 @@ class Pace:
     ...         pace.check(done)
     Traceback (most recent call last):
         ...
-    bequest.errors.OutOfTime: training takes about 87 s in all: that is longer than there is time.
+    bequest.errors.OutOfTime: training takes about 87 s: more than there is time.
     """
 
     def __init__(self, what: str, total: int, timed: int = 1) -> None:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from bequest.core.task import Task
 from bequest.core.wording import counted
-from bequest.errors import DataError
+from bequest.errors import CannotSplit
 
 __all__ = [
+    "MANY_FOLDS",
     "MIN_BLOCKS",
     "Split",
     "folds",
+    "folds_for",
     "judged_rows",
     "resampling_units",
 ]
@@ -28,6 +30,7 @@ __all__ = [
 Rows = NDArray[np.int64]
 Split = tuple[Rows, Rows]  # training rows, test rows
 MIN_BLOCKS = 5  # of time that are tested, below which a bootstrap over blocks gives no verdict
+FEW_ROWS, MANY_FOLDS, FEW_FOLDS = 100, 10, 5
 BINS = 10  # of a regression's values, where whole groups are dealt
 
 
@@ -62,7 +65,7 @@ def folds(
 
     Raises
     ------
-    DataError
+    CannotSplit
         Fewer rows, or fewer groups, than folds; fewer distinct times than blocks; or all training
         rows of a block are of groups that it tests.
 
@@ -78,14 +81,14 @@ def folds(
     [['a', 'b', 'b'], ['a', 'b', 'b']]
     """
     if k < 2:
-        raise DataError(f"{k} folds: at least two are needed.")
+        raise CannotSplit(f"{k} folds: at least two are needed.")
     if task.time is not None:
         return [_expanding(task, _blocks(task.time, k + 1))]
     units, what = len(task), "row"
     if task.groups is not None:
         units, what = len(set(task.groups.tolist())), "group"
     if units < k:
-        raise DataError(
+        raise CannotSplit(
             f"{counted(units, what)} cannot make {k} folds: ask for fewer folds, or label more "
             f"{what}s."
         )
@@ -94,6 +97,22 @@ def folds(
         [(np.flatnonzero(fold != part), np.flatnonzero(fold == part)) for part in range(k)]
         for fold in by_repeat
     ]
+
+
+def folds_for(task: Task) -> int:
+    """Folds a repeat: ten below a hundred rows, five from there on and for rows in time.
+
+    Not more than there are rows, or groups.
+
+    Examples
+    --------
+    >>> folds_for(Task.from_arrays(np.eye(40), list("ab") * 20))
+    10
+    """
+    if task.time is not None:
+        return FEW_FOLDS
+    units = len(task) if task.groups is None else len(set(task.groups.tolist()))
+    return min(units, MANY_FOLDS if len(task) < FEW_ROWS else FEW_FOLDS)
 
 
 def judged_rows(pairs: Sequence[Split]) -> Rows:
@@ -134,7 +153,7 @@ def _blocks(time: NDArray[Any], count: int) -> Rows:
     """The block of each row, shape (N,): cuts between distinct times, nearest to equal sizes."""
     times, place = np.unique(time, return_inverse=True)
     if len(times) < count:
-        raise DataError(
+        raise CannotSplit(
             f"{counted(len(times), 'distinct time')} cannot make {count} blocks, one to train on "
             f"and {count - 1} to test: give finer times, or ask for fewer folds."
         )
@@ -153,7 +172,7 @@ def _expanding(task: Task, block: Rows) -> list[Split]:
         test = np.flatnonzero(block == tested)
         train = _without_groups(task, np.flatnonzero(block < tested), test)
         if not len(train):
-            raise DataError(
+            raise CannotSplit(
                 f"all rows before block {tested + 1} of time are of groups that it tests: leave "
                 "out groups=, or give longer series."
             )

@@ -6,6 +6,7 @@ A arms, R repeats, N rows, B bootstrap samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bequest.core import METRICS, Verdict
+from bequest.core import METRICS, SourceGain, Verdict
 from bequest.data.splits import MIN_BLOCKS
 from bequest.errors import DataError
+from bequest.evaluation.candidates import Candidate
 from bequest.evaluation.race import RaceResult
 from bequest.evaluation.spread import Spread, resample
 
@@ -29,26 +31,101 @@ STEPS = frozenset({"accuracy", "balanced_accuracy", "f1", "f1_macro", "matthews_
 STEP_SHARE = 0.4  # of a step score's interplay that does not average out
 STEP_DOUBT = 0.4  # of the noise between arms that the choice by a step score is left with
 DOUBT = 1 / 3  # the same by a loss, of that noise which is the rows' own
+LEAST_SEEN = 0.25  # share of an average's members, below which its repeats say no less
+MOST_DIFFERENCES = 20_000  # numbers that an outcome holds of one source
+SAMPLES, FEWEST_SAMPLES = 2000, 200  # of the bootstrap
+DRAWN_ROWS = 20_000_000  # in all samples: of more than 10,000 rows there are fewer samples
 NO_REPEATS = 1.0  # interplay over row noise where one repeat leaves it unknown: the bound
 
 
-def judge(result: RaceResult, *, rng: np.random.Generator, level: float = 0.95) -> Verdict:
-    """Say whether the race's transfer model beats its from-scratch model; see `estimate_gain`.
+def judge(
+    result: RaceResult, *, rng: np.random.Generator, level: float = 0.95
+) -> tuple[Verdict, tuple[SourceGain, ...]]:
+    """Say whether the race's transfer beats its from scratch, and what each source is worth.
 
+    Both are judged by the score, which also makes the choice among sources; see `estimate_gain`.
     Fewer than five blocks of time decide nothing: the interval is then without end.
     """
-    verdict = estimate_gain(
-        result.transfer,
-        result.scratch,
-        metric=result.metric,
-        rng=rng,
-        level=level,
-        groups=result.groups,
-        folds=result.k,
+    everything = range(len(result.transfer))
+    chosen = result.scratch_index
+    verdict = _compared(result, everything, range(len(result.scratch)), rng, level)
+    alone = len(result.transfer) == len(result.scratch) == 1
+    gains = tuple(
+        SourceGain(
+            one.name,
+            verdict if alone else _compared(result, [place], [chosen], rng, level),
+            _differences(one, result.scratch[chosen], result.groups),
+        )
+        for place, one in enumerate(result.transfer)
     )
+    return verdict, gains if len({gain.source for gain in gains}) == len(gains) else ()
+
+
+def _compared(
+    result: RaceResult,
+    transfer: Sequence[int],
+    scratch: Sequence[int],
+    rng: np.random.Generator,
+    level: float,
+) -> Verdict:
+    sides = [result.transfer[t] for t in transfer], [result.scratch[s] for s in scratch]
+    scores = _stacked(sides[0], "score"), _stacked(sides[1], "score")
+    repeated = min(one.repeated for side in sides for one in side)
+    options: dict[str, Any] = {
+        "level": level,
+        "groups": result.groups,
+        "folds": result.k,
+        "repeated": repeated,
+        "n_boot": _samples(scores[0].shape[2]),
+    }
+    seed = rng.integers(2**63)  # both by the same samples
+    by_score = estimate_gain(
+        *scores, metric=result.score, rng=np.random.default_rng(seed), **options
+    )
+    verdict = by_score
+    if result.score != result.metric:
+        metrics = _stacked(sides[0], "metric"), _stacked(sides[1], "metric")
+        by_metric = estimate_gain(
+            *metrics, metric=result.metric, rng=np.random.default_rng(seed), by=scores, **options
+        )
+        verdict = replace(
+            by_metric,
+            score=result.score,
+            score_gain=by_score.gain,
+            score_low=by_score.low,
+            score_high=by_score.high,
+            probability=by_score.probability,
+        )
     if result.blocks is not None and result.blocks < MIN_BLOCKS:
-        return replace(verdict, low=-math.inf, high=math.inf)
+        verdict = replace(verdict, low=-math.inf, high=math.inf, probability=0.5)
+        if verdict.score:
+            verdict = replace(verdict, score_low=-math.inf, score_high=math.inf)
     return verdict
+
+
+def _samples(rows: int) -> int:
+    """Bootstrap samples of so many rows: their time is bounded, and more rows need fewer."""
+    return max(FEWEST_SAMPLES, min(SAMPLES, DRAWN_ROWS // rows))
+
+
+def _stacked(candidates: Sequence[Candidate], what: str) -> Array:
+    """Score or metric of several candidates, (A, R, N)."""
+    return np.stack([getattr(one, what) for one in candidates])
+
+
+def _differences(
+    better: Candidate, base: Candidate, groups: Array | None
+) -> tuple[tuple[float, ...], ...]:
+    """What each row, or group, contributes to the gain in each repeat that both ran."""
+    rows = better.score - base.score
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    if groups is not None:
+        member = np.unique(groups, return_inverse=True)[1]
+        units = int(member.max()) + 1
+        rows = np.stack([np.bincount(member, row) * units / len(row) for row in rows])
+    if rows.size > MOST_DIFFERENCES:
+        return ()
+    return tuple(tuple(round(float(value), 6) for value in row) for row in rows)
 
 
 def estimate_gain(
@@ -57,12 +134,14 @@ def estimate_gain(
     *,
     metric: str,
     rng: np.random.Generator,
-    n_boot: int = 2000,
+    n_boot: int = SAMPLES,
     level: float = 0.95,
     groups: Array | None = None,
     folds: int = 5,
+    repeated: float = 1.0,
+    by: tuple[Array, Array] | None = None,
 ) -> Verdict:
-    """Estimate the gain of the chosen transfer arm over the chosen from-scratch arm.
+    """Estimate the gain of the chosen transfer candidate over the chosen from-scratch candidate.
 
     Both are chosen again in each bootstrap sample of the rows and scored on the rows left out, so
     that no arm is judged by the rows that chose it: that gives the gain. Its standard error comes
@@ -73,7 +152,7 @@ def estimate_gain(
     ----------
     transfer, scratch : array, shape (A, R, N)
         Out-of-fold score of each row (`bequest.core.Task.row_scores`), A may differ between the
-        two; NaN where an arm was out before that repeat.
+        two; NaN where a candidate did not run that repeat.
     metric : str
         A key of `bequest.core.METRICS`.
     rng : numpy.random.Generator
@@ -85,6 +164,11 @@ def estimate_gain(
         Rows of one group are resampled together.
     folds : int
         Folds of each repeat.
+    repeated : float
+        Share of an average's members that ran every repeat, above 0 to 1. The others are taken to
+        change from repeat to repeat as much as these do.
+    by : pair of arrays of the same shapes, optional
+        Scores that choose, where they are not those that judge.
 
     Returns
     -------
@@ -111,15 +195,18 @@ def estimate_gain(
     'helps'
     """
     _check(transfer, scratch, metric, groups)
-    spread = resample(transfer, scratch, groups, rng, n_boot)
+    spread = resample(transfer, scratch, groups, rng, n_boot, by=by)
+    spread = replace(spread, interplay=spread.interplay / max(repeated, LEAST_SEEN) ** 2)
     variance, freedom = _variance(spread, metric, folds)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+    quantile = float(stats.t.ppf((1 + level) / 2, freedom))
+    half = quantile * math.sqrt(variance)
     if variance <= (1e-9 * spread.gain) ** 2:
         half = abs(spread.gain)  # all rows say the same to the last digit: that is no measurement
     low, high = spread.gain - half, spread.gain + half
+    above = 0.5 if half == 0 else float(stats.t.cdf(spread.gain / half * quantile, freedom))
     if metric == "accuracy":
         low, high = max(low, -1.0), min(high, 1.0)
-    return Verdict(spread.gain, low, high, metric, level)
+    return Verdict(spread.gain, low, high, metric, level, probability=above)
 
 
 def _variance(spread: Spread, metric: str, folds: int) -> tuple[float, float]:

@@ -6,25 +6,25 @@ all jobs share.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Executor, Model, Task, output_of
+from bequest.core import Executor, Model, Task, due_in, output_of
 from bequest.core.executor import Fetch
 from bequest.core.feature_cache import FeatureCache, taken
 from bequest.data.splits import Split
-from bequest.errors import BequestError, ModelError
+from bequest.errors import BequestError, ModelError, NotApplicable, OutOfTime
 
-__all__ = ["Arm", "ChoiceJob", "Entrants", "FitJob", "Fitted", "Keys", "Side"]
+__all__ = ["Arm", "ChoiceJob", "Entrants", "FitJob", "Fitted", "Keys"]
 
 Array = NDArray[Any]
-Side = Literal["transfer", "from-scratch"]
 NO_MEMORY = "it ran out of memory."
 
 
@@ -46,6 +46,10 @@ class Arm:
     choose : callable ``(task) -> choice``, optional
         What must be decided on the training rows of each fold before the arm is fitted there: a
         ranking of the sources. Arms with the same one share its result.
+    trains_network : bool
+        Whether it runs after the others, where its time suffices.
+    least : float
+        Seconds that training a network takes at least, where that is known beforehand.
     """
 
     source: str
@@ -53,6 +57,8 @@ class Arm:
     settings: Mapping[str, Any]
     fit: Callable[..., Model] = field(repr=False, compare=False)
     choose: Callable[[Task], Any] | None = field(default=None, repr=False, compare=False)
+    trains_network: bool = False
+    least: float = 0.0
 
     def fitted(self, task: Task, rng: np.random.Generator, choice: Any = None) -> Model:
         """The arm's model of these rows, with its choice; made here where none is given."""
@@ -64,25 +70,20 @@ class Arm:
 @final
 @dataclass(frozen=True)
 class Entrants:
-    """What the jobs of a race share beside the task: both sides, and what they have computed.
+    """What the jobs of a race share beside the task: the arms, and what they have computed.
 
     Parameters
     ----------
-    transfer, scratch : tuple of Arm
+    arms : tuple of Arm
     cache : FeatureCache or None
         Rows of frozen sources. In one pickle with the arms, whose sources it knows by identity.
     clock : callable
         Seconds, for the time that a job reports.
     """
 
-    transfer: tuple[Arm, ...]
-    scratch: tuple[Arm, ...]
+    arms: tuple[Arm, ...]
     cache: FeatureCache | None = None
     clock: Callable[[], float] = time.perf_counter
-
-    def side(self, side: Side) -> tuple[Arm, ...]:
-        """The arms of one side."""
-        return self.transfer if side == "transfer" else self.scratch
 
 
 @final
@@ -114,12 +115,18 @@ class Fitted:
     seconds : float
         Time that the job took where it ran.
     reason : str
-        Why the arm does not fit the task; empty where it does.
+        Why there is no output; empty where there is.
+    skipped : bool
+        Whether the source that was chosen for this fold does not fit the arm: another fold's may.
+    late : bool
+        Whether it was given up for want of time.
     """
 
     output: Array | None
     seconds: float
     reason: str = ""
+    skipped: bool = False
+    late: bool = False
 
 
 @final
@@ -129,15 +136,16 @@ class FitJob:
 
     Parameters
     ----------
-    side : {"transfer", "from-scratch"}
     arm, fold : int
-        Which arm of the side, and which of the splits.
+        Which of the arms, and which of the splits.
     seed : tuple of int
         Entropy of this job's generator. All arms of a fold share it: common random numbers cancel
         in the paired difference, and an arm's result does not depend on which others run.
     keys : Keys
     choice : object
         Of the arm's `choose` on this fold's training rows.
+    allowance : float
+        Seconds after which it gives up, where it can.
 
     Notes
     -----
@@ -145,34 +153,38 @@ class FitJob:
     exceptions propagate.
     """
 
-    side: Side
     arm: int
     fold: int
     seed: tuple[int, ...]
     keys: Keys
     choice: Any = None
+    allowance: float = math.inf
 
     def __call__(self, fetch: Fetch) -> Fitted:
         """Train on the training rows and predict the test rows."""
         entrants: Entrants = fetch(self.keys.entrants)
         start = entrants.clock()
-        output, reason = None, ""
+        output, reason, skipped, late = None, "", False, False
+        arm = entrants.arms[self.arm]
         try:
-            output = self._output(fetch, entrants)
+            with due_in(self.allowance, entrants.clock):
+                output = self._output(fetch, entrants)
         except BequestError as error:
             reason = str(error)
+            skipped = arm.choose is not None and isinstance(error, NotApplicable)
+            late = isinstance(error, OutOfTime)
         except MemoryError:
             reason = NO_MEMORY
         except RuntimeError as error:  # torch's allocator has no class of its own
             if "allocate memory" not in str(error):
                 raise
             reason = NO_MEMORY
-        return Fitted(output, entrants.clock() - start, reason)
+        return Fitted(output, entrants.clock() - start, reason, skipped, late)
 
     def _output(self, fetch: Fetch, entrants: Entrants) -> Array:
         task: Task = fetch(self.keys.task)
         train, test = fetch(self.keys.splits)[self.fold]
-        arm = entrants.side(self.side)[self.arm]
+        arm = entrants.arms[self.arm]
         rng = np.random.default_rng(np.random.SeedSequence(self.seed))
         with entrants.cache.used(task) if entrants.cache else nullcontext():
             model = arm.fitted(taken(task, train), rng, self.choice)
@@ -191,7 +203,6 @@ class FitJob:
 class ChoiceJob:
     """What an arm chooses on the training rows of one fold; the result is data for its jobs."""
 
-    side: Side
     arm: int
     fold: int
     keys: Keys
@@ -200,7 +211,7 @@ class ChoiceJob:
         """The arm's choice."""
         entrants: Entrants = fetch(self.keys.entrants)
         task: Task = fetch(self.keys.task)
-        choose = entrants.side(self.side)[self.arm].choose
+        choose = entrants.arms[self.arm].choose
         with entrants.cache.used(task) if entrants.cache else nullcontext():
             try:
                 return choose and choose(taken(task, fetch(self.keys.splits)[self.fold][0]))

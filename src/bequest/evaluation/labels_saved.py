@@ -5,17 +5,17 @@ F fractions of the training rows, K folds, N rows, B bootstrap samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core import Executor, LabelsSaved, Task
-from bequest.core.executor import in_full
 from bequest.data.splits import folds
-from bequest.errors import DataError, NotApplicable
-from bequest.evaluation.jobs import Arm, Entrants, FitJob, Keys
+from bequest.errors import DataError
+from bequest.evaluation.curves import NEVER, Until, curve, in_rows, nested
+from bequest.evaluation.jobs import Arm
 from bequest.evaluation.replay import row_weights
 
 __all__ = ["FRACTIONS", "REACH", "labels_saved"]
@@ -28,36 +28,36 @@ EXPONENTS = np.geomspace(0.1, 2.0, 160)  # c of the power law; learning curves h
 
 
 def labels_saved(
-    arm: Arm,
+    arms: Sequence[Arm],
     task: Task,
     transfer_rows: Array,
     *,
     executor: Executor,
     rng: np.random.Generator,
     k: int = 5,
-    timeout: float | None = None,
+    until: Until = NEVER,
     fractions: Sequence[float] = FRACTIONS,
     n_boot: int = 1000,
     level: float = 0.95,
 ) -> LabelsSaved:
     """Measure the learning curve of from scratch and read transfer's score off it.
 
-    The chosen from-scratch arm is trained on nested parts of each fold's training rows and scored
-    on the fold's test rows; a rising power law ``a - b * n ** -c`` is fitted to the means.
+    From scratch is trained on nested parts of each fold's training rows and scored on the fold's
+    test rows; a rising power law ``a - b * n ** -c`` is fitted to the means.
 
     Parameters
     ----------
-    arm : Arm
-        The chosen from-scratch arm.
+    arms : sequence of Arm
+        Those from scratch, which are averaged.
     task : Task
     transfer_rows : array, shape (N,)
-        Out-of-fold score of each row under the chosen transfer arm, by `k` folds too.
+        Out-of-fold metric of each row with transfer, by `k` folds too.
     executor : Executor
         Runs the jobs.
     rng : numpy.random.Generator
     k : int
-    timeout : float, optional
-        Seconds after which a fit is given up, where it runs in a process of its own.
+    until : Until
+        When it is given up.
     fractions : sequence of float
         Shares of the training rows, rising, above 0 and up to 1; three at least.
     n_boot : int
@@ -98,7 +98,7 @@ def labels_saved(
     >>> from bequest.executors.local import LocalExecutor
     >>> with LocalExecutor() as executor:
     ...     saved = labels_saved(
-    ...         Arm("", "mean", {}, mean), task, knows_half, executor=executor,
+    ...         [Arm("", "mean", {}, mean)], task, knows_half, executor=executor,
     ...         rng=np.random.default_rng(0),
     ...     )
     >>> saved.sizes, saved.needed
@@ -106,7 +106,10 @@ def labels_saved(
     """
     if transfer_rows.shape != (len(task),) or not np.isfinite(transfer_rows).all():
         raise DataError(f"transfer's scores must be {len(task)} finite numbers, one per row.")
-    sizes, scores = _curve(arm, task, fractions, k, executor, rng, timeout)
+    [splits] = folds(task, k, 1, rng=rng)
+    ordered = nested(task, splits, rng)
+    sizes, outputs = curve(arms, task, ordered, fractions, executor, rng, until)
+    scores = np.stack([in_rows(task, output, ordered, task.row_scores) for output in outputs])
     weights = row_weights(len(task), task.groups, rng, n_boot)
     weights /= weights.sum(axis=1, keepdims=True)
     everyone = np.full((1, len(task)), 1.0 / len(task))
@@ -122,70 +125,6 @@ def labels_saved(
         scratch=tuple(float(mean) for mean in scores.mean(axis=1)),
         transfer=float(transfer_rows.mean()),
     )
-
-
-def _curve(
-    arm: Arm,
-    task: Task,
-    fractions: Sequence[float],
-    k: int,
-    executor: Executor,
-    rng: np.random.Generator,
-    timeout: float | None,
-) -> tuple[Array, Array]:
-    """Sizes (F,) and scores (F, N) of those fractions that could be trained."""
-    [splits] = folds(task, k, 1, rng=rng)
-    ordered = [_in_strata(task, train, rng) for train, _ in splits]
-    entropy = int(rng.integers(2**63))
-    parts = [
-        (rows[: max(1, round(fraction * len(rows)))], test)
-        for fraction in fractions
-        for rows, (_, test) in zip(ordered, splits, strict=True)
-    ]
-    keys = Keys.share(executor, task, Entrants((), (arm,)), parts)
-    jobs = [FitJob("from-scratch", 0, place, (entropy, place), keys) for place in range(len(parts))]
-    scores = np.full((len(fractions), len(task)), np.nan)
-    reasons: list[str] = []
-    for done in in_full(executor, jobs, timeout=timeout):
-        if done.failure or done.value.output is None:
-            reasons.append(done.failure or done.value.reason)
-            continue
-        test = parts[done.job][1]
-        scores[done.job // k, test] = task.row_scores(done.value.output, test)
-    whole = np.isfinite(scores).all(axis=1)
-    rows = np.mean([len(part) for part in ordered])
-    sizes = np.array([max(1, round(fraction * rows)) for fraction in fractions])
-    if len(set(sizes[whole])) < 3:
-        why = f": {reasons[0]}" if reasons else "."
-        raise NotApplicable(
-            f"a learning curve needs three sizes, {whole.sum()} of {len(fractions)} could be "
-            f"trained on parts of {rows:.0f} rows{why}"
-        )
-    return sizes[whole], scores[whole]
-
-
-def _in_strata(task: Task, rows: Array, rng: np.random.Generator) -> Array:
-    """The rows in an order whose every beginning has about the classes of the whole.
-
-    Rows of a group stay together: a new label of a known patient is no new patient.
-    """
-    shuffled = rng.permutation(rows)
-    if task.groups is not None:
-        return _together(shuffled, task.groups[shuffled])
-    if task.kind == "regression":
-        return shuffled
-    labels = task.targets[shuffled]
-    place = np.empty(len(rows))
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        place[own] = (np.arange(len(own)) + rng.random()) / len(own)
-    return np.asarray(shuffled[np.argsort(place, kind="stable")])
-
-
-def _together(rows: Array, groups: Iterable[Any]) -> Array:
-    first: dict[Any, int] = {}
-    order = [first.setdefault(group, place) for place, group in enumerate(groups)]
-    return np.asarray(rows[np.argsort(order, kind="stable")])
 
 
 def _needed(sizes: Array, curves: Array, wanted: Array) -> Array:

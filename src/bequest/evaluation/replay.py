@@ -1,6 +1,6 @@
-"""The race's choice, replayed under other weights of the rows.
+"""The choice among candidates, replayed under other weights of the rows.
 
-A arms, R repeats (rungs), N rows, B bootstrap samples.
+A candidates, R repeats, N rows, B bootstrap samples.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ Array = NDArray[Any]
 
 
 def choose(scores: Array, weights: Array) -> Array:
-    """Which arm the race would have chosen, had every row counted `weights` times.
+    """Which candidate would have been chosen, had every row counted `weights` times.
 
-    The schedule is read off the scores: as many arms survive each rung as survived it in the
-    race. Arms are judged by their weighted mean over the rungs so far; an arm that survives in the
-    replay only is judged by the rungs that it ran in the race. Ties go to the arm named first.
+    It is the one with the best weighted mean over the repeats that it ran; ties go to the one
+    named first.
 
     Parameters
     ----------
     scores : array, shape (A, R, N)
-        Score per row, higher is better; NaN in all N rows of the repeats that an arm did not run.
+        Score per row, higher is better; NaN in all N rows of the repeats that a candidate did not
+        run.
     weights : array, shape (B, N)
         How often each row counts; not all zero.
 
     Returns
     -------
     int array, shape (B,)
-        Index of the chosen arm, 0 to A - 1.
+        Index of the chosen candidate, 0 to A - 1.
 
     Examples
     --------
@@ -43,24 +43,10 @@ def choose(scores: Array, weights: Array) -> Array:
     [1, 0]
     """
     ran: Array = np.asarray(np.isfinite(scores).all(axis=2))
-    means = _means_so_far(scores, ran, weights)
-    alive = np.broadcast_to(ran[:, 0], means.shape[:2])
-    for rung in range(scores.shape[1]):
-        judged = np.where(alive, means[:, :, rung], -np.inf)
-        if rung + 1 == scores.shape[1]:
-            return np.asarray(judged.argmax(axis=1))
-        rank = np.argsort(np.argsort(-judged, axis=1, kind="stable"), axis=1, kind="stable")
-        alive = alive & (rank < ran[:, rung + 1].sum())
-    raise DataError("there is no repeat to choose by.")
-
-
-def _means_so_far(scores: Array, ran: Array, weights: Array) -> Array:
-    """Weighted mean of each arm after each rung, shape (B, A, R); NaN before its first."""
-    arms, repeats, rows = scores.shape
-    known = np.where(ran[:, :, None], scores, 0.0).reshape(arms * repeats, rows)
-    sums = (weights @ known.T).reshape(len(weights), arms, repeats).cumsum(axis=2)
-    runs = np.maximum(ran.cumsum(axis=1), 1)
-    return np.asarray(sums / (runs * weights.sum(axis=1)[:, None, None]))
+    sums = np.where(ran[:, :, None], scores, 0.0).sum(axis=1)
+    means = sums / np.maximum(ran.sum(axis=1), 1)[:, None]
+    judged = np.where(ran.any(axis=1), weights @ means.T, -np.inf)
+    return np.asarray(judged.argmax(axis=1))
 
 
 def row_weights(rows: int, groups: Array | None, rng: np.random.Generator, n_boot: int) -> Array:

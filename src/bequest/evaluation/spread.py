@@ -53,7 +53,13 @@ class Spread:
 
 
 def resample(
-    transfer: Array, scratch: Array, groups: Array | None, rng: np.random.Generator, n_boot: int
+    transfer: Array,
+    scratch: Array,
+    groups: Array | None,
+    rng: np.random.Generator,
+    n_boot: int,
+    *,
+    by: tuple[Array, Array] | None = None,
 ) -> Spread:
     """Choose both arms again in each bootstrap sample and judge them on the rows left out.
 
@@ -63,13 +69,16 @@ def resample(
     groups : array, shape (N,), or None
     rng : numpy.random.Generator
     n_boot : int
+    by : pair of arrays of the same shapes, optional
+        Scores that choose, where they are not those that judge.
     """
+    better, base = (transfer, scratch) if by is None else by
     rows = transfer.shape[2]
     members = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1]
     pairs = _Pairs.of(transfer, scratch, members)
     tally = _Tally(np.zeros(rows), np.zeros(rows))
     for weights in _chunks(rows, groups, rng, n_boot):
-        tally.add(weights, choose(transfer, weights), choose(scratch, weights), pairs)
+        tally.add(weights, choose(better, weights), choose(base, weights), pairs)
     return tally.spread(members)
 
 

@@ -14,7 +14,6 @@ from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from bequest.core import (
     Card,
@@ -40,7 +39,7 @@ from bequest.frameworks.nested import (
     shared_models,
 )
 
-__all__ = ["Ensemble", "MemberSummary", "load_ensemble"]
+__all__ = ["Ensemble", "MemberSummary", "load_ensemble", "sharpened"]
 
 Array = NDArray[Any]
 
@@ -149,10 +148,7 @@ class Ensemble(Model):
             for member in self.members[1:]:
                 total = total + output_of(member, X)
         mean = total / len(self.members)
-        if self.temperature == 1.0:
-            return np.asarray(mean)
-        with np.errstate(divide="ignore"):  # the logarithm of zero leaves a zero
-            return np.asarray(softmax(np.log(mean) / self.temperature, axis=1))
+        return sharpened(mean, self.temperature) if self.classes else np.asarray(mean)
 
     def features(self, X: Any, layer: str | None = None) -> Array:
         """Those of the source that all members stand on.
@@ -251,3 +247,22 @@ def _trunk(model: Model) -> Model:
 
 def _said(model: Model) -> str:
     return f"the classes {', '.join(map(str, model.classes[:5]))}" if model.classes else "values"
+
+
+def sharpened(probabilities: Array, temperature: float) -> Array:
+    """Probabilities (N, C) whose logarithms are divided by a temperature, summing to one again.
+
+    References
+    ----------
+    Guo et al., On calibration of modern neural networks, ICML 2017.
+
+    Examples
+    --------
+    >>> sharpened(np.array([[0.8, 0.2]]), 0.5).round(3).tolist()
+    [[0.941, 0.059]]
+    """
+    if temperature == 1.0:
+        return probabilities
+    top = probabilities.max(axis=1, keepdims=True)
+    raised = (probabilities / top) ** (1 / temperature)
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))

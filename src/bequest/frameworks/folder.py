@@ -50,6 +50,7 @@ KINDS: Registry[Loader] = Registry(
         "relabelled": "bequest.frameworks.relabelled:load_relabelled",
         "shared": "bequest.frameworks.nested:load_shared",
         "ensemble": "bequest.frameworks.ensemble:load_ensemble",
+        "label-posterior": "bequest.frameworks.label_posterior:load_label_posterior",
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
         "entities": "bequest.frameworks.entities:load_entities",

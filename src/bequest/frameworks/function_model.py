@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bequest.core import Card, Inputs, InputSpec, Label, Model, as_inputs
 from bequest.core.feature_cache import cached
 from bequest.core.model import plain_labels
-from bequest.errors import ModelError, NotApplicable
+from bequest.errors import BequestError, ModelError, NotApplicable
 
 __all__ = ["FunctionModel"]
 
@@ -65,8 +65,8 @@ class FunctionModel(Model):
         Raises
         ------
         ModelError
-            The function gives another shape, a label that is no class, numbers that are not
-            finite, or rows that are no probabilities.
+            The function fails, or gives another shape, a label that is no class, numbers that are
+            not finite, or rows that are no probabilities.
         """
         given = cached(self.function, "", as_inputs(X), self._given)
         if self.classes:
@@ -79,7 +79,13 @@ class FunctionModel(Model):
         return self._finite(given).reshape(-1)
 
     def _given(self, inputs: Inputs) -> Array:
-        given = self.function(inputs)
+        try:
+            given = self.function(inputs)
+        except (BequestError, MemoryError):
+            raise
+        except Exception as error:  # anybody's code: one source that fails must not end a race
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ModelError(f"{self._title} fails on {len(inputs)} rows: {said}") from error
         given = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
         if len(inputs) == 0 or given.ndim == 0 or len(given) != len(inputs):
             raise ModelError(

@@ -125,7 +125,11 @@ class SklearnModel(Model):
         if self.encoder is None:
             return estimator_inputs(self.estimator, inputs)
         encoded = self.encoder.encode(inputs)
-        return encoded if issparse(encoded) else encoded.reshape(len(encoded), -1)
+        if issparse(encoded):
+            return encoded
+        # in single precision a kernel's distances depend on which rows are asked together
+        precise = encoded if self.spec.modality == "image" else encoded.astype(np.float64)
+        return precise.reshape(len(encoded), -1)
 
     def _inputs(self, X: Any) -> Inputs:
         """The samples; an array of numbers keeps its precision where nothing encodes it."""

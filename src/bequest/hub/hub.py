@@ -658,6 +658,8 @@ class Hub:
             return self.pull(name, version, modules=modules)
         except BequestError as error:
             raise NotApplicable(f"it cannot be read: {error}") from error
+        except Exception as error:  # somebody else's model, whatever it is, keeps none from others
+            raise NotApplicable(f"it cannot be read: {error!r}.") from error
 
     def _base_of(self, folder: Path, modules: Sequence[type]) -> Model | None:
         return find_base(

@@ -61,6 +61,9 @@ class Suggestion:
     known : bool
         False where nothing tells its gain: no outcome, no score, and no outcome of others that
         would say what a like sketch is worth.
+    likeness : float or None
+        Cosine, from 0 to 1, of this task's sketch and that of the task it was trained on; None
+        where there is none, and where gains are told.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Suggestion:
     why: str
     licence: str
     known: bool = True
+    likeness: float | None = None
 
 
 @final
@@ -193,7 +197,8 @@ class _Fitted:
             if likeness >= 0:
                 why += f"; the sketch of its own task is {likeness:.0%} like this one"
         licence = self._licence(place)
-        return Suggestion(self._name(place), nan, -far, far, why, licence, known=False)
+        alike = likeness if likeness >= 0 else None
+        return Suggestion(self._name(place), nan, -far, far, why, licence, False, alike)
 
     def _name(self, place: int) -> str:
         number = int(self.models[place])

@@ -71,7 +71,9 @@ class Features(TransferMethod):
         """The source must have no head, the task must be a table that it reads."""
         source = model_of(sources)
         if isinstance(source, Predicts):
-            return NotApplicable("the source predicts: stack and probe are for such.")
+            return NotApplicable(
+                "it is for sources without outputs, such as the entities of a graph."
+            )
         refused = source.applies(task)
         if refused is None and task.modality != "table":
             return NotApplicable(f"it needs a table, not {task.modality} inputs.")

@@ -179,12 +179,13 @@ class FromScratch(Baseline):
         encoder: Encoder = UnitRows.fit(task.inputs) if whole_rows else fit_encoder(task.inputs)
         encoded: Any = encoder.encode(task.inputs)
         if not issparse(encoded):
-            encoded = encoded.reshape(len(task), -1)
+            precise = encoded if task.modality == "image" else encoded.astype(np.float64)
+            encoded = precise.reshape(len(task), -1)  # as the model reads rows
         width = encoded.shape[1]
         codes = len(encoder.cardinalities) if isinstance(encoder, GivesCodes) else 0
         categorical = [place >= width - codes for place in range(width)]
         estimator = self._unfitted(net, task, issparse(encoded), categorical, rng)
-        fit_in_steps(estimator, encoded, task.labels)
+        estimator = fit_in_steps(estimator, encoded, task.labels)
         return SklearnModel(
             estimator, spec=task.spec, classes=task.classes, card=Card(), encoder=encoder
         )

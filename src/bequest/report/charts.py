@@ -86,6 +86,9 @@ def gain_rows(outcome: Outcome, reading: Reading) -> tuple[Axis, list[Interval]]
     if test is not None:
         name = f"Measured on {test.rows:,} held-out rows"
         known.append((name, test.gain, test.low, test.high))
+    if len(outcome.gains) > 1:
+        own = [(f"With {g.source} alone", g.verdict) for g in outcome.gains]
+        known += [(name, v.gain, v.low, v.high) for name, v in own]
     factor = abs(reading.factor)
     shown = [[factor * value for value in row[1:]] for row in known]
     axis = linear(
@@ -194,26 +197,24 @@ def arm_rows(
     """Arms that ran to the end, the best first, and those that did not, with the reason."""
     axis = _metric_axis([arm.score for arm in outcome.arms], reading)
     best_first = sorted(outcome.arms, key=lambda arm: (math.isnan(arm.score), -arm.score))
-    chosen = _chosen(outcome, best_first)
     varied = _varied(outcome.arms)
     rows = [
-        _arm_row(arm, varied.get(arm.method, set()), arm is chosen, reading, axis)
+        _arm_row(arm, varied.get(arm.method, set()), _chosen(outcome, arm), reading, axis)
         for arm in best_first
     ]
     finished = tuple(row for row in rows if not row.reason)
     return axis, finished, tuple(row for row in rows if row.reason)
 
 
-def _chosen(outcome: Outcome, best_first: list[ArmResult]) -> ArmResult | None:
-    """The arm of the chosen method, by its source's name or, in a large race, by its rank."""
-    same = [
-        arm
-        for arm in best_first
-        if arm.source
-        and (arm.method, dict(arm.settings)) == (outcome.method, dict(outcome.settings))
-    ]
-    named = [arm for arm in same if arm.source == outcome.source]
-    return next(iter(named or same), None)
+def _chosen(outcome: Outcome, arm: ArmResult) -> bool:
+    """Whether an arm stands in what was chosen: of many sources it is known by its settings."""
+    if not arm.source:
+        return False
+    sources = {one.source for one in outcome.arms if one.source}
+    # many sources are chosen among inside the folds: their arms are named by rank
+    own = arm.source == outcome.source or outcome.source not in sources
+    same = (arm.method, dict(arm.settings)) == (outcome.method, dict(outcome.settings))
+    return own and (arm.used if outcome.method == "ensemble" else same)
 
 
 def _varied(arms: tuple[ArmResult, ...]) -> dict[str, set[str]]:

@@ -15,6 +15,7 @@ from typing import Any, Self, final
 from markupsafe import Markup
 
 from bequest.core import LabelsSaved, Outcome, Verdict
+from bequest.core.outcome import SCORES
 from bequest.report.amounts import count, decimals_for, number, reading_of
 
 __all__ = [
@@ -99,20 +100,61 @@ def headline(outcome: Outcome) -> Markup:
         return _no_source(outcome)
     name = _name(outcome.source)
     phrases = _phrases(verdict.metric)
+    if math.isinf(verdict.low) or math.isinf(verdict.high):
+        return Markup(
+            "It is not known whether building on {} helps: too little was measured."
+        ).format(name)
     gain, low, high = _amounts(verdict)
     if verdict.kind == "helps":
         what = phrases.up.format(gain, SCRATCH)
-        return Markup("Building on {} made the model better: {} (between {} and {}).").format(
-            name, _singular(what, gain), low, high
+        return Markup("Building on {} made the model better: {} ({}).").format(
+            name, _singular(what, gain), _between(verdict.low, low, high)
         )
     if verdict.kind == "hurts":
         what = phrases.down.format(gain, SCRATCH)
-        return Markup("Building on {} made the model worse: {} (between {} and {}).").format(
-            name, _singular(what, gain), high, low
+        return Markup("Building on {} made the model worse: {} ({}).").format(
+            name, _singular(what, gain), _between(-verdict.high, high, low)
         )
     return Markup("It is not clear whether building on {} helps: {} than {}.").format(
         name, _range(verdict, phrases, low, high), SCRATCH
     )
+
+
+def _between(nearest: float, near: str, far: str) -> str:
+    """The interval in a sentence that says more or fewer already: a minus is the other way."""
+    minus = "\N{MINUS SIGN}" if nearest < 0 and near.strip("0.") else ""
+    return f"between {minus}{near} and {far}"
+
+
+def judged(outcome: Outcome) -> str:
+    """What the verdict was judged by, how sure it is, and what would decide it."""
+    verdict = outcome.verdict
+    if not outcome.source or verdict.probability is None:
+        return ""
+    sure = _percent(verdict.probability)
+    parts = [f"By these rows alone, transfer is the better one with a probability of {sure}."]
+    if verdict.score:
+        gain, low, high = (number(value, 3, sign=True) for value in verdict.judged)
+        by = SCORES.get(verdict.score, verdict.score)
+        parts.insert(
+            0, f"Judged by {by}, which sees how far off each answer is: {gain} ({low} to {high})."
+        )
+    if verdict.contradicted:
+        parts.append("The metric does not say the same, so nothing is decided.")
+    if verdict.labels is not None and verdict.kind == "undecided":
+        parts.append(
+            "More labels would not decide it, as far as can be told."
+            if math.isinf(verdict.labels)
+            else f"About {number(verdict.labels, 0)} labelled rows would decide it."
+        )
+    return " ".join(parts)
+
+
+def _percent(probability: float) -> str:
+    """In words that promise no more than an interval from a few rows can tell."""
+    if probability > 0.999:
+        return "more than 99.9 %"
+    return "less than 0.1 %" if probability < 0.001 else f"{100 * probability:.3g} %"
 
 
 def handed_over(outcome: Outcome) -> Markup:
@@ -125,16 +167,30 @@ def handed_over(outcome: Outcome) -> Markup:
             "undecided": "which is probably, but not surely, the better one",
         }[kind]
         return Markup("The model handed over builds on {} by {}, {}.").format(
-            _name(outcome.source), _name(outcome.method), why
+            _name(outcome.source), _by(outcome), why
         )
+    if math.isinf(outcome.verdict.low) and not outcome.source:
+        return Markup("The model handed over was trained from scratch, on your data alone.")
     why = {
         "helps": "although transfer did better",
         "hurts": "because transfer did worse",
-        "undecided": "because transfer has not been shown to help",
+        "undecided": "because transfer was not the better one here",
     }[kind]
     return Markup("The model handed over was trained from scratch, on your data alone, {}.").format(
         why
     )
+
+
+def _by(outcome: Outcome) -> Markup:
+    """The method, or what is averaged."""
+    members = outcome.settings.get("members")
+    if outcome.method != "ensemble" or not isinstance(members, list | tuple):
+        return _name(outcome.method)
+    methods = dict.fromkeys(str(m.get("method", "")) for m in members if isinstance(m, Mapping))
+    named = Markup(", ").join(map(_name, methods))
+    if len(members) == 1:
+        return named
+    return Markup("the average of {} models ({})").format(len(members), named)
 
 
 def folds_sentence(transfer: tuple[float, ...], scratch: tuple[float, ...]) -> str:
@@ -233,9 +289,9 @@ def _no_source(outcome: Outcome) -> Markup:
     elif unfit < len(outcome.ranking):
         why = "No transfer could be tried"
     elif unfit == 1:
-        why = "The one model offered does not fit this task"
+        why = "The one model offered could not be used"
     else:
-        why = f"None of the {unfit} models offered fits this task"
+        why = f"None of the {unfit} models offered could be used"
     return Markup("{}, so yours was trained from scratch, on your data alone.").format(why)
 
 

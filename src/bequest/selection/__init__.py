@@ -2,6 +2,7 @@
 
 from bequest.selection.joint import JointTable
 from bequest.selection.moments import Moments
+from bequest.selection.quick import quick_order
 from bequest.selection.ranking import Ranking, rank
 from bequest.selection.score import SCORES, Score
 from bequest.selection.scores.gbc import gbc, gbc_axes, gbc_from_moments
@@ -33,5 +34,6 @@ __all__ = [
     "nce_from_table",
     "nleep",
     "probe_score",
+    "quick_order",
     "rank",
 ]

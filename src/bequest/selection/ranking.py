@@ -28,7 +28,7 @@ from bequest.selection.views import (
     with_clusters,
 )
 
-__all__ = ["Ranking", "rank"]
+__all__ = ["Ranking", "rank", "strata_of", "targets_of"]
 
 Array = NDArray[Any]
 
@@ -154,7 +154,7 @@ def rank(
     if 0 < n_boot < UNIT_DRAWS or n_boot < 0:
         raise DataError(f"n_boot is 0, or {UNIT_DRAWS} and more: {n_boot} give no spread.")
     _check(task)
-    rows = subset(_strata(task), ROWS, rng)
+    rows = subset(strata_of(task), ROWS, rng)
     part = task if len(rows) == len(task) else task.take(rows)
     views = [_view(source, part) for source in sources]
     found = _compare(
@@ -191,12 +191,12 @@ def _compare(
         size: [with_clusters(v, size) if size else v for v in (plain, blank)] for size in set(sizes)
     }
     references = [known[size] for size in sizes]
-    strata, times = _strata(task), max(n_boot, UNIT_DRAWS)
+    strata, times = strata_of(task), max(n_boot, UNIT_DRAWS)
     found = advantage(
         views,
         references,
         scores,
-        _targets(task),
+        targets_of(task),
         strangers=strangers if n_boot else (),
         draws=list(halves(strata, task.groups, times, rng)),
         rng=rng,
@@ -250,14 +250,14 @@ def _check(task: Task) -> None:
         raise DataError(f"the {len(task)} rows of {task.name!r} are of one {what}: two are needed.")
 
 
-def _strata(task: Task) -> Array:
+def strata_of(task: Task) -> Array:
     """Classes as they are; values in one stratum."""
     if task.kind == "classification":
         return task.targets
     return np.zeros(len(task), dtype=np.int64)
 
 
-def _targets(task: Task) -> Array:
+def targets_of(task: Task) -> Array:
     """Class indices, or standardised values: a score's unit must not depend on the label's."""
     if task.kind == "classification":
         return task.targets.astype(np.int64)

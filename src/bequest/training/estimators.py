@@ -53,7 +53,7 @@ Scaling = Literal["standard", "none", "l2"]
 TEXT_STRENGTH = 100.0
 ALPHAS = tuple(10.0**power for power in np.arange(-2.0, 4.5, 0.5))
 MOST_STEPS = 5000  # of logistic regression; raw columns of unlike scales need some thousand
-TREES = 200
+TREES = 100
 CALIBRATION_FOLDS = 5
 
 
@@ -262,7 +262,7 @@ def vector_model(estimator: Any, matrix: Array, task: Task) -> SklearnModel:
     >>> vector_model(linear_estimator(task, 1.0), 10 * X, task).predict([[90.0]]).tolist()
     ['b']
     """
-    fit_in_steps(estimator, matrix, task.labels)
+    estimator = fit_in_steps(estimator, matrix, task.labels)
     return SklearnModel(
         estimator,
         spec=InputSpec("vector", (matrix.shape[1],)),

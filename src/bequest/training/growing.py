@@ -5,9 +5,12 @@ N samples, D numbers.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble._forest import BaseForest
 from sklearn.ensemble._hist_gradient_boosting.gradient_boosting import BaseHistGradientBoosting
 
@@ -15,6 +18,7 @@ from bequest.core import check_time
 
 __all__ = ["fit_in_steps"]
 
+logger = logging.getLogger(__name__)
 STEP = 20  # trees, or rounds of boosting, between two looks at the clock
 
 
@@ -33,7 +37,8 @@ def fit_in_steps(estimator: Any, matrix: Any, targets: Any) -> Any:
     Returns
     -------
     estimator
-        The same, fitted.
+        The same, fitted; of a calibrated classifier for whose values no temperature can be found,
+        a copy of the classifier alone.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def fit_in_steps(estimator: Any, matrix: Any, targets: Any) -> Any:
     elif isinstance(estimator, BaseHistGradientBoosting):
         size = "max_iter"
     else:
-        return estimator.fit(matrix, targets)
+        return _at_once(estimator, matrix, targets)
     whole = getattr(estimator, size)
     start = time.perf_counter()
     estimator.set_params(warm_start=True)
@@ -61,3 +66,14 @@ def fit_in_steps(estimator: Any, matrix: Any, targets: Any) -> Any:
         spent = time.perf_counter() - start
         check_time("growing trees", rest=spent * (whole - grown) / grown, spent=spent)
     return estimator.set_params(warm_start=False)
+
+
+def _at_once(estimator: Any, matrix: Any, targets: Any) -> Any:
+    """Fit; where no temperature can be found for a classifier, it stays without one."""
+    try:
+        return estimator.fit(matrix, targets)
+    except RuntimeError as error:
+        if not isinstance(estimator, CalibratedClassifierCV):
+            raise
+        logger.warning("probabilities are not calibrated: %s", error)
+        return clone(estimator.estimator).fit(matrix, targets)

