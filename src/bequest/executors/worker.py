@@ -31,6 +31,10 @@ def run_job(folder: str, content: bytes) -> Any:
     """Run a pickled job; what it fetches is read once, and dropped with the next folder."""
     _drop_others(folder)
     try:
+        if (
+            f"{folder}/{ADDITIONS}" not in _held
+        ):  # loky put a new process in the place of a large one
+            get_ready(folder, content)
         return pickle.loads(content)(partial(_fetch, folder))
     except Exception as error:
         raise _portable(error) from error
