@@ -2,7 +2,7 @@
 
 BequestError
 ├── DataError          (ValueError)   the data cannot be used as given
-│   └── CannotSplit                   the rows cannot be dealt into folds
+│   └── CannotSplit                   the rows cannot be split into folds
 ├── ModelError         (ValueError)   a model, or its folder, cannot be used as given
 │   └── UnsafeModel                   loading it could run code (a pickle, say)
 ├── MapError           (ValueError)   a parameter map cannot be made, or not be applied
@@ -56,7 +56,7 @@ class DataError(BequestError, ValueError):
 
 
 class CannotSplit(DataError):
-    """The rows cannot be dealt into folds: there are too few, or too few groups or times."""
+    """The rows cannot be split into folds: there are too few, or too few groups or times."""
 
 
 class ModelError(BequestError, ValueError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from bequest.core import Card, Done, Executor, InputSpec, Model, Task, check_time
+from bequest.core import Card, Done, Executor, InputSpec, Model, Task, check_time, time_left
 from bequest.data.splits import folds
 from bequest.errors import DataError, NotApplicable
 from bequest.evaluation import Arm, race
@@ -172,6 +172,19 @@ def test_a_network_that_is_known_to_take_too_long_is_not_begun():
     result = run_race([arm(0.5), slow], [scratch(0.5)], budget=60.0)
     assert not begun
     assert result.arms[1].reason == "not run: it takes 30 s a fit at least."
+
+
+def test_without_a_budget_every_network_has_endless_time():
+    left = []
+
+    def fit(task, rng):
+        left.append(time_left())
+        return Constant(np.array(0.5))
+
+    networks = [Arm("", "network", {"n": n}, fit, trains_network=True) for n in range(3)]
+    result = run_race([arm(0.5)], networks, budget=None)
+    assert [a.used for a in result.arms] == [True] * 4
+    assert set(left) == {np.inf}
 
 
 def test_networks_from_scratch_have_half_of_the_time_that_is_left():

@@ -157,7 +157,7 @@ def race(
     NotApplicable
         No arm of either side fits the task; the reasons are listed.
     CannotSplit
-        The task cannot be dealt into folds.
+        The task cannot be split into folds.
     DataError
         A side has no arm, or the metric is undefined on a fold.
 
@@ -206,7 +206,7 @@ def race(
 @final
 @dataclass(eq=False)
 class _Race:
-    """What runs next, and what came of it."""
+    """What runs next, and the results so far."""
 
     runs: Runs
     transfer: range  # places of its arms
@@ -245,7 +245,8 @@ class _Race:
             else:
                 before = self._left()
                 self._network(arm, half if arm in self.scratch else before)
-                half -= before - self._left() if arm in self.scratch else 0.0
+                if arm in self.scratch and half < math.inf:  # without a limit nothing is used up
+                    half -= before - self._left()
 
     def _network(self, arm: int, seconds: float) -> None:
         """The first repeat of a network, or as many folds as the others are through."""
@@ -412,8 +413,8 @@ def _dealt(
     counts = [k] if k else sorted({folds_for(task), min(5, folds_for(task))}, reverse=True)
     for count in counts:
         often = repeats or (2 if count >= MANY_FOLDS else 3)
-        dealt = folds(task, count, often, rng=np.random.default_rng(rng.integers(2**63)))
-        by_repeat = [[(a, b[~np.isin(b, unjudged)]) for a, b in pairs] for pairs in dealt]
+        whole = folds(task, count, often, rng=np.random.default_rng(rng.integers(2**63)))
+        by_repeat = [[(a, b[~np.isin(b, unjudged)]) for a, b in pairs] for pairs in whole]
         if not all(len(test) for pairs in by_repeat for _, test in pairs):
             raise CannotSplit(f"{len(unjudged)} of {len(task)} rows do not judge: no fold is left.")
         try:

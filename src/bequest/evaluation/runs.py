@@ -117,7 +117,7 @@ class Runs:
         return min(1.0, self.spent / total) if total > 0 else 1.0
 
     def result(self, arm: int, used: bool) -> ArmResult:
-        """What came of an arm: its metric on each fold, and the mean."""
+        """The result of an arm: its metric on each fold, and the mean."""
         means = [
             float(self.task.row_scores(self.outputs[arm, fold], self.splits[fold][1]).mean())
             for fold in range(self.folds.get(arm, 0))

@@ -141,7 +141,7 @@ def same_model(one: Model, other: Model) -> bool:
 
 
 def counted(value: Any, what: str) -> int:
-    """A count that stands in a config; `ModelError` where it is no whole number from 0 on."""
+    """A count that stands in a config; `ModelError` where it is not an integer from 0 on."""
     if type(value) is not int or value < 0:
         raise ModelError(f"the config says {shown(value)} {what}.")
     return value
