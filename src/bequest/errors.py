@@ -84,17 +84,24 @@ class OutOfTime(BequestError):
         Begins the message: ``"training"``.
     needed : float
         Seconds that the whole of the work takes, as far as is known; NaN where it is not.
+    waited : float
+        Seconds after which a call that had not returned was abandoned; NaN where none was.
     """
 
-    def __init__(self, what: str, needed: float = float("nan")) -> None:
-        seconds = f"{needed:,.0f}" if needed >= 10 else f"{needed:.2g}"
-        known = needed == needed
+    def __init__(
+        self, what: str, needed: float = float("nan"), waited: float = float("nan")
+    ) -> None:
+        known, abandoned = needed == needed, waited == waited
+        number = waited if abandoned else needed
+        seconds = f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
         self.said = f"takes {f'about {seconds} s' if known else 'longer than there is time'}"
+        if abandoned:
+            self.said = f"did not end within {seconds} s"
         super().__init__(f"{what} {self.said}{': more than there is time' if known else ''}.")
-        self.what, self.needed = what, needed
+        self.what, self.needed, self.waited = what, needed, waited
 
-    def __reduce__(self) -> tuple[type[OutOfTime], tuple[str, float]]:
-        return OutOfTime, (self.what, self.needed)
+    def __reduce__(self) -> tuple[type[OutOfTime], tuple[str, float, float]]:
+        return OutOfTime, (self.what, self.needed, self.waited)
 
 
 class NotApplicable(BequestError):

@@ -74,7 +74,7 @@ class Copies(Executor):
         self.values.append(cloudpickle.dumps(value))
         return str(len(self.values) - 1)
 
-    def run(self, jobs, *, timeout=None):
+    def run(self, jobs, *, timeout, until):
         for place, job in enumerate(jobs):
             content = cloudpickle.dumps(job)
             self.sizes.append(len(content))

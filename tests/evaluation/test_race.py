@@ -338,7 +338,7 @@ class Backwards(Executor):
         self.values.append(value)
         return str(len(self.values) - 1)
 
-    def run(self, jobs, *, timeout=None):
+    def run(self, jobs, *, timeout, until):
         for place, job in list(enumerate(jobs))[::-1]:
             yield Done(place, job(lambda key: self.values[int(key)]))
 

@@ -7,11 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
 from bequest.core import Done, Executor
 from bequest.core.executor import in_full
 from bequest.errors import ExecutorError
 from bequest.executors import EXECUTORS
+from bequest.executors.local import LocalExecutor
 from bequest.executors.processes import ProcessExecutor
 
 
@@ -174,7 +177,7 @@ class Odd(Executor):
     def share(self, value):
         return ""
 
-    def run(self, jobs, *, timeout=None):
+    def run(self, jobs, *, timeout, until):
         for place, _ in enumerate(jobs):
             if place:
                 yield Done(place, "once")
@@ -187,5 +190,38 @@ class Odd(Executor):
 def test_a_lost_job_is_a_failure_and_a_second_result_is_dropped(caplog):
     done = list(in_full(Odd(), [lambda fetch: None] * 2))
     assert done == [Done(1, "once"), Done(0, failure="the executor lost its job.")]
-    assert "gave Done(job=1, value='twice', failure=''), which nobody waits for" in caplog.text
+    assert (
+        "gave Done(job=1, value='twice', failure='', late=False), which nobody waits for"
+        in caplog.text
+    )
     assert "lost 1 job" in caplog.text
+
+
+def test_a_local_job_that_hangs_is_given_up_and_the_others_go_on():
+    jobs = [lambda fetch: time.sleep(8), lambda fetch: 1]
+    with LocalExecutor() as executor:
+        done = list(executor.run(jobs, timeout=1.0))
+        assert done == [Done(0, failure="it was stopped after 1 s."), Done(1, 1)]
+        [late] = executor.run(jobs[:1], timeout=60.0, until=time.monotonic() + 1.0)
+    assert late.late
+
+
+def test_no_process_is_waited_for_longer_than_the_time_of_all_jobs():
+    hangs = lambda fetch: time.sleep(600)  # noqa: E731
+    with ProcessExecutor(workers=1) as executor:
+        list(executor.run([lambda fetch: None]))
+        [done] = executor.run([hangs], timeout=300.0, until=time.monotonic() + 2.0)
+        assert done.late
+        assert done.failure == "it was stopped after 2 s."
+        [unready] = executor.run([hangs], until=time.monotonic() + 0.05)  # its worker was killed
+    assert unready.failure.startswith("its process was not ready after 0.0")
+
+
+def test_local_jobs_run_on_one_thread_whatever_limits_their_time():
+    def threads(fetch):
+        return torch.get_num_threads(), _openmp_effective_n_threads()
+
+    with LocalExecutor() as executor:
+        [without] = executor.run([threads])
+        [limited] = executor.run([threads], timeout=60.0)
+    assert without.value == limited.value == (1, 1)

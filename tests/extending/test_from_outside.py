@@ -127,7 +127,7 @@ class Threads(Executor):
         self.values[str(len(self.values))] = value
         return str(len(self.values) - 1)
 
-    def run(self, jobs, *, timeout=None):
+    def run(self, jobs, *, timeout, until):
         with ThreadPoolExecutor(2) as pool:
             yield from map(Done, count(), pool.map(lambda job: job(self.values.get), jobs))
 

@@ -15,9 +15,11 @@ import numpy as np
 
 from bequest.core import (
     Card,
+    Inputs,
     Model,
     Source,
     Task,
+    check_time,
     due_in,
     features_of,
     output_of,
@@ -26,6 +28,7 @@ from bequest.core import (
 )
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_path
+from bequest.core.timeout import with_timeout
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable, OutOfTime
 from bequest.frameworks.folder import load, read_json
 from bequest.hub import Hub
@@ -40,6 +43,8 @@ __all__ = [
     "named_apart",
     "opened",
 ]
+
+FIRST = 3  # times as long as all others the first source may take: it brings the libraries in
 
 Sources = Hub | Iterable[Source | Model | Task | Hub | str | os.PathLike[str]]
 
@@ -98,8 +103,8 @@ def named_apart(found: Iterable[Source]) -> tuple[Source, ...]:
 def opened(sources: Iterable[Source]) -> tuple[tuple[Source, ...], dict[str, str]]:
     """The sources that could be opened before the deadline, and by name why another was not.
 
-    The first one is opened in any case. What cannot be read of a hub is one such reason; a folder
-    that a person named is an error.
+    The first one may take longer. What cannot be read of a hub is one such reason; a folder that a
+    person named is an error.
     """
     ready: list[Source] = []
     unread = {}
@@ -108,7 +113,8 @@ def opened(sources: Iterable[Source]) -> tuple[tuple[Source, ...], dict[str, str
             unread[source.name] = "there was no time to open it."
             continue
         try:
-            source.model  # noqa: B018 (opens it)
+            seconds = time_left() if ready else FIRST * time_left()
+            with_timeout(partial(getattr, source, "model"), seconds, "opening it")
         except NotApplicable as error:
             unread[source.name] = error.reason
         except OutOfTime as error:
@@ -136,7 +142,7 @@ def ask(
 
     A row's features may differ in the last digit with the batch that it is computed in: so they are
     the same on every executor, whoever asks first. What takes longer than `seconds`, for all
-    sources together, is given up where it can be.
+    sources together, is given up, and so is a source that takes half of them while others wait.
 
     Returns
     -------
@@ -147,21 +153,29 @@ def ask(
     """
     late: dict[str, OutOfTime] = {}
     took: dict[str, float] = {}
-    with cache.used(task), due_in(seconds, clock):
-        for source in sources:
-            if source.model is None or source.model.applies(task) is not None:
-                continue
-            start = clock()
-            for give in (features_of, output_of):
-                try:
-                    give(source.model, task.inputs)
-                except OutOfTime as reason:
-                    late[source.name] = reason
-                    break
-                except BequestError:  # the arms that ask for it say so
-                    pass
-            took[source.name] = clock() - start
+    models = {s.name: s.model for s in sources if s.model and s.model.applies(task) is None}
+    until = clock() + seconds
+    for place, (name, model) in enumerate(models.items()):
+        start = clock()
+        left = (until - start) / (1 if place == len(models) - 1 else 2)
+        try:
+            with cache.used(task), due_in(left, clock):
+                check_time("asking it")
+                with_timeout(partial(_ask, model, task.inputs), left, "what it gives")
+        except OutOfTime as reason:
+            late[name] = reason
+        took[name] = clock() - start
     return late, took
+
+
+def _ask(model: Model, inputs: Inputs) -> None:
+    for give in (features_of, output_of):
+        try:
+            give(model, inputs)
+        except OutOfTime:
+            raise
+        except BequestError:  # the arms that ask for it say so
+            pass
 
 
 def digests(sources: Iterable[Source]) -> dict[str, str]:

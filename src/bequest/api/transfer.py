@@ -7,11 +7,12 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, Self, TypeVar, final
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from bequest.api.arms import (
     scratch_arms,
     transfer_arms,
 )
-from bequest.api.last_fits import Fits, averaged
+from bequest.api.last_fits import Fits, LastFits
 from bequest.api.narrow import narrowed
 from bequest.api.result import Result
 from bequest.api.seen import Overlap, overlap, remember
@@ -44,7 +45,15 @@ from bequest.core import (
 )
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task
-from bequest.errors import BudgetTooSmall, CannotSplit, DataError, NotApplicable, OutOfTime
+from bequest.core.timeout import with_timeout
+from bequest.errors import (
+    BudgetTooSmall,
+    CannotSplit,
+    DataError,
+    ModelError,
+    NotApplicable,
+    OutOfTime,
+)
 from bequest.evaluation import (
     Arm,
     RaceResult,
@@ -56,11 +65,13 @@ from bequest.evaluation import (
     race,
 )
 from bequest.executors import EXECUTORS
-from bequest.executors.local import single_threaded
+from bequest.executors.local import alone
 from bequest.frameworks.cost import cost_of
+from bequest.selection import Ranking
 
 __all__ = ["transfer"]
 
+T = TypeVar("T")
 Progress = Callable[[str, float], None]
 CURVE = 2.15  # fits of all training rows that a learning curve costs a fold
 CURVE_FOLDS = 5
@@ -108,7 +119,7 @@ def transfer(
     budget : float or None
         Seconds, above zero, in which all is done: with less time fewer repeats and methods run. A
         model is always handed over, without a verdict where there was no time for one. None: no
-        limit, but of an hour for one fit in another process.
+        limit, but of an hour for one fit in another process. What hangs is given up.
     ensemble : bool
         False: the single best method is chosen on each side instead of an average.
     allow_overlap : bool
@@ -142,9 +153,6 @@ def transfer(
         again.
     ModelError
         A source cannot be opened.
-    NotApplicable
-        Nothing can be trained on the task, not even from scratch.
-
     Examples
     --------
     >>> import bequest as bq, numpy as np
@@ -192,6 +200,10 @@ class _Clock:
 
     def left(self) -> float:
         return self.budget - self.elapsed()
+
+    def limit(self, call: Callable[[], T], what: str) -> T:
+        """What a call gives that may take half of the time that is left; else `OutOfTime`."""
+        return with_timeout(call, self.left() / 2, what)
 
     def tell(self, what: str) -> None:
         self.progress(what, min(0.99, self.elapsed() / max(self.budget, 1e-9)))
@@ -245,17 +257,19 @@ class _Run:
         time_for_it = FEATURES * self.clock.left()
         late, took = ask(self.cache, sources, task, time_for_it, self.clock.read)
         per_row = sum(took.values()) / len(task)
-        unread |= {
-            name: f"what it gives for the {len(task)} rows {reason.said}{self._enough(reason)}."
-            for name, reason in late.items()
-        }
+        unread |= {name: self._why_late(reason) for name, reason in late.items()}
         sources = tuple(source for source in sources if source.name not in late)
+        scratch = scratch_arms(task)
+        most = len(scratch) if self.ensemble and methods == "auto" else None
         with self.cache.used(task):
-            ranking = ranked(sources, unread, task, self.seed, RANKING * self.clock.left())
+            ranking, unranked = self._ranking(sources, unread)
             usable = [s for s in sources if s.model is None or s.model.applies(task) is None]
-            scratch = scratch_arms(task)
-            most = len(scratch) if self.ensemble and methods == "auto" else None
-            arms, refused = transfer_arms(usable, task, methods, most)
+            try:
+                arms, refused = self.clock.limit(
+                    partial(transfer_arms, usable, task, methods, most), "asking the sources"
+                )
+            except OutOfTime as reason:
+                arms, refused = (), (f"No source is used: {reason}",)
             arms = tuple(replace(a, least=PASSES * took.get(a.source, 0.0)) for a in arms)
         if self.again is not None and not arms:
             raise DataError("these arms cannot be run again: no source fits the task now.")
@@ -267,7 +281,8 @@ class _Run:
             for name, digest in digests(sources).items()
             if digest != before[name]
         )
-        notes = (*narrowing, *lost, *seen.notes, *refused, *changed, *judged.said.pop("notes"))
+        said = judged.said.pop("notes")
+        notes = (*narrowing, *lost, *seen.notes, *unranked, *refused, *changed, *said)
         outcome = Outcome(
             target=task.describe(),
             ranking=tuple(ranking),
@@ -285,13 +300,33 @@ class _Run:
         self.clock.progress("done", 1.0)
         return Result(judged.model, outcome, ranking, judged.best_single)
 
+    def _ranking(
+        self, sources: Sequence[Source], unread: Mapping[str, str]
+    ) -> tuple[Ranking, tuple[str, ...]]:
+        """The ranking, and a note where it took too long: then every source is without a place."""
+        task, seed, seconds = self.task, self.seed, RANKING * self.clock.left()
+        try:
+            rank = partial(ranked, sources, unread, task, seed, seconds)
+            return self.clock.limit(rank, "ranking the sources"), ()
+        except OutOfTime as reason:
+            unranked = {source.name: str(reason) for source in sources}
+            return ranked((), {**unranked, **unread}, task, seed), (f"No ranking: {reason}",)
+
+    def _why_late(self, reason: OutOfTime) -> str:
+        """Why a source that was asked for all rows is left out."""
+        if math.isfinite(reason.waited):
+            return f"it did not answer for the {len(self.task)} rows within {reason.waited:.3g} s."
+        return f"what it gives for the {len(self.task)} rows {reason.said}{self._enough(reason)}."
+
     def _running_cost(self, model: Model, per_row: float) -> dict[str, float]:
         """Milliseconds a row and megabytes of the model, where there is time to measure them."""
         rows = self.task.inputs[np.arange(min(MEASURED, len(self.task)))]
         if 3 * per_row * len(rows) > self.clock.left():
             return {}
-        with single_threaded():
-            cost = cost_of(model, rows)
+        try:
+            cost = alone(partial(cost_of, model, rows), self.clock.left(), "measuring its cost")
+        except OutOfTime:
+            return {}
         found = {"milliseconds_per_row": cost.milliseconds, "model_megabytes": cost.megabytes}
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
@@ -322,7 +357,7 @@ class _Run:
             )
         try:
             arms, scratch, found = self._raced(arms, scratch, share, seen)
-        except CannotSplit as reason:
+        except (CannotSplit, NotApplicable) as reason:
             return self._alone(scratch, f"No verdict: {reason}", ())
         if not found.judged:
             return self._unjudged(arms, scratch, found)
@@ -361,9 +396,12 @@ class _Run:
         self.clock.tell("fitting the chosen models on all rows")
         every = (*arms, *scratch)
         chosen = found.transfer[found.transfer_index], found.scratch[found.scratch_index]
-        with single_threaded(), self.cache.used(task):
-            moved, plain = (averaged(every, one, found.arms, task, seed) for one in chosen)
-            test, untested = _on_test(task, moved.model, plain.model, seed)
+        last = LastFits(every, found, task, seed, self._until())
+        with self.cache.used(task):
+            moved, plain = last.both(*chosen, first=handed)
+            if isinstance(moved, NotApplicable) or isinstance(plain, NotApplicable):
+                return self._unfitted(last, moved, plain)
+            test, untested = self._on_test(moved.model, plain.model)
         saved, verdict, missing = self._curves(every, found, verdict)
         if seen:
             verdict, gains = replace(NOTHING, metric=task.metric_name), ()
@@ -400,13 +438,45 @@ class _Run:
             if not failed or found.late.intersection(without):
                 longer = f" About {max(1, self._missing(found)):,.0f} s more would allow one."
             return self._alone(scratch, f"No verdict: {why}{longer}", found.arms)
-        with single_threaded(), self.cache.used(self.task):
-            every, best = (*arms, *scratch), found.transfer[found.transfer_index]
-            fits = averaged(every, best, found.arms, self.task, self.seed)
-        said = self._nothing(f"No verdict, for nothing could be trained from scratch: {why}")
-        said |= {"source": best.name, "method": fits.model.card.method, "handed_over": "transfer"}
-        said |= {"settings": fits.model.card.settings, "arms": found.arms}
+        best = found.transfer[found.transfer_index]
+        last = LastFits((*arms, *scratch), found, self.task, self.seed, self._until())
+        with self.cache.used(self.task):
+            try:
+                fits = last.averaged(best)
+            except NotApplicable as reason:
+                return self._unfitted(last, reason, NotApplicable(why))
+        return self._only(fits, found, f"nothing could be trained from scratch: {why}")
+
+    def _unfitted(
+        self, last: LastFits, moved: Fits | NotApplicable, plain: Fits | NotApplicable
+    ) -> _Judged:
+        """The chosen average of a side could not be fitted on all rows: any other model instead."""
+        lost = [
+            f"{side} could not be fitted on all rows: {fits.reason}"
+            for side, fits in (("transfer", moved), ("from scratch", plain))
+            if isinstance(fits, NotApplicable)
+        ]
+        fits = next((one for one in (moved, plain) if isinstance(one, Fits)), None)
+        if fits is None:
+            with self.cache.used(self.task):
+                fits = last.any()
+        return self._only(fits, last.found, " ".join(lost))
+
+    def _only(self, fits: Fits, found: RaceResult, why: str) -> _Judged:
+        """A model that nothing can be compared with."""
+        card = fits.model.card
+        said = self._nothing(f"No verdict: {why}") | {"arms": found.arms}
+        if card.parents:
+            said |= {"source": card.parents[0], "method": card.method, "settings": card.settings}
+            said |= {"handed_over": "transfer", "moved": card.moved}
+            said |= {"parameter_map": card.parameter_map}
+        said["notes"] += (f"The model handed over: {card.name}.", *fits.notes)
         return _Judged.of(fits, self.task, said)
+
+    def _until(self) -> Until:
+        """When the budget is used up; never where an earlier transfer runs again."""
+        end = math.inf if self.again else self.clock.start + self.clock.budget
+        return Until(end, self.clock.read, self.cache)
 
     def _missing(self, found: RaceResult) -> float:
         """Seconds more, about, with which each side would be through a repeat."""
@@ -416,11 +486,10 @@ class _Run:
 
     def _alone(self, scratch: tuple[Arm, ...], why: str, arms: tuple[ArmResult, ...]) -> _Judged:
         """From scratch without a race: as many arms as there is time for, one at least."""
-        left = self.clock.left() if self.again is None else math.inf
-        with single_threaded(), self.cache.used(self.task):
-            fits = Fits.in_time(scratch, self.task, self.seed, left, self.clock.read)
-        said = self._nothing(f"{why} The model is trained from scratch.")
-        said["arms"] = arms
+        with self.cache.used(self.task):
+            fits = Fits.in_time(scratch, self.task, self.seed, self._until())
+        said = self._nothing(why if fits.notes else f"{why} The model is trained from scratch.")
+        said["arms"], said["notes"] = arms, (*said["notes"], *fits.notes)
         return _Judged.of(fits, self.task, said)
 
     def _nothing(self, note: str) -> dict[str, Any]:
@@ -437,6 +506,17 @@ class _Run:
             "notes": (note,),
         }
 
+    def _on_test(self, moved: Model, plain: Model) -> tuple[TestResult | None, tuple[str, ...]]:
+        """Both on the held-out rows; a note where the metric says nothing of these."""
+        test, rng = self.task.test, np.random.default_rng(self.seed)
+        if test is None or len(test) < 2:
+            return None, ()
+        try:
+            compare = partial(compare_on_test, test, moved, plain, rng=rng)
+            return alone(compare, self._until().left, "asking both models"), ()
+        except (DataError, ModelError, NotApplicable, OutOfTime) as error:
+            return None, (f"No comparison on the held-out rows: {error}",)
+
     def _curves(
         self, every: tuple[Arm, ...], found: RaceResult, verdict: Verdict
     ) -> tuple[LabelsSaved | None, Verdict, tuple[str, ...]]:
@@ -452,11 +532,10 @@ class _Run:
         if better.metric.shape[1] < len(self.task):
             return None, verdict, ("No learning curve: not all rows were judged.",)
         self.clock.tell("measuring the learning curve from scratch")
-        end = math.inf if self.again else self.clock.start + self.clock.budget
         options: dict[str, Any] = {
             "executor": self.executor,
             "k": min(CURVE_FOLDS, found.k),
-            "until": Until(end, self.clock.read, self.cache),
+            "until": self._until(),
         }
         sides = [[every[arm] for arm in side.members] for side in (better, base)]
         rows, saved = np.nanmean(better.metric, axis=0), None
@@ -471,18 +550,6 @@ class _Run:
         except NotApplicable as reason:
             notes = (f"No learning curve: {reason}",) if saved is None else ()
         return saved, verdict, notes
-
-
-def _on_test(
-    task: Task, moved: Model, plain: Model, seed: int
-) -> tuple[TestResult | None, tuple[str, ...]]:
-    """Both on the held-out rows; a note where the metric says nothing of these."""
-    if task.test is None or len(task.test) < 2:
-        return None, ()
-    try:
-        return compare_on_test(task.test, moved, plain, rng=np.random.default_rng(seed)), ()
-    except (DataError, NotApplicable) as error:
-        return None, (f"No comparison on the held-out rows: {error}",)
 
 
 def _peak_memory() -> float:

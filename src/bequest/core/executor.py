@@ -6,6 +6,7 @@ A job is small data. What it works on, tasks and models, is shared once, and the
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -33,11 +34,14 @@ class Done:
         What it returned.
     failure : str
         Why there is no value: its worker died twice, or it ran for too long; empty where it ran.
+    late : bool
+        Whether it was stopped because the time of all jobs was up.
     """
 
     job: int
     value: Any = None
     failure: str = ""
+    late: bool = False
 
 
 class Executor(ABC):
@@ -62,15 +66,20 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def run(self, jobs: Iterable[Job], *, timeout: float | None = None) -> Iterator[Done]:
+    def run(
+        self, jobs: Iterable[Job], *, timeout: float = math.inf, until: float = math.inf
+    ) -> Iterator[Done]:
         """Run the jobs; no more of them are drawn than can run at that time.
 
         Parameters
         ----------
         jobs : iterable of callables ``(fetch) -> value``
             May be lazy, and may look at earlier results before it gives the next one.
-        timeout : float, optional
-            Seconds after which a job is given up, where it runs in a process of its own.
+        timeout : float
+            Seconds after which a job is given up: its process is ended, or its thread abandoned.
+        until : float
+            On `time.monotonic`, when the time of all jobs is up: those that run then are given up
+            as well, and so are workers that are not ready.
 
         Yields
         ------
@@ -95,7 +104,11 @@ class Executor(ABC):
 
 
 def in_full(
-    executor: Executor, jobs: Iterable[Job], *, timeout: float | None = None
+    executor: Executor,
+    jobs: Iterable[Job],
+    *,
+    timeout: float = math.inf,
+    until: float = math.inf,
 ) -> Iterator[Done]:
     """`executor.run`, with exactly one result a job: a lost job is a failure, a second one dropped.
 
@@ -114,7 +127,7 @@ def in_full(
             waiting[place] = None
             yield job
 
-    results = executor.run(drawn(), timeout=timeout)
+    results = executor.run(drawn(), timeout=timeout, until=until)
     try:
         for done in results:
             if isinstance(done, Done) and done.job in waiting:

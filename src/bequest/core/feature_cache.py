@@ -150,7 +150,9 @@ class FeatureCache:
     ) -> Array:
         """The row of each input, computed for those that are not on the shelf."""
         with self._lock:
-            return self._rows(self._shelves.setdefault(shelf, _Shelf()), digests, inputs, compute)
+            held = self._shelves.setdefault(shelf, _Shelf())
+        with held.lock:  # one source's alone: a source that hangs must not hold up the others
+            return self._rows(held, digests, inputs, compute)
 
     def _rows(
         self,
@@ -173,13 +175,14 @@ class FeatureCache:
         return np.asarray(compute(inputs))
 
     def _spill(self) -> None:
-        blocks = [block for shelf in self._shelves.values() for block in shelf.blocks]
-        size = sum(block.size for block in blocks)
-        for block in blocks:
-            if size <= self.limit:
-                return
-            size -= block.size
-            self._write(block)
+        with self._lock:
+            blocks = [block for shelf in self._shelves.values() for block in shelf.blocks]
+            size = sum(block.size for block in blocks)
+            for block in blocks:
+                if size <= self.limit:
+                    return
+                size -= block.size
+                self._write(block)
 
     def _write(self, block: _Block) -> None:
         """To disk; where that is full, the rows are forgotten and computed again when needed."""
@@ -224,11 +227,13 @@ class _Block:
 
     @property
     def size(self) -> int:
-        return 0 if self.array is None else self.array.nbytes
+        array = self.array  # read once: another thread may write it to disk
+        return 0 if array is None else array.nbytes
 
     def read(self) -> Array | None:
-        if self.array is not None:
-            return self.array
+        array = self.array
+        if array is not None:
+            return array
         try:
             return None if self.path is None else np.load(self.path)
         except (OSError, ValueError):
@@ -243,6 +248,13 @@ class _Shelf:
     places: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
     dtype: Any = None  # that holds the values of every block
+    lock: Any = field(default_factory=RLock)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "lock"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state, lock=RLock())
 
     def put(self, names: list[bytes], values: Array) -> None:
         if values.ndim == 0 or len(values) != len(names):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, final
 
 from bequest.core.card import Card
@@ -59,6 +58,7 @@ class Source:
             raise DataError(f"a source's data is a Task, not a {type(data).__name__}.")
         own = model.card if isinstance(model, Model) else Card()
         self._given: Model | Callable[[], Model] | None = model
+        self._held: Model | None = None  # once it is opened
         self.data: Task | None = data
         self.card = own if card is None else card
         self.name = name or self.card.name or (data.name if data is not None else "source")
@@ -68,7 +68,7 @@ class Source:
         what = " and ".join(name for name, given in brought if given is not None)
         return f"Source({self.name!r}, {what})"
 
-    @cached_property
+    @property
     def model(self) -> Model | None:
         """The model under the source's name, opened at the first call; None for data alone.
 
@@ -77,12 +77,13 @@ class Source:
         BequestError
             It cannot be opened, or is no Model.
         """
-        if self._given is None:
-            return None
+        # No `cached_property`: its lock is one for all sources, and one that hangs would keep it.
+        if self._given is None or self._held is not None:
+            return self._held
         model = self._given if isinstance(self._given, Model) else self._opened(self._given)
         if model.name != self.name:
             model = model.with_card(replace(model.card, name=self.name))
-        self.card = model.card
+        self.card, self._held = model.card, model
         return model
 
     def _opened(self, opener: Callable[[], Any]) -> Model:
@@ -101,11 +102,11 @@ class Source:
 
     def named(self, name: str) -> Source:
         """The same source under another name; what was opened stays open."""
-        given = self.__dict__.get("model", self._given)
+        given = self._given if self._held is None else self._held
         return Source(given, self.data, card=self.card, name=name)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        if "model" in state:  # what opened it may be bound to this process
-            state["_given"] = state["model"]
+        if self._held is not None:  # what opened it may be bound to this process
+            state["_given"] = self._held
         return state

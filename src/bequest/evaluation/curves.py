@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bequest.core import Executor, Task
 from bequest.core.executor import in_full
 from bequest.core.feature_cache import FeatureCache
+from bequest.core.timeout import SHORTEST
 from bequest.data.splits import Split
 from bequest.errors import NotApplicable
 from bequest.evaluation.jobs import Arm, Entrants, FitJob, Keys
@@ -98,7 +99,8 @@ def curve(
                 drawn.append(FitJob(arm, place, (entropy, place), keys, None, until.left))
                 yield drawn[-1]
 
-    for done in in_full(executor, jobs(), timeout=min(3600.0, max(1.0, until.left))):
+    end = time.monotonic() + max(SHORTEST, until.left)
+    for done in in_full(executor, jobs(), until=end):
         job = drawn[done.job]
         if done.failure or done.value.output is None:
             reasons.append(done.failure or done.value.reason)

@@ -7,6 +7,7 @@ repeats: from 0 to R K - 1.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,14 +17,14 @@ from numpy.typing import NDArray
 
 from bequest.core import ArmResult, Executor, Task
 from bequest.core.executor import Done, in_full
+from bequest.core.timeout import SHORTEST
 from bequest.data.splits import Split
 from bequest.evaluation.jobs import Arm, ChoiceJob, FitJob, Fitted, Keys
 
-__all__ = ["LONGEST", "OUT_OF_TIME", "Clock", "Runs"]
+__all__ = ["OUT_OF_TIME", "Clock", "Runs"]
 
 Array = NDArray[Any]
 Clock = Callable[[], float]
-LONGEST = 3600.0  # seconds of one job where nothing limits them
 OUT_OF_TIME = "not run: the time was used up."
 
 
@@ -77,8 +78,7 @@ class Runs:
     ) -> None:
         """Run pairs of an arm and a fold, in their order, as long as the clock is before `until`.
 
-        What is being run then is given up where it can be, and a single job in another process
-        after a share `patience` of the time.
+        What is being run then is given up, and a single job after a share `patience` of the time.
         """
         start = self.clock()
         pairs = [pair for pair in wanted if pair[0] not in self.reasons]
@@ -135,8 +135,9 @@ class Runs:
         )
 
     def _done(self, jobs: Iterable[Any], until: float, patience: float) -> Iterator[Done]:
-        left = max(1.0, patience * (until - self.clock()))
-        for done in in_full(self.executor, jobs, timeout=min(left, LONGEST)):
+        left = max(SHORTEST, until - self.clock())
+        timeout, end = max(SHORTEST, patience * left), time.monotonic() + left
+        for done in in_full(self.executor, jobs, timeout=timeout, until=end):
             self.progress()
             yield done
 
@@ -171,6 +172,8 @@ class Runs:
 
     def _record(self, job: FitJob, done: Done) -> None:
         fitted, reason = done.value, done.failure
+        if (done.late or (isinstance(fitted, Fitted) and fitted.late)) and self.through(job.arm):
+            return  # what it has run counts: this fold was begun too late
         if not reason and not isinstance(fitted, Fitted):
             reason = "the executor gave no result of its job."
         if not reason:
@@ -181,7 +184,7 @@ class Runs:
                 reason = fitted.reason
         if reason:
             self.reasons.setdefault(job.arm, reason)
-            if isinstance(fitted, Fitted) and fitted.late:
+            if done.late or (isinstance(fitted, Fitted) and fitted.late):
                 self.late.add(job.arm)
         else:
             self._ran.add((job.arm, job.fold))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, final
+from functools import partial
+from typing import Any, TypeVar, final
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from bequest.core.executor import Done, Executor, Job
-from bequest.errors import ExecutorError
+from bequest.core.timeout import SHORTEST, with_timeout
+from bequest.errors import ExecutorError, OutOfTime
 
-__all__ = ["LocalExecutor", "single_threaded"]
+__all__ = ["LocalExecutor", "alone", "single_threaded"]
+
+T = TypeVar("T")
 
 
 @final
@@ -20,7 +26,7 @@ class LocalExecutor(Executor):
     """Runs each job when its result is asked for, on one thread.
 
     The jobs are small: several threads on one of them wait for each other more than they work. A
-    job cannot be stopped from outside: `timeout` is not looked at.
+    job that takes too long is abandoned: see `bequest.core.timeout`.
 
     Examples
     --------
@@ -40,13 +46,22 @@ class LocalExecutor(Executor):
         values[key] = value
         return key
 
-    def run(self, jobs: Iterable[Job], *, timeout: float | None = None) -> Iterator[Done]:
+    def run(
+        self, jobs: Iterable[Job], *, timeout: float = math.inf, until: float = math.inf
+    ) -> Iterator[Done]:
         """In the order of the jobs; none is drawn before the one before it is done."""
         values = self._open()
         for place, job in enumerate(jobs):
-            with single_threaded():
-                value = job(values.__getitem__)
-            yield Done(place, value)
+            left = until - time.monotonic()
+            limit = max(SHORTEST, min(timeout, left))
+            try:
+                value = alone(partial(job, values.__getitem__), limit, "the job")
+            except OutOfTime as error:
+                if error.waited != limit:  # the job's own, which it raises as it would elsewhere
+                    raise
+                yield Done(place, None, f"it was stopped after {limit:.3g} s.", left < timeout)
+            else:
+                yield Done(place, value)
 
     def close(self) -> None:
         """Forget the shared values."""
@@ -56,6 +71,18 @@ class LocalExecutor(Executor):
         if self._values is None:
             raise ExecutorError("the local executor is closed: make another one.")
         return self._values
+
+
+def alone(call: Callable[[], T], seconds: float, what: str) -> T:
+    """What a call gives on one thread, that of `with_timeout` where there is a limit."""
+
+    def on_one() -> T:
+        # How many threads OpenMP takes is asked of each thread, and a new one takes all cores.
+        threadpool_limits(limits=1, user_api="openmp")
+        return call()
+
+    with single_threaded():
+        return with_timeout(call if seconds == math.inf else on_one, seconds, what)
 
 
 @contextmanager

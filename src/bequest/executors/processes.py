@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import math
 import os
 import pickle
 import re
@@ -31,6 +32,7 @@ from bequest.executors.worker import ADDITIONS, ONE_THREAD, get_ready, run_job
 
 __all__ = ["ProcessExecutor"]
 
+LONGEST = 3600.0  # seconds of one job where nothing limits them
 TRIES = 2  # a job whose worker dies is run once more
 OOM_KILLS = Path("/proc/vmstat")  # Linux counts there whom it killed for memory
 
@@ -83,9 +85,11 @@ class ProcessExecutor(Executor):
             ) from error
         return key
 
-    def run(self, jobs: Iterable[Job], *, timeout: float | None = None) -> Iterator[Done]:
+    def run(
+        self, jobs: Iterable[Job], *, timeout: float = math.inf, until: float = math.inf
+    ) -> Iterator[Done]:
         """As they are done; a job whose worker dies is run once more."""
-        return _Run(self._open(), self.workers, timeout).results(jobs)
+        return _Run(self._open(), self.workers, timeout, until).results(jobs)
 
     def close(self) -> None:
         """Remove the shared values; the workers stay warm for the next executor."""
@@ -108,11 +112,12 @@ class _Slot:
         self.place = 0
         self.job: Job | None = None
         self.tries = 0
-        self.until = float("inf")
+        self.sent = 0.0
+        self.until = math.inf
         self.kills = 0
         self.ready = ""
 
-    def send(self, folder: Path, timeout: float | None) -> Future[Any]:
+    def send(self, folder: Path, timeout: float, until: float) -> Future[Any]:
         """The next step of the job in hand: its worker gets ready for the folder, then runs it.
 
         Getting ready takes no time of the job's: a new worker imports PyTorch, and all of them read
@@ -121,8 +126,9 @@ class _Slot:
         if self._pool is None:
             self._pool, self.ready = ProcessPoolExecutor(max_workers=1, env=ONE_THREAD), ""
         is_ready = self.ready == str(folder)
-        timed = is_ready and timeout is not None
-        self.until = time.monotonic() + (timeout or 0.0) if timed else float("inf")
+        self.sent = time.monotonic()
+        limit = self.sent + min(timeout, LONGEST)
+        self.until = min(until, limit) if is_ready else until
         self.kills = _oom_kills()
         content = cloudpickle.dumps(self.job, protocol=pickle.HIGHEST_PROTOCOL)
         step = run_job if is_ready else get_ready
@@ -142,8 +148,8 @@ _WARM: list[_Slot] = []  # free slots, whose workers have imported everything
 class _Run:
     """One call of `run`: jobs are drawn as slots are free for them."""
 
-    def __init__(self, folder: Path, workers: int, timeout: float | None) -> None:
-        self.folder, self.workers, self.timeout = folder, workers, timeout
+    def __init__(self, folder: Path, workers: int, timeout: float, until: float) -> None:
+        self.folder, self.workers, self.timeout, self.until = folder, workers, timeout, until
         self.busy: dict[Future[Any], _Slot] = {}
 
     def results(self, jobs: Iterable[Job]) -> Iterator[Done]:
@@ -166,19 +172,23 @@ class _Run:
                 return
             slot = _WARM.pop() if _WARM else _Slot()
             slot.place, slot.job, slot.tries = place, job, 1
-            self.busy[slot.send(self.folder, self.timeout)] = slot
+            self.busy[slot.send(self.folder, self.timeout, self.until)] = slot
 
     def _finished(self) -> Iterator[Done]:
         """Results of at least one job, or none where a job is tried again."""
         patience = min(slot.until for slot in self.busy.values()) - time.monotonic()
-        finite = None if patience == float("inf") else max(0.0, patience)
+        finite = None if patience == math.inf else max(0.0, patience)
         wait(self.busy, timeout=finite, return_when=FIRST_COMPLETED)
         for future, slot in list(self.busy.items()):
             if future.done():
                 yield from self._ended(future, slot)
             elif time.monotonic() >= slot.until:
                 slot.stop()
-                yield self._free(future, failure=f"it was stopped after {self.timeout:g} s.")
+                ran = slot.until - slot.sent
+                ready = slot.ready == str(self.folder)
+                what = "it was stopped" if ready else "its process was not ready"
+                why = f"{what} after {ran:.3g} s."
+                yield self._free(future, failure=why, late=slot.until == self.until)
 
     def _ended(self, future: Future[Any], slot: _Slot) -> Iterator[Done]:
         error = future.exception()
@@ -200,13 +210,15 @@ class _Run:
 
     def _again(self, future: Future[Any], slot: _Slot) -> None:
         del self.busy[future]
-        self.busy[slot.send(self.folder, self.timeout)] = slot
+        self.busy[slot.send(self.folder, self.timeout, self.until)] = slot
 
-    def _free(self, future: Future[Any], *, value: Any = None, failure: str = "") -> Done:
+    def _free(
+        self, future: Future[Any], *, value: Any = None, failure: str = "", late: bool = False
+    ) -> Done:
         slot = self.busy.pop(future)
         slot.job = None
         _WARM.append(slot)
-        return Done(slot.place, value, failure)
+        return Done(slot.place, value, failure, late)
 
 
 def _why(message: str, slot: _Slot) -> str:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from bequest.core.timeout import undone
+
 __all__ = ["evaluating", "hooks_of"]
 
 
@@ -17,9 +19,10 @@ __all__ = ["evaluating", "hooks_of"]
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients inside; afterwards the module is as it was before.
 
-    Whatever happens inside, an exception or Ctrl-C too, every part gets its own mode back, its
-    buffers (the same tensors, with the same values), its parameters' `requires_grad`, and its
-    hooks. The values of parameters are not looked at: running a network does not write them.
+    Whatever happens inside, an exception or Ctrl-C too, or a pass that never ends and is abandoned
+    (`bequest.core.timeout.with_timeout`), every part gets its own mode back, its buffers (the same
+    tensors, with the same values), its parameters' `requires_grad`, and its hooks. The values of
+    parameters are not looked at: running a network does not write them.
 
     Examples
     --------
@@ -32,15 +35,17 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     (True, False, True)
     """
     before = [_Part(part) for part in module.modules()]
-    try:
+
+    def restore() -> None:
+        for part in before:
+            part.restore()
+
+    with undone(restore):
         # not by `eval`, which a class may override to change more than the flag
         for part in before:
             part.module.training = False
         with torch.no_grad():
             yield
-    finally:
-        for part in before:
-            part.restore()
 
 
 class _Part:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self, final, get_args
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from bequest.core import Baseline, Card, Encoder, Model, Task
 from bequest.core.modality import MODALITIES, GivesCodes
@@ -43,7 +44,7 @@ from bequest.training.estimators import (
 from bequest.training.fit import steps_for, target_scale
 from bequest.training.growing import fit_in_steps
 
-__all__ = ["FromScratch", "Net"]
+__all__ = ["FromScratch", "Net", "constant"]
 
 Net = Literal[
     "auto", "linear", "svm", "extra-trees", "boosting", "naive-bayes", "mlp", "resnet"
@@ -213,3 +214,20 @@ class FromScratch(Baseline):
     def arms(cls, task: Task) -> tuple[Self, ...]:
         """What belongs in the average of the modality, the most promising first."""
         return tuple(cls(**settings) for settings in averaged(task))
+
+
+def constant(task: Task) -> SklearnModel:
+    """The class frequencies, or the mean value, for every row: what is left where nothing trains.
+
+    Examples
+    --------
+    >>> import bequest as bq
+    >>> task = bq.Task.from_arrays([[0.0], [1.0], [2.0], [3.0]], ["a", "b", "b", "b"])
+    >>> constant(task).predict_proba([[9.0]]).tolist()
+    [[0.25, 0.75]]
+    """
+    # It looks at no row.
+    estimator = DummyRegressor() if task.kind == "regression" else DummyClassifier(strategy="prior")
+    estimator.fit(np.zeros((len(task), 1)), task.labels, task.weights)
+    card = Card(name=f"{task.name} (constant)", task=task.describe(), method="constant")
+    return SklearnModel(estimator, spec=task.spec, classes=task.classes, card=card)

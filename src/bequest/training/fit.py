@@ -6,7 +6,7 @@ N samples, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bequest.core import Task
+from bequest.core.timeout import undone
 from bequest.frameworks.encoders import Encoder
 from bequest.training.augment import AUGMENTATIONS
 from bequest.training.loop import Loop, run
@@ -37,7 +38,9 @@ def seeded(rng: np.random.Generator) -> Iterator[torch.Generator]:
     Fresh weights and dropout draw from the global state; there is no other way to seed them.
     """
     seed = int(rng.integers(2**31))
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    before = ExitStack()
+    before.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
+    with undone(before.close):
         torch.manual_seed(seed)
         yield torch.Generator().manual_seed(seed)
 
