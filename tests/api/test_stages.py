@@ -411,12 +411,31 @@ def test_held_out_rows_that_a_metric_cannot_judge_lose_nothing():
     assert bq.train(given, net="linear").card.metrics == {}
 
 
-def test_a_metric_that_a_fold_cannot_carry_is_refused_before_anything_runs():
-    rare = np.where(np.arange(40) < 3, "up", "down")
-    given = bq.Task.from_arrays(X[:40], rare, metric="roc_auc", name="rare")
+def rare(count, metric, **options):
+    labels = np.where(np.arange(40) < count, "up", "down")
+    given = bq.Task.from_arrays(X[:40], labels, metric=metric, name="rare", **options)
     source = bq.wrap(by_sign, classes=["down", "up"], name="sign")
-    with pytest.raises(DataError, match=r"roc_auc cannot judge 5 folds: .* Take another"):
-        bq.transfer(given, [source], methods=[Reuse()], budget=None)
+    return bq.transfer(given, [source], methods=[Reuse()], budget=None)
+
+
+@pytest.mark.parametrize(
+    "metric", ["roc_auc", "roc_auc_ovr", "average_precision", "f1", "matthews_corrcoef"]
+)
+def test_a_metric_that_needs_both_classes_has_as_many_folds_as_the_rarer_one_has_rows(metric):
+    for count in (2, 3):
+        outcome = rare(count, metric).outcome
+        assert len(outcome.folds["transfer"]) == 3 * count
+        assert outcome.verdict.probability is not None
+
+
+@pytest.mark.parametrize("options", [{}, {"groups": np.arange(40) // 2}, {"time": np.arange(40)}])
+def test_where_two_folds_are_too_many_for_a_metric_there_is_a_model_and_no_verdict(options):
+    result = rare(1 if not options else 2, "roc_auc", **options)
+    assert result.outcome.handed_over == "from-scratch"
+    assert set(result.model.predict(X[:9])) <= {"up", "down"}
+    [said] = [note for note in result.outcome.notes if "No verdict" in note]
+    assert "roc_auc cannot judge 2 folds" in said
+    assert "label more rows of that class" in said
 
 
 def test_a_source_that_brings_the_targets_own_rows_leaves():

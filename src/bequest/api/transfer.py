@@ -149,8 +149,7 @@ def transfer(
     BudgetTooSmall
         The budget is no time at all.
     DataError
-        The methods are not known, the metric is undefined on so few rows, or `arms` cannot be run
-        again.
+        The methods are not known, the metric fails, or `arms` cannot be run again.
     ModelError
         A source cannot be opened.
     Examples

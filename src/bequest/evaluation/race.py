@@ -157,9 +157,9 @@ def race(
     NotApplicable
         No arm of either side fits the task; the reasons are listed.
     CannotSplit
-        The task cannot be split into folds.
+        The task cannot be split into folds on which the metric is defined.
     DataError
-        A side has no arm, or the metric is undefined on a fold.
+        A side has no arm, or the metric fails.
 
     Examples
     --------
@@ -405,12 +405,13 @@ def _dealt(
     unjudged: Sequence[int] | Array,
     rng: np.random.Generator,
 ) -> list[list[Split]]:
-    """The folds: of few rows ten a repeat, or five where the metric is undefined on so small ones.
+    """The folds: of few rows ten a repeat, or fewer where the metric is undefined on so small ones.
 
     Five folds train on a fifth fewer rows than the model that is handed over, which overstates the
     gain where from scratch still learns fast.
     """
-    counts = [k] if k else sorted({folds_for(task), min(5, folds_for(task))}, reverse=True)
+    most = folds_for(task)
+    counts = [k] if k else [most, *(fewer for fewer in (5, 4, 3, 2) if fewer < most)]
     for count in counts:
         often = repeats or (2 if count >= MANY_FOLDS else 3)
         whole = folds(task, count, often, rng=np.random.default_rng(rng.integers(2**63)))
@@ -419,7 +420,7 @@ def _dealt(
             raise CannotSplit(f"{len(unjudged)} of {len(task)} rows do not judge: no fold is left.")
         try:
             _check_metric(task, by_repeat)
-        except DataError:
+        except CannotSplit:
             if count == counts[-1]:
                 raise
         else:
@@ -435,7 +436,7 @@ def _part_of(split: Split, rng: np.random.Generator) -> Split:
 
 
 def _check_metric(task: Task, by_repeat: Sequence[Sequence[Split]]) -> None:
-    """Raise `DataError` where the metric is undefined on a fold's rows, whatever is predicted."""
+    """Raise `CannotSplit` where the metric is undefined on a fold, whatever is predicted there."""
     for repeat in by_repeat:
         for _, test in repeat:
             width = len(task.classes)
@@ -443,7 +444,7 @@ def _check_metric(task: Task, by_repeat: Sequence[Sequence[Split]]) -> None:
             try:
                 task.row_scores(even, test)
             except NotApplicable as reason:
-                raise DataError(
+                raise CannotSplit(
                     f"{task.metric_name} cannot judge {len(repeat)} folds: {reason} "
                     "Take another metric, or label more rows of that class."
                 ) from reason
