@@ -159,3 +159,51 @@ def test_a_source_that_has_seen_the_rows_leaves_the_race_and_the_outcome_says_wh
     assert result.outcome.handed_over == "from-scratch"
     assert result.ranking[0].reason == said
     assert f"source is left out: {said}" in result.outcome.notes
+
+
+def test_a_model_carries_on_what_its_sources_have_seen():
+    first = trained_on(task(range(1000, 1100)), "first")
+    child = bq.Source(remember(made_from(["first"], "child"), task(range(60)), [first]))
+    grandchild = remember(made_from(["child"], "grandchild"), task(range(200, 260)), [child])
+    target = task([*range(1000, 1010), *range(2000, 2050)])
+    found = overlap([bq.Source(grandchild)], target)
+    assert found.unjudged.tolist() == list(range(10))
+    assert overlap([bq.Source(grandchild)], task(range(60))).left_out  # what the child has seen
+    assert not overlap([bq.Source(grandchild)], task(range(5000, 5060))).seen
+    assert Card.from_dict(grandchild.card.to_dict()) == grandchild.card
+
+
+def made_from(parents, name):
+    model = bq.wrap(lambda x: x[:, 0] > 0, classes=[False, True], name=name)
+    return model.with_card(Card(name=name, parents=tuple(parents)))
+
+
+def test_of_sources_that_are_no_parents_nothing_is_carried_on():
+    other = trained_on(task(range(1000, 1100)), "other")
+    model = remember(made_from([], "alone"), task(range(60)), [other])
+    assert "earlier_rows" not in model.card.task
+
+
+@pytest.mark.parametrize("said", ["text", 3, [3], [{"fingerprints": "!", "rows": 3}], [{}]])
+def test_a_card_that_lies_about_earlier_rows_is_refused_or_says_nothing(said):
+    values = {**remember(made_from([], "a"), task(range(60))).card.to_dict()}
+    values["task"] = {**values["task"], "earlier_rows": said}
+    try:
+        card = Card.from_dict(values)
+    except bq.errors.ModelError:
+        return
+    model = made_from([], "a").with_card(card)
+    assert not overlap([bq.Source(model)], task(range(1000, 1060))).seen
+
+
+def test_transfer_writes_the_rows_of_the_source_that_it_took():
+    labels = np.where(X[:400, 0] > 0, 1, 0)
+    theirs = bq.Task.from_arrays(X[200:400], labels[200:], name="theirs")
+    source = bq.train(theirs, net="linear", name="first")
+    own = bq.Task.from_arrays(X[:30], labels[:30], name="own")
+    result = bq.transfer(own, [source], methods=["reuse"], budget=None)
+    assert result.outcome.handed_over == "transfer"
+    for model in (result.model, result.best_single):
+        [earlier] = model.card.task["earlier_rows"]
+        assert earlier["fingerprints"] == source.card.task["fingerprints"]
+        assert earlier["rows"] == 200

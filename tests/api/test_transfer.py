@@ -2,12 +2,15 @@
 
 import itertools
 import json
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
 
 import numpy as np
 import pytest
 
 import bequest as bq
-from bequest.core import Outcome
+from bequest.core import Outcome, TransferMethod
 from bequest.errors import BudgetTooSmall, DataError, NotApplicable, UnknownName
 from bequest.evaluation import estimate_gain
 from bequest.methods.probe import Probe
@@ -233,7 +236,7 @@ def test_a_model_remembers_the_metric_on_held_out_rows():
     assert model.name == "trees"
 
 
-@pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("budget", [0, -1, True, np.True_, "3", float("nan"), float("inf")])
 def test_a_budget_that_is_no_time_is_told_at_once(budget):
     with pytest.raises(BudgetTooSmall, match="above zero"):
         bq.transfer(task(), [source(knows, "knows")], budget=budget)
@@ -250,7 +253,7 @@ def test_sources_of_one_name_get_names_of_their_own():
 def test_a_model_that_is_no_list_and_a_seed_that_is_none_are_told():
     with pytest.raises(DataError, match="list of models, or a hub, not a FunctionModel"):
         bq.transfer(task(), source(knows, "knows"))
-    for seed in (-1, 1.5, "a"):
+    for seed in (-1, 1.5, "a", True):
         with pytest.raises(DataError, match="whole number from 0 on"):
             bq.transfer(task(), [source(knows, "knows")], seed=seed)
 
@@ -267,3 +270,51 @@ def test_a_budget_is_kept(budget):
         clock=lambda: float(next(ticks)),
     )
     assert result.outcome.cost["seconds"] <= 1.1 * budget + 16  # looks after the last fits
+
+
+@final
+@dataclass(frozen=True)
+class Slow(TransferMethod):
+    """Reuse, which takes some seconds of an injected clock."""
+
+    name: ClassVar[str] = "slow"
+    citation: ClassVar[str] = ""
+    clock: Any = None
+    strength: float = 1.0
+
+    def fit(self, sources, task, *, rng):
+        self.clock.now += 2.0
+        return Reuse().fit(sources, task, rng=rng)
+
+    @classmethod
+    def arms(cls, sources, task):
+        return (cls(),)
+
+    def settings(self):
+        return {"strength": self.strength}
+
+
+class Hands:
+    """A clock that only moves where somebody moves it."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize("arms", [1, 2])
+def test_the_time_that_would_allow_a_verdict_is_told_and_allows_one(arms):
+    def run(budget):
+        clock = Hands()
+        methods = [Slow(clock, strength=float(place)) for place in range(arms)]
+        return bq.transfer(
+            task(), [source(knows, "knows")], methods=methods, budget=budget, clock=clock
+        )
+
+    had = 3.0 * arms
+    first = run(had)
+    assert first.verdict.probability is None
+    [said] = re.findall(r"About ([\d,]+) s more would allow one", " ".join(first.outcome.notes))
+    assert run(had + float(said)).verdict.probability is not None
+    assert float(said) <= 12.0 * arms  # two folds and the last fit are five fits of an arm

@@ -13,6 +13,7 @@ from bequest.core import (
     Verdict,
 )
 from bequest.errors import DataError
+from bequest.selection import Ranking
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -174,3 +175,18 @@ def test_a_gain_that_is_no_number_is_a_finding():
 def test_a_verdict_in_a_metric_that_is_not_installed_still_reads():
     verdict = Verdict(gain=0.25, low=0.1, high=0.4, metric="of_a_plug_in")
     assert verdict.sentence.startswith("Transfer helps: 0.25 units better than from scratch")
+
+
+def test_no_text_shows_a_negative_zero():
+    tiny = {"gain": -0.0001, "low": -0.0002, "high": 0.0002}
+    scored = Verdict(
+        **tiny, metric="accuracy", score="neg_brier_score",
+        score_gain=-0.0001, score_low=-0.0002, score_high=0.0002,
+    )  # fmt: skip
+    exact = Verdict(gain=-0.0, low=-0.0, high=-0.0, metric="neg_mean_squared_error")
+    for verdict in (scored, exact):
+        assert "-0.0 " not in verdict.sentence
+        assert "-0 " not in verdict.sentence
+        assert "-0.000" not in f"{verdict!r} {verdict.sentence}"
+    ranking = Ranking((RankedSource("a", -0.001, -0.002, -0.003),))
+    assert "-0.00" not in str(ranking)

@@ -1,16 +1,18 @@
 """Labels saved: the truth is recovered where the learning curve is known."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pytest
 
-from bequest.core import Card, InputSpec, Model, Task
+from bequest.core import Card, InputSpec, Model, Task, Verdict
 from bequest.errors import DataError, NotApplicable
-from bequest.evaluation import Arm, labels_saved
+from bequest.evaluation import Arm, labels_needed, labels_saved
 from bequest.evaluation.curves import _in_strata
 from bequest.evaluation.labels_saved import _needed
 from bequest.executors.local import LocalExecutor
+from bequest.frameworks.function_model import FunctionModel
 
 N = 100
 
@@ -141,3 +143,29 @@ def test_groups_stay_together_in_the_nested_parts():
     whole = Task(np.zeros((40, 1)), np.zeros(40), "regression", (), "r2", groups=groups)
     ordered = groups[_in_strata(whole, np.arange(40), np.random.default_rng(1))]
     assert np.count_nonzero(np.diff(ordered)) == 7
+
+
+def test_the_labels_that_would_decide_are_those_of_averages_at_their_temperatures():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    task = Task.from_arrays(X, X[:, 0] > 0)
+
+    def fit(sure, task, rng):
+        share = lambda X: np.where(X[:, 0] > 0, sure, 1 - sure)  # noqa: E731
+        return FunctionModel(
+            lambda X: np.stack([1 - share(X), share(X)], axis=1),
+            spec=task.spec, classes=task.classes, card=Card(),
+        )  # fmt: skip
+
+    def needed(temperatures):
+        sides = [
+            [Arm(name, name, {}, partial(fit, sure))] for name, sure in (("a", 0.8), ("", 0.7))
+        ]
+        verdict = Verdict(gain=0.1, low=-0.1, high=0.3, metric="neg_brier_score")
+        with LocalExecutor() as executor:
+            return labels_needed(
+                *sides, task, verdict, executor=executor,
+                rng=np.random.default_rng(0), temperatures=temperatures,
+            )  # fmt: skip
+
+    assert needed((1.0, 1.0)) < np.inf
+    assert needed((2.0, 0.25)) == np.inf  # warmed like this, from scratch is the better one

@@ -17,6 +17,7 @@ from bequest.core import ArmResult, Baseline, Model, Source, Task, TransferMetho
 from bequest.core.wording import counted
 from bequest.errors import DataError, NotApplicable
 from bequest.evaluation import Arm
+from bequest.hub.compatibility import compatible
 from bequest.methods import BASELINES, METHODS
 from bequest.selection import quick_order
 
@@ -61,7 +62,8 @@ def transfer_arms(
                     settings = _settings(method, (), task)
                     queues.append([_ranked_arm(ranked, many, place, one) for one in settings])
                 continue
-            given = _given(method, sources, place)
+            given, left_out = _given(method, sources, place)
+            refused += [f"{method.name}: {left_out}"] if left_out else []
             if given:
                 queue, reason = _direct_arms(method, given, task, methods != "auto")
                 queues.append(queue)
@@ -172,11 +174,18 @@ def _settings(method: Chosen, sources: Sequence[Source], task: Task) -> tuple[Tr
     return method.arms(sources, task) if isinstance(method, type) else (method,)
 
 
-def _given(method: Chosen, sources: Sequence[Source], place: int) -> tuple[Source, ...]:
-    """The sources of a method's arms in this turn: one after the other, or several at once."""
+def _given(method: Chosen, sources: Sequence[Source], place: int) -> tuple[tuple[Source, ...], str]:
+    """The sources of a method's arms in this turn: one after the other, or several at once.
+
+    Several become one model: only those whose licences allow it are combined, and what was left out
+    is said. An average is of one source's arms, so it never combines two.
+    """
     if method.takes.sources == 1:
-        return tuple(sources[place : place + 1])
-    return tuple(sources[: method.takes.sources]) if place == 0 else ()
+        return tuple(sources[place : place + 1]), ""
+    if place > 0:
+        return (), ""
+    found = compatible([source.card.licence for source in sources])
+    return tuple(sources[one] for one in found.kept[: method.takes.sources]), found.reason
 
 
 def _direct_arms(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from bequest.api.verbs import generator
 from bequest.core import Card
+from bequest.core.given import is_seconds
 from bequest.core.wording import counted
 from bequest.data.triples import Triples, read_triples, triples_from_rdf
 from bequest.errors import BudgetTooSmall, DataError
@@ -121,9 +121,10 @@ def _check(scoring: Scoring, dim: Any, epochs: Any, budget: Any) -> None:
     if not isinstance(dim, int | np.integer) or dim < 2 or (scoring.pairs and dim % 2):
         even = " and even" if scoring.pairs else ""
         raise DataError(f"dim must be a whole number above 1{even}, it is {dim!r}.")
-    if epochs is not None and (not isinstance(epochs, int | np.integer) or epochs < 1):
+    whole = isinstance(epochs, int | np.integer) and not isinstance(epochs, bool)
+    if epochs is not None and (not whole or epochs < 1):
         raise DataError(f"epochs must be a whole number above zero, it is {epochs!r}.")
-    if not isinstance(budget, int | float | np.number) or not 0 < budget < math.inf:
+    if not is_seconds(budget):
         raise BudgetTooSmall(f"the budget must be a number of seconds above zero, not {budget!r}.")
 
 

@@ -17,7 +17,7 @@ from bequest.executors.local import alone
 from bequest.frameworks.ensemble import Ensemble
 from bequest.methods.from_scratch import constant
 
-__all__ = ["Fits", "LastFits"]
+__all__ = ["ROOM", "Fits", "LastFits"]
 
 ROOM = 1.5  # what a fit on all rows costs, in fits of a fold: more rows, and some room
 

@@ -26,6 +26,7 @@ __all__ = ["Matches", "Overlap", "SeenRows", "about_rows", "overlap", "remember"
 
 Array = NDArray[Any]
 FEWEST, MOST = 1000, 2**14  # fingerprints on a card: all, up to the first; at most 171 KiB of text
+MOST_EARLIER = 8  # tasks before, of which a card carries on the fingerprints
 KEPT = 4  # between the two: one of so many rows
 LEVEL = 0.001  # of the test against chance
 LARGEST_SHARE = 1 / 3  # of the target's rows; with more, too few are left that were not seen
@@ -58,13 +59,16 @@ class Overlap:
     seen: bool
 
 
-def remember(model: Model, task: Task) -> Model:
-    """The model with fingerprints of its training rows on its card.
+def remember(model: Model, task: Task, sources: Iterable[Source] = ()) -> Model:
+    """The model with fingerprints of its training rows on its card, and of those of its sources.
 
-    All are kept of 1,000 distinct rows, then 1,000 or a quarter, and 16,384 at most; beside them
-    stands the share of the rows that are repeated, which tells what chance gives. A fingerprint is
-    the hash of a coarsened row: who holds a row can ask whether it was seen. With a sketch of the
-    task (`bequest.hub.sketch`) none of this is published.
+    What a source has seen its child has seen, whatever it is trained on next: of the sources that
+    are its parents it carries on what their cards and their data say, of at most 8 tasks.
+
+    Of one task all are kept of 1,000 distinct rows, then 1,000 or a quarter, and 16,384 at most;
+    beside them stands the share of the rows that are repeated, which tells what chance gives. A
+    fingerprint is the hash of a coarsened row: who holds a row can ask whether it was seen. With a
+    sketch of the task (`bequest.hub.sketch`) none of this is published.
 
     References
     ----------
@@ -80,7 +84,15 @@ def remember(model: Model, task: Task) -> Model:
     0.5
     """
     known = about_rows(row_fingerprints(task))
-    return model.with_card(replace(model.card, task={**model.card.task, **known}))
+    parents = [source for source in sources if source.name in model.card.parents]
+    earlier = {
+        record["fingerprints"]: record
+        for source in parents
+        for record in _records(source)
+        if record["fingerprints"] != known["fingerprints"]
+    }
+    carried = {"earlier_rows": [*earlier.values()][:MOST_EARLIER]} if earlier else {}
+    return model.with_card(replace(model.card, task={**model.card.task, **known, **carried}))
 
 
 def about_rows(rows: Array) -> dict[str, Any]:
@@ -241,8 +253,8 @@ class SeenRows:
     whole: bool  # whether these are all
 
     @classmethod
-    def of_card(cls, said: Mapping[str, Any]) -> Self | None:
-        """None where the card holds no fingerprints, or none that can be read."""
+    def of_record(cls, said: Mapping[str, Any]) -> Self | None:
+        """None where a record of rows holds no fingerprints, or none that can be read."""
         try:
             kept = unpack(said.get("fingerprints", ""))
         except DataError:  # a card comes from anybody: what it cannot say is not known
@@ -272,12 +284,27 @@ class SeenRows:
 
 def _known(source: Source, task: Task) -> Iterable[SeenRows]:
     """What is known of a source's rows, from its card and from its data."""
-    if source.model is not None:
-        card = SeenRows.of_card(source.model.card.task)
-        if card is not None:
-            yield card
+    for record in () if source.model is None else _on_card(source.model.card.task):
+        known = SeenRows.of_record(record)
+        if known is not None:
+            yield known
     if source.data is not None and source.data.modality == task.modality:
         yield SeenRows.of_data(source.data)
+
+
+def _on_card(said: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """The records of rows on a card: of its own task, and of those of its sources."""
+    yield said
+    yield from said.get("earlier_rows", ())
+
+
+def _records(source: Source) -> Iterable[dict[str, Any]]:
+    """What a card keeps of each task whose rows a source has seen, as far as they are known."""
+    for record in () if source.model is None else _on_card(source.model.card.task):
+        if SeenRows.of_record(record) is not None:
+            yield {name: record[name] for name in ("rows", "fingerprints", "repeated_rows")}
+    if source.data is not None:
+        yield about_rows(row_fingerprints(source.data))
 
 
 def _repeated(rows: Array) -> float:

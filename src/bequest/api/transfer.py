@@ -25,7 +25,7 @@ from bequest.api.arms import (
     scratch_arms,
     transfer_arms,
 )
-from bequest.api.last_fits import Fits, LastFits
+from bequest.api.last_fits import ROOM, Fits, LastFits
 from bequest.api.narrow import narrowed
 from bequest.api.result import Result
 from bequest.api.seen import Overlap, overlap, remember
@@ -44,7 +44,7 @@ from bequest.core import (
     due_in,
 )
 from bequest.core.feature_cache import FeatureCache
-from bequest.core.given import checked_task
+from bequest.core.given import checked_task, is_seconds
 from bequest.core.timeout import with_timeout
 from bequest.errors import (
     BudgetTooSmall,
@@ -64,6 +64,7 @@ from bequest.evaluation import (
     labels_saved,
     race,
 )
+from bequest.evaluation.race import FEWEST
 from bequest.executors import EXECUTORS
 from bequest.executors.local import alone
 from bequest.frameworks.cost import cost_of
@@ -81,6 +82,7 @@ PASSES = 20  # over all rows that tuning a network takes, at least, back and for
 JUDGING = 5e-5  # seconds a row that the verdict takes, about
 RANKING = 0.2  # of what is then left, for the ranking
 MEASURED = 16  # rows that the model handed over is timed on
+NO_SOURCE = "No source applies to this task."
 NOTHING = Verdict(0.0, -math.inf, math.inf, "")
 
 
@@ -162,8 +164,7 @@ def transfer(
     >>> result.verdict.metric, result.outcome.source
     ('accuracy', 'knows')
     """
-    timed = isinstance(budget, int | float | np.number) and 0 < budget < math.inf
-    if not (budget is None or timed):
+    if not (budget is None or is_seconds(budget)):
         raise BudgetTooSmall(
             f"the budget must be None or a number of seconds above zero, not {budget!r}."
         )
@@ -218,10 +219,15 @@ class _Judged:
     said: dict[str, Any]
 
     @classmethod
-    def of(cls, fits: Fits, task: Task, said: dict[str, Any]) -> Self:
-        """Both models remember the rows that they were trained on."""
-        model = remember(fits.model, task)
-        return cls(model, model if fits.best is fits.model else remember(fits.best, task), said)
+    def of(cls, fits: Fits, said: dict[str, Any]) -> Self:
+        """What the last fits gave."""
+        return cls(fits.model, fits.best, said)
+
+    def remembering(self, task: Task, sources: Sequence[Source]) -> tuple[Model, Model]:
+        """The two, with the rows that they, and the sources that they are of, were trained on."""
+        model = remember(self.model, task, sources)
+        alone = self.best_single is self.model
+        return model, model if alone else remember(self.best_single, task, sources)
 
 
 @final
@@ -273,7 +279,8 @@ class _Run:
         if self.again is not None and not arms:
             raise DataError("these arms cannot be run again: no source fits the task now.")
         run = self if self.allow_overlap else self._without(seen)
-        judged = run._judged(arms, scratch, per_row, seen)
+        none = "No verdict: no source answered in time." if late else NO_SOURCE
+        judged = run._judged(arms, scratch, per_row, seen, none)
         lost = (f"{name} is left out: {why}" for name, why in unread.items())
         changed = (
             f"{name} changed while it was used: its features are those of before."
@@ -297,7 +304,8 @@ class _Run:
             **judged.said,
         )
         self.clock.progress("done", 1.0)
-        return Result(judged.model, outcome, ranking, judged.best_single)
+        model, best_single = judged.remembering(task, usable)
+        return Result(model, outcome, ranking, best_single)
 
     def _ranking(
         self, sources: Sequence[Source], unread: Mapping[str, str]
@@ -343,11 +351,19 @@ class _Run:
         return replace(self, task=self.task.with_test(test.take(unseen)))
 
     def _judged(
-        self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], per_row: float, seen: Overlap
+        self,
+        arms: tuple[Arm, ...],
+        scratch: tuple[Arm, ...],
+        per_row: float,
+        seen: Overlap,
+        none: str,
     ) -> _Judged:
-        """The verdict where both sides could be judged, and a model in any case."""
+        """The verdict where both sides could be judged, and a model in any case.
+
+        Where there is no source at all, `none` says why.
+        """
         if not arms:
-            return self._alone(scratch, "No source applies to this task.", ())
+            return self._alone(scratch, none, ())
         held_out = 0 if self.task.test is None else len(self.task.test)
         share = self.clock.left() - 1.5 * per_row * held_out - JUDGING * len(self.task)
         if self.again is None and share <= 0:
@@ -359,7 +375,7 @@ class _Run:
         except (CannotSplit, NotApplicable) as reason:
             return self._alone(scratch, f"No verdict: {reason}", ())
         if not found.judged:
-            return self._unjudged(arms, scratch, found)
+            return self._unjudged(arms, scratch, found, share)
         return self._against_scratch(arms, scratch, found, seen.seen and self.allow_overlap)
 
     def _raced(
@@ -423,10 +439,10 @@ class _Run:
             "parameter_map": card.parameter_map,
             "notes": (*found.notes, *moved.notes, *plain.notes, *missing, *untested),
         }
-        return _Judged.of(fits, task, said)
+        return _Judged.of(fits, said)
 
     def _unjudged(
-        self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], found: RaceResult
+        self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], found: RaceResult, had: float
     ) -> _Judged:
         """One side has no candidate: the other side's model, and no verdict."""
         without = range(len(arms), len(found.arms)) if found.transfer else range(len(arms))
@@ -435,7 +451,8 @@ class _Run:
         if found.scratch or not found.transfer:
             longer = ""
             if not failed or found.late.intersection(without):
-                longer = f" About {max(1, self._missing(found)):,.0f} s more would allow one."
+                more = max(1.0, self._needed(arms, scratch, found) - had)
+                longer = f" About {math.ceil(more):,} s more would allow one."
             return self._alone(scratch, f"No verdict: {why}{longer}", found.arms)
         best = found.transfer[found.transfer_index]
         last = LastFits((*arms, *scratch), found, self.task, self.seed, self._until())
@@ -470,18 +487,25 @@ class _Run:
             said |= {"handed_over": "transfer", "moved": card.moved}
             said |= {"parameter_map": card.parameter_map}
         said["notes"] += (f"The model handed over: {card.name}.", *fits.notes)
-        return _Judged.of(fits, self.task, said)
+        return _Judged.of(fits, said)
 
     def _until(self) -> Until:
         """When the budget is used up; never where an earlier transfer runs again."""
         end = math.inf if self.again else self.clock.start + self.clock.budget
         return Until(end, self.clock.read, self.cache)
 
-    def _missing(self, found: RaceResult) -> float:
-        """Seconds more, about, with which each side would be through a repeat."""
-        known = [seconds for seconds in found.seconds.values() if seconds > 0]
-        one = max(known, default=1.0)
-        return 2 * found.k * one
+    def _needed(self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], found: RaceResult) -> float:
+        """Seconds of a race that judges, about: each side's arms on a few folds and on all rows.
+
+        An arm that never ran is taken to cost what the others of its side do.
+        """
+        folds = min(found.k, math.ceil(FEWEST * found.k / len(self.task)))
+        needed, every = 0.0, [*found.seconds.values()] or [1.0]
+        for side, start in ((arms, 0), (scratch, len(arms))):
+            plain = [start + place for place, arm in enumerate(side) if not arm.trains_network]
+            own = [found.seconds[arm] for arm in plain if arm in found.seconds] or every
+            needed += (folds + ROOM) * max(1, len(plain)) * float(np.mean(own))
+        return needed
 
     def _alone(self, scratch: tuple[Arm, ...], why: str, arms: tuple[ArmResult, ...]) -> _Judged:
         """From scratch without a race: as many arms as there is time for, one at least."""
@@ -489,7 +513,7 @@ class _Run:
             fits = Fits.in_time(scratch, self.task, self.seed, self._until())
         said = self._nothing(why if fits.notes else f"{why} The model is trained from scratch.")
         said["arms"], said["notes"] = arms, (*said["notes"], *fits.notes)
-        return _Judged.of(fits, self.task, said)
+        return _Judged.of(fits, said)
 
     def _nothing(self, note: str) -> dict[str, Any]:
         """The outcome's fields where there is no verdict."""
@@ -544,7 +568,10 @@ class _Run:
             saved = labels_saved(sides[1], self.task, rows, rng=rng, **options)
             if verdict.kind == "undecided" and 1.5 / CURVE * sum(seconds) < self.clock.left():
                 rng = np.random.default_rng(self.seed)
-                labels = labels_needed(sides[0], sides[1], self.task, verdict, rng=rng, **options)
+                warm = better.temperature, base.temperature
+                labels = labels_needed(
+                    sides[0], sides[1], self.task, verdict, rng=rng, temperatures=warm, **options
+                )
                 verdict = replace(verdict, labels=labels)
         except NotApplicable as reason:
             notes = (f"No learning curve: {reason}",) if saved is None else ()

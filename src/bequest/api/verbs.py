@@ -150,7 +150,7 @@ def _draws_in(seconds: float, models: Sequence[Model], task: Task) -> int:
 
 def generator(seed: int) -> np.random.Generator:
     """numpy's generator of this seed; a seed that is no whole number from 0 on is a `DataError`."""
-    if not isinstance(seed, int | np.integer) or seed < 0:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise DataError(f"a seed is a whole number from 0 on, not {seed!r}.")
     return np.random.default_rng(seed)
 

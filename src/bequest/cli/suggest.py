@@ -82,4 +82,4 @@ def _print(found: Sequence[Suggestion], metric: str) -> None:
 def _gain(one: Suggestion) -> tuple[str, str]:
     if not one.known:
         return "not known", ""
-    return f"{one.gain:+.3f}", f"{one.low:+.3f} to {one.high:+.3f}"
+    return f"{one.gain:+z.3f}", f"{one.low:+z.3f} to {one.high:+z.3f}"

@@ -5,14 +5,17 @@ These stand at the doors of the library, so that no inner code has to.
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bequest.core.task import Task
 from bequest.errors import BequestError, DataError
 
-__all__ = ["as_text", "checked_path", "checked_task"]
+__all__ = ["as_text", "checked_path", "checked_task", "is_seconds"]
 
 
 def checked_path(given: Any, what: str, error: type[BequestError] = DataError) -> Path:
@@ -98,3 +101,15 @@ def checked_task(given: Any, what: str = "the task", *, labelled: bool = True) -
         return given
     makers = "Task.from_table(file, target), Task.from_arrays(X, y) or Task.from_images(folder)"
     raise DataError(f"{what} must be a Task, not a {type(given).__name__}: make one with {makers}.")
+
+
+def is_seconds(given: Any) -> bool:
+    """Whether it is a finite number of seconds above zero; a truth value is none.
+
+    Examples
+    --------
+    >>> is_seconds(1.5), is_seconds(True), is_seconds(float("inf"))
+    (True, False, False)
+    """
+    number = isinstance(given, int | float | np.integer | np.floating)
+    return number and not isinstance(given, bool) and 0 < given < math.inf

@@ -263,4 +263,5 @@ TASK: Kind = record(
     classes=each(_label),
     class_shares=each(number),
     fingerprints=text,
+    earlier_rows=each(record(rows=count, fingerprints=text)),
 )

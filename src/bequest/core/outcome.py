@@ -111,7 +111,7 @@ class Verdict:
         """What the score says, where it is not the metric."""
         if not self.score:
             return ""
-        gain, low, high = (f"{value:+.3f}" for value in self.judged)
+        gain, low, high = (f"{value:+z.3f}" for value in self.judged)
         by = f"by {SCORES.get(self.score, self.score)} {gain} ({low} to {high})"
         if self.contradicted:
             return f"; {by}, which the metric does not confirm"
@@ -119,8 +119,8 @@ class Verdict:
 
     def __repr__(self) -> str:
         return (
-            f"Verdict(kind={self.kind!r}, gain={self.gain:+.3f}, low={self.low:+.3f}, "
-            f"high={self.high:+.3f}, metric={self.metric!r})"
+            f"Verdict(kind={self.kind!r}, gain={self.gain:+z.3f}, low={self.low:+z.3f}, "
+            f"high={self.high:+z.3f}, metric={self.metric!r})"
         )
 
 
@@ -128,8 +128,8 @@ def _said(value: float, metric: str, *, sign: bool = False) -> str:
     unit = METRICS[metric].unit if metric in METRICS else "units"  # of a plug-in not installed
     plus = "+" if sign else ""
     if unit == "points":
-        return f"{100 * value:{plus}.1f} points"
-    return f"{value:{plus}.3g} {unit}"
+        return f"{100 * value:{plus}z.1f} points"
+    return f"{value:{plus}z.3g} {unit}"
 
 
 @final

@@ -12,17 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bequest.core import Executor, Task, Verdict
 from bequest.data.splits import folds
 from bequest.evaluation.curves import NEVER, Until, curve, in_rows, nested
 from bequest.evaluation.jobs import Arm
 from bequest.evaluation.score import score_rows
+from bequest.frameworks.ensemble import sharpened
 
 __all__ = ["labels_needed", "rows_that_decide"]
 
+Array = NDArray[Any]
 REACH = 100.0  # times the rows at hand: what is beyond is called never
 FRACTIONS = (0.5, 1.0)
 SLOWEST = 0.45  # exponent of the gain, from which on the interval closes too slowly
@@ -36,6 +40,7 @@ def labels_needed(
     *,
     executor: Executor,
     rng: np.random.Generator,
+    temperatures: tuple[float, float] = (1.0, 1.0),
     k: int = 5,
     until: Until = NEVER,
 ) -> float:
@@ -53,6 +58,8 @@ def labels_needed(
         Undecided.
     executor : Executor
     rng : numpy.random.Generator
+    temperatures : (float, float)
+        Of both averages of classifiers, as the verdict compares them.
     k : int
     until : Until
 
@@ -64,12 +71,17 @@ def labels_needed(
     [splits] = folds(task, k, 1, rng=rng)
     ordered = nested(task, splits, rng)
     means = []
-    for arms in (transfer, scratch):
+    for arms, heat in zip((transfer, scratch), temperatures, strict=True):
         _, outputs = curve(arms, task, ordered, FRACTIONS, executor, rng, until, least=2)
-        rows = partial(score_rows, task)
+        rows = partial(_score_rows, task, heat)
         means.append([float(in_rows(task, each, ordered, rows).mean()) for each in outputs])
     (half_t, all_t), (half_s, all_s) = means
     return rows_that_decide(verdict, len(task), half_t - half_s, all_t - all_s)
+
+
+def _score_rows(task: Task, temperature: float, output: Array, rows: Array) -> Array:
+    warm = sharpened(output, temperature) if task.kind == "classification" else output
+    return score_rows(task, warm, rows)
 
 
 def rows_that_decide(verdict: Verdict, rows: int, gain_of_half: float, gain: float) -> float:

@@ -25,7 +25,7 @@ from bequest.evaluation.jobs import Arm, Entrants, Keys
 from bequest.evaluation.runs import OUT_OF_TIME, Clock, Runs
 from bequest.evaluation.score import score_name
 
-__all__ = ["RaceResult", "race"]
+__all__ = ["FEWEST", "RaceResult", "race"]
 
 Array = NDArray[Any]
 LARGE = 4000  # rows of training, from which on a fit is first timed on a part of them
@@ -62,9 +62,7 @@ class RaceResult:
     blocks : int or None
         Blocks of time that were tested, for a task with time.
     seconds : mapping of int to float
-        Of each arm, of one fold.
-    spent : float
-        Seconds of the race.
+        Of each arm that ran, of one fold.
     notes : tuple of str
         What a reader must know: time that ran out.
     late : frozenset of int
@@ -83,7 +81,6 @@ class RaceResult:
     groups: Array | None = None
     blocks: int | None = None
     seconds: Mapping[int, float] = field(default_factory=dict)
-    spent: float = 0.0
     notes: tuple[str, ...] = ()
     late: frozenset[int] = frozenset()
 
@@ -303,8 +300,7 @@ class _Race:
             splits=tuple(fingerprint(np.sort(test)) for _, test in runs.splits[:rounds]),
             groups=None if units is None else units[judged],
             blocks=None if task.time is None else min(rounds, runs.k),
-            seconds={arm: runs.per_fold(arm) for arm in range(len(runs.arms))},
-            spent=runs.spent,
+            seconds={arm: runs.per_fold(arm) for arm in runs.seconds},
             notes=notes if scratch and transfer else (),
             late=frozenset(runs.late | unrun),
         )

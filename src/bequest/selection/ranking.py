@@ -83,8 +83,8 @@ class Ranking:
             if entry.reason:
                 lines.append(f"{entry.source:{width}}      -  {entry.reason}")
             else:
-                interval = f"{entry.low:+.2f} to {entry.high:+9.2f}"
-                lines.append(f"{entry.source:{width}}  {entry.score:+.2f}  {interval}")
+                interval = f"{entry.low:+z.2f} to {entry.high:+z9.2f}"
+                lines.append(f"{entry.source:{width}}  {entry.score:+z.2f}  {interval}")
         return "\n".join(lines)
 
 
