@@ -158,7 +158,7 @@ def test_a_checkpoint_is_converted_and_then_mapped(cli, two, tmp_path):
     torch.save({"state_dict": named, "epoch": 3, EVIL: 1}, tmp_path / "last.ckpt")
     done = cli("convert", "last.ckpt", "old.safetensors", "--strip", "module")
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("Took 4 tensors (67 numbers) from state_dict of last.ckpt.\n")
+    assert done.out.startswith("Took 4 tensors (67 values) from state_dict of last.ckpt.\n")
     assert "Left behind: epoch, \N{REPLACEMENT CHARACTER}[31mred" in done.out
     assert cli("map", "old.safetensors", two[1]).code == 0
     done = cli("convert", "last.ckpt", "old.safetensors")

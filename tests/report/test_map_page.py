@@ -54,7 +54,7 @@ def test_the_page_is_whole_and_says_what_comes_from_where(sound):
     assert "Parameter map from ward 3 to ward 7" in page.text
     moved = sum(entry.copied + entry.reshaped for entry in sound.entries if entry.moves) - 1
     total = 16 * 4 + 16 * 5 + 16 * 4 + 4  # the counter of the batches is no number of the network
-    assert f"{round(100 * moved / total, 1):g}\xa0% of the target’s {total} numbers" in page.text
+    assert f"{round(100 * moved / total, 1):g}\xa0% of the target’s {total} parameters" in page.text
     for words in ("initialised (skipped)", "running_mean", "16 × 4", "2 tensors of the sou"):
         assert words in page.text
 
@@ -114,7 +114,7 @@ def test_a_block_with_a_refused_tensor_is_open_and_as_sure_as_its_least_sure():
 
 
 def test_a_map_of_nothing_has_a_page():
-    assert "no numbers to fill" in render_map(ParameterMap(()))
+    assert "no parameters to fill" in render_map(ParameterMap(()))
 
 
 def test_a_page_into_no_folder_is_one_line(sound, tmp_path):

@@ -158,7 +158,7 @@ def test_a_fact_that_is_not_known_is_left_out(samples):
 
 def test_coverage_is_the_share_that_is_not_new(samples):
     text = Tags(render(samples["helps"]())).text
-    assert "24,704 of the 25,344 numbers of the model with transfer come from digits 0-4" in text
+    assert "24,704 of the 25,344 parameters of the model with transfer come from digits 0-4" in text
     assert "(97\N{NO-BREAK SPACE}%)" in text
 
 
@@ -166,7 +166,7 @@ def test_rows_of_shared_classes_count_as_moved_in_part(samples):
     outcome = samples["helps"]()
     head = {"part": "head", "numbers": 640, "rule": "rows of 2 shared classes"}
     text = Tags(render(replace(outcome, moved=(*outcome.moved[:3], head)))).text
-    assert "At least 24,704 of the 25,344 numbers" in text
+    assert "At least 24,704 of the 25,344 parameters" in text
 
 
 @pytest.mark.parametrize(

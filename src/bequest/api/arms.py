@@ -7,6 +7,7 @@ on the training rows of each fold.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Literal
@@ -38,8 +39,11 @@ RACING_SOURCES = 3  # more are thinned out by their scores, inside each fold
 
 def transfer_arms(
     sources: Sequence[Source], task: Task, methods: Methods, most: int | None = None
-) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
-    """Arms in turn over the sources and methods, and a line for each pair that does not apply.
+) -> tuple[tuple[Arm, ...], tuple[ArmResult, ...], tuple[str, ...]]:
+    """Arms in turn over the sources and methods, those that do not apply, and what is news of it.
+
+    That one of all methods does not suit a source is no news; that one does not which somebody
+    named is.
 
     Parameters
     ----------
@@ -54,7 +58,8 @@ def transfer_arms(
     many = tuple(source for source in sources if source.model is not None)
     ranked = partial(_in_order, many) if len(many) > RACING_SOURCES else None
     queues: list[list[Arm]] = []
-    refused: list[str] = []
+    refused: list[ArmResult] = []
+    notes: list[str] = []
     for place in range(max(len(sources), 1)):
         for method in _methods(methods):
             if ranked is not None and method.takes.sources == 1 and not method.takes.data:
@@ -63,12 +68,16 @@ def transfer_arms(
                     queues.append([_ranked_arm(ranked, many, place, one) for one in settings])
                 continue
             given, left_out = _given(method, sources, place)
-            refused += [f"{method.name}: {left_out}"] if left_out else []
+            notes += [f"{method.name}: {left_out}"] if left_out else []
             if given:
                 queue, reason = _direct_arms(method, given, task, methods != "auto")
                 queues.append(queue)
                 refused += reason
-    return _first(_in_turn(queues), most), tuple(refused)
+    arms = _first(_in_turn(queues), most)
+    if methods == "auto":
+        return arms, tuple(refused), tuple(notes)
+    named = (f"{one.method} from {one.source}: {one.reason}" for one in refused)
+    return arms, (), (*notes, *named)
 
 
 def scratch_arms(task: Task) -> tuple[Arm, ...]:
@@ -190,12 +199,14 @@ def _given(method: Chosen, sources: Sequence[Source], place: int) -> tuple[tuple
 
 def _direct_arms(
     method: Chosen, sources: tuple[Source, ...], task: Task, named: bool
-) -> tuple[list[Arm], list[str]]:
+) -> tuple[list[Arm], list[ArmResult]]:
     """The arms, or why there are none: where nobody named it, a method may want other things."""
     name = " + ".join(source.name for source in sources)
     missing = method.takes.refuses(sources, task)
     if missing is not None:
-        return [], [f"{method.name} from {name}: {missing}"] if named else []
+        return [], [
+            ArmResult(name, method.name, {}, math.nan, reason=str(missing))
+        ] if named else []
     settings = _settings(method, sources, task)
     reasons = [one.applies(sources, task) for one in settings]
     arms = [
@@ -213,7 +224,7 @@ def _direct_arms(
     if arms:
         return arms, []
     why = next((r.reason for r in reasons if r), "" if not named else "no setting fits.")
-    return [], [f"{method.name} from {name}: {why}"] if why else []
+    return [], [ArmResult(name, method.name, {}, math.nan, reason=why)] if why else []
 
 
 def _train(baseline: Baseline, task: Task, rng: np.random.Generator) -> Model:

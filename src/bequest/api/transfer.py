@@ -270,11 +270,11 @@ class _Run:
             ranking, unranked = self._ranking(sources, unread)
             usable = [s for s in sources if s.model is None or s.model.applies(task) is None]
             try:
-                arms, refused = self.clock.limit(
+                arms, refused, unsuited = self.clock.limit(
                     partial(transfer_arms, usable, task, methods, most), "asking the sources"
                 )
             except OutOfTime as reason:
-                arms, refused = (), (f"No source is used: {reason}",)
+                arms, refused, unsuited = (), (), (f"No source is used: {reason}",)
             arms = tuple(replace(a, least=PASSES * took.get(a.source, 0.0)) for a in arms)
         if self.again is not None and not arms:
             raise DataError("these arms cannot be run again: no source fits the task now.")
@@ -288,7 +288,8 @@ class _Run:
             if digest != before[name]
         )
         said = judged.said.pop("notes")
-        notes = (*narrowing, *lost, *seen.notes, *unranked, *refused, *changed, *said)
+        notes = (*said, *narrowing, *lost, *seen.notes, *unranked, *unsuited, *changed)
+        judged.said["arms"] = (*judged.said["arms"], *refused)
         outcome = Outcome(
             target=task.describe(),
             ranking=tuple(ranking),

@@ -20,7 +20,7 @@ COMMANDS = {
     "pull": "Copy a model out of a hub.",
     "list": "List what a hub holds.",
     "show": "Show one entry of a hub: its card, what it was made from, what it taught.",
-    "map": "Plan which numbers of a source go where in a target.",
+    "map": "Plan which parameters of a source go where in a target.",
     "convert": "Turn a checkpoint that is a pickle into safetensors.",
     "query": "Ask a hub's knowledge graph, in SPARQL.",
     "graph": "Write the HTML page of a hub's graph: who taught whom, and what it brought.",

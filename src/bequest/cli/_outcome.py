@@ -7,10 +7,13 @@ from pathlib import Path
 import bequest as bq
 from bequest.cli._places import read_record
 from bequest.cli._say import line, prose
+from bequest.core.wording import counted
 from bequest.errors import DataError
 from bequest.report.words import handed_over, headline, judged, labels_sentence
 
 __all__ = ["print_result", "read_outcome", "save_result"]
+
+NOTED = 4  # notes that a terminal shows; the report has all
 
 
 def read_outcome(path: Path) -> bq.Outcome:
@@ -36,8 +39,10 @@ def print_result(result: bq.Result) -> None:
             f"On {test.rows} held-out rows: {test.transfer:.3g} with transfer, {test.scratch:.3g} "
             f"from scratch ({outcome.verdict.metric})."
         )
-    for remark in outcome.notes:
+    for remark in outcome.notes[:NOTED]:
         prose(f"Note: {remark}")
+    if len(outcome.notes) > NOTED:
+        prose(f"{counted(len(outcome.notes) - NOTED, 'more note')} in the report.")
 
 
 def save_result(result: bq.Result, folder: Path) -> None:

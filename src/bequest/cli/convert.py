@@ -51,10 +51,10 @@ def convert(
             checkpoint.expanduser(), out.expanduser(), key=key, strip=strip, drop=drop
         )
     values = asdict(done)
-    tensors, numbers = counted(done.tensors, "tensor"), f"{done.numbers:,} numbers"
+    tensors, size = counted(done.tensors, "tensor"), f"{done.numbers:,} values"
     common.answer(
         {"written": values.pop("path"), **values},
-        f"Took {tensors} ({numbers}) from {done.key or 'the top'} of {checkpoint}.",
+        f"Took {tensors} ({size}) from {done.key or 'the top'} of {checkpoint}.",
         *([f"Left behind: {_listed(done.dropped)}."] if done.dropped else []),
         f"Written: {out}",
     )

@@ -1,4 +1,4 @@
-"""`bequest map`: which numbers of a source go where in a target."""
+"""`bequest map`: which parameters of a source go where in a target."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def map_(
     html: Path | None = None,
     common: Common = COMMON,
 ) -> None:
-    """Show which numbers of a source would go where in a target; nothing is written into either.
+    """Show which parameters of a source would go where in a target; nothing is written into either.
 
     Parameters
     ----------
     example
         What both networks take, as .npy, .npz or .safetensors: several arrays go in by their names.
     skip
-        Tensor, or part of the target, that keeps its own numbers; may be given several times.
+        Tensor, or part of the target, that keeps its own parameters; may be given several times.
     depth
         Where blocks are repeated more or less often: which of the source's each gets.
     plan
@@ -99,7 +99,9 @@ def _loaded(folder: Path) -> Model:
 def _target(path: Path) -> Model:
     place = existing(path, "model folder", ModelError)
     if not place.is_dir():
-        raise ModelError(f"{path} is a file: numbers are mapped into a network, name its folder.")
+        raise ModelError(
+            f"{path} is a file: parameters are mapped into a network, name its folder."
+        )
     return bq.load(model_folder(place))
 
 

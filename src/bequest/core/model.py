@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from bequest.core.card import Card
 from bequest.core.feature_cache import cached
 from bequest.core.inputs import InputSpec, as_inputs
 from bequest.core.task import Label, Task
-from bequest.errors import NotApplicable
+from bequest.errors import BequestError, ModelError, NotApplicable
 
 __all__ = [
     "NO_SINGLE_NETWORK", "GivesFeatures", "HasMembers", "HasParameters", "Model", "Predicts",
@@ -201,14 +202,32 @@ def output_of(model: Model, X: Any) -> Array:
     """Probabilities (N, C) or values (N,) of a model; `NotApplicable` where it does not predict."""
     if not isinstance(model, Predicts):
         raise NotApplicable(f"{model.name or 'this model'} has no head: it gives features only.")
-    return _kept(model, "output", X, model.output)
+    with _failing_as_model(model):
+        return _kept(model, "output", X, model.output)
 
 
 def features_of(model: Model, X: Any, layer: str | None = None) -> Array:
     """Features (N, D) of a model; `NotApplicable` where it has none."""
     if not isinstance(model, GivesFeatures):
         raise NotApplicable(f"{model.name or 'this model'} gives predictions only, no features.")
-    return _kept(model, f"features {layer}", X, partial(model.features, layer=layer))
+    with _failing_as_model(model):
+        return _kept(model, f"features {layer}", X, partial(model.features, layer=layer))
+
+
+@contextmanager
+def _failing_as_model(model: Model) -> Iterator[None]:
+    """Whatever a model's own code raises is a `ModelError` that names the model."""
+    try:
+        yield
+    except BequestError:
+        raise
+    except Exception as error:
+        name = model.name or "this model"
+        # torch's allocator has no class of its own
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise ModelError(f"{name} ran out of memory.") from error
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ModelError(f"{name} fails: {said}") from error
 
 
 def _kept(model: Model, key: str, X: Any, compute: Callable[[Any], Array]) -> Array:

@@ -46,7 +46,7 @@ class FineTune(TransferMethod):
     ----------
     lr : float or None
         Peak step size of the head. None: 0.003 for a network of bequest's own or of fewer than a
-        million numbers, 0.0001 for a larger one, 0.00005 for one of Hugging Face.
+        million parameters, 0.0001 for a larger one, 0.00005 for one of Hugging Face.
     steps : int or None
         Batches of 32; None: 20 passes over the rows, but 60 at least and 2,000 at most.
     probe_first : bool

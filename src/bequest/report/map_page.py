@@ -1,4 +1,4 @@
-"""The page of a parameter map: which numbers go where, by which rule, and how sure that is."""
+"""The page of a parameter map: which parameters go where, by which rule, and how sure that is."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Block:
 class MapView:
     """What the templates show of a map."""
 
-    coverage: str  # per cent of the target's numbers that come from the source
+    coverage: str  # per cent of the target's parameters that come from the source
     body: str | None  # the same of its body's
     amounts: Amounts
     confidence: float | None  # of the least sure tensor; None where nothing moves

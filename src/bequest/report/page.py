@@ -87,7 +87,7 @@ def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
 
 
 def _moved(moved: tuple[Mapping[str, Any], ...], plan: MapView | None) -> dict[str, Any]:
-    """Layers with their share of all numbers, and how many of these are the source's for sure."""
+    """Layers with their share of all parameters, and how many are the source's for sure."""
     if plan is not None:  # the page shows the map whole instead of the layers
         mapped = plan.amounts.copied + plan.amounts.reshaped
         return {"rows": (), "kept": mapped, "total": plan.amounts.total}

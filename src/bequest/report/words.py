@@ -239,7 +239,7 @@ def moved_sentence(outcome: Outcome, kept: float, total: float) -> Markup:
         least = "At least " if any(rule.startswith("rows of") for rule in rules) else ""
         share = f"{100 * kept / max(total, 1):.0f}\N{NO-BREAK SPACE}%"
         some = f"{least}{number(kept, 0)} of the {number(total, 0)}"
-        text = Markup("{} numbers of the model with transfer come from {} ({}).").format(
+        text = Markup("{} parameters of the model with transfer come from {} ({}).").format(
             some if kept < total else f"All {number(total, 0)}", source, share
         )
     if outcome.handed_over == "from-scratch":

@@ -1,0 +1,39 @@
+"""The notes of an outcome hold what is news; what is expected stands in the list of arms."""
+
+import numpy as np
+
+import bequest as bq
+from bequest.cli._outcome import NOTED, print_result
+
+X = np.random.default_rng(0).normal(size=(40, 3))
+TASK = bq.Task.from_arrays(X, X[:, 0] > 0, name="signs")
+SOURCE = bq.wrap(lambda x: x[:, 0] > 0, classes=[False, True], name="knows")
+
+
+def test_a_method_that_does_not_suit_a_source_is_no_note_where_nobody_named_it():
+    outcome = bq.transfer(TASK, [SOURCE], budget=None).outcome
+    assert not any("knows gives predictions only" in note for note in outcome.notes)
+    [probe] = [arm for arm in outcome.arms if arm.method == "probe"]
+    assert probe.reason == "knows gives predictions only, no features."
+    assert not probe.used
+    again = bq.transfer(TASK, [SOURCE], budget=None, arms=outcome.arms)
+    assert again.outcome.verdict == outcome.verdict
+
+
+def test_a_named_method_that_does_not_suit_the_source_is_news():
+    outcome = bq.transfer(TASK, [SOURCE], methods=["reuse", "probe"], budget=None).outcome
+    assert "probe from knows: knows gives predictions only, no features." in outcome.notes
+
+
+def test_the_verdicts_notes_come_first_and_a_terminal_shows_a_few(capsys):
+    sources = [SOURCE, bq.train(TASK, net="linear", name="seen")]
+    result = bq.transfer(
+        TASK, sources, methods=["probe", "fine-tune", "lora", "features"], budget=None
+    )
+    notes = result.outcome.notes
+    assert notes[0].startswith("No source applies") or "verdict" in notes[0].lower()
+    assert len(notes) > NOTED
+    print_result(result)
+    said = capsys.readouterr().out
+    assert said.count("Note: ") == NOTED
+    assert f"{len(notes) - NOTED} more note" in said
