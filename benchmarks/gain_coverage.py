@@ -93,12 +93,13 @@ def simulate(world: World, runs: int, seed: int = 0) -> dict[str, dict]:
                 row = (low, high, truth, *(sure or [np.nan]))
                 ends.setdefault(metric, {}).setdefault(name, []).append(row)
     return {
-        metric: {name: _counted(np.array(rows)) for name, rows in methods.items()}
+        metric: {name: counted(np.array(rows)) for name, rows in methods.items()}
         for metric, methods in ends.items()
     }
 
 
-def _counted(rows: np.ndarray) -> dict[str, float]:
+def counted(rows: np.ndarray) -> dict:
+    """What came out of runs of (low, high, truth, probability)."""
     low, high, truth, sure = rows.T
     known = {} if np.isnan(sure).any() else {"calibration": _calibration(sure, truth > 0)}
     return {
@@ -123,7 +124,7 @@ def _calibration(sure: np.ndarray, better: np.ndarray) -> list:
     ]
 
 
-def calibration_error(results: dict, metric: str) -> dict[str, float]:
+def calibration_of(results: dict, metric: str) -> dict[str, float]:
     """Mean distance between the probability that was said and the share that gained."""
     parts = [
         np.array(entry["methods"][metric]["bequest"]["calibration"])
@@ -207,7 +208,7 @@ def main() -> None:
         print("\n".join(_lines(key, entry["methods"])), flush=True)
     print("\n".join(_summary(found)))
     for metric in {metric for entry in found.values() for metric in entry["methods"]}:
-        print(metric, calibration_error(found, metric))
+        print(metric, calibration_of(found, metric))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,6 @@ class World:
     noise: float = 1.0  # against a signal of size 1
     tails: float = 0.0  # degrees of freedom of Student's t; 0 for normal
     alike: float = 0.0  # 0: arms see independent features, 1: all the same
-    average: bool = False  # the arms of each side are averaged, as `transfer` does
 
 
 FAMILIES: dict[str, dict] = {
@@ -57,9 +56,6 @@ FAMILIES: dict[str, dict] = {
     "arms alike": {"alike": 0.9},
     "long tails": {"tails": 4.0},
     "noisy": {"noise": 2.0},
-    "averages": {"average": True, "arms": 4, "folds": 10, "repeats": 2},
-    "averages, five folds": {"average": True, "arms": 4},
-    "averages, long tails": {"average": True, "arms": 4, "tails": 4.0},
 }
 
 
@@ -67,10 +63,7 @@ def cells(family: str) -> Iterator[World]:
     """The worlds of a family; all sizes and gains in the base, the corners elsewhere."""
     base = family == "base"
     sizes, gains = ((30, 50, 200), GAINS) if base else ((30, 200), ("none", "large"))
-    if "arms" in FAMILIES[family]:
-        sizes, gains = (20, 30, 50, 90) if "folds" in FAMILIES[family] else (100, 200), GAINS
-    counts = (FAMILIES[family].get("arms", 1),) if "arms" in FAMILIES[family] else (1, 30)
-    for arms, rows, gain, kind in product(counts, sizes, gains, ("classification", "regression")):
+    for arms, rows, gain, kind in product((1, 30), sizes, gains, ("classification", "regression")):
         if kind == "regression" and family == "five classes":
             continue
         yield replace(World(kind, rows, arms, gain), **FAMILIES[family])
@@ -91,12 +84,10 @@ def _regress(world: World, where: np.ndarray, rng: np.random.Generator) -> dict:
     X = _noise(world, (world.rows, world.features), rng)
     y = X @ beta + world.noise * _noise(world, world.rows, rng)
     see, prior = _arms(world, beta[:, None], rng)
-    count = 2 if world.average else 2 * world.arms
-    scores = np.empty((count, world.repeats, world.rows))
+    scores = np.empty((2 * world.arms, world.repeats, world.rows))
 
     def fit(train: np.ndarray) -> np.ndarray:
-        weights = _ridge(X[train], y[train, None], see, prior)[:, :, 0]
-        return weights.reshape(2, world.arms, -1).mean(axis=1) if world.average else weights
+        return _ridge(X[train], y[train, None], see, prior)[:, :, 0]
 
     for repeat, test in _folds(world, np.zeros(world.rows), where, rng):
         weights = fit(~test)
@@ -111,8 +102,7 @@ def _classify(world: World, where: np.ndarray, rng: np.random.Generator) -> dict
     y = _labels(world, rng)
     X = centres[y] + _noise(world, (world.rows, world.features), rng)
     see, prior = _arms(world, centres.T / (2 * classes), rng)
-    count = 2 if world.average else 2 * world.arms
-    scores = {m: np.empty((count, world.repeats, world.rows)) for m in _CLASSIFIED}
+    scores = {m: np.empty((2 * world.arms, world.repeats, world.rows)) for m in _CLASSIFIED}
 
     def fit(train: np.ndarray) -> tuple:
         hot = np.eye(classes)[y[train]]
@@ -121,16 +111,16 @@ def _classify(world: World, where: np.ndarray, rng: np.random.Generator) -> dict
         return 2 * classes * weights, 2 * classes * (shares - 1 / classes)
 
     for repeat, test in _folds(world, y, where, rng):
-        rows = _rows(*fit(~test), X[test], y[test], world.average)
+        rows = _rows(*fit(~test), X[test], y[test])
         for metric in _CLASSIFIED:
             scores[metric][:, repeat, test] = rows[metric]
     fitted = fit(np.ones(world.rows, dtype=bool))
-    if classes == 2 and not world.tails and not world.average:
+    if classes == 2 and not world.tails:
         truth = _exact(*fitted, centres[1])
     else:
         fresh = rng.integers(classes, size=8000)
         samples = centres[fresh] + _noise(world, (8000, world.features), rng)
-        known = _rows(*fitted, samples, fresh, world.average)
+        known = _rows(*fitted, samples, fresh)
         truth = {m: rows.mean(axis=1) for m, rows in known.items()}
     return {metric: (scores[metric], truth[metric]) for metric in _CLASSIFIED}
 
@@ -138,13 +128,8 @@ def _classify(world: World, where: np.ndarray, rng: np.random.Generator) -> dict
 _CLASSIFIED = ("accuracy", "neg_log_loss", "neg_brier_score")
 
 
-def _rows(
-    weights: np.ndarray, bias: np.ndarray, X: np.ndarray, y: np.ndarray, average: bool = False
-) -> dict:
+def _rows(weights: np.ndarray, bias: np.ndarray, X: np.ndarray, y: np.ndarray) -> dict:
     logits = np.einsum("nd,adc->anc", X, weights, optimize=True) + bias
-    if average:
-        sides = softmax(logits, axis=2).reshape(2, -1, *logits.shape[1:]).mean(axis=1)
-        logits = np.log(np.maximum(sides, 1e-12))
     chosen = logits[:, np.arange(len(y)), y]
     top = logits.max(axis=2)
     loss = chosen - top - np.log(np.exp(logits - top[:, :, None]).sum(axis=2))

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bequest.errors import DataError
 from bequest.evaluation import estimate_gain
-from bequest.evaluation.gain import _one_repeat, _samples
+from bequest.evaluation.gain import _odds, _one_repeat, _samples
 from bequest.evaluation.replay import choose, row_weights
-from bequest.evaluation.spread import resample
+from bequest.evaluation.spread import _kurtosis, resample
 
 
 def rng(seed=0):
@@ -156,29 +157,88 @@ def test_scores_that_do_not_fit_are_refused(transfer, scratch, options, said):
     ("folds", "factor"), [(2, 4.5), (5, 1.3828125), (10, 1.1364883), (10**6, 1.0)]
 )
 def test_one_repeat_errs_more_than_endless_repeats_the_fewer_its_folds(folds, factor):
-    assert _one_repeat(folds) == pytest.approx(factor, rel=1e-5)
+    assert _one_repeat(folds, _odds(folds, 10**12)) == pytest.approx(factor, rel=1e-5)
 
 
-def test_least_squares_errs_by_what_the_formula_says():
-    """Rows that train each other's models: 8 features, 40 rows, the truth in closed form."""
-    errors, seen, rows = [], [], []
+@pytest.mark.parametrize(("folds", "units"), [(5, 10), (10, 20), (10, 30)])
+def test_the_odds_that_a_row_trains_another_ones_model_are_those_of_dealt_folds(folds, units):
+    fold = np.arange(units) % folds
+    together = (fold[:, None] == fold[None]).sum() - units
+    apart = units * (units - 1) - together
+    assert _odds(folds, units) == pytest.approx(apart / together)
+
+
+def test_repeats_that_leave_out_one_group_each_say_nothing_of_training_rows():
+    """All repeats deal the same folds, and an interplay of zero would be taken for none."""
+    difference = np.repeat(rng(1).normal(size=(1, 1, 10)), 3, axis=1)
+    scratch = np.zeros((1, 3, 10))
+    options = {"metric": "neg_brier_score", "folds": 10}
+    verdict = estimate_gain(difference, scratch, rng=rng(), **options)
+    one = estimate_gain(difference[:, :1], scratch[:, :1], rng=rng(), **options)
+    assert (verdict.low, verdict.high) == (one.low, one.high)
+
+
+def test_of_five_blocks_a_sample_that_leaves_out_one_shows_no_variance():
+    difference = rng(0).normal(size=(1, 1, 50))
+    spread = resample(difference, np.zeros((1, 1, 50)), np.arange(50) // 10, rng(1), 4000)
+    assert spread.chosen == pytest.approx(spread.settled, rel=0.05)
+
+
+def test_skewness_and_kurtosis_are_those_of_the_population():
+    values = rng(0).exponential(size=30)
+    spread = resample(values.reshape(1, 1, 30), np.zeros((1, 1, 30)), None, rng(1), 200)
+    assert spread.skewness == pytest.approx(stats.skew(values, bias=False))
+    seen = stats.kurtosis(values, fisher=False)
+    assert _kurtosis(seen, 30) == pytest.approx(stats.kurtosis(values, bias=False) + 3)
+
+
+def test_the_interval_of_a_loss_without_an_end_reaches_further_where_its_tail_is():
+    tail = rng(0).exponential(size=(1, 1, 40))
+    for sign in (1, -1):
+        verdict = estimate_gain(
+            sign * tail, np.zeros((1, 1, 40)), metric="neg_mean_squared_error", rng=rng()
+        )
+        reaches = np.array([verdict.gain - verdict.low, verdict.high - verdict.gain])
+        assert reaches[::sign][1] > 1.1 * reaches[::sign][0]
+    bounded = estimate_gain(tail, np.zeros((1, 1, 40)), metric="neg_brier_score", rng=rng())
+    assert bounded.gain - bounded.low == pytest.approx(bounded.high - bounded.gain)
+
+
+@pytest.mark.parametrize("shift", [-1.5, 1.5])
+def test_the_probability_says_what_the_end_towards_zero_says(shift):
+    rows = shift + rng(3).exponential(size=(1, 1, 40)) * np.sign(-shift)
+    low, high = 0.0, 0.0
+    for level in (0.5, 0.9, 0.99):
+        verdict = estimate_gain(
+            rows, np.zeros_like(rows), metric="neg_mean_squared_error", rng=rng(), level=level
+        )
+        low, high = verdict.low, verdict.high
+        assert (verdict.probability > (1 + level) / 2) == (low > 0)
+        assert (verdict.probability < (1 - level) / 2) == (high < 0)
+
+
+@pytest.mark.parametrize(("rows", "folds", "features"), [(40, 5, 8), (20, 10, 5)])
+def test_least_squares_errs_by_what_the_formula_says(rows, folds, features):
+    """Rows that train each other's models: the truth is in closed form."""
+    errors, seen, alone = [], [], []
     for seed in range(1500):
         draw = rng(seed)
-        X, y = draw.normal(size=(40, 8)), draw.normal(size=40)  # the true weights are nought
-        losses = np.empty((3, 40))
+        X, y = draw.normal(size=(rows, features)), draw.normal(size=rows)  # true weights of zero
+        losses = np.empty((3, rows))
         for repeat in range(3):
-            fold = draw.permutation(40) % 5
-            for part in range(5):
+            fold = draw.permutation(rows) % folds
+            for part in range(folds):
                 out = fold == part
                 weights = np.linalg.lstsq(X[~out], y[~out])[0]
                 losses[repeat, out] = (y[out] - X[out] @ weights) ** 2
         truth = 1 + (np.linalg.lstsq(X, y)[0] ** 2).sum()
         errors.append(losses.mean() - truth)
-        rows.append(losses.mean(axis=0).var(ddof=1) / 40)
-        seen.append(4 * losses.var(axis=0, ddof=1).mean() / 40)
-    formula = np.mean(rows) + _one_repeat(5) * np.mean(seen)
-    assert np.var(errors) == pytest.approx(formula, rel=0.2)
-    assert np.var(errors) > 1.3 * np.mean(rows)  # which resampling the rows would say
+        alone.append(losses.mean(axis=0).var(ddof=1) / rows)
+        seen.append(losses.var(axis=0, ddof=1).mean() / rows)
+    odds = _odds(folds, rows)
+    formula = np.mean(alone) + _one_repeat(folds, odds) * odds * np.mean(seen)
+    assert np.var(errors) == pytest.approx(formula, rel=0.15)
+    assert np.var(errors) > 1.3 * np.mean(alone)  # which resampling the rows would say
 
 
 @pytest.mark.parametrize(

@@ -32,19 +32,29 @@ def found(metric, **options):
 @pytest.mark.parametrize(
     ("metric", "options", "expected"),
     [
-        ("accuracy", {}, [0.0720531008, -0.0947403283, 0.23884653, 0.806207176]),
-        ("accuracy", {"folds": 10}, [0.0720531008, -0.103683685, 0.247789887, 0.794013248]),
-        ("neg_brier_score", {}, [0.31143769, -0.026956855, 0.649832234, 0.964893095]),
-        ("neg_brier_score", {"folds": 10}, [0.31143769, -0.12498825, 0.747863629, 0.921555169]),
+        ("accuracy", {}, [0.0720531008, -0.0960036412, 0.240109843, 0.804435285]),
+        ("accuracy", {"folds": 10}, [0.0720531008, -0.107683186, 0.251789388, 0.788816816]),
+        ("neg_brier_score", {}, [0.31143769, -0.0459917065, 0.668867086, 0.957083038]),
+        ("neg_brier_score", {"folds": 10}, [0.31143769, -0.134471738, 0.757347117, 0.917164444]),
         (
             "neg_brier_score",
             {"repeated": 0.5},
-            [0.31143769, -0.200465466, 0.823340845, 0.887076271],
+            [0.31143769, -0.20474855, 0.827623929, 0.885175217],
         ),
         (
             "neg_brier_score",
             {"groups": np.arange(40) // 4},
-            [0.320551849, 0.199743829, 0.441359869, 0.999899048],
+            [0.320551849, 0.192479313, 0.448624386, 0.999802923],
+        ),
+        (
+            "neg_brier_score",
+            {"groups": np.arange(40) // 4, "folds": 10},
+            [0.320551849, 0.229285798, 0.4118179, 0.999982006],
+        ),
+        (
+            "neg_mean_squared_error",
+            {},
+            [0.31143769, -0.0718626354, 0.719420233, 0.945837468],
         ),
     ],
 )
@@ -90,3 +100,5 @@ def test_labels_that_decide_are_where_the_interval_meets_the_gain():
     assert falling == 50 * 2 ** (1 / 0.25)
     assert rows_that_decide(verdict, 50, gain_of_half=0.05 * 2**0.5, gain=0.05) == np.inf
     assert rows_that_decide(verdict, 50, gain_of_half=0.05, gain=-0.05) == np.inf
+    skewed = Verdict(0.05, -0.05, 0.45, "neg_mean_squared_error")  # only the end at zero counts
+    assert rows_that_decide(skewed, 50, gain_of_half=0.05, gain=0.05) == 200

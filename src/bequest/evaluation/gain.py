@@ -35,7 +35,8 @@ LEAST_SEEN = 0.25  # share of an average's members, below which its repeats say 
 MOST_DIFFERENCES = 20_000  # numbers that an outcome holds of one source
 SAMPLES, FEWEST_SAMPLES = 2000, 200  # of the bootstrap
 DRAWN_ROWS = 20_000_000  # in all samples: of more than 10,000 rows there are fewer samples
-NO_REPEATS = 1.0  # interplay over row noise where one repeat leaves it unknown: the bound
+NO_REPEATS = 1.0  # interplay over row noise where repeats do not show it: the bound
+UNBOUNDED = 1.15  # what the formula lacks in the variance of losses without an upper end
 
 
 def judge(
@@ -200,10 +201,13 @@ def estimate_gain(
     variance, freedom = _variance(spread, metric, folds)
     quantile = float(stats.t.ppf((1 + level) / 2, freedom))
     half = quantile * math.sqrt(variance)
+    tail = _tail(spread, quantile) * math.sqrt(variance) if _unbounded(metric) else 0.0
     if variance <= (1e-9 * spread.gain) ** 2:
         half = abs(spread.gain)  # all rows say the same to the last digit: that is no measurement
-    low, high = spread.gain - half, spread.gain + half
-    above = 0.5 if half == 0 else float(stats.t.cdf(spread.gain / half * quantile, freedom))
+    below, beyond = half + max(0.0, -tail), half + max(0.0, tail)
+    low, high = spread.gain - below, spread.gain + beyond
+    reach = below if spread.gain > 0 else beyond  # towards zero
+    above = 0.5 if half == 0 else float(stats.t.cdf(spread.gain / reach * quantile, freedom))
     if metric == "accuracy":
         low, high = max(low, -1.0), min(high, 1.0)
     return Verdict(spread.gain, low, high, metric, level, probability=above)
@@ -211,26 +215,43 @@ def estimate_gain(
 
 def _variance(spread: Spread, metric: str, folds: int) -> tuple[float, float]:
     """Variance of the gain's error, and the degrees of freedom that it is known with."""
+    odds = _odds(folds, spread.units)
+    unseen = math.isnan(spread.interplay) or math.isinf(odds)
     if metric in STEPS:
-        return _variance_of_steps(spread, folds), spread.units - 1.0
-    if math.isnan(spread.interplay):
+        return _variance_of_steps(spread, None if unseen else odds), spread.units - 1.0
+    if unseen:
         variance = (1 + NO_REPEATS) * spread.chosen
     else:
         most = spread.chosen + spread.interplay  # all that the rows vary by in one repeat
-        seen = min((folds - 1) * spread.interplay, most)
+        seen = min(odds * spread.interplay, most)
         own = max(0.0, 1 - seen / max(spread.chosen, 1e-300))
         settled = (1 - DOUBT) * own * _between(spread)
-        variance = spread.chosen - settled + _one_repeat(folds) * seen
+        variance = spread.chosen - settled + _one_repeat(folds, odds) * seen
+    if _unbounded(metric):
+        variance *= UNBOUNDED
     heavy = 2 * spread.units / max(spread.kurtosis - 1, 1e-9)
     return variance, max(2.0, min(spread.units - 1.0, heavy))
 
 
-def _variance_of_steps(spread: Spread, folds: int) -> float:
+def _variance_of_steps(spread: Spread, odds: float | None) -> float:
     least = 1 / (spread.units + 2) / spread.units  # half a discordant pair each way
     noise = max(least, spread.chosen - (1 - STEP_DOUBT) * _between(spread))
-    if math.isnan(spread.interplay):
+    if odds is None:
         return noise * (1 + STEP_SHARE * NO_REPEATS)
-    return noise + STEP_SHARE * math.sqrt(folds - 1) * spread.interplay
+    return noise + STEP_SHARE * math.sqrt(odds) * spread.interplay
+
+
+def _unbounded(metric: str) -> bool:
+    """Whether one row can lose any amount, so that the rows at hand miss the longest tail."""
+    return METRICS[metric].kind == "regression" or metric == "neg_log_loss"
+
+
+def _tail(spread: Spread, quantile: float) -> float:
+    """How much further skew differences reach on their longer side, in standard errors.
+
+    Johnson's correction of a t interval for skewness (JASA 1978), on the side that it widens.
+    """
+    return spread.skewness / math.sqrt(spread.units) * (1 / 6 + quantile**2 / 3)
 
 
 def _between(spread: Spread) -> float:
@@ -238,12 +259,21 @@ def _between(spread: Spread) -> float:
     return max(0.0, spread.chosen - spread.settled)
 
 
-def _one_repeat(folds: int) -> float:
+def _odds(folds: int, units: int) -> float:
+    """How often a unit trains the model that tests another one, over how often it does not.
+
+    ``K - 1`` for many units. Where each is a fold of its own all repeats are alike: without end.
+    """
+    return units * (folds - 1) / (units - folds) if units > folds else math.inf
+
+
+def _one_repeat(folds: int, odds: float) -> float:
     """How much more one repeat of K folds errs by interplay than endless repeats would."""
-    rest = folds - 1
-    across = (2 * folds / rest + 1 / rest**2) ** 2  # a pair of rows in different folds
-    together = 1 / rest**2  # in the same fold
-    return (rest * across + together) / folds / 2 - folds / rest
+    rest, together = folds - 1, 1 / (1 + odds)  # share of the pairs of units that share a fold
+    across = (2 * folds / rest + 1 / rest**2) ** 2  # weight of a pair in different folds
+    within = 1 / rest**2
+    alone = (folds / rest) ** 2  # what the rows' own variance holds of it
+    return ((1 - together) * across + together * within) / 2 - (1 - together) * alone
 
 
 def _check(transfer: Array, scratch: Array, metric: str, groups: Array | None) -> None:

@@ -96,7 +96,7 @@ def rows_that_decide(verdict: Verdict, rows: int, gain_of_half: float, gain: flo
     inf
     """
     mean, low, high = verdict.judged
-    half = (high - low) / 2
+    half = mean - low if mean > 0 else high - mean  # on the side of zero
     if mean == 0 or not math.isfinite(half) or gain * mean <= 0 or verdict.contradicted:
         return math.inf
     falls = math.log2(max(gain_of_half / gain, 1.0)) if gain_of_half * gain > 0 else 0.0

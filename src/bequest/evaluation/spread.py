@@ -5,6 +5,7 @@ A arms, R repeats, N rows, G groups (rows, where there are none), B bootstrap sa
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ __all__ = ["Spread", "resample"]
 Array = NDArray[Any]
 
 CHUNK = 2_000_000  # numbers of one array held at a time
+TINY = np.finfo(np.float64).tiny
+FEWEST = 8  # groups, below which a third or fourth moment says nothing
 
 
 @final
@@ -39,7 +42,9 @@ class Spread:
         Variance, within rows and over repeats, of a chosen pair's mean: what changes where other
         rows train. NaN where no pair ran two repeats.
     kurtosis : float
-        Of the differences, 1 or more; 3 for a normal distribution.
+        Of the differences, 1 or more, corrected for their number; 3 for a normal distribution.
+    skewness : float
+        Of the differences with the choice averaged out, corrected for their number.
     units : int
         Groups.
     """
@@ -49,6 +54,7 @@ class Spread:
     chosen: float
     interplay: float
     kurtosis: float
+    skewness: float
     units: int
 
 
@@ -130,6 +136,7 @@ class _Tally:
     times: Array  # (N,) how often a row was left out
     samples: int = 0
     chosen: float = 0.0
+    with_two: int = 0  # samples that left out two groups, so that a variance can be seen
     interplay: float = 0.0
     with_repeats: int = 0
     second: float = 0.0  # sums of powers of the groups' deviations
@@ -148,7 +155,10 @@ class _Tally:
         groups = out_groups.sum(axis=1)
         share = groups / out_groups.shape[1]  # from the groups left out to all of them
         squares = (deviations**2).sum(axis=1)
-        self.chosen += float((share * squares * groups / np.maximum(groups - 1, 1) / rows**2).sum())
+        two = groups > 1
+        varied = share * squares * groups / np.maximum(groups - 1, 1) / rows**2
+        self.chosen += float(varied[two].sum())
+        self.with_two += int(two.sum())
         self.second += float(squares.sum())
         self.fourth += float((deviations**4).sum())
         self.count += float(groups.sum())
@@ -165,15 +175,34 @@ class _Tally:
         gain = float(per_row.mean())
         sums = _sums((per_row - gain)[None], members[seen])[0]
         units = int(members.max()) + 1
-        tiny = np.finfo(np.float64).tiny
+        settled = float((sums**2).sum() * units / (units - 1) / len(per_row) ** 2)
+        kurtosis = self.fourth * self.count / max(self.second**2, TINY)
         return Spread(
             gain=gain,
-            settled=float((sums**2).sum() * units / (units - 1) / len(per_row) ** 2),
-            chosen=self.chosen / self.samples,
+            settled=settled,
+            chosen=self.chosen / self.with_two if self.with_two else settled,
             interplay=self.interplay / self.with_repeats if self.with_repeats else float("nan"),
-            kurtosis=max(1.0, self.fourth * self.count / max(self.second**2, tiny)),
+            kurtosis=_kurtosis(kurtosis, units),
+            skewness=_skewness(sums),
             units=units,
         )
+
+
+def _kurtosis(seen: float, count: int) -> float:
+    """The population's kurtosis, larger than the one seen in few values (Joanes and Gill 1998)."""
+    if count < FEWEST:
+        return 3.0
+    excess = (count - 1) * ((count + 1) * (seen - 3) + 6) / ((count - 2) * (count - 3))
+    return max(1.0, 3 + excess)
+
+
+def _skewness(values: Array) -> float:
+    """Skewness of the population, from deviations of its mean; 0 where nothing varies."""
+    count, variance = len(values), float((values**2).mean())
+    if count < FEWEST or variance < TINY:
+        return 0.0
+    seen = float((values**3).mean() / variance**1.5)
+    return seen * math.sqrt(count * (count - 1)) / (count - 2)
 
 
 def _sums(values: Array, members: Array) -> Array:
