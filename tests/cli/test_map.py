@@ -65,6 +65,21 @@ def test_a_file_of_tensors_is_a_source(cli, two, tmp_path):
     assert "x.weight" in done.out
 
 
+def test_of_several_networks_in_a_file_a_prefix_names_one(cli, two, tmp_path):
+    net = bq.load(two[1]).module.state_dict()
+    both = {f"{part}.{name}": value for part in ("one", "other") for name, value in net.items()}
+    write_weights(tmp_path / "a.safetensors", {name: v.clone() for name, v in both.items()})
+    done = cli("map", "a.safetensors", two[1])
+    assert (done.code, "prefix='one' takes one of them" in done.line) == (1, True)
+    done = cli("map", "a.safetensors", two[1], "--prefix", "other")
+    assert (done.code, "other.0.weight" in done.out, "one.0" in done.out) == (0, True, False)
+    assert cli("map", "a.safetensors", two[1], "--prefix", "").code == 0
+    done = cli("map", "a.safetensors", two[1], "--prefix", "othr")
+    assert (done.code, "Did you mean 'other'?" in done.line) == (1, True)
+    done = cli("map", *two, "--prefix", "body")
+    assert (done.code, "has no part 'body'" in done.line) == (1, True)
+
+
 def test_the_page_is_written_whole_or_not_at_all(cli, two, tmp_path):
     done = cli("map", *two, "--html", "out/map.html")
     assert done.out.endswith("Written: out/map.html\n")
@@ -111,6 +126,12 @@ def test_what_cannot_be_mapped_is_one_line(cli, two, tmp_path):
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:40])
     (tmp_path / "empty").mkdir()
     X = np.random.default_rng(0).normal(size=(30, 4))
+    (tmp_path / "a.onnx").write_bytes(b"\x08\x0a\x12\x07pytorch" + bytes(60))
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "adapter_config.json").write_text("{}")
+    write_weights(tmp_path / "lora" / "adapter_model.safetensors", {"0.lora_A": torch.ones(2, 4)})
+    (tmp_path / "pickled").mkdir()
+    (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"x")
     tree = LogisticRegression().fit(X, X[:, 0] > 0)
     bq.wrap(tree, name="tree").save(tmp_path / "tree")
     for tokens, says in (
@@ -118,6 +139,10 @@ def test_what_cannot_be_mapped_is_one_line(cli, two, tmp_path):
         ((old, "absent"), "there is no model folder absent"),
         (("a.pt", new), "bequest convert a.pt OUT.safetensors"),
         (("cut.safetensors", new), "truncated"),
+        (("a.onnx", new), "ONNX graph"),
+        (("lora", new), "lora is an adapter"),
+        (("lora/adapter_model.safetensors", new), "holds an adapter (0.lora_A"),
+        (("pickled", new), "bequest convert"),
         ((old, "whole.safetensors"), "is a file"),
         (("empty", new), "empty"),
         (("tree", new), "no torch network"),

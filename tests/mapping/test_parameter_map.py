@@ -355,8 +355,10 @@ def test_what_is_no_source_is_one_line(thing):
         bq.map_parameters(thing, mlp(4, 3))
 
 
-def test_a_mapping_without_tensors_gives_nothing():
-    assert bq.map_parameters({"a": 1}, mlp(4, 3)).coverage == 0.0
+@pytest.mark.parametrize("given", [{"a": 1}, {}, {"a": {"b": np.ones(3)}}])
+def test_a_mapping_without_tensors_is_refused(given):
+    with pytest.raises(MapError, match="no tensors"):
+        bq.map_parameters(given, mlp(4, 3))
 
 
 def test_a_target_must_be_a_network():

@@ -11,11 +11,12 @@ from cyclopts import Parameter
 import bequest as bq
 from bequest.cli._inputs import read_example
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._places import existing, new_file, read_record
+from bequest.cli._places import existing, is_model, new_file, read_record
 from bequest.cli._progress import progress
 from bequest.cli._sources import model_folder
 from bequest.core import Model
-from bequest.errors import MapError, ModelError
+from bequest.errors import BequestError, MapError, ModelError
+from bequest.mapping.source_files import weights_in
 from bequest.report import write_map
 
 __all__ = ["app"]
@@ -25,13 +26,15 @@ app = command(
     "bequest map bert/ ours/ --skip head --html map.html",
     "bequest map model.safetensors ours/ --json > map.json",
     "bequest map bert/ ours/ --example batch.npz --plan map.json",
+    "bequest map dino.safetensors ours/ --prefix teacher",
 )
 
 
 @app.default
 def map_(
     source: Annotated[
-        Path, Parameter(help="A model folder, ours or Hugging Face's, or a .safetensors file.")
+        Path,
+        Parameter(help="A model folder, ours or Hugging Face's, a .safetensors file or an index."),
     ],
     target: Annotated[Path, Parameter(help="The model folder whose network is to be filled.")],
     /,
@@ -39,6 +42,7 @@ def map_(
     example: Path | None = None,
     skip: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     depth: Literal["even", "first", "last"] = "even",
+    prefix: str | None = None,
     plan: Path | None = None,
     html: Path | None = None,
     common: Common = COMMON,
@@ -53,6 +57,8 @@ def map_(
         Tensor, or part of the target, that keeps its own parameters; may be given several times.
     depth
         Where blocks are repeated more or less often: which of the source's each gets.
+    prefix
+        Part of the source that is meant, where a file holds several networks; '' is all of it.
     plan
         A map that --json gave: is it still what the two suggest?
     html
@@ -65,7 +71,9 @@ def map_(
         with progress("reading the two"):
             one, other = _source(source), _target(target)
         with progress("mapping"):
-            made = bq.map_parameters(one, other, example=given, skip=skip, depth=depth, plan=stored)
+            made = bq.map_parameters(
+                one, other, example=given, skip=skip, depth=depth, prefix=prefix, plan=stored
+            )
         if page is not None:
             write_map(made, page, source=_name(one, source), target=_name(other, target))
     common.answer(
@@ -89,9 +97,10 @@ def _loaded(folder: Path) -> Model:
     try:
         return bq.load(folder)
     except ModelError as error:
-        file = folder / "model.safetensors"
-        if not file.is_file():
-            raise
+        try:
+            file = weights_in(folder)
+        except BequestError as refused:
+            raise (error if is_model(folder) else refused) from error
         hint = f"To map by names and shapes alone, name {file}."
         raise type(error)(f"{error} {hint}") from error
 

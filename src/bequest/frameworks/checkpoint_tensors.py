@@ -11,7 +11,7 @@ import torch
 from bequest.core.wording import listed
 from bequest.errors import ModelError
 
-__all__ = ["SEEN", "TIMES", "Found", "check_tensors", "find_tensors"]
+__all__ = ["SEEN", "TIMES", "Found", "check_tensors", "find_tensors", "flat"]
 
 KEYS = (
     "state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "weights",
@@ -49,9 +49,9 @@ def find_tensors(
     (['a.weight'], 'state_dict', ('epoch',))
     """
     where, chosen, beside = _chosen(content, key)
-    flat = dict(_flat(chosen))
-    tensors = {name: value for name, value in flat.items() if isinstance(value, torch.Tensor)}
-    others = [name for name in flat if name not in tensors]
+    values = {".".join(path): value for path, value in flat(chosen)}
+    tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+    others = [name for name in values if name not in tensors]
     for part in drop:
         inside = [name for name in tensors if name == part or name.startswith(f"{part}.")]
         if not inside:
@@ -59,7 +59,7 @@ def find_tensors(
         others += inside
         tensors = {name: value for name, value in tensors.items() if name not in inside}
     if not tensors:
-        raise ModelError(f"it holds no tensors by name. {_names(flat)}")
+        raise ModelError(f"it holds no tensors by name. {_names(values)}")
     return Found(_stripped(tensors, strip), where, (*beside, *others))
 
 
@@ -97,23 +97,30 @@ def _at(content: Mapping[Any, Any], key: str) -> tuple[str, Mapping[Any, Any], l
 
 
 def _has_tensors(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(isinstance(v, torch.Tensor) for _, v in _flat(value))
+    return isinstance(value, Mapping) and any(isinstance(v, torch.Tensor) for _, v in flat(value))
 
 
-def _flat(values: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """Values by their names, those of inner dictionaries joined by dots."""
-    waiting: list[tuple[str, Any, int]] = [("", values, 0)]
+def flat(values: Mapping[Any, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Values by the path of their names through the dictionaries inside each other.
+
+    `ModelError` where there are too many; a dictionary too deep is a value.
+
+    Examples
+    --------
+    >>> list(flat({"a": 1, "b": {"c.d": 2}}))
+    [(('a',), 1), (('b', 'c.d'), 2)]
+    """
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), values)]
     seen = 0
     while waiting:
-        name, value, depth = waiting.pop()
+        path, value = waiting.pop()
         seen += 1
         if seen > MOST:
             raise ModelError(f"more than {MOST} values are in it.")
-        if not isinstance(value, Mapping) or depth > DEEPEST:
-            yield name, value
+        if not isinstance(value, Mapping) or len(path) > DEEPEST:
+            yield path, value
             continue
-        inner = [(f"{name}.{k}" if name else str(k), v, depth + 1) for k, v in value.items()]
-        waiting += reversed(inner)
+        waiting += reversed([((*path, str(name)), inner) for name, inner in value.items()])
 
 
 def _stripped(tensors: Mapping[str, Any], strip: Sequence[str]) -> dict[str, Any]:

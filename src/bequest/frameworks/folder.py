@@ -19,6 +19,7 @@ from bequest.core.disk import flush, sync_folder
 from bequest.core.given import checked_path
 from bequest.core.kinds import bare, plain, shown
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.file_formats import PICKLES
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.model_card import model_card
 
@@ -37,7 +38,6 @@ __all__ = [
 
 FORMAT = 1
 CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
-PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".pt", ".pth", ".bin", ".ckpt"})
 FOREIGN = "hugging-face-hub"  # of a folder that says nothing of us
 
 Loader = Callable[..., Model]  # folder, config, card, modules; an adapter's takes a base too

@@ -10,8 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from bequest.errors import ModelError, UnsafeModel
-from bequest.frameworks.folder import PICKLES, read_json
+from bequest.frameworks.file_formats import PICKLES
+from bequest.frameworks.folder import read_json
 from bequest.frameworks.huggingface_inputs import Pixels, Tokens
+from bequest.frameworks.shards import check_shard, shards_of
 from bequest.frameworks.weights import read_weights
 
 __all__ = [
@@ -25,7 +27,6 @@ __all__ = [
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-SHARD = re.compile(r"\w[\w.-]*\.safetensors")
 TOKENIZER_LIMIT = 64 * 2**20  # bytes; the largest public ones have 35 MB
 README_LIMIT = 2**16  # characters of a model card that are looked at
 MOST_TOKENS = 512  # a longer text costs its square in attention
@@ -53,24 +54,10 @@ def folder_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _shards(folder: Path) -> dict[str, Tensor]:
-    listed = read_json(folder / INDEX).get("weight_map")
-    if not isinstance(listed, dict) or not listed:
-        raise ModelError(f"{folder / INDEX} has no weight_map: it is no index.")
-    for name in listed.values():
-        if not isinstance(name, str) or not SHARD.fullmatch(name):
-            raise UnsafeModel(
-                f"{folder / INDEX} names a file outside of the folder: {str(name)[:80]!a}."
-            )
     found: dict[str, Tensor] = {}
-    for shard in sorted(set(listed.values())):
+    for shard, wanted in shards_of(folder / INDEX).items():
         tensors = read_weights(folder / shard)
-        wanted = {name for name, file in listed.items() if file == shard}
-        if set(tensors) != wanted:
-            odd = sorted(set(tensors) ^ wanted)
-            raise ModelError(
-                f"{folder / shard} holds other tensors than the index says: {odd[0][:80]}"
-                f"{' and others' if len(odd) > 1 else ''}."
-            )
+        check_shard(folder / shard, tensors, wanted)
         found |= tensors
     return found
 

@@ -22,6 +22,7 @@ from safetensors import torch as safetensors_torch
 
 from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.file_formats import other_format
 
 __all__ = ["TENSOR_NAME", "TensorFile", "read_header", "read_weights", "write_weights"]
 
@@ -34,7 +35,7 @@ SIZE_LIMIT = 2**40  # of one dimension; (0, 2^62) has no bytes, but its strides 
 RANK_LIMIT = 16
 SEEN_IN_ERRORS = 80  # characters of a stranger's text that an error line repeats
 ALIASES = "bequest.aliases"
-PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt"})
+START = 32  # bytes that tell what a file is that is not safetensors
 DTYPES = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16,
     "I32": torch.int32, "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -144,7 +145,7 @@ class TensorFile:
     Raises
     ------
     UnsafeModel
-        It is a pickle, or a name is no path of identifiers.
+        It is a pickle or a TorchScript archive, or a name is no path of identifiers.
     ModelError
         As `read_header`.
 
@@ -159,18 +160,13 @@ class TensorFile:
 
     def __init__(self, path: str | Path) -> None:
         self._place = Path(path)
-        if self._place.suffix.lower() in PICKLES:
-            raise UnsafeModel(
-                f"{self._place} is a pickle: opening it can run code. bequest convert "
-                f"{self._place} OUT.safetensors takes its tensors out without running any."
-            )
         with _opened(self._place) as file:
             self._header = _header(file, self._place)
             self._first = file.tell()
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every tensor's shape, those that are shared under each of their names."""
+        """Every tensor's shape in the file's order, shared ones under each of their names."""
         return {name: shape for name, (_, shape) in self._header.described().items()}
 
     def read(self, name: str) -> torch.Tensor:
@@ -203,13 +199,19 @@ def _opened(place: Path) -> BinaryIO:
 def _header(file: BinaryIO, place: Path) -> _Header:
     """Read and check everything that stands before the numbers."""
     total = os.fstat(file.fileno()).st_size
-    size = int.from_bytes(file.read(8), "little")
+    start = file.read(START)
     if total < 10:
-        raise ModelError(f"{place} has {total} bytes: it is no safetensors file.")
+        raise ModelError(f"{place} has {total} bytes: it is no safetensors file. Copy it again.")
+    if start[8:9] != b"{":
+        refused = other_format(place, start)
+        if refused is not None:
+            raise refused
+    size = int.from_bytes(start[:8], "little")
     if size > HEADER_LIMIT:
         raise ModelError(f"{place} has a header of {size} bytes, at most {HEADER_LIMIT} are read.")
     if 8 + size > total:
         raise ModelError(f"{place} is truncated: {total} bytes, its header alone has {size}.")
+    file.seek(8)
     values = _json_object(file.read(size), place)
     metadata = values.pop("__metadata__", {})
     entries = {name: _entry(name, value, place) for name, value in values.items()}
@@ -241,7 +243,10 @@ def _entry(name: str, value: Any, place: Path) -> _Entry:
         raise ModelError(f"{place} does not say dtype, shape and data_offsets of {name}.")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise ModelError(f"{place} has {name} in the unknown dtype {_short(dtype)}.")
+        raise ModelError(
+            f"{place} has {name} in the dtype {_short(dtype)}, which is not read: save it as F32, "
+            "F16 or BF16."
+        )
     if not _counts(shape) or len(shape) > RANK_LIMIT or any(n >= SIZE_LIMIT for n in shape):
         raise ModelError(f"{place} has {name} in the impossible shape {_short(shape)}.")
     if not _counts(offsets) or len(offsets) != 2:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
+from bequest.core.wording import counted, listed
 from bequest.errors import MapError
-from bequest.frameworks.weights import TensorFile
+from bequest.frameworks.checkpoint_tensors import flat
+from bequest.mapping.checkpoints import network_names
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.sites import Shape
+from bequest.mapping.source_files import opened
 from bequest.mapping.trace import named_tensors
 
 __all__ = ["Source", "loaded", "tensors_of"]
@@ -26,28 +30,68 @@ __all__ = ["Source", "loaded", "tensors_of"]
 class Source:
     """Where the numbers come from."""
 
-    shapes: Mapping[str, Shape]  # of every tensor, those that are shared under each of their names
+    shapes: Mapping[str, Shape]  # in the source's order; shared tensors under each of their names
     read: Callable[[str], Tensor]  # name to tensor; not to be written into
     module: nn.Module | None = None  # the network itself, where it is one
+    notes: tuple[str, ...] = ()  # sentences on what of a checkpoint was left out
 
 
-def source_of(source: Any) -> Source:
-    """A network, a mapping of tensors or a safetensors file as a source."""
+def source_of(source: Any, target: Mapping[str, Shape], prefix: str | None = None) -> Source:
+    """A network, a mapping of tensors or a file of them as a source.
+
+    Of a mapping or a file only the network is kept that the shapes of the `target`, or the
+    `prefix`, say is meant.
+    """
     if isinstance(source, nn.Module):
-        return _held(source.state_dict(keep_vars=True), type(source).__name__, source)
+        tensors = _tensors(source.state_dict(keep_vars=True).items())
+        return _held(tensors, type(source).__name__, source)
     if isinstance(source, Mapping):
-        return _held(source, "the mapping")
+        return _checkpoint(source, target, prefix)
     if isinstance(source, str | Path):
-        file = TensorFile(source)
-        return Source(file.shapes, file.read)
+        file = opened(Path(source))
+        names, notes = network_names(file.shapes, target, str(source), prefix)
+        return Source({name: file.shapes[name] for name in names}, file.read, notes=tuple(notes))
     raise MapError(
         f"a source is a network, a mapping of tensors or a .safetensors file, not a "
         f"{type(source).__name__}."
     )
 
 
-def _held(given: Mapping[str, Any], where: str, module: nn.Module | None = None) -> Source:
-    tensors = {name: tensor for name, tensor in given.items() if isinstance(tensor, Tensor)}
+def _checkpoint(
+    content: Mapping[Any, Any], target: Mapping[str, Shape], prefix: str | None
+) -> Source:
+    """A mapping of tensors, or one that has such a mapping inside, as training programs save it."""
+    values = [(path, value) for path, value in flat(content) if path]
+    found = {".".join(path): path for path, value in values if isinstance(value, Tensor)}
+    tensors = _tensors((".".join(path), value) for path, value in values)
+    if len(found) < sum(isinstance(value, Tensor) for _, value in values):
+        raise MapError("the mapping has two tensors of one name, one of them in an inner mapping.")
+    others = [".".join(path) for path, value in values if not isinstance(value, Tensor)]
+    if others and not tensors:
+        raise MapError(
+            f"the mapping holds {counted(len(others), 'value')} and no tensors: arrays become "
+            "tensors by torch.from_numpy."
+        )
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    names, notes = network_names(shapes, target, "the mapping", prefix)
+    if others:
+        notes.append(f"Left out, as no tensors: {listed(others)}.")
+    depth = _shared_depth([found[name] for name in names])
+    kept = {".".join(found[name][depth:]): tensors[name] for name in names}
+    return replace(_held(kept, "the mapping"), notes=tuple(notes))
+
+
+def _shared_depth(paths: Sequence[tuple[str, ...]]) -> int:
+    """How many mappings around the tensors hold all of them."""
+    levels = zip(*(path[:-1] for path in paths), strict=False)
+    return sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+
+
+def _tensors(values: Iterable[tuple[str, Any]]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in values if isinstance(tensor, Tensor)}
+
+
+def _held(tensors: Mapping[str, Tensor], where: str, module: nn.Module | None = None) -> Source:
     for name, tensor in tensors.items():
         if tensor.is_quantized:
             raise MapError(

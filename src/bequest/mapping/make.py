@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from bequest.core import HasMembers, Model, Trains
@@ -27,8 +28,8 @@ from bequest.mapping.resolve import Known, axes_of, resolve
 from bequest.mapping.rules.layout import Zero
 from bequest.mapping.rules.woven import Woven
 from bequest.mapping.settle import Open, settle
-from bequest.mapping.sites import MAIN, Piece, Site, Trace
-from bequest.mapping.trace import trace, trace_both
+from bequest.mapping.sites import MAIN, Piece, Shape, Site, Trace
+from bequest.mapping.trace import named_tensors, trace, trace_both
 
 __all__ = ["map_parameters"]
 
@@ -46,14 +47,17 @@ def map_parameters(
     vocabulary: tuple[Mapping[str, int], Mapping[str, int]] | None = None,
     columns: tuple[Sequence[str], Sequence[str]] | None = None,
     depth: Depth = "even",
+    prefix: str | None = None,
     plan: ParameterMap | None = None,
 ) -> ParameterMap:
     """Plan which numbers of `source` go where in `target`; neither is touched.
 
     Parameters
     ----------
-    source : torch.nn.Module, Model, path of a .safetensors file, or mapping of str to Tensor
-        Of a file or a mapping only names and shapes are looked at.
+    source : torch.nn.Module, Model, path, or mapping of str to Tensor
+        A path is that of a .safetensors file, of the index of several, or of a folder with either.
+        Of a file, a mapping or a TorchScript module only names and shapes are looked at; states of
+        an optimiser, counters and what is no tensor are left out, and the map says so.
     target : torch.nn.Module or Model
         Any network, of the same architecture or another.
     example : tensor, tuple or mapping, optional
@@ -71,6 +75,10 @@ def map_parameters(
     depth : {"even", "first", "last"}
         Where the target has more or fewer of a repeated block: which of the source's each gets.
         Blocks that "even" has to repeat start as ones that change nothing, where they can.
+    prefix : str, optional
+        The part of the source that is meant, where it holds several networks (``"teacher"``): the
+        beginning of its names up to a dot, or the submodule. Empty: all of it is one network. By
+        default it is the one part that has all of the target's names and shapes, else it is asked.
     plan : ParameterMap, optional
         A map read from text: it is bound to the two networks and held against what would be
         planned, see `ParameterMap.doubts`.
@@ -82,9 +90,12 @@ def map_parameters(
     Raises
     ------
     MapError
-        A network does not run on the example, is lazy or quantised, or `skip` names nothing.
+        A network does not run on the example, is lazy or quantised, or `skip` or `prefix` names
+        nothing; a checkpoint holds an adapter, several networks, or no network.
     ModelError
-        The source is a file that is no sound safetensors file, or a pickle.
+        The source is a file that is no sound safetensors file.
+    UnsafeModel
+        The source is a pickle or a TorchScript archive.
 
     References
     ----------
@@ -108,14 +119,14 @@ def map_parameters(
     Both networks were run on a made-up input.
     Run on one input, both give the same (to ...).
     """
-    giver, wanted = _network(source), _network(target)
+    giver, wanted = _part(_network(source), prefix), _network(target)
     if not isinstance(wanted, nn.Module):
         raise MapError(f"a target is a network, not a {type(target).__name__}.")
     taker = plain(wanted)
     if isinstance(giver, nn.Module):
         giver = plain(giver)
     known = Known(classes or _classes(source, target), columns, vocabulary)
-    held = source_of(giver)
+    held = source_of(giver, _shapes(taker), prefix)
     if isinstance(giver, nn.Module):
         theirs, ours = trace_both(giver, taker, example)
     else:
@@ -125,7 +136,7 @@ def map_parameters(
     build = _Builder(held, theirs, ours, known, _skipped(skip, ours))
     rematch = partial(match, theirs, ours, depth)
     links, settled, note = settle(Open(rematch, build.entries, held, taker, theirs, ours), example)
-    made = build.plan(links, taker, settled=settled, notes=note)
+    made = build.plan(links, taker, settled=settled, notes=(*held.notes, *note))
     if taker is not wanted:
         made = kept(made, wanted)
     if plan is None:
@@ -133,9 +144,13 @@ def map_parameters(
     return replace(plan, source=held, target=wanted, opinion=made.entries)
 
 
+def _shapes(network: nn.Module) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in named_tensors(network)[0].items()}
+
+
 def _network(given: Any) -> Any:
     if isinstance(given, Trains):
-        return given.module
+        return _network(given.module)
     if isinstance(given, Model) and isinstance(given, HasMembers):
         raise MapError(NO_SINGLE_NETWORK)
     if isinstance(given, Model):
@@ -143,12 +158,22 @@ def _network(given: Any) -> Any:
             f"{given.name or 'this model'} is no torch network: it has no parameters "
             "that could be mapped."
         )
-    if isinstance(given, str | Path) and Path(given).is_dir():
-        file = Path(given) / "model.safetensors"
-        if not file.is_file():
-            raise MapError(f"{given} is a folder without a model.safetensors.")
-        return file
+    if isinstance(given, torch.jit.ScriptModule):
+        return given.state_dict()  # its calls cannot be watched
     return given
+
+
+def _part(network: Any, prefix: str | None) -> Any:
+    """The submodule of this name; files and mappings are cut by their names when they are read."""
+    if not prefix or not isinstance(network, nn.Module):
+        return network
+    parts = dict(network.named_modules())
+    found = parts.get(prefix.rstrip("."))
+    if found is None:
+        close = get_close_matches(prefix, [name for name in parts if name], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise MapError(f"{type(network).__name__} has no part {prefix!r}.{hint}")
+    return found
 
 
 def _classes(source: Any, target: Any) -> tuple[Sequence[Any], Sequence[Any]] | None:
