@@ -148,6 +148,17 @@ def test_neither_network_is_touched():
         assert net.training
 
 
+def test_a_layer_that_stands_in_two_places_is_left_as_it_was():
+    layer = nn.Linear(4, 4)
+    looped, twin = nn.Sequential(layer, nn.ReLU(), layer), mlp(4, 4, 4)
+    before = [tensor.clone() for tensor in looped.state_dict().values()]
+    for source, target in ((looped, twin), (twin, looped)):
+        bq.map_parameters(source, target, example=torch.randn(2, 4))
+        for tensor, was in zip(looped.state_dict().values(), before, strict=True):
+            assert torch.equal(tensor, was)
+    assert looped[0] is looped[2] is layer
+
+
 def test_running_statistics_are_not_moved_by_tracing():
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2))
     before = copy.deepcopy(net.state_dict())

@@ -167,7 +167,25 @@ def call(module: nn.Module, example: Any, tensors: Mapping[str, Tensor] | None =
     args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (tuple(args), {})
     if tensors is None:
         return module(*args, **kwargs)
-    return torch.func.functional_call(module, dict(tensors), args, kwargs)
+    # torch swaps a layer that stands in two places twice, and then does not put it back
+    return torch.func.functional_call(
+        module, _once(module, tensors), args, kwargs, tie_weights=False
+    )
+
+
+def _once(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, and those that share memory with them, under one name of each layer."""
+    names = (
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    )
+    given = {id(own): tensors[name] for name, own in names if name in tensors}
+    return {
+        f"{path}.{name}" if path else name: given[id(own)]
+        for path, part in module.named_modules()
+        for name, own in (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False))
+        if id(own) in given
+    }
 
 
 def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Seen | str:
