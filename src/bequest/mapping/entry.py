@@ -177,6 +177,11 @@ def move_fits(move: Move, there: Shape) -> None:
     """Raise `MapError` unless the part that a move takes lies inside the source's tensor."""
     if not move.source:
         return
+    index = move.taken.index
+    if index is not None:
+        if not there or not 0 <= index < there[0]:
+            raise MapError(f"the map takes matrix {index} of {move.source!r}, which is {there}.")
+        there = there[1:]
     turned = (there[1], there[0], *there[2:]) if move.taken.transposed else there
     whole = math.prod(there) == math.prod(move.taken.shape)
     rows = (
@@ -195,10 +200,12 @@ def _plain(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, Move | Piece):
         values = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-        return {name: kept for name, kept in values.items() if name != "tensor"}
+        left_out = ("tensor", "index") if values.get("index") is None else ("tensor",)
+        return {name: kept for name, kept in values.items() if name not in left_out}
     return [*map(_plain, value)] if isinstance(value, tuple) else value
 
 
 def _piece(tensor: str, values: Mapping[str, Any]) -> Piece:
     shape = tuple(int(size) for size in values["shape"])
-    return Piece(tensor, shape, int(values["start"]), bool(values["transposed"]))
+    index = None if values.get("index") is None else int(values["index"])
+    return Piece(tensor, shape, int(values["start"]), bool(values["transposed"]), index)

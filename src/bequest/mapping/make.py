@@ -17,6 +17,7 @@ from bequest.core.model import NO_SINGLE_NETWORK
 from bequest.errors import MapError
 from bequest.mapping.blocks import Depth
 from bequest.mapping.entry import Entry, Move
+from bequest.mapping.experts import upcycled
 from bequest.mapping.links import Link
 from bequest.mapping.load import Source, source_of
 from bequest.mapping.match import match
@@ -28,6 +29,7 @@ from bequest.mapping.resolve import Known, axes_of, resolve
 from bequest.mapping.rules.layout import Zero
 from bequest.mapping.rules.woven import Woven
 from bequest.mapping.settle import Open, settle
+from bequest.mapping.shared import refused, unshared
 from bequest.mapping.sites import MAIN, Piece, Shape, Site, Trace
 from bequest.mapping.trace import named_tensors, trace, trace_both
 
@@ -134,9 +136,13 @@ def map_parameters(
         theirs, ours = Trace(held.shapes, sites, how, False), trace(taker, example)
     known = replace(known, image=any(s.kind == "conv" and s.fed for s in ours.sites))
     build = _Builder(held, theirs, ours, known, _skipped(skip, ours))
+    build.fixed |= unshared(theirs, ours) | upcycled(held.shapes, ours.shapes)
     rematch = partial(match, theirs, ours, depth)
     links, settled, note = settle(Open(rematch, build.entries, held, taker, theirs, ours), example)
     made = build.plan(links, taker, settled=settled, notes=(*held.notes, *note))
+    if not settled:
+        entries = refused(made.entries, held, ours)
+        made = replace(made, entries=entries, opinion=entries)
     if taker is not wanted:
         made = kept(made, wanted)
     if plan is None:
@@ -202,6 +208,7 @@ class _Builder:
     ) -> None:
         self.source, self.theirs, self.ours = source, theirs, ours
         self.known, self.skipped = known, skipped
+        self.fixed: dict[str, Entry] = {}  # what was found before the matching, by tensor
         self._heads = _heads(ours), _heads(theirs)
         self._fed = _fed(ours), _fed(theirs)
         self._sites: dict[str, tuple[Site, str, Piece]] = {}
@@ -269,6 +276,8 @@ class _Builder:
                 axes = (axes[1], axes[0], *axes[2:])
         if name in self.skipped:
             return Entry(name, shape, role, axes, (), "initialised (skipped)", 1.0)
+        if name in self.fixed:
+            return self.fixed[name]
         if not links:
             return self._unlinked(name, role, axes, site, partners)
         return self._linked(name, role, axes, links)

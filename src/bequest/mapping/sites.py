@@ -29,6 +29,7 @@ class Piece:
     shape: Shape  # canonical, of the piece
     start: int = 0  # the first of its rows, along the canonical axis 0
     transposed: bool = False  # stored as (in, out, ...)
+    index: int | None = None  # of one matrix of several that are stacked along a first axis
 
     @property
     def bare(self) -> Shape:
@@ -44,6 +45,8 @@ class Piece:
         >>> Piece("w", (1, 3), start=1, transposed=True).of(torch.arange(6).reshape(3, 2))
         tensor([[1, 3, 5]])
         """
+        if self.index is not None:
+            stored = stored[self.index]
         view = stored.transpose(0, 1) if self.transposed else stored
         if view.shape == self.shape:
             return view
@@ -69,6 +72,7 @@ class Site:
     # Of a site that reads nothing but the network's input: mean, size and extremes of what it got,
     # whatever the order of the numbers; empty where unknown.
     eats: tuple[float, ...] = ()
+    times: int = 1  # how often it was seen running
 
     @property
     def main(self) -> Piece:

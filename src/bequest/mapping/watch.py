@@ -209,9 +209,10 @@ class Watch(TorchFunctionMode):
         key = (kind, *(f"{p.tensor}:{p.start}:{p.shape}" for p in pieces.values()))
         if key in self._known:
             place = self._known[key]
-            seen = self.sites[place]
+            seen = replace(self.sites[place], times=self.sites[place].times + 1)
             if any(later >= place for later in value.frontier) or recurrent:
-                self.sites[place] = replace(seen, recurrent=not seen.reads)
+                seen = replace(seen, recurrent=not seen.reads)
+            self.sites[place] = seen
             return place
         depth = max((self.sites[n].depth for n in value.frontier), default=0)
         place = len(self.sites)
