@@ -128,6 +128,14 @@ def test_a_truncated_file_is_refused(file, kept):
     refused(file)
 
 
+@pytest.mark.parametrize("size", [0x08, 0x3C, 0x7B, 0x80, 0x120108])
+def test_a_cut_header_of_any_length_is_no_other_format(file, size):
+    """Their first bytes are those of other formats: ONNX, a web page, JSON, a pickle."""
+    file.write_bytes(struct.pack("<Q", size) + b'{"a":')
+    with pytest.raises(ModelError, match="is truncated"):
+        read_weights(file)
+
+
 def test_a_file_with_bytes_after_its_tensors_is_refused(file):
     write_weights(file, {"a": torch.ones(10)})
     file.write_bytes(file.read_bytes() + b"PK")

@@ -24,6 +24,7 @@ SIGNATURES = (
     (b"\x93NUMPY", "one array without names", "Save it by name: safetensors.numpy.save_file."),
     (b"\x1f\x8b", "compressed (gzip)", "Unpack it first."),
     (b"<", "a web page or XML", "Download the file itself."),
+    (b"{", "JSON, not tensors", "Name the .safetensors file."),
 )
 SUFFIXES = {
     ".onnx": ("an ONNX graph", EXPORTED),

@@ -202,7 +202,7 @@ def _header(file: BinaryIO, place: Path) -> _Header:
     start = file.read(START)
     if total < 10:
         raise ModelError(f"{place} has {total} bytes: it is no safetensors file. Copy it again.")
-    if start[8:9] != b"{":
+    if start[8:9] != b"{" or any(start[4:8]):  # no header is that long
         refused = other_format(place, start)
         if refused is not None:
             raise refused

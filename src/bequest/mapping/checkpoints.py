@@ -37,7 +37,8 @@ QUANTISED = frozenset({"qweight", "qzeros", "quant_map", "absmax", "SCB", "weigh
 CONTAINERS = frozenset(
     {
         "state_dict", "model_state_dict", "model_state", "model", "module", "net", "network",
-        "weights", "ema", "ema_model", "model_ema", "ema_state_dict", "student", "teacher",
+        "weights", "params", "ema", "ema_model", "model_ema", "ema_state_dict", "state_dict_ema",
+        "params_ema", "student", "teacher",
     }
 )  # fmt: skip
 LEAST = 4  # tensors of what may be a network of its own, in two layers at least
@@ -213,16 +214,21 @@ def _networks(shapes: Shapes) -> dict[str, dict[str, Shape]]:
         top, _, inner = name.removeprefix(common).partition(".")
         groups.setdefault(f"{common}{top}", {})[inner] = shape
     large = {
-        top: {re.sub(r"\d+", "#", inner) for inner in inside}
+        top: [_patterns(inside, ""), _patterns(inside, _common(n for n in inside if "." in n))]
         for top, inside in groups.items()
         if len(inside) >= LEAST and len({inner.rpartition(".")[0] for inner in inside}) > 1
     }
-    counts = Counter(pattern for patterns in large.values() for pattern in patterns)
+    counts = Counter(pattern for raw, bare in large.values() for pattern in raw | bare)
     return {
         top: groups[top]
-        for top, patterns in large.items()
-        if sum(counts[pattern] > 1 for pattern in patterns) >= MOSTLY * len(patterns)
+        for top, ways in large.items()
+        if any(sum(counts[p] > 1 for p in patterns) >= MOSTLY * len(patterns) for patterns in ways)
     }
+
+
+def _patterns(names: Iterable[str], prefix: str) -> set[str]:
+    """The names without a prefix, whatever the numbers in them."""
+    return {re.sub(r"\d+", "#", name.removeprefix(prefix)) for name in names}
 
 
 def _common(names: Iterable[str]) -> str:
@@ -238,7 +244,7 @@ def _common(names: Iterable[str]) -> str:
 
 def _agreement(shapes: Shapes, ours: Sequence[set[Any]], by_shape: bool) -> int:
     """How many of the target's tensors are there by name, where prefixes may differ."""
-    common = _common(shapes)
+    common = _common(name for name in shapes if "." in name)
     without = {name.removeprefix(common): shape for name, shape in shapes.items()}
     theirs = _pairs(shapes, by_shape), _pairs(without, by_shape)
     return max(len(one & other) for one in ours for other in theirs)

@@ -21,7 +21,7 @@ from bequest.mapping.sites import Piece, Shape
 __all__ = ["upcycled"]
 
 Shapes = Mapping[str, Shape]
-LISTED = re.compile(r"(?P<holder>(?:.+\.)?\w*experts?)\.(?:\w*?)(?P<number>\d+)\.(?P<tail>.+)")
+LISTED = re.compile(r"(?P<holder>(?:.+\.)?\w*experts?)\.(?:expert_?)?(?P<number>\d+)\.(?P<tail>.+)")
 STACKED = re.compile(r"(?P<holder>(?:.+\.)?\w*experts?)\.(?P<tail>\w+)(\.weight)?")
 ROUTER = re.compile(r"gate|gating|router|routing|switch", re.I)
 SAME_PLACE, SAME_ORDER = 0.95, 0.7  # confidence: by the block's number, and by order alone
@@ -61,8 +61,8 @@ def upcycled(source: Shapes, target: Shapes) -> dict[str, Entry]:
     >>> dense = {"0.mlp.up.weight": (8, 4), "0.mlp.down.weight": (4, 8)}
     >>> sparse = {f"0.moe.experts.{e}.{w}": s for e in (0, 1)
     ...           for w, s in (("up.weight", (8, 4)), ("down.weight", (4, 8)))}
-    >>> [entry.sources for entry in upcycled(dense, sparse).values()][:2]
-    [('0.mlp.up.weight',), ('0.mlp.down.weight',)]
+    >>> upcycled(dense, sparse)["0.moe.experts.1.down.weight"].sources
+    ('0.mlp.down.weight',)
     """
     wanted = [
         experts
