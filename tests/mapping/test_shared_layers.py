@@ -8,6 +8,8 @@ from torch import nn
 
 import bequest as bq
 from bequest.errors import MapError
+from bequest.mapping.shared import unshared
+from bequest.mapping.sites import Trace
 
 
 class Layer(nn.Module):
@@ -165,3 +167,15 @@ def test_a_prefix_before_the_names_of_tied_weights_does_not_hide_that_they_diffe
     named = {f"module.{name}": tensor for name, tensor in drawn(Words(False)).state_dict().items()}
     with pytest.raises(MapError, match=r"'module\.wte\.weight', 'module\.lm_head\.weight'"):
         bq.map_parameters(named, drawn(Words(True), 1)).apply()
+
+
+def test_a_files_albert_layers_are_known_by_their_name():
+    inner = {"ffn.weight": (8, 4), "ffn.bias": (8,)}
+    there = {f"encoder.albert_layer_groups.0.{tail}": shape for tail, shape in inner.items()}
+    ours = {f"layer.{n}.{tail}": shape for n in range(3) for tail, shape in inner.items()}
+    found = unshared(Trace(there, (), "", False), Trace(ours, (), "", False))
+    assert {name: entry.sources for name, entry in found.items()} == {
+        name: (f"encoder.albert_layer_groups.0.{name.split('.', 2)[2]}",) for name in ours
+    }
+    other = {name.replace("albert_layer_groups", "layers"): s for name, s in there.items()}
+    assert unshared(Trace(other, (), "", False), Trace(ours, (), "", False)) == {}

@@ -32,13 +32,18 @@ def unshared(theirs: Trace, ours: Trace) -> dict[str, Entry]:
     Entries by the target's tensor; empty where the source does not share.
     """
     found: dict[str, Entry] = {}
-    uses, modules = _uses(theirs), _modules(theirs.shapes)
-    for layers in _lists(ours.shapes):
+    uses = _uses(theirs)
+    modules = {
+        holder: inner
+        for holder, inner in _modules(theirs.shapes).items()
+        if _times(inner, uses) > 1 or _named_shared(holder, theirs)
+    }
+    for layers in _lists(ours.shapes) if modules else ():
         holders = [
             holder
             for holder, inner in modules.items()
             if _shapes(inner, theirs.shapes) == _shapes(layers[0], ours.shapes)
-            and (_times(inner, uses) == len(layers) or _named_shared(holder, theirs))
+            and _times(inner, uses) in (0, len(layers))
         ]
         if len(holders) == 1:
             inner = modules[holders[0]]
