@@ -37,3 +37,21 @@ def test_the_verdicts_notes_come_first_and_a_terminal_shows_a_few(capsys):
     said = capsys.readouterr().out
     assert said.count("Note: ") == NOTED
     assert f"{len(notes) - NOTED} more note" in said
+
+
+def test_a_source_that_fails_after_the_race_is_a_note():
+    calls = []
+
+    def once(x):
+        calls.append(len(x))
+        if len(calls) > 2:  # wrapped and asked for all rows; afterwards the rows are remembered
+            raise RuntimeError("the connection is lost")
+        return np.where(x[:, 0] > 0, "pos", "neg")
+
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    task = bq.Task.from_arrays(X, np.where(X[:, 0] > 0, "pos", "neg"))
+    source = bq.wrap(once, classes=["neg", "pos"], name="far")
+    result = bq.transfer(task, [source], methods=["reuse"], budget=20.0)
+    assert result.outcome.handed_over == "transfer"
+    [note] = [note for note in result.outcome.notes if "does not run any more" in note]
+    assert "the connection is lost" in note

@@ -97,7 +97,9 @@ def test_an_output_that_is_not_ours_is_refused_before_any_work(cli, csv, monkeyp
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_the_work_leaves_nothing(tmp_path, number):
     code = (
-        "import time, bequest as bq\n"
+        "import signal, time, bequest as bq\n"
+        # a shell starts what runs in the background with this signal ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Slow:\n"
         "    def __len__(self): return 1\n"
         "bq.train = lambda *a, **o: (print('working', flush=True), time.sleep(60))\n"

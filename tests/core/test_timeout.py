@@ -10,7 +10,7 @@ from torch import nn
 
 from bequest.core.deadline import due_in, time_left
 from bequest.core.feature_cache import FeatureCache, cached
-from bequest.core.timeout import undone, with_timeout
+from bequest.core.timeout import undone, with_timeout, without_timeouts
 from bequest.errors import OutOfTime
 from bequest.frameworks.unchanged import evaluating
 from bequest.training.fit import seeded
@@ -40,9 +40,15 @@ def test_without_a_limit_it_runs_in_the_callers_own_thread():
 def test_a_call_that_hangs_is_given_up_with_the_seconds_that_it_had():
     start = time.monotonic()
     with pytest.raises(OutOfTime, match=r"^asking it did not end within 1 s\.$") as given_up:
-        with_timeout(hangs, 1.0, "asking it")
+        with_timeout(lambda: hangs(60.0), 1.0, "asking it")
     assert given_up.value.waited == 1.0
-    assert time.monotonic() - start < 6.0
+    assert time.monotonic() - start < 30.0
+
+
+def test_without_timeouts_a_call_runs_to_its_end_in_the_callers_own_thread():
+    with without_timeouts():
+        assert with_timeout(threading.current_thread, 0.0, "it") is threading.current_thread()
+    assert with_timeout(threading.current_thread, 60.0, "it") is not threading.current_thread()
 
 
 def test_python_code_that_never_ends_is_ended():

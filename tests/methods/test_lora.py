@@ -230,7 +230,7 @@ def test_a_setting_that_makes_no_sense_is_refused(setting):
 def test_it_races_only_where_it_is_asked_for(source, near):
     from bequest.api.arms import transfer_arms
 
-    arms, _ = transfer_arms([bq.Source(source)], near, "auto")
+    arms, _, _ = transfer_arms([bq.Source(source)], near, "auto")
     assert "lora" not in {arm.method for arm in arms}
-    arms, _ = transfer_arms([bq.Source(source)], near, ["lora"])
+    arms, _, _ = transfer_arms([bq.Source(source)], near, ["lora"])
     assert [arm.method for arm in arms] == ["lora"] * 3

@@ -1,6 +1,7 @@
 import numpy as np
 
 import bequest as bq
+from bequest.api.arms import transfer_arms
 from bequest.core import Task
 from bequest.methods.pooled import Pooled
 
@@ -50,3 +51,16 @@ def test_data_without_the_columns_or_the_classes_are_refused_with_the_reason():
     wider = Task.from_arrays(np.ones((4, 2)), ["a", "a", "b", "b"])
     assert "lack the target's classes b" in Pooled().applies([bq.Source(data=other)], task).reason
     assert "do not fit" in Pooled().applies([bq.Source(data=wider)], task).reason
+
+
+def test_methods_that_read_the_rows_come_first_where_not_all_have_a_place():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.2, size=(120, 300)).astype(np.float32)
+    labels = np.where(counts[:, 0] > 0, "yes", "no")
+    known = Task.from_arrays(counts[:80], labels[:80], name="known")
+    task = Task.from_arrays(counts[80:], labels[80:], name="few")
+    source = bq.Source(bq.train(known, net="linear"), known)
+    arms, left, _ = transfer_arms([source], task, "auto", most=3)
+    assert [arm.method for arm in arms if not arm.trains_network][:2] == ["pooled", "pooled"]
+    assert sum(not arm.trains_network for arm in arms) == 3
+    assert any("an average from scratch holds 3" in one.reason for one in left)

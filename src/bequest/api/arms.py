@@ -58,6 +58,7 @@ def transfer_arms(
     many = tuple(source for source in sources if source.model is not None)
     ranked = partial(_in_order, many) if len(many) > RACING_SOURCES else None
     queues: list[list[Arm]] = []
+    with_data: list[Arm] = []  # what reads the source's rows comes first where not all have a place
     refused: list[ArmResult] = []
     notes: list[str] = []
     for place in range(max(len(sources), 1)):
@@ -71,9 +72,22 @@ def transfer_arms(
             notes += [f"{method.name}: {left_out}"] if left_out else []
             if given:
                 queue, reason = _direct_arms(method, given, task, methods != "auto")
-                queues.append(queue)
+                if method.takes.data:
+                    with_data += queue
+                else:
+                    queues.append(queue)
                 refused += reason
-    arms = _first(_in_turn(queues), most)
+    arms, left = _first((*with_data, *_in_turn(queues)), most)
+    refused += [
+        ArmResult(
+            arm.source,
+            arm.method,
+            arm.settings,
+            math.nan,
+            reason=f"left out: an average from scratch holds {most}, and no other holds more.",
+        )
+        for arm in left
+    ]
     if methods == "auto":
         return arms, tuple(refused), tuple(notes)
     named = (f"{one.method} from {one.source}: {one.reason}" for one in refused)
@@ -277,14 +291,13 @@ def _in_turn(queues: Sequence[Sequence[Arm]]) -> tuple[Arm, ...]:
     return tuple(queue[turn] for turn in range(longest) for queue in queues if turn < len(queue))
 
 
-def _first(arms: Sequence[Arm], most: int | None) -> tuple[Arm, ...]:
-    """Of each source the first arms without a network, and all with one."""
+def _first(arms: Sequence[Arm], most: int | None) -> tuple[tuple[Arm, ...], tuple[Arm, ...]]:
+    """Of each source the first arms without a network, and all with one; and the others."""
     count: dict[str, int] = {}
-    kept = []
+    kept: list[Arm] = []
+    left: list[Arm] = []
     for arm in arms:
-        if not arm.trains_network:
-            count[arm.source] = count.get(arm.source, 0) + 1
-            if most is not None and count[arm.source] > most:
-                continue
-        kept.append(arm)
-    return tuple(kept)
+        count[arm.source] = count.get(arm.source, 0) + (not arm.trains_network)
+        fits = arm.trains_network or most is None or count[arm.source] <= most
+        (kept if fits else left).append(arm)
+    return tuple(kept), tuple(left)

@@ -45,8 +45,9 @@ from bequest.core import (
 )
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task, is_seconds
-from bequest.core.timeout import with_timeout
+from bequest.core.timeout import with_timeout, without_timeouts
 from bequest.errors import (
+    BequestError,
     BudgetTooSmall,
     CannotSplit,
     DataError,
@@ -140,7 +141,7 @@ def transfer(
     progress : callable ``(what, share)``, optional
         Called as the work goes on, share from 0 to 1.
     clock : callable
-        Seconds.
+        Seconds. On another clock than the machine's own nothing that hangs is abandoned.
 
     Returns
     -------
@@ -181,6 +182,8 @@ def transfer(
     with FeatureCache() as cache, ExitStack() as stack:
         if isinstance(executor, str):
             stack.enter_context(runner)
+        if clock is not time.perf_counter:
+            stack.enter_context(without_timeouts())
         run = _Run(task, seed, runner, cache, time_left, ensemble, allow_overlap, again)
         return run.result(*narrowed(sources, task), methods)
 
@@ -288,7 +291,8 @@ class _Run:
             if digest != before[name]
         )
         said = judged.said.pop("notes")
-        notes = (*said, *narrowing, *lost, *seen.notes, *unranked, *unsuited, *changed)
+        running_cost, fails = self._running_cost(judged.model, per_row)
+        notes = (*said, *fails, *narrowing, *lost, *seen.notes, *unranked, *unsuited, *changed)
         judged.said["arms"] = (*judged.said["arms"], *refused)
         outcome = Outcome(
             target=task.describe(),
@@ -297,7 +301,7 @@ class _Run:
             cost={
                 "peak_memory_mb": _peak_memory(),
                 "labels": float(len(task)),
-                **self._running_cost(judged.model, per_row),
+                **running_cost,
                 "seconds": self.clock.elapsed(),
             },
             versions=_versions(),
@@ -326,17 +330,24 @@ class _Run:
             return f"it did not answer for the {len(self.task)} rows within {reason.waited:.3g} s."
         return f"what it gives for the {len(self.task)} rows {reason.said}{self._enough(reason)}."
 
-    def _running_cost(self, model: Model, per_row: float) -> dict[str, float]:
-        """Milliseconds a row and megabytes of the model, where there is time to measure them."""
+    def _running_cost(
+        self, model: Model, per_row: float
+    ) -> tuple[dict[str, float], tuple[str, ...]]:
+        """Milliseconds a row and megabytes of the model, where there is time to measure them.
+
+        A source that has begun to fail since it was asked is found here: a note says so.
+        """
         rows = self.task.inputs[np.arange(min(MEASURED, len(self.task)))]
         if 3 * per_row * len(rows) > self.clock.left():
-            return {}
+            return {}, ()
         try:
             cost = alone(partial(cost_of, model, rows), self.clock.left(), "measuring its cost")
         except OutOfTime:
-            return {}
+            return {}, ()
+        except BequestError as error:
+            return {}, (f"The model that is handed over does not run any more: {error}",)
         found = {"milliseconds_per_row": cost.milliseconds, "model_megabytes": cost.megabytes}
-        return {name: value for name, value in found.items() if math.isfinite(value)}
+        return {name: value for name, value in found.items() if math.isfinite(value)}, ()
 
     def _enough(self, reason: OutOfTime) -> str:
         """The budget in which a source could be asked."""

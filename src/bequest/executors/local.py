@@ -33,7 +33,7 @@ class LocalExecutor(Executor):
     >>> with LocalExecutor() as executor:
     ...     key = executor.share(20)
     ...     list(executor.run([lambda fetch: fetch(key) + 1]))
-    [Done(job=0, value=21, failure='')]
+    [Done(job=0, value=21, failure='', late=False)]
     """
 
     def __init__(self) -> None:

@@ -53,7 +53,7 @@ class ProcessExecutor(Executor):
     >>> with ProcessExecutor(workers=1) as executor:
     ...     key = executor.share(20)
     ...     list(executor.run([lambda fetch: fetch(key) + 1]))
-    [Done(job=0, value=21, failure='')]
+    [Done(job=0, value=21, failure='', late=False)]
     """
 
     def __init__(self, workers: int | None = None) -> None:
