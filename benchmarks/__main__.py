@@ -30,6 +30,8 @@ NAMES = (
     "lineage",
     "parameters",
     "mapping",
+    "map_transformers",
+    "map_confidence",
     "suggest",
     "sketch_leak",
     "hub_graph",

@@ -83,8 +83,21 @@ def summary(figures: dict) -> str:
         f"{said['significant_negatives']} of them it is significantly below from scratch on the "
         f"test rows. Always transferring: "
         f"{_points(said['always_transfer_over_from_scratch'])}.",
+        *_with_data(figures),
     ]
     return "\n".join(lines)
+
+
+def _with_data(figures: dict) -> list[str]:
+    """The runs in which the source's rows were given too; the ten lines have them in all runs."""
+    said = figures.get("summary_with_data")
+    if said is None:
+        return []
+    return [
+        f"- With the source's rows, which the ten lines have in all runs: {said['runs']} runs, "
+        f"{_points(said['over_from_scratch_average'])} over the average from scratch, "
+        f"{_points(said['over_best_of_ten_lines'])} over the best of ten lines."
+    ]
 
 
 def _points(ends: list[float]) -> str:
@@ -496,6 +509,55 @@ def written(text: str, name: str, content: str) -> str:
     return f"{before}{start}\n{content}\n{end}{after}"
 
 
+def map_confidence() -> str:
+    """How many tensors are right at each confidence, on the pairs that chose nothing."""
+    figures = results("map_confidence")["figures"]
+    lines = ["| names of the source | confidence | tensors | right |", "|---|---:|---:|---:|"]
+    for order, title in (("in order", "in order of registration"), ("sorted", "sorted")):
+        for row in figures[f"{order}, reported"]:
+            lines.append(
+                f"| {title} | {row['confidence']:.2f} | {row['tensors']} | {row['right']:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+CASES = {
+    "a": "own state dict into the class",
+    "b": "the same in another order",
+    "c": "own file into the class",
+    "d": "base or pretraining network into a task head",
+}
+
+
+def map_transformers() -> str:
+    """How many classes of transformers are mapped right, tensor by tensor."""
+    figures = results("map_transformers")["figures"]
+    lines = [
+        f"| transformers {figures['transformers']} | tried | right | wrong | not built | tensors | "
+        "CPU s, median | at most |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for case, title in CASES.items():
+        said = figures.get(case)
+        if said is None:
+            continue
+        built = said["right"] + said["wrong"]
+        lines.append(
+            f"| {title} | {built} | {said['right']} | {said['wrong']} | {said['not_built']} | "
+            f"{said['tensors']:,} | {said['cpu_s']['median']:.2f} | {said['cpu_s']['max']:.1f} |"
+        )
+    widths = [row["outcome"] for row in figures["e"]]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"- Networks of twice and of one and a half times the width, {len(widths)} pairs: "
+            f"{widths.count('kept')} keep the function to 1e-5, {widths.count('refused')} are "
+            f"refused before they are applied, {widths.count('wrong')} are wrong.",
+        ]
+    )
+
+
 def pages() -> dict[Path, str]:
     """Each page as the results want it."""
     transfer = results("transfer")["figures"]
@@ -513,6 +575,7 @@ def pages() -> dict[Path, str]:
         "regularisers": regularisers,
         "parameters": parameters,
         "mapping": mapping,
+        "map_transformers": map_transformers,
         "suggest": suggest,
         "suggest_scale": suggest_scale,
     }
@@ -530,6 +593,7 @@ def pages() -> dict[Path, str]:
         },
         "sketches": {"sketch_leak": sketch_leak},
         "lineage": {"lineage": lineage},
+        "parameter-maps": {"map_confidence": map_confidence},
         "gain": {"gain_averages": gain_averages, "gain_on_tasks": gain_on_tasks},
     }
     for page, parts in theory.items():

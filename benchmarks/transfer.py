@@ -83,6 +83,7 @@ def run_one(name: str, labels: int, seed: int, data: bool, budget: float) -> dic
         "handed_over": outcome.handed_over,
         "verdict": outcome.verdict.kind,
         "gain": [outcome.verdict.gain, outcome.verdict.low, outcome.verdict.high],
+        "score_gain": list(outcome.verdict.judged),
         "probability": outcome.verdict.probability,
         "test_gain": [test.gain, test.low, test.high],
         "source": outcome.source,

@@ -29,7 +29,7 @@ def test_the_table_is_printed_and_classes_are_matched_by_label(cli, two):
     done = cli("map", *two)
     assert (done.code, done.err) == (0, "")
     assert "classes by label" in done.out
-    assert "numbers come from the source" in done.out
+    assert "parameters come from the source" in done.out
 
 
 def test_json_is_a_map_that_can_be_checked_later(cli, two, tmp_path):

@@ -83,16 +83,14 @@ def test_classes_are_matched_by_label():
     assert "initialised" in head.rule
 
 
-def test_classes_without_names_are_refused_with_the_way_out():
-    plan = bq.map_parameters(mlp(4, 8, 10), mlp(4, 8, 3, seed=1))
-    line = (
-        r"cannot copy '2.weight' \(10, 8\) into '2.weight' \(3, 8\): 10 classes against 3, and no "
-        r"class names to match them by.*map_parameters\(..., skip=\"2\"\)"
-    )
-    assert plan.problems
-    with pytest.raises(MapError, match=line):
-        plan.apply()
-    assert bq.map_parameters(mlp(4, 8, 10), mlp(4, 8, 3, seed=1), skip="2").apply() is not None
+def test_a_head_of_other_classes_without_names_starts_afresh():
+    source, target = mlp(4, 8, 10), mlp(4, 8, 3, seed=1)
+    plan = bq.map_parameters(source, target)
+    head = {entry.target: entry for entry in plan.entries}["2.weight"]
+    assert head.rule == "initialised: new head of 3 classes"
+    made = plan.apply()
+    assert torch.equal(made[2].weight, target[2].weight)
+    assert torch.equal(made[0].weight, source[0].weight)
 
 
 def test_the_classes_of_models_are_theirs():
@@ -288,6 +286,22 @@ def test_numbers_that_overflow_in_half_precision_are_refused():
         source[0].weight[0, 0] = 1e9
     with pytest.raises(MapError, match="not finite"):
         bq.map_parameters(source, target).apply()
+
+
+def test_an_infinite_bound_of_the_source_is_copied_and_nan_is_refused():
+    class Clipped(nn.Module):
+        def __init__(self, bound: float) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+            self.register_buffer("low", torch.tensor(bound))
+
+        def forward(self, x):
+            return self.fc(x).clamp(self.low)
+
+    made = bq.map_parameters(Clipped(-float("inf")), Clipped(0.0)).apply()
+    assert float(made.low) == -float("inf")
+    with pytest.raises(MapError, match="not finite"):
+        bq.map_parameters(Clipped(float("nan")), Clipped(0.0)).apply()
 
 
 def test_a_meta_target_gets_real_numbers_where_all_of_them_come():

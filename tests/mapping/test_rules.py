@@ -21,7 +21,7 @@ from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import Grid, Line, resized_positions
 from bequest.mapping.rules.shift import Shifted
 from bequest.mapping.rules.still import Eye, One
-from bequest.mapping.rules.width import Repeat, Select, Share
+from bequest.mapping.rules.width import Repeat, RepeatParts, Select, Share
 from bequest.mapping.rules.woven import Woven
 
 SAMPLES: dict[str, Rule] = {
@@ -39,6 +39,7 @@ SAMPLES: dict[str, Rule] = {
     "patch, pseudo-inverse": Patch(2, (4, 4)),
     "pixels reordered": Pixels(1, 3, back=True),
     "repeat": Repeat(0, 5),
+    "repeat, by part": RepeatParts(0, (2, 1), (4, 1)),
     "rotary pairs": Rotary(0, 2, back=True),
     "select": Select(0, 2),
     "repeat, shared": Share(1, 5),

@@ -31,8 +31,9 @@ def net(width, classes):
 
 @pytest.fixture(scope="module")
 def refused():
-    """Three classes against four, and no names: the last layer is refused."""
-    return bq.map_parameters(net(8, 3), net(16, 4))
+    """Four columns against six, and no names: the first layer is refused."""
+    other = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    return bq.map_parameters(net(8, 3), other)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +63,8 @@ def test_the_page_is_whole_and_says_what_comes_from_where(sound):
 def test_what_is_refused_stands_above_the_table(refused):
     text = render_map(refused)
     assert "cannot be applied" in text
-    assert text.index("3 classes against 4") < text.index('id="tensors"')
-    assert text.count('class="chip refused"') >= 2
+    assert text.index("4 input columns against 6") < text.index('id="tensors"')
+    assert text.count('class="chip refused"') >= 1
 
 
 def test_doubts_of_a_stored_map_are_shown(sound):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bequest.mapping.levels import Level, align, best_path, likenesses
 
-__all__ = ["Depth", "by_blocks"]
+__all__ = ["Depth", "block_of", "by_blocks"]
 
 Depth = Literal["even", "first", "last"]
 Run = tuple[int, int, int]  # first level, levels in a block, blocks
@@ -26,6 +26,8 @@ def by_blocks(
 
     A source's level may stand in several pairs; there are none where nothing repeats.
     """
+    if not target or not source:
+        return []
     found: list[list[tuple[int, int]]] = []
     for numbers in NUMBERS:
         blocks = _named_blocks(target, numbers), _named_blocks(source, numbers)
@@ -58,7 +60,7 @@ def _spread(
         if other is None:
             continue
         start, length, there = _run_of(other, runs[1])
-        chosen = _block((level - first) // period, count, there, depth)
+        chosen = block_of((level - first) // period, count, there, depth)
         if chosen is not None:
             pairs.append((level, start + (other - start) % length + chosen * length))
     return pairs
@@ -116,7 +118,7 @@ def _once(blocks: list[list[int]], runs: Sequence[Run]) -> list[list[int]]:
     return [block for block in blocks if block[0] not in dropped]
 
 
-def _block(place: int, wanted: int, there: int, depth: Depth) -> int | None:
+def block_of(place: int, wanted: int, there: int, depth: Depth) -> int | None:
     """Which of the source's blocks the target's block at `place` gets.
 
     Even: Gong et al., Efficient training of BERT by progressively stacking, ICML 2019, repeats

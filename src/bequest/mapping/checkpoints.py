@@ -18,7 +18,7 @@ from bequest.core.wording import counted, listed
 from bequest.errors import MapError
 from bequest.mapping.sites import Shape
 
-__all__ = ["network_names"]
+__all__ = ["check_weights", "network_names"]
 
 Shapes = Mapping[str, Shape]
 TRAINING = re.compile(
@@ -80,8 +80,8 @@ def network_names(
     if not shapes:
         raise MapError(f"{where} holds no tensors.")
     names = list(shapes) if not prefix else _under(shapes, prefix, where)
-    ours = {part for name in target for part in name.split(".")}
-    _check_weights(names, ours, where)
+    check_weights(names, target, where)
+    ours = _parts(target)
     if prefix == "":
         return names, []
     kept = _without_training(names, ours, where)
@@ -111,11 +111,19 @@ def _under(names: Iterable[str], prefix: str, where: str) -> list[str]:
     )
 
 
-def _check_weights(names: Sequence[str], ours: Set[str], where: str) -> None:
-    """Refuse what is no network's weights, unless the target is made of such tensors itself.
+def _parts(names: Iterable[str]) -> set[str]:
+    return {part for name in names for part in name.split(".")}
 
-    `ours` are the parts of the target's names.
+
+def check_weights(names: Sequence[str], target: Iterable[str], where: str) -> None:
+    """Refuse adapters and quantised weights, unless the target's tensors are named like them.
+
+    Raises
+    ------
+    MapError
+        With the way to plain weights.
     """
+    ours = _parts(target)
     adapted = [name for name in names if _adapter_part(name, ours)]
     if adapted:
         raise MapError(

@@ -81,8 +81,9 @@ def _shapes(one: Shape, other: Shape) -> float:
         return 1.0
     if len(one) != len(other):
         longer, shorter = (one, other) if len(one) > len(other) else (other, one)
-        if len(shorter) != 2:
-            return 0.0
+        if len(shorter) != 2:  # a one-dimensional kernel against k × 1: the same numbers
+            kernels = [[n for n in shape[2:] if n > 1] for shape in (one, other)]
+            return 0.95 if one[:2] == other[:2] and kernels[0] == kernels[1] else 0.0
         inner = int(np.prod(longer[1:]))
         return 0.95 if (longer[0], inner) == shorter else 0.2 * (longer[0] == shorter[0])
     ratios = [min(a, b) / max(a, b, 1) for a, b in zip(one, other, strict=True)]

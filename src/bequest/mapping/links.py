@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from bequest.mapping.rules import Rule
 from bequest.mapping.sites import Piece, Site
 
-__all__ = ["Choice", "Link", "Matching", "chosen"]
+__all__ = ["Choice", "Link", "Matching", "chosen", "marked"]
 
 
 @final
@@ -59,3 +59,13 @@ def chosen(
         choice.ways[min(ways.get(n, 0), len(choice.ways) - 1)] for n, choice in enumerate(choices)
     ]
     return (*links, *(link for way in taken for link in way))
+
+
+def marked(links: Iterable[Link], extra: Mapping[int, Mapping[str, Rule]]) -> tuple[Link, ...]:
+    """Links, those into the sites of blocks that the source does not have marked as such."""
+    return tuple(
+        replace(link, extra=True, still=extra[link.sites[0].order].get(link.role))
+        if link.sites[0].order in extra
+        else link
+        for link in links
+    )

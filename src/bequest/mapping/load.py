@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bequest.core.wording import counted, listed
 from bequest.errors import MapError
 from bequest.frameworks.checkpoint_tensors import flat
-from bequest.mapping.checkpoints import network_names
+from bequest.mapping.checkpoints import check_weights, network_names
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.sites import Shape
 from bequest.mapping.source_files import opened
@@ -44,6 +44,7 @@ def source_of(source: Any, target: Mapping[str, Shape], prefix: str | None = Non
     """
     if isinstance(source, nn.Module):
         tensors = _tensors(source.state_dict(keep_vars=True).items())
+        check_weights(list(tensors), target, type(source).__name__)
         return _held(tensors, type(source).__name__, source)
     if isinstance(source, Mapping):
         return _checkpoint(source, target, prefix)
@@ -98,6 +99,8 @@ def _held(tensors: Mapping[str, Tensor], where: str, module: nn.Module | None = 
                 f"{name} of {where} is quantised ({tensor.dtype}): map the network before it is "
                 "quantised, or dequantise it."
             )
+        if tensor.layout != torch.strided:
+            raise MapError(f"{name} of {where} is sparse: map it as tensor.to_dense().")
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     return Source(shapes, lambda name: tensors[name].detach(), module)
 
@@ -131,6 +134,21 @@ def _filled(
         yield name, tensor, filled(by_name[name], source, tensor.detach())
 
 
+def lent(entry: Entry, source: Source, own: Tensor) -> Tensor:
+    """One tensor of the target to run it with, not to keep: the source's own where it is the same.
+
+    Of large networks copying takes longer than running them on one input.
+    """
+    if len(entry.moves) == 1 and not entry.moves[0].rules and not entry.moves[0].added:
+        move = entry.moves[0]
+        values = source.read(move.source)
+        alike = (values.shape, values.dtype, values.device) == (own.shape, own.dtype, own.device)
+        whole = math.prod(move.put.shape) == own.numel()
+        if alike and whole and move.taken.transposed == move.put.transposed:
+            return values
+    return filled(entry, source, own)
+
+
 def filled(entry: Entry, source: Source, own: Tensor) -> Tensor:
     """One tensor of the target, in its dtype and on its device."""
     if not entry.moves:
@@ -151,7 +169,10 @@ def filled(entry: Entry, source: Source, own: Tensor) -> Tensor:
     result = result.contiguous()
     for move in entry.moves:
         _put(move, source, result, entry.target)
-    _check_finite(result, entry.target)
+    if not _is_finite(result) and (
+        bool(result.isnan().any()) or all(_is_finite(source.read(name)) for name in entry.sources)
+    ):
+        raise MapError(f"{entry.target} would hold numbers that are not finite.")
     return result
 
 
@@ -181,10 +202,9 @@ def _put(move: Move, source: Source, result: Tensor, name: str) -> None:
         current.copy_(values)
 
 
-def _check_finite(tensor: Tensor, name: str) -> None:
-    """Half precision may overflow where single precision did not."""
+def _is_finite(tensor: Tensor) -> bool:
+    """Half precision may overflow where single precision did not; an infinite bound is one."""
     if not tensor.is_floating_point() or not tensor.numel():
-        return
+        return True
     low, high = torch.aminmax(tensor)
-    if not (math.isfinite(float(low)) and math.isfinite(float(high))):
-        raise MapError(f"{name} would hold numbers that are not finite.")
+    return math.isfinite(float(low)) and math.isfinite(float(high))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -21,22 +21,32 @@ from bequest.mapping.experts import upcycled
 from bequest.mapping.links import Link
 from bequest.mapping.load import Source, source_of
 from bequest.mapping.match import match
-from bequest.mapping.names import likeness
-from bequest.mapping.parametrised import kept, plain
+from bequest.mapping.named import Contradictions, Named, by_name
+from bequest.mapping.names import words
+from bequest.mapping.namesakes import named_links, new_parts, uses_of
+from bequest.mapping.parametrised import is_computed, kept, plain
 from bequest.mapping.plan import ParameterMap
-from bequest.mapping.registered import named_sites
+from bequest.mapping.registered import is_in_order, named_sites
 from bequest.mapping.resolve import Known, axes_of, resolve
 from bequest.mapping.rules.layout import Zero
+from bequest.mapping.rules.still import Eye, One
+from bequest.mapping.rules.width import Repeat, RepeatParts, Share
 from bequest.mapping.rules.woven import Woven
-from bequest.mapping.settle import Open, settle
+from bequest.mapping.saved_names import converted, renamed
+from bequest.mapping.settle import Open, Settled, settle
 from bequest.mapping.shared import refused, unshared
 from bequest.mapping.sites import MAIN, Piece, Shape, Site, Trace
 from bequest.mapping.trace import named_tensors, trace, trace_both
 
 __all__ = ["map_parameters"]
 
-UNSEEN = 0.7  # the most that is sure where a network was not seen running and names do not agree
-ALIKE = 0.6  # names that agree, from 0 to 1
+# The most that is sure where names do not decide and a network was not seen running: the shares of
+# tensors that are right between the pairs of networks in the tests, of a state dict and of a file
+# whose names are sorted (benchmarks/results/map_confidence.json).
+ORDERED = 0.7
+SORTED = 0.45
+CONTRADICTED = 0.3  # the most that is sure where the names say otherwise
+GROWING = Repeat, RepeatParts, Share, Zero, One, Eye
 
 
 def map_parameters(
@@ -52,7 +62,11 @@ def map_parameters(
     prefix: str | None = None,
     plan: ParameterMap | None = None,
 ) -> ParameterMap:
-    """Plan which numbers of `source` go where in `target`; neither is touched.
+    """Plan which parameters of `source` go where in `target`; neither is touched.
+
+    Where most names agree, also after one common prefix and under the renamings that libraries are
+    known for, each tensor goes to its namesake; else shapes, order and what reads what decide.
+    Where both networks can be run, equal outputs are the judge of either.
 
     Parameters
     ----------
@@ -92,8 +106,9 @@ def map_parameters(
     Raises
     ------
     MapError
-        A network does not run on the example, is lazy or quantised, or `skip` or `prefix` names
-        nothing; a checkpoint holds an adapter, several networks, or no network.
+        A network does not run on the example, is lazy or quantised, or has adapters; `skip` or
+        `prefix` names nothing; `depth` is none of the three; a checkpoint holds an adapter,
+        several networks, or no network.
     ModelError
         The source is a file that is no sound safetensors file.
     UnsafeModel
@@ -117,15 +132,18 @@ def map_parameters(
     2.weight  3×16   repeat, shared  2.weight  1.00
     2.bias    3      copy            2.bias    1.00
     <BLANKLINE>
-    100.0% of 131 numbers come from the source: 83 copied, 48 reshaped; 0 initialised.
+    100.0% of 131 parameters come from the source: 83 copied, 48 reshaped; 0 initialised.
     Both networks were run on a made-up input.
     Run on one input, both give the same (to ...).
     """
+    if depth not in get_args(Depth):
+        raise MapError(f"depth is 'even', 'first' or 'last', not {depth!r}.")
     giver, wanted = _part(_network(source), prefix), _network(target)
     if not isinstance(wanted, nn.Module):
         raise MapError(f"a target is a network, not a {type(target).__name__}.")
-    taker = plain(wanted)
-    if isinstance(giver, nn.Module):
+    as_stored = _named_as_stored(giver, wanted, prefix)
+    taker = wanted if as_stored else plain(wanted)
+    if isinstance(giver, nn.Module) and not as_stored:
         giver = plain(giver)
     known = Known(classes or _classes(source, target), columns, vocabulary)
     held = source_of(giver, _shapes(taker), prefix)
@@ -135,19 +153,48 @@ def map_parameters(
         sites, how = tuple(named_sites(held.shapes)), "read by names and shapes"
         theirs, ours = Trace(held.shapes, sites, how, False), trace(taker, example)
     known = replace(known, image=any(s.kind == "conv" and s.fed for s in ours.sites))
-    build = _Builder(held, theirs, ours, known, _skipped(skip, ours))
-    build.fixed |= unshared(theirs, ours) | upcycled(held.shapes, ours.shapes)
+    skipped = _skipped(skip, ours)
+    wanted_shapes = {name: size for name, size in ours.shapes.items() if name not in skipped}
+    saved = {} if held.module is not None else converted(taker, held.shapes)
+    named = by_name(held.shapes, wanted_shapes, ours.same, depth, renamed(saved))
+    links = None if named is None else named_links(named, theirs, ours, held.shapes)
+    build = _Builder(held, theirs, ours, known, skipped, named)
+    fixed = unshared(theirs, ours) | upcycled(held.shapes, ours.shapes) | saved
+    build.fixed = {
+        name: entry for name, entry in fixed.items() if named is None or name not in named.pairs
+    }
     rematch = partial(match, theirs, ours, depth)
-    links, settled, note = settle(Open(rematch, build.entries, held, taker, theirs, ours), example)
-    made = build.plan(links, taker, settled=settled, notes=(*held.notes, *note))
-    if not settled:
+    opened = Open(rematch, build.entries, held, taker, theirs, ours, links)
+    settled = settle(opened, example)
+    made = build.plan(settled, taker)
+    made = replace(made, notes=(*made.notes, *held.notes))
+    if not settled.equal:
         entries = refused(made.entries, held, ours)
-        made = replace(made, entries=entries, opinion=entries)
+        why = "" if any(entry.problem for entry in entries) else made.contradiction
+        made = replace(made, entries=entries, opinion=entries, contradiction=why)
     if taker is not wanted:
         made = kept(made, wanted)
     if plan is None:
         return made
     return replace(plan, source=held, target=wanted, opinion=made.entries)
+
+
+def _named_as_stored(giver: Any, wanted: nn.Module, prefix: str | None) -> bool:
+    """Whether the parts of weights that torch computes need not be told from what they come to.
+
+    So it is where neither side has any, or all of the target's have namesakes.
+    """
+    shapes = _shapes(wanted)
+    computed = [name for name in shapes if is_computed(name)]
+    if not computed:
+        return not isinstance(giver, nn.Module) or not any(map(is_computed, _shapes(giver)))
+    try:
+        theirs = source_of(giver, shapes, prefix).shapes
+        named = by_name(theirs, shapes)
+    except MapError:
+        return False
+    pairs = {} if named is None else named.pairs
+    return all(theirs.get(pairs.get(name, "")) == shapes[name] for name in computed)
 
 
 def _shapes(network: nn.Module) -> dict[str, Shape]:
@@ -204,26 +251,21 @@ class _Builder:
     """Entries from links."""
 
     def __init__(
-        self, source: Source, theirs: Trace, ours: Trace, known: Known, skipped: frozenset[str]
-    ) -> None:
+        self, source: Source, theirs: Trace, ours: Trace, known: Known, skipped: frozenset[str],
+        named: Named | None,
+    ) -> None:  # fmt: skip
         self.source, self.theirs, self.ours = source, theirs, ours
-        self.known, self.skipped = known, skipped
+        self.known, self.skipped, self.named = known, skipped, named
         self.fixed: dict[str, Entry] = {}  # what was found before the matching, by tensor
         self._heads = _heads(ours), _heads(theirs)
         self._fed = _fed(ours), _fed(theirs)
-        self._sites: dict[str, tuple[Site, str, Piece]] = {}
-        for site in ours.sites:
-            for role, piece in site.pieces.items():
-                self._sites.setdefault(piece.tensor, (site, role, piece))
+        self._contradictions = Contradictions(source.shapes, ours.shapes)
+        self._most = _most_sure(source, theirs, ours)
+        self._sites = {name: uses[0] for name, uses in uses_of(ours).items()}
 
-    def plan(
-        self, links: Sequence[Link], target: nn.Module, *, settled: bool, notes: Sequence[str]
-    ) -> ParameterMap:
+    def plan(self, settled: Settled, target: nn.Module) -> ParameterMap:
         """The whole map."""
-        entries = tuple(
-            replace(entry, confidence=1.0) if settled and entry.moves else entry
-            for entry in self.entries(links)
-        )
+        entries = tuple(_judged(entry, settled) for entry in self.entries(settled.links))
         used = {name for entry in entries for name in entry.sources}
         unused = tuple(
             name
@@ -232,17 +274,81 @@ class _Builder:
             and name not in used
             and name not in self.theirs.constants
         )
+        how = f"The target was {self.ours.how}, the source {self.theirs.how}."
+        if self.ours.how == self.theirs.how:
+            how = f"Both networks were {self.ours.how}."
+        names = (self.named.note,) if self.named is not None and settled.named else ()
+        return ParameterMap(
+            entries, unused, (*names, how, *settled.notes), self._body(entries), self.source,
+            target, entries, self._contradiction(entries, settled, target),
+        )  # fmt: skip
+
+    def _contradiction(self, entries: Sequence[Entry], settled: Settled, target: nn.Module) -> str:
+        """Why the two, which ought to be one function, are not; empty where all is well."""
+        rules = [rule for entry in entries for move in entry.moves for rule in move.rules]
+        grown = bool(rules) and all(isinstance(rule, GROWING) for rule in rules)
+        if grown and not settled.equal:
+            found = self._uneven(entries) or self._perhaps_fused(entries)
+            if found:
+                return found
+        one_class = type(self.source.module) is type(target)
+        whole = all(entry.initialised == 0 for entry in entries)
+        if not (settled.differ and one_class and whole):
+            return ""
+        called = type(target).__name__
+        if grown:
+            return f"a wider {called} ought to start as the source's function, and does not."
+        ours = dict(self.ours.shapes)
+        ours.update({name: ours[first] for name, first in self.ours.same.items()})
+        theirs = dict(self.source.shapes)
+        if rules or theirs != ours:
+            return ""
+        return (
+            f"both are {called} and every parameter is the source's, but run on one input they do "
+            "not give the same: the two have other settings, or the names lie."
+        )
+
+    def _uneven(self, entries: Sequence[Entry]) -> str:
+        """A normalisation over features of which some are repeated more often than others."""
+        norms = {
+            site.pieces["weight"].tensor
+            for site in self.ours.sites
+            if site.kind == "norm" and "weight" in site.pieces and "mean" not in site.pieces
+        }
+        for entry in entries:
+            for move in entry.moves if entry.target in norms else ():
+                many, few = math.prod(move.put.shape), math.prod(move.taken.shape)
+                if few and many % few:
+                    return (
+                        f"{entry.target} normalises {many} features where the source has {few}: "
+                        "the network is another function, unless the width is a whole multiple."
+                    )
+        return ""
+
+    def _perhaps_fused(self, entries: Sequence[Entry]) -> str:
+        """A wider matrix that may hold q, k and v, in an order that no name tells."""
+        for entry in entries:
+            for move in entry.moves:
+                shapes = move.put.shape, move.taken.shape
+                thrice = all(len(shape) == 2 and shape[0] == 3 * shape[1] for shape in shapes)
+                told = any(isinstance(rule, RepeatParts) for rule in move.rules)
+                if shapes[0] != shapes[1] and thrice and not (told and _in_order(entry.target)):
+                    return (
+                        f"{entry.target} may hold queries, keys and values, and no name tells in "
+                        "which order: run both on an input: map_parameters(..., example=x)."
+                    )
+        return ""
+
+    def _body(self, entries: Sequence[Entry]) -> frozenset[str]:
+        """All tensors but the head's, and where names decided but those of new parts behind it."""
         heads = {
             piece.tensor
             for site in self.ours.sites
             if site.order in self._heads[0]
             for piece in site.pieces.values()
         }
-        body = frozenset(entry.target for entry in entries if entry.target not in heads)
-        how = f"The target was {self.ours.how}, the source {self.theirs.how}."
-        if self.ours.how == self.theirs.how:
-            how = f"Both networks were {self.ours.how}."
-        return ParameterMap(entries, unused, (how, *notes), body, self.source, target, entries)
+        new = new_parts(self.named, self.ours, entries) if self.named is not None else frozenset()
+        return frozenset(e.target for e in entries if e.target not in heads | new)
 
     def entries(self, links: Sequence[Link]) -> tuple[Entry, ...]:
         """One for every tensor of the target, in its order."""
@@ -263,11 +369,11 @@ class _Builder:
     ) -> Entry:
         shape = self.ours.shapes[name]
         seen = self._sites.get(name)
-        if name in self.ours.constants:
+        if name in self.ours.constants and not links:
             return self._constant(name, partners)
         axes: tuple[str, ...] = ()
-        role, site = "parameter", None
-        if seen is not None:
+        role, site = "constant" if name in self.ours.constants else "parameter", None
+        if seen is not None and role != "constant":
             site, role, piece = seen
             axes = axes_of(
                 site, role, piece, head=site.order in self._heads[0], fed=site.order in self._fed[0]
@@ -292,20 +398,32 @@ class _Builder:
             place = (link.target.start, link.target.shape, link.added, woven)
             if place in moves:
                 continue  # a tensor that is used twice: the first use counts
-            head = link.sites[0].order in self._heads[0] and link.sites[1].order in self._heads[1]
+            head = link.sites[0].order in self._heads[0] and (
+                link.sites[1].order in self._heads[1] or self._namesake(link)
+            )
             fed = link.sites[0].order in self._fed[0] or link.sites[1].order in self._fed[1]
             if link.still is not None:
                 nothing = Piece("", link.target.shape)
                 moves[place] = Move("", nothing, link.target, (link.still,), link.added)
                 words |= {link.still.name: None}
-                sure = min(sure, link.confidence)
+                sure = min(sure, self._sure(link))
                 continue
             found = resolve(link, self.known, head=head, fed=fed)
+            if found.new_head or self._is_no_head(link):
+                return Entry(
+                    name,
+                    self.ours.shapes[name],
+                    role,
+                    axes,
+                    (),
+                    _initialised(axes, self.ours.shapes[name]),
+                    1.0,
+                )
             problem = problem or found.problem
             rules = (*link.rules, *found.rules)
             moves[place] = Move(link.source.tensor, found.taken, found.put, rules, link.added)
             words |= dict.fromkeys(_words(moves[place], link, self.theirs, self.ours))
-            sure = min(sure, self._sure(link, moves[place]))
+            sure = min(sure, self._sure(link))
         if problem:
             return Entry(name, self.ours.shapes[name], role, axes, (), "refused", 0.0, problem)
         rule = ", ".join(words) or "copy"
@@ -315,13 +433,25 @@ class _Builder:
             return replace(entry, rule=f"{entry.rule}; rest initialised")
         return entry
 
-    def _sure(self, link: Link, move: Move) -> float:
-        if link.source.tensor == link.target.tensor and not move.rules:
-            return max(link.confidence, 0.99)
-        ran = self.ours.ran and self.theirs.ran
-        if not ran and likeness(link.source.tensor, link.target.tensor) < ALIKE:
-            return min(link.confidence, UNSEEN)
-        return link.confidence
+    def _is_no_head(self, link: Link) -> bool:
+        """Whether what would fill the target's head is not the source's: it merely fits."""
+        ours, theirs = self._heads
+        known = link.sites[0].order in ours and bool(theirs) and not self._namesake(link)
+        if not known or link.sites[1].order in theirs:
+            return False
+        return self.theirs.ran or "head" not in words(link.source.tensor)
+
+    def _namesake(self, link: Link) -> bool:
+        pairs = {} if self.named is None else self.named.pairs
+        return pairs.get(link.target.tensor) == link.source.tensor
+
+    def _sure(self, link: Link) -> float:
+        if self._namesake(link):
+            return link.confidence
+        pair = link.source.tensor, link.target.tensor
+        if not link.added and link.still is None and self._contradictions.between(*pair):
+            return min(link.confidence, CONTRADICTED)
+        return min(link.confidence, self._most)
 
     def _unlinked(
         self,
@@ -337,8 +467,8 @@ class _Builder:
             other, sure = partners[site.order]
             if "bias" not in other.pieces and site.kind in MAIN:
                 move = Move("", Piece("", shape), Piece(name, shape), (Zero(),))
-                return Entry(name, shape, role, axes, (move,), Zero.name, sure)
-        return Entry(name, shape, role, axes, (), "initialised", 1.0)
+                return Entry(name, shape, role, axes, (move,), Zero.name, min(sure, self._most))
+        return Entry(name, shape, role, axes, (), _initialised(axes, shape), 1.0)
 
     def _constant(self, name: str, partners: Mapping[int, tuple[Site, float]]) -> Entry:
         """A counter beside a mapped layer's statistics goes with them; other constants stay."""
@@ -352,6 +482,34 @@ class _Builder:
                     move = Move(theirs, Piece(theirs, shape), Piece(name, shape))
                     return Entry(name, shape, "constant", (), (move,), "copy", sure)
         return Entry(name, shape, "constant", (), (), "kept, a constant", 1.0)
+
+
+def _judged(entry: Entry, settled: Settled) -> Entry:
+    """An entry as sure as running both networks leaves it."""
+    if settled.equal and entry.moves:
+        return replace(entry, confidence=1.0)
+    if settled.unlike and entry.target.startswith(f"{settled.unlike}."):
+        return replace(entry, confidence=min(entry.confidence, CONTRADICTED))
+    return entry
+
+
+def _most_sure(source: Source, theirs: Trace, ours: Trace) -> float:
+    if theirs.ran and ours.ran:
+        return 1.0
+    ordered = source.module is not None or is_in_order(list(source.shapes))
+    return ORDERED if ordered else SORTED
+
+
+def _in_order(name: str) -> bool:
+    """Whether a fused layer has all queries first: "query_key_value" may stand head by head."""
+    return "query_key_value" not in name
+
+
+def _initialised(axes: Sequence[str], shape: Shape) -> str:
+    """What a tensor is that keeps its own numbers, in words."""
+    if "classes" not in axes:
+        return "initialised"
+    return f"initialised: new head of {shape[axes.index('classes')]} classes"
 
 
 def _heads(trace: Trace) -> frozenset[int]:

@@ -27,7 +27,7 @@ from bequest.mapping.levels import (
     levels,
     tasted,
 )
-from bequest.mapping.links import Choice, Link, Matching, chosen
+from bequest.mapping.links import Choice, Link, Matching, chosen, marked
 from bequest.mapping.names import likeness
 from bequest.mapping.rules import Rule
 from bequest.mapping.sites import MAIN, Piece, Site, Trace
@@ -183,16 +183,9 @@ class _Found:
 
     def mark(self, extra: Mapping[int, Mapping[str, Rule]]) -> None:
         """Mark the links into blocks that the source does not have."""
-
-        def marked(link: Link) -> Link:
-            rules = extra.get(link.sites[0].order)
-            if rules is None:
-                return link
-            return replace(link, extra=True, still=rules.get(link.role))
-
-        self.links = [marked(link) for link in self.links]
+        self.links = list(marked(self.links, extra))
         self.choices = [
-            replace(choice, ways=tuple(tuple(map(marked, way)) for way in choice.ways))
+            replace(choice, ways=tuple(marked(way, extra) for way in choice.ways))
             for choice in self.choices
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["letter", "likeness", "natural", "words"]
+__all__ = ["PLAIN", "letter", "likeness", "natural", "words"]
 
 SYNONYMS = (
     ("query", "q", "wq", "q_proj", "to_q", "q_lin", "q_linear", "queries"),

@@ -19,10 +19,15 @@ from bequest.mapping.plan import ParameterMap
 from bequest.mapping.rules.length import Length
 from bequest.mapping.sites import Piece, Shape
 
-__all__ = ["kept", "plain"]
+__all__ = ["is_computed", "kept", "plain"]
 
 PATH = ".parametrizations."
 LEAST_SURE = 0.5  # of a weight that its parametrisation changes again
+
+
+def is_computed(name: str) -> bool:
+    """Whether a tensor is a part of a weight that torch computes from it."""
+    return PATH in name
 
 
 def plain(module: nn.Module) -> nn.Module:

@@ -42,6 +42,8 @@ class ParameterMap:
         What the map was made between: needed to apply it, not stored.
     opinion : tuple of Entry
         What the engine itself says of the two; entries that differ are doubted.
+    contradiction : str
+        Why the two, which ought to be one function, are not: as one line; empty where all is well.
 
     Examples
     --------
@@ -59,6 +61,7 @@ class ParameterMap:
     source: Source | None = field(default=None, compare=False)
     target: nn.Module | None = field(default=None, compare=False)
     opinion: tuple[Entry, ...] = field(default=(), compare=False)
+    contradiction: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return table(self)
@@ -108,6 +111,18 @@ class ParameterMap:
         return min(found, default=0.0)
 
     @property
+    def mean_confidence(self) -> float:
+        """Mean over the parameters that the map fills, doubts counted; 0 where it fills none."""
+        doubted = self._doubted()
+        filled = [entry for entry in self.entries if entry.moves and entry.role != "constant"]
+        total = sum(entry.numbers for entry in filled)
+        sure = sum(
+            entry.numbers * min(entry.confidence, DOUBTED if entry.target in doubted else 1.0)
+            for entry in filled
+        )
+        return sure / total if total else 0.0
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Why it cannot be applied, a line each; empty where it can."""
         return tuple(entry.problem for entry in self.entries if entry.problem)
@@ -119,7 +134,8 @@ class ParameterMap:
         A map fresh from `map_parameters` has none; one that was edited, or read from a file and
         held against two other networks, says here what speaks against it.
         """
-        return tuple(self._doubted().values())
+        contradiction = (self.contradiction,) if self.contradiction else ()
+        return (*contradiction, *self._doubted().values())
 
     def _doubted(self) -> dict[str, str]:
         if not self.opinion or self.opinion is self.entries:
@@ -215,13 +231,19 @@ class ParameterMap:
         source, target = self._ready()
         return tensors_of(self.entries, source, target)
 
-    def apply(self, *, doubtful: bool = False) -> nn.Module:
-        """A copy of the target with the numbers in place.
+    def apply(
+        self, *, doubtful: bool = False, min_coverage: float = 0.5, min_confidence: float = 0.5
+    ) -> nn.Module:
+        """A copy of the target with the parameters in place.
 
         Parameters
         ----------
         doubtful : bool
-            Apply a map in spite of its `doubts`.
+            Apply the map as it is, in spite of its `doubts` and of what it leaves out.
+        min_coverage : float
+            Least share of the body's parameters that the map fills, 0 to 1.
+        min_confidence : float
+            Least mean confidence of the parameters that it fills, 0 to 1.
 
         Returns
         -------
@@ -231,7 +253,7 @@ class ParameterMap:
         Raises
         ------
         MapError
-            As `state_dict`; or the map has doubts.
+            As `state_dict`; or the map has doubts, fills too little, or is not sure enough.
         """
         if self.doubts and not doubtful:
             raise MapError(
@@ -239,6 +261,8 @@ class ParameterMap:
                 f"{_more(len(self.doubts) - 1)}To apply it as it is: apply(doubtful=True)."
             )
         source, target = self._ready()
+        if not doubtful:
+            self._check_enough(min_coverage, min_confidence)
         return loaded(self.entries, source, target)
 
     def verify(self, example: Any) -> float:
@@ -259,10 +283,10 @@ class ParameterMap:
         MapError
             The source is a file, does not run on the example, or the outputs have no common shape.
         """
-        source, _ = self._ready()
+        source, target = self._ready()
         if source.module is None:
             raise MapError("the source is a file: there is no network to compare outputs with.")
-        return largest_difference(source.module, self.apply(doubtful=True), example)
+        return largest_difference(source.module, loaded(self.entries, source, target), example)
 
     def check(self, example: Any = None, *, tolerance: float = 1e-4) -> tuple[str, ...]:
         """Everything that speaks against the map, a line each.
@@ -283,6 +307,22 @@ class ParameterMap:
             if not found <= tolerance:
                 lines.append(f"the outputs differ by {found:.3g} on the example.")
         return tuple(lines)
+
+    def _check_enough(self, min_coverage: float, min_confidence: float) -> None:
+        if not any(e.numbers for e in self._of_body() if e.role != "constant"):
+            return
+        if self.body_coverage < min_coverage:
+            raise MapError(
+                f"the source fills {self.body_coverage:.0%} of the body's parameters, at least "
+                f"{min_coverage:.0%} are asked for: the two are different networks. Look at the "
+                "map, or lower it: apply(min_coverage=0)."
+            )
+        if self.mean_confidence < min_confidence:
+            raise MapError(
+                f"the mean confidence of what is filled is {self.mean_confidence:.2f}, at least "
+                f"{min_confidence:.2f} is asked for. An input that both take tells more: "
+                "map_parameters(..., example=x). Or lower it: apply(min_confidence=0)."
+            )
 
     def _ready(self) -> tuple[Source, nn.Module]:
         if self.source is None or self.target is None:

@@ -12,10 +12,14 @@ from bequest.mapping.calls import NORM_ROLES
 from bequest.mapping.names import letter, natural, words
 from bequest.mapping.sites import Piece, Shape, Site
 
-__all__ = ["named_sites", "registered_sites"]
+__all__ = ["is_in_order", "named_sites", "registered_sites"]
 
 ROLES = NORM_ROLES | {"gamma": "weight", "beta": "bias"}
 TURNED = ("Conv1D",)  # Hugging Face's linear layer that stores (in, out)
+FIRST = frozenset(
+    {"embed", "embedding", "embeddings", "emb", "wte", "wpe", "stem", "patch", "tok", "input"}
+)
+LAST = frozenset({"head", "heads", "classifier", "fc", "logits", "score", "pooler", "final", "lm"})
 RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?")
 
 
@@ -27,8 +31,44 @@ def registered_sites(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[S
 
 
 def named_sites(shapes: Mapping[str, Shape]) -> list[Site]:
-    """The sites that a file's names and shapes suggest, in natural order of the names."""
-    return _sites(shapes, {}, sorted(shapes, key=natural))
+    """The sites that names and shapes suggest, in the order in which they are given.
+
+    A file that is sorted by name holds no order: there what is called a stem comes first, what is
+    called a head comes last, and blocks stand by their numbers.
+    """
+    given = list(shapes)
+    sorted_ = given == sorted(given) or given == sorted(given, key=natural)
+    return _sites(shapes, {}, sorted(given, key=_place) if sorted_ else given)
+
+
+def is_in_order(names: Sequence[str]) -> bool:
+    """Whether names may stand in the order of registration: not sorted, and no number runs back.
+
+    Examples
+    --------
+    >>> is_in_order(["b.0", "b.1", "a.0"]), is_in_order(["a.0", "b.0"]), is_in_order(["b.1", "b.0"])
+    (True, False, False)
+    """
+    if list(names) == sorted(names):
+        return len(names) < 2
+    last: dict[str, tuple[int, ...]] = {}
+    for name in names:
+        numbers = tuple(int(part) for part in re.findall(r"\d+", name))
+        like = re.sub(r"\d+", "#", name)
+        if numbers < last.get(like, ()):
+            return False
+        last[like] = numbers
+    return True
+
+
+def _place(name: str) -> tuple[tuple[int, tuple[tuple[int, int | str], ...]], ...]:
+    """A sorting key: component by component, first stems, then by natural order, then heads."""
+    found = []
+    for part in name.lower().split("."):
+        said = set(part.strip("_").split("_"))
+        rank = -1 if said & FIRST else 1 if said & LAST else 0
+        found.append((rank, natural(part)))
+    return tuple(found)
 
 
 def _sites(

@@ -14,7 +14,7 @@ from bequest.mapping.rules.channels import Channels
 from bequest.mapping.rules.kernel import Centre, Patch
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import resized_positions
-from bequest.mapping.rules.width import Repeat, Select, Share
+from bequest.mapping.rules.width import Repeat, RepeatParts, Select, Share
 from bequest.mapping.sites import WEIGHTS, Piece, Site
 
 __all__ = ["Known", "Resolved", "axes_of", "resolve"]
@@ -46,6 +46,7 @@ class Resolved:
     put: Piece
     rules: tuple[Rule, ...]
     problem: str = ""
+    new_head: bool = False  # of other classes, and no names to match them by: it starts afresh
 
 
 def axes_of(site: Site, role: str, piece: Piece, *, head: bool, fed: bool) -> tuple[str, ...]:
@@ -86,9 +87,12 @@ def resolve(link: Link, known: Known, *, head: bool, fed: bool) -> Resolved:
     axes = axes_of(site, link.role, put, head=head, fed=fed)
     named: list[Rule] = []
     for axis, (wanted, there) in enumerate(zip(put.shape, taken.shape, strict=False)):
-        if site.kind in WEIGHTS and axis >= 2:
+        laid_out = any(isinstance(r, Repeat | RepeatParts) and r.axis == axis for r in link.rules)
+        if (site.kind in WEIGHTS and axis >= 2) or laid_out:
             continue
         meaning = axes[axis] if axis < len(axes) else ""
+        if meaning == "classes" and wanted != there and not _classes_known(known):
+            return Resolved(taken, put, (), new_head=True)
         rule, problem = _rule(meaning, axis, there, wanted, link, known)
         if problem:
             return Resolved(taken, put, (), problem)
@@ -99,6 +103,10 @@ def resolve(link: Link, known: Known, *, head: bool, fed: bool) -> Resolved:
     if site.kind in WEIGHTS and taken.shape[2:] != put.shape[2:]:
         rules.insert(0, _kernel(link, put, fed))
     return Resolved(taken, put, (*rules, *named))
+
+
+def _classes_known(known: Known) -> bool:
+    return known.classes is not None or known.vocabulary is not None
 
 
 def _rule(
@@ -115,14 +123,36 @@ def _rule(
     if there == wanted:
         return None, ""
     looked_up = meaning == "tokens" and link.sites[0].kind == "embedding"
-    if looked_up or meaning in ("classes", "input columns"):
+    if looked_up or meaning == "input columns":
         return None, _unnamed(link, there, wanted, meaning, given=False)
     if meaning in ("positions", "types", "tokens"):
         return resized_positions(axis, there, wanted, image=known.image), ""
     if meaning == "image channels":
         return Channels(axis, wanted), ""
+    parts = _parts(link) if meaning == "outputs" else ()
+    if parts and (sum(parts[0]), sum(parts[1])) == (there, wanted):
+        return RepeatParts(axis, *parts), ""
     grown = Share if meaning in ("inputs", "input channels") else Repeat
     return (grown(axis, wanted) if wanted > there else Select(axis, wanted)), ""
+
+
+def _parts(link: Link) -> tuple[tuple[int, ...], ...]:
+    """Outputs of each layer that the source's and the target's tensor hold, where names say so."""
+    said = words(link.target.tensor)
+    shapes = [site.pieces.get("weight", site.main).shape for site in reversed(link.sites)]
+    if len(link.sites[0].shape) != 2 or any(len(shape) != 2 for shape in shapes):
+        return ()
+    if "qkv" in said:  # queries as wide as what they read; grouped keys and values share the rest
+        rest = [(rows - width) // 2 for rows, width in shapes]
+        fit = all(
+            n > 0 and (rows - width) % 2 == 0 for n, (rows, width) in zip(rest, shapes, strict=True)
+        )
+        return (
+            tuple((width, n, n) for n, (_, width) in zip(rest, shapes, strict=True)) if fit else ()
+        )
+    if {"gate", "up"} <= said and all(rows % 2 == 0 for rows, _ in shapes):
+        return tuple((rows // 2, rows // 2) for rows, _ in shapes)
+    return ()
 
 
 def _tokens(
@@ -145,10 +175,9 @@ def _unnamed(link: Link, there: int, wanted: int, what: str, *, given: bool) -> 
             f"{start}{there} {what} against {wanted}, and the names that were given are not as "
             f"many. Give {argument}=(the source's, the target's), or leave it out: {out}."
         )
-    both = f"Give both models {one} names" if what == "classes" else f"Give {argument}=(...)"
     return (
         f"{start}{there} {what} against {wanted}, and no {one} names to match them by. "
-        f"{both}, or leave it out: {out}."
+        f"Give {argument}=(...), or leave it out: {out}."
     )
 
 

@@ -8,7 +8,7 @@ choices are settled one after the other, in the order in which they run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, final
@@ -20,8 +20,8 @@ from bequest.errors import MapError
 from bequest.mapping.entry import Entry
 from bequest.mapping.generic import generic, generic_inputs
 from bequest.mapping.links import Choice, Link, Matching, chosen
-from bequest.mapping.load import Source, filled
-from bequest.mapping.sites import MAIN, Trace
+from bequest.mapping.load import Source, lent
+from bequest.mapping.sites import MAIN, Site, Trace
 from bequest.mapping.trace import (
     REFUSED,
     named_tensors,
@@ -31,7 +31,7 @@ from bequest.mapping.trace import (
 )
 from bequest.mapping.variants import laid_out, variants
 
-__all__ = ["Open", "settle"]
+__all__ = ["Open", "Settled", "settle"]
 
 CLOSE = 2e-3  # relative difference of two summaries that rounding explains
 SAME = 1e-4  # largest difference of outputs of one function, times the outputs' spread
@@ -52,27 +52,82 @@ class Open:
     target: nn.Module
     theirs: Trace
     ours: Trace
+    named: tuple[Link, ...] | None = None  # by names, where these decide
 
 
-def settle(given: Open, example: Any) -> tuple[tuple[Link, ...], bool, tuple[str, ...]]:
+@final
+@dataclass(frozen=True)
+class Settled:
+    """The links that were chosen, and what running both networks said of them."""
+
+    links: tuple[Link, ...]
+    notes: tuple[str, ...] = ()
+    equal: bool = False  # both give the same, which confirms every link
+    differ: bool = False  # both were run, and do not
+    named: bool = False  # they are those of names
+    unlike: str = ""  # the first layer of the target that does not give what its namesake gives
+
+
+def settle(given: Open, example: Any) -> Settled:
     """Choose among the open ways, by running both on the example, else on what was made up.
 
-    Gives the links; whether both networks give the same, which confirms every link; and notes on
-    what was settled, and what stays open.
+    Names are taken first where they decide. They never override what was measured: where the two
+    ought to be one function and are not under their names, the search goes on without them.
     """
-    matching = given.rematch({})
-    first = chosen(matching.links, matching.choices, {})
+    first, open_ = _first(given)
+    named = given.named is not None
     if given.source.module is None or not given.theirs.ran or not given.ours.ran:
-        return first, False, _open(matching)
+        return Settled(first, open_, named=named)
     shared = _one_image(given.theirs.example) if example is None else example
     try:
-        found = _Runs(given, shared).search()
+        runs = _Runs(given, shared)
+        return _by_names(runs, first) if named else _searched(runs, first, open_)
     except (MapError, *REFUSED):
-        return first, False, _open(matching)
-    if found is None:
-        return first, False, ("Run on one input, the two do not give the same.", *_open(matching))
-    links, difference = found
-    return links, True, (f"Run on one input, both give the same (to {difference:.1e}).",)
+        return Settled(first, open_, named=named)
+
+
+def _by_names(runs: _Runs, links: tuple[Link, ...]) -> Settled:
+    """Namesakes, unless running both shows that they are not each other's."""
+    found = runs.compared(links)
+    if found.difference is not None:
+        return Settled(links, (_same(found.difference),), equal=True, named=True)
+    if not found.one_function:  # a new head, or another task: the layers before it tell
+        said = []
+        if found.unlike:
+            said = [f"Run on one input, {found.unlike!r} does not give what its source gives."]
+        elif found.layers:
+            said = ["Run on one input, all layers that have a namesake give the same."]
+        return Settled(links, tuple(said), equal=found.layers, named=True, unlike=found.unlike)
+    laid_out = runs.search(lambda _: Matching(links, ()))
+    if laid_out is not None:  # namesakes still, in another layout: parts of one tensor, heads
+        return Settled(laid_out[0], (_same(laid_out[1]),), equal=True, named=True)
+    searched = _searched(runs, links, ())
+    note = "Paired by their names the two do not give the same."
+    notes = (*searched.notes, note) if searched.equal else searched.notes
+    return replace(searched, notes=notes, named=not searched.equal)
+
+
+def _searched(runs: _Runs, first: tuple[Link, ...], open_: tuple[str, ...]) -> Settled:
+    """The links under which both give the same, if any are found."""
+    found = runs.search()
+    if found is not None:
+        links, difference = found
+        return Settled(links, (_same(difference),), equal=True)
+    if not runs.repeatable():
+        return Settled(first, ("The source gives other outputs each time it is run.", *open_))
+    return Settled(first, ("Run on one input, the two do not give the same.", *open_), differ=True)
+
+
+def _first(given: Open) -> tuple[tuple[Link, ...], tuple[str, ...]]:
+    """The links before anything is run, and notes on what stays open."""
+    if given.named is not None:
+        return given.named, ()
+    matching = given.rematch({})
+    return chosen(matching.links, matching.choices, {}), _open(matching)
+
+
+def _same(difference: float) -> str:
+    return f"Run on one input, both give the same (to {difference:.1e})."
 
 
 def _one_image(example: Any) -> Any:
@@ -92,6 +147,17 @@ def _open(matching: Matching) -> tuple[str, ...]:
                 f"{len(choice.ways)} orders fit."
             )
     return tuple(notes[:10]) + ((f"{len(notes) - 10} more such.",) if len(notes) > 10 else ())
+
+
+@final
+@dataclass(frozen=True)
+class _Compared:
+    """What one run of the target beside the source's says."""
+
+    difference: float | None  # of the outputs; None where one is not the other's
+    layers: bool  # all layers that were seen in both give the same
+    one_function: bool  # the two could be one: all tensors are filled, the outputs of one shape
+    unlike: str  # the first layer that does not, although all before it is filled; else empty
 
 
 @final
@@ -125,8 +191,42 @@ class _Runs:
         self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, size)))
         self._made: dict[Any, Tensor] = {}
 
-    def search(self) -> tuple[tuple[Link, ...], float] | None:
+    def compared(self, links: Sequence[Link]) -> _Compared:
+        """What one run under some links says of them."""
+        results, output = self._run(links)
+        shapes = [t.shape for t in output] == [t.shape for t in self.output]
+        new = {entry.target for entry in self.given.entries(links) if entry.initialised}
+        known = self._before(new, links)
+        unlike = self._unlike(known, results)
+        every = len(known) == sum(link.target.tensor not in new for link in links)
+        return _Compared(
+            _difference(self.output, output),
+            bool(self._partners(known, results)) and every and not unlike,
+            shapes and not new,
+            min(unlike, key=lambda site: site.depth).name if unlike else "",
+        )
+
+    def _before(self, new: Set[str], links: Sequence[Link]) -> list[Link]:
+        """The links of sites that no tensor of these has a part in: the others ought to differ."""
+        changed: set[int] = set()
+        for site in self.ours.sites:
+            if site.reads & changed or any(p.tensor in new for p in site.pieces.values()):
+                changed.add(site.order)
+        return [link for link in links if link.sites[0].order not in changed]
+
+    def repeatable(self) -> bool:
+        """Whether the source gives the same outputs when it is run again."""
+        module = self.given.source.module
+        assert module is not None
+        numbers = {name: self.source.read(name) for name in named_tensors(module)[0]}
+        again = watched_run(module, numbers, self.example)[1]
+        return _difference(self.output, again) is not None
+
+    def search(
+        self, rematch: Callable[[Mapping[int, int]], Matching] | None = None
+    ) -> tuple[tuple[Link, ...], float] | None:
         """Links under which both networks give the same; None where none were found."""
+        self.rematch, self.runs = rematch or self.given.rematch, 0
         state = _State()
         links = self._links(state)
         depth, difference = self._try(links)
@@ -230,29 +330,47 @@ class _Runs:
                 continue  # another name of a shared tensor
             key = (entry.target, entry.moves)
             if key not in self._made:
-                self._made[key] = filled(entry, self.source, own[entry.target].detach())
+                self._made[key] = lent(entry, self.source, own[entry.target].detach())
             result[entry.target] = self._made[key]
         return result
 
     def _agreed(self, links: Sequence[Link], actual: Mapping[int, Tensor]) -> float | None:
         """Depth of the first site whose result is not its partner's; None where there is none."""
+        return min((site.depth for site in self._unlike(links, actual)), default=None)
+
+    def _unlike(self, links: Sequence[Link], actual: Mapping[int, Tensor]) -> list[Site]:
+        """The target's sites whose results are not their partners'."""
+        return [
+            self.ours.sites[ours]
+            for ours, theirs in self._partners(links, actual)
+            if not _alike(actual[ours], self.expected[theirs])
+        ]
+
+    def _partners(
+        self, links: Sequence[Link], actual: Mapping[int, Tensor]
+    ) -> list[tuple[int, int]]:
+        """Places of the sites whose results ought to be the same numbers."""
         partners: dict[int, int | None] = {}
+        wider: set[int] = set()
         for link in links:
             if link.extra:
                 continue
             ours, theirs = link.sites[0].order, link.sites[1].order
+            if link.target.shape[:1] > link.source.shape[:1]:
+                wider.add(ours)  # it gives the same numbers, some of them several times
             partners[ours] = theirs if partners.get(ours, theirs) == theirs else None
-        wrong = [
-            self.ours.sites[ours].depth
+        return [
+            (ours, theirs)
             for ours, theirs in partners.items()
             if theirs is not None
-            and self.ours.sites[ours].kind in MAIN
             and ours in actual
+            and self.ours.sites[ours].kind in MAIN
             and theirs in self.expected
-            and actual[ours].numel() == self.expected[theirs].numel()
-            and not _alike(actual[ours], self.expected[theirs])
+            and (
+                actual[ours].numel() == self.expected[theirs].numel()
+                or (ours in wider and actual[ours].numel() > self.expected[theirs].numel())
+            )
         ]
-        return min(wrong) if wrong else None
 
 
 def _changed(choices: Sequence[Choice], state: _State, places: Sequence[int]) -> Iterator[_State]:
@@ -314,7 +432,9 @@ def _close(one: Tensor, other: Tensor) -> float | None:
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:
-    """Whether the two hold the same numbers, in any order."""
+    """Whether the two hold the same numbers, in any order, those of `one` perhaps several times."""
     first, second = summary(one), summary(other)
+    if one.numel() % max(1, other.numel()):  # some more often than others: the extremes tell
+        first, second = first[2:], second[2:]
     scale = first.abs().clamp_min(second.abs()).clamp_min(1e-6)
     return bool(((first - second).abs() <= CLOSE * scale.max()).all())

@@ -24,7 +24,8 @@ def table(plan: ParameterMap) -> str:
         for row in rows
     ]
     lines.insert(1, "  ".join("─" * width for width in widths))
-    return "\n".join([*lines, "", *summary(plan)])
+    warning = [f"Do not apply this: {plan.contradiction}", ""] if plan.contradiction else []
+    return "\n".join([*warning, *lines, "", *summary(plan)])
 
 
 def summary(plan: ParameterMap) -> list[str]:
@@ -32,8 +33,9 @@ def summary(plan: ParameterMap) -> list[str]:
     found = Amounts.of(plan.entries)
     still = f"{found.neutral:,} set to change nothing, " if found.neutral else ""
     lines = [
-        f"{plan.from_source:.1%} of {found.total:,} numbers come from the source: {found.copied:,} "
-        f"copied, {found.reshaped:,} reshaped; {still}{found.initialised:,} initialised."
+        f"{plan.from_source:.1%} of {found.total:,} parameters come from the source: "
+        f"{found.copied:,} copied, {found.reshaped:,} reshaped; {still}"
+        f"{found.initialised:,} initialised."
     ]
     if plan.unused:
         names = ", ".join(plan.unused[:3]) + (", ..." if len(plan.unused) > 3 else "")

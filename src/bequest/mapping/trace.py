@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -165,12 +167,19 @@ def call(module: nn.Module, example: Any, tensors: Mapping[str, Tensor] | None =
     """Run a module, or one with these tensors, on an example of any of the three forms."""
     args: Any = example if isinstance(example, tuple | list) else (example,)
     args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (tuple(args), {})
-    if tensors is None:
-        return module(*args, **kwargs)
-    # torch swaps a layer that stands in two places twice, and then does not put it back
-    return torch.func.functional_call(
-        module, _once(module, tensors), args, kwargs, tie_weights=False
-    )
+    with _as_written():
+        if tensors is None:
+            return module(*args, **kwargs)
+        # torch swaps a layer that stands in two places twice, and then does not put it back
+        return torch.func.functional_call(
+            module, _once(module, tensors), args, kwargs, tie_weights=False
+        )
+
+
+def _as_written() -> AbstractContextManager[Any]:
+    """Nothing is compiled inside: torch would compile the watching too, for minutes."""
+    compiles = "torch._dynamo" in sys.modules  # which whatever compiles has imported
+    return torch.compiler.set_stance("force_eager") if compiles else nullcontext()
 
 
 def _once(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -287,9 +296,10 @@ def _heads(module: nn.Module) -> tuple[int, ...]:
         and not isinstance(value, bool)
         and value > 1
     }
-    config = getattr(module, "config", None)
+    # Not by `getattr`: a configuration may raise where its layers have other numbers.
+    config = getattr(getattr(module, "config", None), "__dict__", {})
     for key in ("num_attention_heads", "num_heads", "n_head", "num_key_value_heads"):
-        value = getattr(config, key, None)
+        value = config.get(key)
         if isinstance(value, int) and value > 1:
             found.add(value)
     return tuple(sorted(found))

@@ -11,6 +11,7 @@ from bequest.mapping.links import Link
 from bequest.mapping.rules import Rule
 from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved
 from bequest.mapping.rules.shift import Shifted
+from bequest.mapping.rules.width import Repeat, RepeatParts
 from bequest.mapping.rules.woven import Woven
 from bequest.mapping.sites import WEIGHTS, Piece, Trace
 
@@ -32,6 +33,7 @@ def variants(links: Sequence[Link], theirs: Trace, ours: Trace, depth: float) ->
             link for link in links if link.sites[0].depth == level and link.sites[0].kind in WEIGHTS
         ]
         weights = [link for link in here if link.role == "weight"]
+        yield from _fused_parts(here, links)
         yield from _shifted(links, level)
         yield from _pixels(weights)
         yield from _woven(here, heads, links)
@@ -70,6 +72,26 @@ def _pixels(weights: Sequence[Link]) -> Iterator[Layouts]:
                 if ours[1] % channels == 0 and ours[1] > channels > 1:
                     yield {link.key: (Pixels(1, channels, back=True),)}
                     yield {link.key: (Pixels(1, channels, back=False),)}
+
+
+def _fused_parts(here: Sequence[Link], links: Sequence[Link]) -> Iterator[Layouts]:
+    """A wider layer may be several in one tensor, or one although its name says otherwise."""
+    wider = [link for link in here if link.target.shape[0] != link.source.shape[0]]
+    for parts in (3, 2, 1):
+        fit = [
+            link
+            for link in wider
+            if link.target.shape[0] % parts == link.source.shape[0] % parts == 0
+        ]
+        for chosen in (_everywhere(fit, links), fit) if fit else ():
+            yield {link.key: (_in_parts(link, parts),) for link in chosen}
+
+
+def _in_parts(link: Link, parts: int) -> Rule:
+    rows = link.source.shape[0] // parts, link.target.shape[0] // parts
+    if parts == 1 and rows[1] > rows[0]:
+        return Repeat(0, rows[1])
+    return RepeatParts(0, (rows[0],) * parts, (rows[1],) * parts)
 
 
 def _shifted(links: Sequence[Link], level: int) -> Iterator[Layouts]:

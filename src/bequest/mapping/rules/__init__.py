@@ -15,7 +15,7 @@ from bequest.mapping.rules.positions import Grid, Line
 from bequest.mapping.rules.rule import Rule
 from bequest.mapping.rules.shift import Shifted
 from bequest.mapping.rules.still import Eye, One
-from bequest.mapping.rules.width import Repeat, Select, Share
+from bequest.mapping.rules.width import Repeat, RepeatParts, Select, Share
 from bequest.mapping.rules.woven import Woven
 
 __all__ = ["RULES", "Rule", "rule_from_dict"]
@@ -24,7 +24,8 @@ RULES: dict[str, type[Rule]] = {
     rule.name: rule
     for rule in (
         Blocks, Centre, Channels, Classes, Columns, Eye, Grid, Length, Line, One, Patch, Pixels,
-        Repeat, Rotary, Select, Share, Shifted, Tokens, Transposed, Weaved, Woven, Zero,
+        Repeat, RepeatParts, Rotary, Select, Share, Shifted, Tokens, Transposed, Weaved, Woven,
+        Zero,
     )
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bequest.mapping.rules.rule import Rule
 
-__all__ = ["Repeat", "Select", "Share"]
+__all__ = ["Repeat", "RepeatParts", "Select", "Share"]
 
 
 @final
@@ -38,6 +38,35 @@ class Repeat(Rule):
         """Take unit ``j mod n`` for each j."""
         places = torch.arange(self.size, device=values.device) % values.shape[self.axis]
         return values.index_select(self.axis, places)
+
+
+@final
+@dataclass(frozen=True)
+class RepeatParts(Rule):
+    """Several layers in one tensor (q, k and v; gate and up): each repeated, or cut, by itself.
+
+    Examples
+    --------
+    >>> rule = RepeatParts(0, (2, 1), (4, 2))
+    >>> rule.apply(torch.tensor([1.0, 2.0, 9.0]), torch.zeros(6))
+    tensor([1., 2., 1., 2., 9., 9.])
+    """
+
+    name: ClassVar[str] = "repeat, by part"
+    citation: ClassVar[str] = "Wang et al., LEMON: Lossless model expansion, ICLR 2024"
+    exact: ClassVar[bool] = True
+    axis: int
+    sizes: tuple[int, ...]  # of the source's parts
+    wanted: tuple[int, ...]  # of the target's
+
+    def apply(self, values: Tensor, current: Tensor) -> Tensor:
+        """Unit ``j mod n`` of each part."""
+        starts = [sum(self.sizes[:part]) for part in range(len(self.sizes))]
+        places = [
+            start + torch.arange(many, device=values.device) % few
+            for start, few, many in zip(starts, self.sizes, self.wanted, strict=True)
+        ]
+        return values.index_select(self.axis, torch.cat(places))
 
 
 @final

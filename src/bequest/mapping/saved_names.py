@@ -1,0 +1,150 @@
+"""The names under which transformers saves a network, where they are not the network's own.
+
+Since version 5 it converts on the way: the files keep the names of earlier versions, experts apart,
+queries, keys and values in one tensor. The library's own conversion is run once, from the network
+to the file, on tensors that hold the numbers of their places; what comes out says for each tensor
+of a file which places it fills.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bequest.mapping.entry import Entry, Move
+from bequest.mapping.sites import Piece, Shape
+from bequest.mapping.trace import named_tensors
+
+__all__ = ["converted", "renamed"]
+
+MOST = 200_000_000  # parameters of a network whose places are followed: four bytes each
+SURE = 0.99
+
+
+def renamed(found: Mapping[str, Entry]) -> dict[str, str]:
+    """Of what `converted` found, the tensors that a file holds whole, to their names there."""
+    return {name: entry.sources[0] for name, entry in found.items() if entry.rule == "copy"}
+
+
+def converted(network: nn.Module, source: Mapping[str, Shape]) -> dict[str, Entry]:
+    """What fills the target's tensors from a file that transformers wrote of its class.
+
+    Empty where the network is none of transformers, or the source has its own names.
+    """
+    own = named_tensors(network)[0]
+    shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
+    wanted = {name for name, shape in shapes.items() if source.get(name) != shape}
+    if not wanted or not _of_transformers(network):
+        return {}
+    places, saved = _saved(network, shapes)
+    moves: dict[str, list[Move]] = {}
+    for name, held in saved.items():
+        file = _in_file(name, tuple(held.shape), network, source)
+        for target, move in _moves(file, held, places, shapes) if file else ():
+            moves.setdefault(target, []).append(move)
+    return {
+        name: _entry(name, shapes[name], moves[name])
+        for name in shapes
+        if name in wanted and _whole(moves.get(name, []), shapes[name])
+    }
+
+
+def _of_transformers(network: nn.Module) -> bool:
+    library = sys.modules.get("transformers")
+    return library is not None and isinstance(network, library.PreTrainedModel)
+
+
+def _saved(network: Any, shapes: Mapping[str, Shape]) -> tuple[dict[str, int], dict[str, Tensor]]:
+    """Where each tensor's places start, and the tensors of a file with the places in them."""
+    loading = import_module("transformers.core_model_loading")
+    starts, numbered, first = {}, {}, 0
+    large = sum(map(math.prod, shapes.values())) > MOST
+    for name, shape in shapes.items():
+        starts[name] = first
+        if not large:
+            numbered[name] = torch.arange(
+                first, first + math.prod(shape), dtype=torch.int32
+            ).reshape(shape)
+        first += math.prod(shape)
+    try:
+        return starts, {} if large else loading.revert_weight_conversion(network, numbered)
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+        return starts, {}  # the library cannot save this network either
+
+
+def _in_file(name: str, shape: Shape, network: Any, source: Mapping[str, Shape]) -> str:
+    """The name in the source, where the prefix of the base may be there or not."""
+    base = network.base_model_prefix
+    found = (name, name.removeprefix(f"{base}."), f"{base}.{name}")
+    return next((one for one in found if source.get(one) == shape), "")
+
+
+def _moves(
+    file: str, held: Tensor, starts: Mapping[str, int], shapes: Mapping[str, Shape]
+) -> Iterator[tuple[str, Move]]:
+    """Which rows of a file's tensor go where; nothing where they go nowhere in one piece."""
+    shape = tuple(held.shape)
+    names = list(starts)
+    bounds = torch.tensor([starts[name] for name in names], dtype=torch.int32)
+    for start, rows in _runs(held, bounds):
+        part = held[start : start + rows] if shape else held
+        turned = rows > 1 and part.ndim == 2 and int(part[1, 0] - part[0, 0]) == 1 < part.shape[1]
+        places = (part.T if turned else part).flatten()
+        if not len(places) or bool((places.diff() != 1).any()):
+            continue
+        name = names[int(torch.searchsorted(bounds, places[0], right=True)) - 1]
+        size = (part.shape[1], part.shape[0]) if turned else tuple(part.shape)
+        put = _piece(name, int(places[0]) - starts[name], size, shapes[name])
+        whole = rows == shape[0] if shape else True
+        if put is not None and (whole or not turned):
+            taken = Piece(file, size, 0 if whole else start, transposed=turned)
+            yield name, Move(file, taken, put)
+
+
+def _runs(held: Tensor, bounds: Tensor) -> Iterator[tuple[int, int]]:
+    """Rows that follow each other in one tensor of the network: the first, and how many."""
+    if held.ndim == 0 or not held.numel():
+        yield from [(0, 1)] if held.numel() else []
+        return
+    rows = held.reshape(len(held), -1)
+    owner = torch.searchsorted(bounds, rows[:, 0].contiguous(), right=True)
+    step = rows[:, 0].diff()
+    follows = (step == rows.shape[1]) | (step == 1)
+    cuts = ((owner.diff() != 0) | ~follows).nonzero().flatten() + 1
+    edges = [0, *cuts.tolist(), len(held)]
+    yield from ((a, b - a) for a, b in pairwise(edges))
+
+
+def _piece(name: str, first: int, size: Shape, shape: Shape) -> Piece | None:
+    """The rows, or the rows of one matrix of a stack, that so many places from `first` on are."""
+    if first == 0 and math.prod(size) == math.prod(shape):
+        return Piece(name, size)
+    row = math.prod(shape[1:])
+    if shape and size[1:] == shape[1:]:
+        return Piece(name, size, first // row) if first % row == 0 else None
+    if len(shape) == 3 and len(size) == 2 and size[1] == shape[2]:
+        index, inside = divmod(first, row)
+        start, rest = divmod(inside, shape[2])
+        if not rest and start + size[0] <= shape[1]:
+            return Piece(name, size, start, index=index)
+    return None
+
+
+def _whole(moves: list[Move], shape: Shape) -> bool:
+    return bool(moves) and sum(math.prod(move.put.shape) for move in moves) == math.prod(shape)
+
+
+def _entry(name: str, shape: Shape, moves: list[Move]) -> Entry:
+    one = moves[0]
+    plain = len(moves) == 1 and one.taken == Piece(one.source, shape)
+    words = "copy" if plain else "stack" if len(moves) > 1 else "split"
+    if len(moves) == 1 and one.taken.transposed:
+        words = "transpose"
+    return Entry(name, shape, "parameter", (), tuple(moves), words, SURE)
