@@ -199,3 +199,18 @@ def test_conversion_speaks_json(cli, tmp_path):
         "key": "model",
         "dropped": ["optimizer"],
     }
+
+
+def test_a_map_that_must_not_be_applied_says_why_in_its_first_and_last_line(cli, tmp_path):
+    def net(width):
+        parts = nn.Linear(4, width), nn.Linear(width, 3 * width), nn.Linear(3 * width, 3)
+        return nn.Sequential(*parts)
+
+    write_weights(tmp_path / "old.safetensors", net(8).state_dict())
+    wide = bq.wrap(net(16), classes=["a", "b", "c"], example=torch.zeros(2, 4), name="wide")
+    wide.save(tmp_path / "wide")
+    done = cli("map", tmp_path / "old.safetensors", tmp_path / "wide")
+    assert done.code == 1
+    assert done.out.startswith("Do not apply this: 1.weight may hold queries, keys and values")
+    assert "1.weight may hold queries, keys and values" in done.err
+    assert "None" not in done.err

@@ -81,6 +81,8 @@ def map_(
         made,
         *([] if html is None else [f"Written: {html}"]),
     )
+    if made.contradiction:
+        raise MapError(made.contradiction)
     if made.doubts:
         raise MapError(
             f"{plan} is not what the two suggest, in {len(made.doubts)} of "

@@ -176,7 +176,8 @@ def map_parameters(
         made = kept(made, wanted)
     if plan is None:
         return made
-    return replace(plan, source=held, target=wanted, opinion=made.entries)
+    why = made.contradiction if plan.entries == made.entries else ""
+    return replace(plan, source=held, target=wanted, opinion=made.entries, contradiction=why)
 
 
 def _named_as_stored(giver: Any, wanted: nn.Module, prefix: str | None) -> bool:

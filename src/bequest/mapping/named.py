@@ -24,14 +24,11 @@ __all__ = ["Contradictions", "Named", "by_name", "canonical"]
 
 Key = tuple[str, ...]  # the components of a name, renamed
 Tree = dict[str, Any]  # components to trees, the last to a name; "" where a name ends in a node
-Pair = tuple[
-    str, str, str
-]  # names of the target's tensor, the source's, the first one's that got it
+Pair = tuple[str, str, str]  # the target's name, the source's, the first that got the source's
 
 LAST = {"gamma": "weight", "beta": "bias", "g": "weight", "b": "bias", "w": "weight"}
-COMPUTED: dict[
-    Key, str
-] = {  # a weight that torch computes: names of its parts by the old function and by the new
+# Parts of a weight that torch computes: by the parametrisation, and by the function before it.
+COMPUTED: dict[Key, str] = {
     ("parametrizations", "weight", "original0"): "weightg",
     ("parametrizations", "weight", "original1"): "weightv",
 }
@@ -55,9 +52,7 @@ class Named:
     pairs: Mapping[str, str]  # the target's tensor to the source's
     prefixes: tuple[str, str]  # put before the target's names, and dropped from the source's
     turned: frozenset[str]  # the target's tensors that the source stores transposed
-    repeats: Mapping[
-        str, str
-    ]  # the target's, in a block that the source has once less, to the first
+    repeats: Mapping[str, str]  # in a block that the source has once less, to the first block's
 
     @property
     def note(self) -> str:

@@ -255,6 +255,8 @@ class ParameterMap:
         MapError
             As `state_dict`; or the map has doubts, fills too little, or is not sure enough.
         """
+        if self.contradiction and not doubtful:
+            raise MapError(f"{self.contradiction} To apply it as it is: apply(doubtful=True).")
         if self.doubts and not doubtful:
             raise MapError(
                 f"this map is not what the two networks suggest: {self.doubts[0]} "
