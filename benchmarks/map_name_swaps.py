@@ -6,11 +6,13 @@ beside that of the honest state dict: a swap is noticed where the plan, or one o
 is less sure than without it, or `apply` refuses. Beside it, what was planned is bound to the two
 networks and run on an example: `check` should report every swap, as the honest map goes through.
 
-Trained here, on handwritten digits and newsgroup posts: a ViT, a ResNet and a GPT-2 of bytes. With
---packages also MiniLM and EfficientNet-Lite0 as they were published. Swaps in random networks
-cannot be seen, nor need those of two tensors that have learned the same.
+Trained here, on handwritten digits and newsgroup posts: a ViT, a ResNet and a GPT-2 of bytes, and
+a ConvNeXt and a Llama that chose no constant of the method. With --packages also MiniLM and
+EfficientNet-Lite0 as they were published. A false alarm is a tensor of an honest state dict,
+trained or random, that is said to be exchanged. Swaps in random networks cannot be seen, nor need
+those of two tensors that have learned the same.
 
-    python -m benchmarks.map_name_swaps [--quick] [--packages FOLDER]
+    python -m benchmarks.map_name_swaps [--quick] [--packages FOLDER] [--write]
 """
 
 from __future__ import annotations
@@ -32,8 +34,12 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from transformers import (
+    ConvNextConfig,
+    ConvNextForImageClassification,
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     ResNetConfig,
     ResNetForImageClassification,
     ViTConfig,
@@ -41,6 +47,7 @@ from transformers import (
 )
 
 import bequest as bq
+from benchmarks.__main__ import RESULTS, machine
 from benchmarks.map_real_weights import published
 from benchmarks.real_tasks import DATA
 from bequest.errors import MapError
@@ -48,7 +55,7 @@ from bequest.executors.local import single_threaded
 from bequest.mapping import ParameterMap
 
 RUNS = Path(__file__).parent / "runs" / "map_name_swaps"
-SWAPS, STEPS = 200, 400
+SWAPS, STEPS = 40, 400  # of each network
 NUMBER = re.compile(r"\d+")
 Trained = tuple[nn.Module, Callable[[], nn.Module], Any]  # the network, a fresh one, an example
 
@@ -80,6 +87,25 @@ def gpt2() -> nn.Module:
     )  # fmt: skip
 
 
+def convnext() -> nn.Module:
+    return ConvNextForImageClassification(
+        ConvNextConfig(
+            num_channels=1, patch_size=2, num_stages=2, hidden_sizes=[32, 64], depths=[3, 3],
+            image_size=8, num_labels=10,
+        )
+    )  # fmt: skip
+
+
+def llama() -> nn.Module:
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=128, hidden_size=48, intermediate_size=128, num_hidden_layers=4,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+            bos_token_id=0, eos_token_id=0, use_cache=False,
+        )
+    )  # fmt: skip
+
+
 def digits(seed: int) -> dict[str, Tensor]:
     images, labels = load_digits(return_X_y=True)
     rows = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:64]
@@ -103,11 +129,12 @@ def posts(seed: int) -> dict[str, Tensor]:
 
 
 SMALL = {"ViT, digits": (vit, digits), "ResNet, digits": (resnet, digits), "GPT-2": (gpt2, posts)}
+HELD_OUT = {"ConvNeXt, digits": (convnext, digits), "Llama": (llama, posts)}  # chose no constant
 
 
 def trained(name: str) -> Trained:
     """A network of ours after `STEPS` steps of Adam, kept on disk."""
-    make, data = SMALL[name]
+    make, data = (SMALL | HELD_OUT)[name]
     torch.manual_seed(0)
     network, path = make(), RUNS / f"{name}-{STEPS}.pt"
     if not path.exists():
@@ -215,41 +242,63 @@ def noticed(
         "confidence": plan.confidence,
         "lowered": [name for name in lowered if name in names],
         "refused": fails,
+        "named": any(all(n in note for n in names) for note in plan.notes if "exchanged" in note),
         "noticed": fails or plan.confidence < honest.confidence or any(n in lowered for n in names),
     }
+
+
+def alarms(network: nn.Module, make: Callable[[], nn.Module]) -> dict[str, int]:
+    """Tensors of the honest state dict, and of a random network's, that are called exchanged."""
+    torch.manual_seed(1)
+    found = {"tensors": len(network.state_dict())}
+    for kind, source in (("trained", network), ("random", make())):
+        plan = bq.map_parameters(source.state_dict(), make().eval())
+        found[kind] = 2 * sum("exchanged" in note for note in plan.notes)
+    return found
 
 
 def summary(found: list[dict]) -> dict:
     counts: dict[str, Counter] = {}
     for one in found:
-        for group in ("all", one["kind"], one["network"]):
+        kind, network = one["kind"], one["network"]
+        for group in ("all", kind, network, f"{network}, {kind}"):
             kept = counts.setdefault(group, Counter())
             kept["swaps"] += 1
-            for key in ("noticed", "refused", "reported_with_example"):
+            for key in ("noticed", "named", "refused", "reported_with_example"):
                 kept[key] += bool(one.get(key))
     return {group: dict(kept) for group, kept in counts.items()}
 
 
 def run(quick: bool = False, packages: str = "") -> dict:
     """The honest map of each network, and its swaps."""
-    networks = {name: trained(name) for name in SMALL} | (published(packages) if packages else {})
-    each = (50 if quick else SWAPS) // len(networks)
-    found = []
+    networks = {name: trained(name) for name in SMALL | HELD_OUT}
+    networks |= published(packages) if packages else {}
+    found, false = [], {}
     with single_threaded():
         for name, parts in networks.items():
-            found += outcomes(name, *parts, each)
-            print(name, summary(found)[name], flush=True)
-    return {"summary": summary(found), "swaps": found}
+            false[name] = alarms(*parts[:2])
+            found += outcomes(name, *parts, 10 if quick else SWAPS)
+            print(name, summary(found)[name], false[name], flush=True)
+    return {
+        "held_out": list(HELD_OUT),
+        "summary": summary(found),
+        "false_alarms": false,
+        "swaps": found,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--packages", default="", help="a folder with the published networks")
-    figures = run(**vars(parser.parse_args()))
-    for one in figures["swaps"]:
-        print(json.dumps(one))
-    print(json.dumps(figures["summary"], indent=1))
+    parser.add_argument("--write", action="store_true", help="keep the figures as results")
+    chosen = vars(parser.parse_args())
+    write = chosen.pop("write")
+    figures = run(**chosen)
+    if write:
+        whole = {"machine": machine(), "figures": figures}
+        (RESULTS / "map_name_swaps.json").write_text(json.dumps(whole, indent=1) + "\n")
+    print(json.dumps({key: figures[key] for key in ("summary", "false_alarms")}, indent=1))
 
 
 if __name__ == "__main__":

@@ -521,6 +521,23 @@ def map_confidence() -> str:
     return "\n".join(lines)
 
 
+def map_name_swaps() -> str:
+    """How many exchanged names are noticed without an example, network by network."""
+    figures = results("map_name_swaps")["figures"]
+    lines = [
+        "| network | across roles | noticed | across depths | noticed | false alarms, trained | "
+        "random |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, false in figures["false_alarms"].items():
+        said = [figures["summary"][f"{name}, {kind}"] for kind in ("role", "depth")]
+        title = f"{name} (chose no constant)" if name in figures["held_out"] else name
+        swaps = " | ".join(f"{one['swaps']} | {one['noticed'] / one['swaps']:.0%}" for one in said)
+        alarms = f"{false['trained']} of {false['tensors']} | {false['random']}"
+        lines.append(f"| {title} | {swaps} | {alarms} |")
+    return "\n".join(lines)
+
+
 CASES = {
     "a": "own state dict into the class",
     "b": "the same in another order",
@@ -593,7 +610,7 @@ def pages() -> dict[Path, str]:
         },
         "sketches": {"sketch_leak": sketch_leak},
         "lineage": {"lineage": lineage},
-        "parameter-maps": {"map_confidence": map_confidence},
+        "parameter-maps": {"map_confidence": map_confidence, "map_name_swaps": map_name_swaps},
         "gain": {"gain_averages": gain_averages, "gain_on_tasks": gain_on_tasks},
     }
     for page, parts in theory.items():

@@ -17,6 +17,7 @@ from bequest.core.model import NO_SINGLE_NETWORK
 from bequest.errors import MapError
 from bequest.mapping.blocks import Depth
 from bequest.mapping.entry import Entry, Move
+from bequest.mapping.exchanged import doubted
 from bequest.mapping.experts import upcycled
 from bequest.mapping.links import Link
 from bequest.mapping.load import Source, source_of
@@ -72,8 +73,9 @@ def map_parameters(
     ----------
     source : torch.nn.Module, Model, path, or mapping of str to Tensor
         A path is that of a .safetensors file, of the index of several, or of a folder with either.
-        Of a file, a mapping or a TorchScript module only names and shapes are looked at; states of
-        an optimiser, counters and what is no tensor are left out, and the map says so.
+        A file, a mapping or a TorchScript module cannot be run: names and shapes decide, and
+        trained weights that contradict the names are doubted. States of an optimiser, counters and
+        what is no tensor are left out, and the map says so.
     target : torch.nn.Module or Model
         Any network, of the same architecture or another.
     example : tensor, tuple or mapping, optional
@@ -169,6 +171,8 @@ def map_parameters(
     made = build.plan(settled, taker)
     made = replace(made, notes=(*made.notes, *held.notes))
     if not settled.equal:
+        entries, notes = doubted(made.entries, held, ours, CONTRADICTED)
+        made = replace(made, entries=entries, opinion=entries, notes=(*made.notes, *notes))
         entries = refused(made.entries, held, ours)
         why = "" if any(entry.problem for entry in entries) else made.contradiction
         made = replace(made, entries=entries, opinion=entries, contradiction=why)
