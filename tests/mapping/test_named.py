@@ -279,17 +279,15 @@ def test_a_depth_that_is_none_is_refused():
 
 def test_layers_that_differ_before_a_new_head_are_named():
     class Gated(nn.Module):
-        def __init__(self, classes: int, swapped: bool = False) -> None:
+        def __init__(self, classes: int, activation: type[nn.Module] = nn.ReLU) -> None:
             super().__init__()
             self.gate, self.up, self.down = (nn.Linear(8, 8) for _ in range(3))
-            self.head, self.swapped = nn.Linear(8, classes), swapped
+            self.head, self.activation = nn.Linear(8, classes), activation()
 
         def forward(self, x: Tensor) -> Tensor:
-            gate, up = self.gate(x), self.up(x)
-            gate, up = (up, gate) if self.swapped else (gate, up)
-            return self.head(self.down(torch.relu(gate) * up))
+            return self.head(self.down(self.activation(self.gate(x)) * self.up(x)))
 
-    plan = bq.map_parameters(Gated(3, swapped=True), Gated(5))
+    plan = bq.map_parameters(Gated(3, nn.Tanh), Gated(5))
     assert "Run on one input, 'down' does not give what its source gives." in plan.notes
     assert not any("'down'" in note for note in bq.map_parameters(Gated(3), Gated(5)).notes)
 

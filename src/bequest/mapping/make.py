@@ -292,21 +292,20 @@ class _Builder:
             found = self._uneven(entries) or self._perhaps_fused(entries)
             if found:
                 return found
-        one_class = type(self.source.module) is type(target)
-        whole = all(entry.initialised == 0 for entry in entries)
-        if not (settled.differ and one_class and whole):
+        if not settled.differ or type(self.source.module) is not type(target):
             return ""
         called = type(target).__name__
         if grown:
             return f"a wider {called} ought to start as the source's function, and does not."
-        ours = dict(self.ours.shapes)
-        ours.update({name: ours[first] for name, first in self.ours.same.items()})
-        theirs = dict(self.source.shapes)
-        if rules or theirs != ours:
+        filled = {e.target: e.shape for e in entries if e.initialised == 0}
+        if rules or {*self.source.shapes} != {entry.target for entry in entries}:
             return ""
+        if any(self.source.shapes[name] != shape for name, shape in filled.items()):
+            return ""
+        before = f" up to {settled.unlike!r}" if settled.unlike else ""
         return (
-            f"both are {called} and every parameter is the source's, but run on one input they do "
-            "not give the same: the two have other settings, or the names lie."
+            f"both are {called} and every parameter{before} is the source's, but run on one input "
+            "they do not give the same: the two have other settings, or the names lie."
         )
 
     def _uneven(self, entries: Sequence[Entry]) -> str:
@@ -487,7 +486,7 @@ class _Builder:
 
 def _judged(entry: Entry, settled: Settled) -> Entry:
     """An entry as sure as running both networks leaves it."""
-    if settled.equal and entry.moves:
+    if entry.moves and (settled.equal or entry.target in settled.confirmed):
         return replace(entry, confidence=1.0)
     if settled.unlike and entry.target.startswith(f"{settled.unlike}."):
         return replace(entry, confidence=min(entry.confidence, CONTRADICTED))
