@@ -211,8 +211,64 @@ def test_blocks_of_one_network_are_not_taken_for_several():
     )
     for tensors in (layers.state_dict(), layers.layers.state_dict()):
         bq.map_parameters(tensors, layers)
-    with pytest.raises(MapError, match=r"holds 4 networks, 'layers\.0', "):
+    with pytest.raises(MapError, match=r"holds 4 blocks like the target, 'layers\.0', "):
         bq.map_parameters(layers.state_dict(), nn.TransformerEncoderLayer(16, 2, 32))
+
+
+class Chain(nn.Module):
+    """An independent network of blocks."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        self.pre, self.out = nn.Linear(4, 8), nn.Linear(8, 3)
+        self.parts = nn.ModuleList(
+            nn.ModuleDict({"n": nn.LayerNorm(8), "mix": nn.Linear(8, 8), "up": nn.Linear(8, 8)})
+            for _ in range(blocks)
+        )
+
+    def forward(self, rows):
+        rows = self.pre(rows)
+        for part in self.parts:
+            rows = rows + part["up"](torch.relu(part["mix"](part["n"](rows))))
+        return self.out(rows)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    ["layer{}", "block_{}", "h.{}", "stage{}", "{}", "Block{}", "layers.layer{}", "enc.{}.inner"],
+)
+@pytest.mark.parametrize("wanted", [1, 2, 6])
+def test_numbered_blocks_are_no_networks_however_they_are_spelled(spelled, wanted):
+    layers = ("norm.weight", "norm.bias", "a.weight", "a.bias", "b.weight", "b.bias")
+    held = {
+        f"{spelled.format(n)}.{name}": torch.ones((8, 8) if name[0] in "ab" and "w" in name else 8)
+        for n in range(6)
+        for name in layers
+    }
+    assert bq.map_parameters(held, Chain(wanted)).from_source > 0
+
+
+@pytest.mark.parametrize("spelled", ["members.{}", "net{}", "models.{}.module", "fold_{}"])
+@pytest.mark.parametrize("combined", [False, True])
+@pytest.mark.parametrize("inputs", [4, 8])
+def test_numbered_networks_are_several(spelled, combined, inputs):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(inputs, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def forward(self, rows):
+            return self.c(torch.relu(self.b(torch.relu(self.a(rows)))))
+
+    held = {
+        name: tensor for n in range(3) for name, tensor in under(spelled.format(n), net()).items()
+    }
+    if combined:
+        held |= under("combine", nn.Linear(9, 3))
+    with pytest.raises(MapError, match="holds 3 networks"):
+        bq.map_parameters(held, Named())
+    plan = bq.map_parameters(held, Named(), prefix=spelled.format(1))
+    assert all("1" in source for entry in plan.entries for source in entry.sources)
 
 
 @pytest.mark.parametrize(
