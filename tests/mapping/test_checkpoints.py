@@ -324,7 +324,23 @@ def test_an_optimisers_state_is_refused():
         bq.map_parameters(adam(net()), net())
 
 
+@pytest.mark.parametrize("key", [None, 0.5, ("0", "weight"), b"0.weight", True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_tensor_whose_key_is_no_name_is_refused(key, inside):
+    held = {**ONE.state_dict(), key: torch.ones(8, 4)}
+    with pytest.raises(MapError, match="names of tensors are strings") as no:
+        bq.map_parameters({"model": held} if inside else held, net())
+    assert "\n" not in str(no.value)
+
+
+def test_whole_numbers_are_read_as_names():
+    held = {n: layer.state_dict() for n, layer in enumerate(ONE) if layer.state_dict()}
+    assert same(bq.map_parameters(held, net(seed=5)), ONE)
+
+
 def test_two_tensors_of_one_name_are_refused():
+    with pytest.raises(MapError, match="two tensors of one name"):
+        bq.map_parameters({0: torch.ones(8), "0": torch.ones(8)}, net())
     twice = {"0": {"weight": torch.ones(8, 4)}, "0.weight": torch.ones(8, 4)}
     with pytest.raises(MapError, match="two tensors of one name"):
         bq.map_parameters(twice, net())

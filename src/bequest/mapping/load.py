@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bequest.core.wording import counted, listed
 from bequest.errors import MapError
-from bequest.frameworks.checkpoint_tensors import flat
+from bequest.frameworks.checkpoint_tensors import DEEPEST, SEEN, flat
 from bequest.mapping.checkpoints import check_weights, network_names
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.sites import Shape
@@ -63,6 +63,7 @@ def _checkpoint(
 ) -> Source:
     """A mapping of tensors, or one that has such a mapping inside, as training programs save it."""
     values = [(path, value) for path, value in flat(content) if path]
+    _check_keys(content)
     found = {".".join(path): path for path, value in values if isinstance(value, Tensor)}
     tensors = _tensors((".".join(path), value) for path, value in values)
     if len(found) < sum(isinstance(value, Tensor) for _, value in values):
@@ -80,6 +81,18 @@ def _checkpoint(
     depth = _shared_depth([found[name] for name in names])
     kept = {".".join(found[name][depth:]): tensors[name] for name in names}
     return replace(_held(kept, "the mapping"), notes=tuple(notes))
+
+
+def _check_keys(content: Mapping[Any, Any], levels: int = DEEPEST) -> None:
+    """Tensors have names; a whole number is read as one."""
+    for key, value in content.items():
+        if isinstance(value, Tensor) and (not isinstance(key, str | int) or isinstance(key, bool)):
+            raise MapError(
+                f"the mapping holds a tensor under {str(key)[:SEEN]!a}, a {type(key).__name__}: "
+                "names of tensors are strings."
+            )
+        if isinstance(value, Mapping) and levels:
+            _check_keys(value, levels - 1)
 
 
 def _shared_depth(paths: Sequence[tuple[str, ...]]) -> int:
