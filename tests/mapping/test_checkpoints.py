@@ -324,6 +324,51 @@ def test_an_optimisers_state_is_refused():
         bq.map_parameters(adam(net()), net())
 
 
+class Bounded(nn.Module):
+    """A layer between bounds that are infinite until it is calibrated."""
+
+    def __init__(self, low=-torch.inf, held=0.0):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(4, 3), nn.BatchNorm1d(3)
+        self.register_buffer("low", torch.tensor(low))
+        self.register_buffer("held", torch.full((3,), held))
+
+    def forward(self, rows):
+        return self.norm(self.linear(rows)).clamp(self.low) + self.held
+
+
+@pytest.mark.parametrize("target", [Bounded(), Bounded(low=0.0)])
+@pytest.mark.parametrize("form", ["file", "shards", "mapping"])
+def test_a_buffer_that_is_infinite_by_design_is_mapped(target, form, tmp_path):
+    tensors = Bounded().state_dict()
+    save_file(tensors, tmp_path / "a.safetensors")
+    source = {"file": tmp_path / "a.safetensors", "mapping": tensors}.get(form)
+    source = shards(tmp_path, tensors) if source is None else source
+    made = bq.map_parameters(source, target).apply()
+    assert made.low == -torch.inf
+    assert torch.equal(made.linear.weight, tensors["linear.weight"])
+
+
+@pytest.mark.parametrize("name", ["linear.weight", "linear.bias", "norm.running_var", "held"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused_by_name(name, value, tmp_path):
+    tensors = Bounded().state_dict()
+    tensors[name] = torch.full_like(tensors[name], value)
+    save_file(tensors, tmp_path / "a.safetensors")
+    for source in (tensors, tmp_path / "a.safetensors"):
+        plan = bq.map_parameters(source, Bounded())
+        if name == "held" and value == torch.inf:
+            assert plan.apply().held.isinf().all()
+            continue
+        with pytest.raises(MapError, match=rf"not finite: {name} of the source has NaN"):
+            plan.apply()
+
+
+def test_a_buffer_is_nan_where_the_targets_own_is():
+    made = bq.map_parameters(Bounded(held=torch.nan).state_dict(), Bounded(held=torch.nan)).apply()
+    assert made.held.isnan().all()
+
+
 @pytest.mark.parametrize("key", [None, 0.5, ("0", "weight"), b"0.weight", True])
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_tensor_whose_key_is_no_name_is_refused(key, inside):
