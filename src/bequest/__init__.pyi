@@ -10,6 +10,7 @@ from .core import Source as Source
 from .core import Task as Task
 from .core import Verdict as Verdict
 from .frameworks.folder import load as load
+from .frameworks.pretrained import pretrained as pretrained
 from .frameworks.wrap import wrap as wrap
 from .hub import Hub as Hub
 from .mapping import ParameterMap as ParameterMap

@@ -147,3 +147,36 @@ def test_a_source_that_hangs_does_not_keep_another_ones_features():
             with_timeout(lambda: cached(slow, "", X, slow), 1.0, "it")
         found = with_timeout(lambda: cached(quick, "", X, quick), 4.0, "it")
     assert found.ravel().tolist() == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_an_import_is_not_cut_off_and_its_package_can_be_imported_later(tmp_path, monkeypatch):
+    """What torch imports at its first optimiser takes seconds, and half of it would stay behind."""
+    package = tmp_path / "slow_to_import"
+    package.mkdir()
+    (package / "inner.py").write_text("value = 3\n")
+    (package / "__init__.py").write_text(
+        "import threading, slow_to_import.inner\n"
+        "while not threading.go_on.wait(0.01): pass\n"
+        "value = slow_to_import.inner.value\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(threading, "go_on", threading.Event(), raising=False)
+    after = []
+
+    def late():
+        import slow_to_import
+
+        while True:  # out of the import it is ended, as any Python code is
+            after.append(slow_to_import.value)
+            time.sleep(0.01)
+
+    with pytest.raises(OutOfTime, match=r"^importing did not end"):
+        with_timeout(late, 1.0, "importing")
+    threading.go_on.set()
+    import slow_to_import
+
+    assert slow_to_import.value == 3
+    before = -1
+    while before != len(after) or not after:
+        before = len(after)
+        time.sleep(0.5)

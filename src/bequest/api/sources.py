@@ -31,6 +31,7 @@ from bequest.core.given import checked_path
 from bequest.core.timeout import with_timeout
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable, OutOfTime
 from bequest.frameworks.folder import load, read_json
+from bequest.frameworks.pretrained import Pretrained, pretrained_named
 from bequest.hub import Hub
 
 __all__ = [
@@ -46,7 +47,7 @@ __all__ = [
 
 FIRST = 3  # times as long as all others the first source may take: it brings the libraries in
 
-Sources = Hub | Iterable[Source | Model | Task | Hub | str | os.PathLike[str]]
+Sources = Hub | Iterable[Source | Model | Task | Hub | Pretrained | str | os.PathLike[str]]
 
 
 def as_sources(given: Sources) -> tuple[Source, ...]:
@@ -54,15 +55,16 @@ def as_sources(given: Sources) -> tuple[Source, ...]:
 
     Parameters
     ----------
-    given : Hub, or iterable of Source, Model, Task, path and Hub
-        A path is that of a model folder; of a hub every model is a source.
+    given : Hub, or iterable of Source, Model, Task, Pretrained, path and Hub
+        A path is that of a model folder, or the name of a pretrained source; of a hub every model
+        is a source.
 
     Raises
     ------
     DataError
         Something among them is no source.
     ModelError
-        There is no such folder.
+        There is no such folder, and no pretrained source of that name.
 
     Examples
     --------
@@ -75,7 +77,7 @@ def as_sources(given: Sources) -> tuple[Source, ...]:
 
 def expanded(given: Sources) -> Iterator[tuple[Source, Hub | None]]:
     """Each source, and the hub that it comes from, for what `as_sources` takes."""
-    if isinstance(given, Model | Task | Source | str | os.PathLike):
+    if isinstance(given, Model | Task | Source | Pretrained | str | os.PathLike):
         raise DataError(
             f"sources is a list of models, or a hub, not a {type(given).__name__}: give [it]."
         )
@@ -204,6 +206,8 @@ def _each(given: Any) -> Iterator[tuple[Source, Hub | None]]:
         yield given, None
     elif isinstance(given, Model):
         yield Source(given), None
+    elif isinstance(given, Pretrained):
+        yield given.source(), None
     elif isinstance(given, Task):
         yield Source(data=given), None
     elif isinstance(given, Hub):
@@ -220,7 +224,7 @@ def _each(given: Any) -> Iterator[tuple[Source, Hub | None]]:
 def _in_folder(place: Path) -> Source:
     """A model folder, or one that `bequest transfer` wrote, with the model in it."""
     if not place.exists():
-        raise ModelError(f"there is no model folder {place}.")
+        return pretrained_named(place).source()
     inside = place / "model"
     if (inside / "config.json").is_file() and not (place / "config.json").is_file():
         place = inside

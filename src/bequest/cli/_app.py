@@ -14,6 +14,7 @@ COMMANDS = {
     "rank": "Rank sources for a task, before anything is trained.",
     "suggest": "Name models of a hub that are likely to help, before any is opened.",
     "transfer": "Choose a source, move what fits, verify the gain over from scratch.",
+    "pretrained": "List pretrained sources that install as packages.",
     "predict": "Predict with a model folder.",
     "report": "Write the HTML page of an outcome.",
     "publish": "Put a model into a hub.",

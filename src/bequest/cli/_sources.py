@@ -9,10 +9,17 @@ from typing import Annotated, final
 from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
-from bequest.cli._places import existing, is_model
-from bequest.errors import ModelError
+from bequest.cli._places import is_model
+from bequest.frameworks.pretrained import pretrained_named
 
-__all__ = ["SOURCES", "SourceOptions", "check_sources", "model_folder", "read_sources"]
+__all__ = [
+    "SOURCES",
+    "SourceOptions",
+    "check_model",
+    "check_sources",
+    "model_folder",
+    "read_sources",
+]
 
 
 @final
@@ -22,7 +29,7 @@ class SourceOptions:
     """Where the sources come from; one of the two is needed."""
 
     source: Annotated[tuple[Path, ...], Parameter(show_default=False)] = ()
-    """A model folder; may be given several times."""
+    """A model folder, or a pretrained source by name; may be given several times."""
 
     hub: Annotated[str | None, Parameter(metavar="PLACE")] = None
     """A hub (folder or address), every model of which is a source."""
@@ -36,9 +43,16 @@ def check_sources(options: SourceOptions) -> None:
     if not options.source and options.hub is None:
         raise CycloptsError(msg="No source: give --source FOLDER or --hub PLACE.")
     for folder in options.source:
-        existing(folder, "model folder", ModelError)
+        check_model(folder)
     if options.hub is not None:
         bq.Hub(options.hub).check()
+
+
+def check_model(place: Path) -> Path:
+    """The path itself, where something is there or a pretrained source is called so."""
+    if not place.expanduser().exists():
+        pretrained_named(place).path()
+    return place.expanduser()
 
 
 def read_sources(options: SourceOptions) -> list[Path | bq.Hub]:

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 import bequest as bq
 from bequest.cli._inputs import read_example
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._places import existing, is_model, new_file, read_record
+from bequest.cli._places import is_model, new_file, read_record
 from bequest.cli._progress import progress
-from bequest.cli._sources import model_folder
+from bequest.cli._sources import check_model, model_folder
 from bequest.core import Model
 from bequest.errors import BequestError, MapError, ModelError
 from bequest.mapping.source_files import weights_in
@@ -91,8 +91,8 @@ def map_(
 
 
 def _source(path: Path) -> Model | Path:
-    place = existing(path, refusal=ModelError)
-    return _loaded(model_folder(place)) if place.is_dir() else place
+    place = check_model(path)
+    return place if place.is_file() else _loaded(model_folder(place))
 
 
 def _loaded(folder: Path) -> Model:
@@ -108,8 +108,8 @@ def _loaded(folder: Path) -> Model:
 
 
 def _target(path: Path) -> Model:
-    place = existing(path, "model folder", ModelError)
-    if not place.is_dir():
+    place = check_model(path)
+    if place.is_file():
         raise ModelError(
             f"{path} is a file: parameters are mapped into a network, name its folder."
         )

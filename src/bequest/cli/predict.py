@@ -16,7 +16,7 @@ from bequest.cli._options import COMMON, Common, command
 from bequest.cli._places import new_file
 from bequest.cli._progress import progress
 from bequest.cli._say import line, plain, print_json, print_rows
-from bequest.cli._sources import model_folder
+from bequest.cli._sources import check_model, model_folder
 from bequest.core.wording import counted
 from bequest.errors import DataError
 
@@ -70,7 +70,7 @@ def predict(
 
 
 def _predicted(model: Path, data: Path, text: str | None, proba: bool) -> dict[str, Sequence[Any]]:
-    loaded = bq.load(model_folder(model))
+    loaded = bq.load(model_folder(check_model(model)))
     names, inputs = read_inputs(data, loaded.spec, text)
     columns: dict[str, Sequence[Any]] = {"file": names} if names else {}
     with progress(f"predicting {counted(len(inputs), 'row')}"):

@@ -1,16 +1,18 @@
 """A call that may never return, such as anybody's network: it is waited for, and then abandoned.
 
 A thread cannot be killed. So the call runs in one of its own, and where it does not return in time
-it is told to end, which Python code does at its next instruction; what hangs outside of Python,
-in a sleep or in a library, ends when it comes back, or with the process. What such a call has
-changed for its own time, the hooks and the mode of a network, is put back at once and by whoever
-waited: the network belongs to a person, who goes on with it.
+it is told to end, which Python code does at its next instruction outside of an import; what hangs
+outside of Python, in a sleep or in a library, ends when it comes back, or with the process. What
+such a call has changed for its own time, the hooks and the mode of a network, is put back at once
+and by whoever waited: the network belongs to a person, who goes on with it.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -24,6 +26,8 @@ __all__ = ["SHORTEST", "undone", "with_timeout", "without_timeouts"]
 T = TypeVar("T")
 SHORTEST = 1.0  # seconds that every call gets: less is no time for a machine that is busy
 GRACE = 0.5  # seconds for a call that was told to end
+STEP = 0.01  # seconds between two looks at a call that imports something
+IMPORTS = "<frozen importlib._bootstrap>"  # the file of the code that imports
 
 
 def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
@@ -137,11 +141,36 @@ class _Call:
 
     def abandon(self) -> None:
         """Tell it to end, and undo what it has changed for its own time."""
-        thread = ctypes.c_ulong(self._thread.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_Abandoned))
+        if self._imports():
+            Thread(target=self._tell, daemon=True).start()
+        else:
+            self._tell()
         if not self.ended.wait(GRACE):
             for once in reversed(self.undo[:]):
                 once()
+
+    def _tell(self) -> None:
+        """Tell it to end, once it is out of any import.
+
+        An import that is cut off leaves the inner modules of a package behind and not the package,
+        which no later import in this process can mend.
+        """
+        while self._imports():
+            time.sleep(STEP)
+        if not self.ended.is_set():
+            thread = ctypes.c_ulong(self._thread.ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_Abandoned))
+
+    def _imports(self) -> bool:
+        """Whether it is inside of an import now."""
+        if self.ended.is_set():
+            return False
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        while frame is not None:
+            if frame.f_code.co_filename == IMPORTS:
+                return True
+            frame = frame.f_back
+        return False
 
 
 @final

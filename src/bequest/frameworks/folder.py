@@ -22,6 +22,7 @@ from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.file_formats import PICKLES
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.model_card import model_card
+from bequest.frameworks.pretrained import pretrained_named
 
 __all__ = [
     "FORMAT",
@@ -128,8 +129,9 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
 
     Parameters
     ----------
-    folder : path
-        What `Model.save` wrote.
+    folder : path or str
+        What `Model.save` wrote, or a folder of the Hugging Face Hub; where there is none of that
+        name, a pretrained source of `bequest.pretrained`.
     modules : sequence of classes
         Your own network classes that the folder may name; no other class is ever imported.
     base : Model, optional
@@ -146,8 +148,12 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
     ModelError
         It is no model folder, a file is missing or altered, it was written by a newer format, or
         it is an adapter and `base` is missing or another model than the one it was made on.
+    MissingExtra
+        It is a pretrained source whose package is not installed.
     """
     place = checked_path(folder, "a model folder", ModelError)
+    if not place.exists():
+        return pretrained_named(place).load()
     if place.suffix.lower() in PICKLES and not place.is_dir():
         raise UnsafeModel(
             f"{place} is a pickle: opening it can run code. Load it where you trust it, "

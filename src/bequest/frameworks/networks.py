@@ -13,7 +13,11 @@ __all__ = ["NETS", "build"]
 
 NETS: Registry[Callable[..., nn.Module]] = Registry(
     "network",
-    {"mlp": "bequest.nets.mlp:MLP", "resnet": "bequest.nets.resnet:ResNet"},
+    {
+        "mlp": "bequest.nets.mlp:MLP",
+        "resnet": "bequest.nets.resnet:ResNet",
+        "efficientnet-lite": "bequest.nets.efficientnet_lite:EfficientNetLite",
+    },
     group="bequest.nets",
 )
 

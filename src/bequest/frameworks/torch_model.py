@@ -173,8 +173,8 @@ class TorchModel(Model):
         Where LoRA made the module of a frozen base: that change alone, under this model's card.
         `save` writes the whole network, ``model.adapter.save`` the adapter.
     batch_size : int or None
-        The most rows in one forward pass; None: as many as keep the activations below 256 MB,
-        1,024 at most, measured on the first rows.
+        The most rows in one forward pass; None: as many as keep the activations below 16 MB
+        on a CPU and 256 MB on an accelerator, 1,024 at most, measured on the first rows.
     """
 
     module: nn.Module = field(kw_only=False)

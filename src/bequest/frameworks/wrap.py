@@ -55,7 +55,7 @@ def wrap(
         For a network of transformers: what makes its inputs from texts or images.
     batch_size : int, optional
         For a network: the most rows in one forward pass. Default: as many as keep the
-        activations below 256 MB, 1,024 at most, measured on the first rows.
+        activations below 16 MB on a CPU and 256 MB on an accelerator, 1,024 at most.
 
     Returns
     -------

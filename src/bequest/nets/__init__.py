@@ -1,4 +1,4 @@
 """Small reference networks, each built from a plain config.
 
-Every network ends in a linear layer named ``head``; what enters it are the features.
+What enters the last linear layer of each, mostly named ``head``, are its features.
 """
