@@ -204,6 +204,14 @@ def test_names_that_lie_before_a_new_head_are_seen(classes, example):
     assert plan.body_coverage == 1.0
 
 
+@pytest.mark.parametrize("example", [torch.zeros(0, 6), torch.full((2, 6), torch.nan)])
+def test_outputs_that_say_nothing_confirm_nothing(example):
+    for target in (Swapped(3, swap=True), Swapped(5, swap=True)):
+        plan = bq.map_parameters(Swapped(3), target, example=example)
+        assert plan.confidence < 1
+        assert any("empty or not finite" in note for note in plan.notes)
+
+
 def test_a_new_head_on_the_same_layers_confirms_them():
     plan = bq.map_parameters(Swapped(3), Swapped(5))
     assert [e.sources[0] for e in plan.entries if e.moves] == list(Swapped().state_dict())

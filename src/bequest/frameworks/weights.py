@@ -208,7 +208,10 @@ def _header(file: BinaryIO, place: Path) -> _Header:
             raise refused
     size = int.from_bytes(start[:8], "little")
     if size > HEADER_LIMIT:
-        raise ModelError(f"{place} has a header of {size} bytes, at most {HEADER_LIMIT} are read.")
+        raise ModelError(
+            f"{place} is no safetensors file, or its header is too large: {size} bytes, at most "
+            f"{HEADER_LIMIT} are read."
+        )
     if 8 + size > total:
         raise ModelError(f"{place} is truncated: {total} bytes, its header alone has {size}.")
     file.seek(8)

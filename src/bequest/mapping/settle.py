@@ -84,6 +84,9 @@ def settle(given: Open, example: Any) -> Settled:
     shared = _one_image(given.theirs.example) if example is None else example
     try:
         runs = _Runs(given, shared)
+        if not runs.comparable:
+            note = "On this input the source's outputs are empty or not finite: they say nothing."
+            return Settled(first, (note, *open_), named=named)
         return _by_names(runs, first) if named else _searched(runs, first, open_)
     except (MapError, *REFUSED):
         return Settled(first, open_, named=named)
@@ -213,6 +216,11 @@ class _Runs:
         size = sum(math.prod(shape) for shape in self.ours.shapes.values())
         self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, size)))
         self._made: dict[Any, Tensor] = {}
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the source's outputs can be told from others: some numbers are finite."""
+        return any(bool(torch.isfinite(tensor).any()) for tensor in self.output)
 
     def compared(self, links: Sequence[Link]) -> _Compared:
         """What one run under some links says of them."""
