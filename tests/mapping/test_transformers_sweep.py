@@ -54,6 +54,7 @@ def test_every_tensor_of_a_well_known_class_takes_its_own(case, name):
         "T5ForConditionalGeneration",
         "ViTForImageClassification",  # these are saved under other names, or in other pieces
         "Gemma4AudioModel",  # with bounds that are infinite
+        "LwDetrModel",  # with a tensor that is empty
         "MixtralForCausalLM",
         "LlavaForConditionalGeneration",
         "NomicBertForTokenClassification",

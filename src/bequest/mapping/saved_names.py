@@ -109,7 +109,7 @@ def _alternating(
 ) -> list[tuple[str, Move]]:  # fmt: skip
     """Rows of two halves in turn, gate and up: into one tensor half by half, or into two."""
     count = held.shape[axis]
-    if count < LEAST or count % 2:
+    if count < LEAST or count % 2 or not held.numel():
         return []
     halves = [split(held, axis, (-1, 2)).select(axis + 1, half) for half in (0, 1)]
     fused = torch.cat(halves, axis)
