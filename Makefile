@@ -1,6 +1,7 @@
 # Two commands set everything up: `make demo` and `make test`.
 VENV ?= .venv
 BIN := $(VENV)/bin
+DEMO := $(VENV)/.demo
 READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
@@ -14,13 +15,18 @@ help:
 	@echo "make docs       the documentation, into site/"
 
 # torch first and pinned: whatever pip finds at hand, a CPU build too, is then kept by the rest.
-$(READY): pyproject.toml constraints.txt
+$(DEMO): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[hf,pretrained-images]'
+	touch $(DEMO)
+
+# What the tests and the tools need beside it, in the same environment.
+$(READY): $(DEMO)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
-demo: $(READY)
+demo: $(DEMO)
 	$(BIN)/bequest demo --out demo
 
 test: $(READY)

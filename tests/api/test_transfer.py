@@ -114,8 +114,8 @@ def test_from_scratch_has_no_fewer_arms_than_a_source(helped):
 def test_a_source_that_guesses_is_not_handed_over():
     result = bq.transfer(task(), [source(guesses, "guesses")], methods=["reuse"], budget=None)
     assert result.verdict.kind in ("hurts", "undecided")
-    better = result.verdict.judged[0] > 0  # the rule, even where nothing is decided
-    assert result.outcome.handed_over == ("transfer" if better else "from-scratch")
+    better = result.verdict.favours == "transfer"  # the rule, even where nothing is decided
+    assert result.outcome.handed_over == result.verdict.favours
     assert result.model.card.method == ("reuse" if better else "ensemble")
 
 

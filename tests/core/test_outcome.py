@@ -190,3 +190,26 @@ def test_no_text_shows_a_negative_zero():
         assert "-0.000" not in f"{verdict!r} {verdict.sentence}"
     ranking = Ranking((RankedSource("a", -0.001, -0.002, -0.003),))
     assert "-0.00" not in str(ranking)
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "side"),
+    [
+        ((0.1, -0.1, 0.3), (0.02, -0.1, 0.2), "transfer"),
+        ((0.1, -0.1, 0.3), (-0.02, -0.1, 0.2), "transfer"),
+        ((-0.1, -0.3, 0.1), (0.02, -0.1, 0.2), "transfer"),
+        ((-0.1, -0.3, 0.1), (-0.02, -0.1, 0.2), "from-scratch"),
+        ((0.0, -0.1, 0.1), (0.0, -0.1, 0.1), "from-scratch"),
+        ((0.1, -0.1, 0.3), (-0.2, -0.3, -0.1), "from-scratch"),
+        ((-0.2, -0.3, -0.1), (0.1, -0.1, 0.3), "from-scratch"),
+        ((0.1, -0.1, 0.3), None, "transfer"),
+        ((-0.1, -0.3, 0.1), None, "from-scratch"),
+    ],
+)
+def test_transfer_is_favoured_where_score_or_metric_speaks_for_it_and_neither_against_it(
+    metric, score, side
+):
+    gain, low, high = metric
+    judged = {} if score is None else dict(zip(("score_gain", "score_low", "score_high"), score,
+                                               strict=True))  # fmt: skip
+    assert Verdict(gain, low, high, "accuracy", **judged).favours == side

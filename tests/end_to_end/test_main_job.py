@@ -26,16 +26,21 @@ def ok(*words, cwd):
 
 
 def test_the_demo_shows_a_source_that_helps_and_one_that_is_refused(tmp_path):
-    told = json.loads(ok("demo", "--out", "demo", "--budget", 15, "--json", cwd=tmp_path))[
-        "transfers"
-    ]
-    kinds = [transfer["verdict"]["kind"] for transfer in told]
-    assert kinds[1:] == ["helps", "hurts"]
+    said = json.loads(ok("demo", "--out", "demo", "--budget", 40, "--json", cwd=tmp_path))
+    told = said["transfers"]
+    judged = [transfer for transfer in told if transfer["handed_over"] and transfer["source"]]
+    kinds = {transfer["target"]["name"]: transfer["verdict"]["kind"] for transfer in judged}
+    # a machine on which the photos' features alone take 40 s has no verdict on them
+    assert kinds.get("photos of rubbish", "helps") == "helps"
+    assert [transfer["verdict"]["kind"] for transfer in told[1:]] == ["helps", "hurts"]
     assert [t["handed_over"] for t in told[1:]] == ["transfer", "from-scratch"]
-    scores = {entry["source"]: entry["score"] for entry in told[0]["ranking"]}
-    assert scores["digits 0-4"] > scores["random labels"]
-    assert len(bq.Hub(tmp_path / "demo" / "hub").list()) == 3
-    for name in ("digits", "other-writers", "shuffled-labels"):
+    assert said["suggested"].index("demo/many-digits@1") < said["suggested"].index(
+        "demo/mixed-up-labels@1"
+    )
+    hub = bq.Hub(tmp_path / "demo" / "hub")
+    assert len(hub.list()) == 6
+    assert "demo/many-digits@1" in str(hub.lineage("demo/other-writers"))
+    for name in ("photos", "other-writers", "shuffled-labels"):
         assert (tmp_path / "demo" / name / "report.html").stat().st_size > 10_000
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from bequest.core import Card, InputSpec, Model, RankedSource, Table, Task
-from bequest.errors import DataError, NotApplicable, UnknownName
+from bequest.errors import DataError, ModelError, NotApplicable, UnknownName
 from bequest.selection import SCORES, Ranking, Score, rank
 from bequest.selection.resampling import halves, subset
 
@@ -281,3 +281,20 @@ def test_a_stored_ranking_is_exactly_what_it_was():
         [-0.1154, -1.0363, 0.8054],
     ]
     np.testing.assert_allclose([row[1:] for row in found], expected, atol=2e-3)
+
+
+def test_a_network_without_class_names_is_ranked_by_its_features():
+    """As an ImageNet network is that somebody wraps: a thousand outputs that nobody names."""
+    X, y, _, axes = hidden(0)
+
+    def unnamed(X):
+        raise ModelError("it gives 1000 numbers a row and no classes are named.")
+
+    knows = Toy("knows", lambda X: np.stack([(X @ axes).prod(axis=1), X[:, 0]], axis=1), unnamed,
+                classes=())  # fmt: skip
+    silent = Toy("silent", None, unnamed, classes=())
+    broken = Toy("broken", lambda X: X, unnamed)
+    found = {one.source: one for one in ranked([knows, silent, broken], Task.from_arrays(X, y))}
+    assert found["knows"].score > 0
+    assert "no features" in found["silent"].reason
+    assert "no classes are named" in found["broken"].reason

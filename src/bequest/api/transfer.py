@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Literal, Self, TypeVar, final
+from typing import Any, Self, TypeVar, final
 
 import numpy as np
 
@@ -106,8 +106,8 @@ def transfer(
 
     From scratch is the equal-weight average of what suits the task's kind of data. Transfer is, for
     each source, the average of the methods that suit it; among at most three sources the best is
-    chosen. The model handed over is transfer's where its estimated gain is above zero, else the one
-    from scratch.
+    chosen. The model handed over is the one that `Verdict.favours`: transfer's where its
+    estimated gain is above zero, in the judged score or in the metric, else the one from scratch.
 
     Parameters
     ----------
@@ -417,9 +417,7 @@ class _Run:
     ) -> _Judged:
         task, seed = self.task, self.seed
         verdict, gains = judge(found, rng=np.random.default_rng(seed))
-        handed: Literal["transfer", "from-scratch"] = (
-            "transfer" if verdict.judged[0] > 0 else "from-scratch"
-        )
+        handed = verdict.favours
         self.clock.tell("fitting the chosen models on all rows")
         every = (*arms, *scratch)
         chosen = found.transfer[found.transfer_index], found.scratch[found.scratch_index]

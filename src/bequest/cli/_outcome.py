@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import bequest as bq
 from bequest.cli._places import read_record
-from bequest.cli._say import line, prose
+from bequest.cli._say import line, prose, table
 from bequest.core.wording import counted
 from bequest.errors import DataError
+from bequest.hub.suggest import Suggestion
 from bequest.report.words import handed_over, headline, judged, labels_sentence
 
-__all__ = ["print_result", "read_outcome", "save_result"]
+__all__ = ["print_result", "print_suggestions", "read_outcome", "save_result"]
 
 NOTED = 4  # notes that a terminal shows; the report has all
 
@@ -50,3 +52,22 @@ def save_result(result: bq.Result, folder: Path) -> None:
     result.model.save(folder / "model")
     (folder / "outcome.json").write_text(result.outcome.to_json() + "\n", encoding="utf-8")
     result.report(folder / "report.html")
+
+
+def print_suggestions(found: Sequence[Suggestion], metric: str) -> None:
+    """The models that a hub suggests, the most promising one first."""
+    rows = [(one.name, *_gain(one), one.licence, one.why) for one in found]
+    table(("model", f"gain in {metric}", "95 % interval", "licence", "why"), rows)
+    if not any(one.known for one in found):
+        line()
+        prose(
+            "No gain is known of any of them: too few outcomes on such tasks were recorded. "
+            "bequest rank opens and scores them; publish what bequest transfer leaves, and the hub "
+            "remembers."
+        )
+
+
+def _gain(one: Suggestion) -> tuple[str, str]:
+    if not one.known:
+        return "not known", ""
+    return f"{one.gain:+z.3f}", f"{one.low:+z.3f} to {one.high:+z.3f}"

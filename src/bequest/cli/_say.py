@@ -27,8 +27,8 @@ __all__ = [
 
 
 def line(text: object = "") -> None:
-    """Print one line of a result."""
-    print(tidy(str(text)))
+    """Print one line of a result; it is seen at once, in a pipe too."""
+    print(tidy(str(text)), flush=True)
 
 
 def prose(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +10,12 @@ from cyclopts import Parameter
 
 import bequest as bq
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
+from bequest.cli._outcome import print_suggestions
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json, prose, table
+from bequest.cli._say import line, print_json
 from bequest.cli._task import DATA, TASK, TaskOptions, read_task
 from bequest.errors import DataError
 from bequest.hub import checked_licence
-from bequest.hub.suggest import Suggestion
 
 __all__ = ["app"]
 
@@ -62,24 +61,6 @@ def suggest(
     if common.json:
         print_json([asdict(one) for one in found])
     elif found:
-        _print(found, read.metric_name)
+        print_suggestions(found, read.metric_name)
     else:
         line(f"No model in {hub} {f'allows {licence}' if licence else 'takes such a task'}.")
-
-
-def _print(found: Sequence[Suggestion], metric: str) -> None:
-    rows = [(one.name, *_gain(one), one.licence, one.why) for one in found]
-    table(("model", f"gain in {metric}", "95 % interval", "licence", "why"), rows)
-    if not any(one.known for one in found):
-        line()
-        prose(
-            "No gain is known of any of them: too few outcomes on such tasks were recorded. "
-            "bequest rank opens and scores them; publish what bequest transfer leaves, and the hub "
-            "remembers."
-        )
-
-
-def _gain(one: Suggestion) -> tuple[str, str]:
-    if not one.known:
-        return "not known", ""
-    return f"{one.gain:+z.3f}", f"{one.low:+z.3f} to {one.high:+z.3f}"

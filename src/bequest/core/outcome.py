@@ -92,6 +92,25 @@ class Verdict:
         return self.kind == "undecided" and (low > 0 or high < 0)
 
     @property
+    def favours(self) -> Literal["transfer", "from-scratch"]:
+        """Which side is handed over: transfer's where the gain is above zero, in score or metric.
+
+        From a few rows the two often differ in sign. Neither alone is the better guide:
+        probabilities close to even hide a gain in accuracy, and accuracy jumps by whole rows. So
+        transfer is taken where one of them speaks for it and the interval of neither lies below
+        zero.
+
+        Examples
+        --------
+        >>> Verdict(gain=0.2, low=-0.1, high=0.5, metric="accuracy", score="neg_brier_score",
+        ...         score_gain=-0.01, score_low=-0.2, score_high=0.18).favours
+        'transfer'
+        """
+        gain, _, high = self.judged
+        for_it, against = gain > 0 or self.gain > 0, high < 0 or self.high < 0
+        return "transfer" if for_it and not against else "from-scratch"
+
+    @property
     def sentence(self) -> str:
         """The verdict as a person reads it."""
         amount = _said(abs(self.gain), self.metric)

@@ -88,13 +88,13 @@ def curve(
     keys = Keys.share(executor, task, Entrants(tuple(arms), until.cache, until.clock), parts)
     found: dict[tuple[int, int], Array] = {}
     reasons: list[str] = []
+    late = False
     drawn: list[FitJob] = []
 
     def jobs() -> Iterator[FitJob]:
         for place in range(len(parts)):
             for arm in range(len(arms)):
                 if until.left <= 0:
-                    reasons.append("the time was used up.")
                     return
                 drawn.append(FitJob(arm, place, (entropy, place), keys, None, until.left))
                 yield drawn[-1]
@@ -104,6 +104,7 @@ def curve(
         job = drawn[done.job]
         if done.failure or done.value.output is None:
             reasons.append(done.failure or done.value.reason)
+            late = late or done.late or bool(done.value and done.value.late)
         else:
             found[job.arm, job.fold] = done.value.output
     k = len(ordered)
@@ -120,6 +121,11 @@ def curve(
                 ]
             )
     if len(set(sizes)) < least:
+        if late or len(drawn) < len(parts) * len(arms):
+            raise NotApplicable(
+                f"it needs models trained on {least} parts of the rows, and there was time for "
+                f"{len(sizes)}."
+            )
         why = f": {reasons[0]}" if reasons else "."
         raise NotApplicable(
             f"a learning curve needs {least} sizes, {len(sizes)} of {len(fractions)} could be "

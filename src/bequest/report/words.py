@@ -166,6 +166,9 @@ def handed_over(outcome: Outcome) -> Markup:
             "hurts": "although it is the worse one",
             "undecided": "which is probably, but not surely, the better one",
         }[kind]
+        if outcome.verdict.judged[0] <= 0 < outcome.verdict.gain:
+            score = SCORES.get(outcome.verdict.score, outcome.verdict.score)
+            why = f"which is better by {outcome.verdict.metric}, though not by {score}"
         return Markup("The model handed over builds on {} by {}, {}.").format(
             _name(outcome.source), _by(outcome), why
         )

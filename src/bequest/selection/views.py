@@ -11,8 +11,16 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Inputs, Model, Predicts, features_of, modality_of, output_of
-from bequest.errors import NotApplicable
+from bequest.core import (
+    GivesFeatures,
+    Inputs,
+    Model,
+    Predicts,
+    features_of,
+    modality_of,
+    output_of,
+)
+from bequest.errors import ModelError, NotApplicable
 from bequest.selection.arrays import check_features, check_probabilities
 from bequest.selection.score import Needs
 from bequest.selection.scores.nleep import ROWS_PER_CLUSTER, cluster_probabilities
@@ -47,9 +55,9 @@ class View:
 
 def view_of(source: Model, inputs: Inputs) -> View:
     """What the source makes of these rows; its outputs are its features where it has no others."""
-    if not isinstance(source, Predicts):
+    output = _output(source, inputs)
+    if output is None:
         return View(_widest(check_features(features_of(source, inputs))))
-    output = np.asarray(output_of(source, inputs), dtype=np.float64)
     probabilities = check_probabilities(output) if source.classes else None
     own = True
     try:
@@ -61,6 +69,21 @@ def view_of(source: Model, inputs: Inputs) -> View:
         else:
             features = np.log(np.maximum(probabilities, SHARPEST))
     return View(_widest(features), probabilities, own)
+
+
+def _output(source: Model, inputs: Inputs) -> Array | None:
+    """Its outputs; None of a network for features, which has none or does not say what they mean.
+
+    Of a classifier what goes wrong is raised.
+    """
+    if not isinstance(source, Predicts):
+        return None
+    try:
+        return np.asarray(output_of(source, inputs), dtype=np.float64)
+    except ModelError:
+        if source.classes or not isinstance(source, GivesFeatures):
+            raise
+        return None
 
 
 def raw_inputs(inputs: Inputs) -> Array:
