@@ -209,7 +209,7 @@ def _header(file: BinaryIO, place: Path) -> _Header:
     size = int.from_bytes(start[:8], "little")
     if size > HEADER_LIMIT:
         raise ModelError(
-            f"{place} is no safetensors file, or its header is too large: {size} bytes, at most "
+            f"{place} is no safetensors file, or has a header of {size} bytes: at most "
             f"{HEADER_LIMIT} are read."
         )
     if 8 + size > total:
