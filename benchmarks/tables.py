@@ -513,7 +513,9 @@ def map_confidence() -> str:
     """How many tensors are right at each confidence, on the pairs that chose nothing."""
     figures = results("map_confidence")["figures"]
     lines = ["| names of the source | confidence | tensors | right |", "|---|---:|---:|---:|"]
-    for order, title in (("in order", "in order of registration"), ("sorted", "sorted")):
+    orders = {"in order": "in order of registration", "sorted": "sorted"}
+    orders |= {f"{order}, narrower": f"{title}, half the width" for order, title in orders.items()}
+    for order, title in orders.items():
         for row in figures[f"{order}, reported"]:
             lines.append(
                 f"| {title} | {row['confidence']:.2f} | {row['tensors']} | {row['right']:.2f} |"

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -132,10 +133,13 @@ def test_what_cannot_be_mapped_is_one_line(cli, two, tmp_path):
     write_weights(tmp_path / "lora" / "adapter_model.safetensors", {"0.lora_A": torch.ones(2, 4)})
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"x")
+    (tmp_path / "bytes").write_bytes(bytes(range(100, 250)))
+    (tmp_path / "words").write_text("words")
+    os.mkfifo(tmp_path / "pipe")
     tree = LogisticRegression().fit(X, X[:, 0] > 0)
     bq.wrap(tree, name="tree").save(tmp_path / "tree")
     for tokens, says in (
-        (("absent", new), "there is no file or folder absent"),
+        (("absent", new), "there is no model folder absent"),
         ((old, "absent"), "there is no model folder absent"),
         (("a.pt", new), "bequest convert a.pt OUT.safetensors"),
         (("cut.safetensors", new), "truncated"),
@@ -148,7 +152,12 @@ def test_what_cannot_be_mapped_is_one_line(cli, two, tmp_path):
         (("tree", new), "no torch network"),
         ((old, "tree"), "no torch network"),
         ((old, new, "--plan", "absent.json"), "there is no map"),
-        ((old, new, "--plan", "whole.safetensors"), "whole.safetensors: "),
+        ((old, new, "--plan", "whole.safetensors"), "whole.safetensors is not text: it is no map"),
+        ((old, new, "--plan", "bytes"), "bytes is not text: it is no map."),
+        ((old, new, "--plan", "words"), "no parameter map, nor JSON"),
+        (("whole.safetensors", new, "--html", "whole.safetensors"), "another name"),
+        (("bytes", new), "is no safetensors file"),
+        (("pipe", new), "pipe is neither a file nor a folder"),
     ):
         done = cli("map", *tokens)
         assert (done.code, says in done.line) == (1, True), done.line
@@ -161,6 +170,15 @@ def test_a_folder_that_cannot_be_built_says_how_to_map_its_file_alone(cli, two, 
     file = two[0] / "model.safetensors"
     assert done.line.endswith(f"To map by names and shapes alone, name {file}.\n")
     assert cli("map", file, two[1]).code == 0
+
+
+def test_a_file_that_is_unsound_is_not_offered_for_a_map_by_names(cli, two, tmp_path):
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone" / "config.json").write_text('{"model_type": "bert"}')
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n"
+    (tmp_path / "clone" / "model.safetensors").write_bytes(pointer)
+    done = cli("map", "clone", two[1])
+    assert (done.code, done.line.endswith("git lfs pull.\n")) == (1, True)
 
 
 def test_names_of_strangers_do_not_reach_the_terminal_raw(cli, two, tmp_path):

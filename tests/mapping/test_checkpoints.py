@@ -211,8 +211,64 @@ def test_blocks_of_one_network_are_not_taken_for_several():
     )
     for tensors in (layers.state_dict(), layers.layers.state_dict()):
         bq.map_parameters(tensors, layers)
-    with pytest.raises(MapError, match=r"holds 4 networks, 'layers\.0', "):
+    with pytest.raises(MapError, match=r"holds 4 blocks like the target, 'layers\.0', "):
         bq.map_parameters(layers.state_dict(), nn.TransformerEncoderLayer(16, 2, 32))
+
+
+class Chain(nn.Module):
+    """An independent network of blocks."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        self.pre, self.out = nn.Linear(4, 8), nn.Linear(8, 3)
+        self.parts = nn.ModuleList(
+            nn.ModuleDict({"n": nn.LayerNorm(8), "mix": nn.Linear(8, 8), "up": nn.Linear(8, 8)})
+            for _ in range(blocks)
+        )
+
+    def forward(self, rows):
+        rows = self.pre(rows)
+        for part in self.parts:
+            rows = rows + part["up"](torch.relu(part["mix"](part["n"](rows))))
+        return self.out(rows)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    ["layer{}", "block_{}", "h.{}", "stage{}", "{}", "Block{}", "layers.layer{}", "enc.{}.inner"],
+)
+@pytest.mark.parametrize("wanted", [1, 2, 6])
+def test_numbered_blocks_are_no_networks_however_they_are_spelled(spelled, wanted):
+    layers = ("norm.weight", "norm.bias", "a.weight", "a.bias", "b.weight", "b.bias")
+    held = {
+        f"{spelled.format(n)}.{name}": torch.ones((8, 8) if name[0] in "ab" and "w" in name else 8)
+        for n in range(6)
+        for name in layers
+    }
+    assert bq.map_parameters(held, Chain(wanted)).from_source > 0
+
+
+@pytest.mark.parametrize("spelled", ["members.{}", "net{}", "models.{}.module", "fold_{}"])
+@pytest.mark.parametrize("combined", [False, True])
+@pytest.mark.parametrize("inputs", [4, 8])
+def test_numbered_networks_are_several(spelled, combined, inputs):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(inputs, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def forward(self, rows):
+            return self.c(torch.relu(self.b(torch.relu(self.a(rows)))))
+
+    held = {
+        name: tensor for n in range(3) for name, tensor in under(spelled.format(n), net()).items()
+    }
+    if combined:
+        held |= under("combine", nn.Linear(9, 3))
+    with pytest.raises(MapError, match="holds 3 networks"):
+        bq.map_parameters(held, Named())
+    plan = bq.map_parameters(held, Named(), prefix=spelled.format(1))
+    assert all("1" in source for entry in plan.entries for source in entry.sources)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +324,68 @@ def test_an_optimisers_state_is_refused():
         bq.map_parameters(adam(net()), net())
 
 
+class Bounded(nn.Module):
+    """A layer between bounds that are infinite until it is calibrated."""
+
+    def __init__(self, low=-torch.inf, held=0.0):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(4, 3), nn.BatchNorm1d(3)
+        self.register_buffer("low", torch.tensor(low))
+        self.register_buffer("held", torch.full((3,), held))
+
+    def forward(self, rows):
+        return self.norm(self.linear(rows)).clamp(self.low) + self.held
+
+
+@pytest.mark.parametrize("target", [Bounded(), Bounded(low=0.0)])
+@pytest.mark.parametrize("form", ["file", "shards", "mapping"])
+def test_a_buffer_that_is_infinite_by_design_is_mapped(target, form, tmp_path):
+    tensors = Bounded().state_dict()
+    save_file(tensors, tmp_path / "a.safetensors")
+    source = {"file": tmp_path / "a.safetensors", "mapping": tensors}.get(form)
+    source = shards(tmp_path, tensors) if source is None else source
+    made = bq.map_parameters(source, target).apply()
+    assert made.low == -torch.inf
+    assert torch.equal(made.linear.weight, tensors["linear.weight"])
+
+
+@pytest.mark.parametrize("name", ["linear.weight", "linear.bias", "norm.running_var", "held"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused_by_name(name, value, tmp_path):
+    tensors = Bounded().state_dict()
+    tensors[name] = torch.full_like(tensors[name], value)
+    save_file(tensors, tmp_path / "a.safetensors")
+    for source in (tensors, tmp_path / "a.safetensors"):
+        plan = bq.map_parameters(source, Bounded())
+        if name == "held" and value == torch.inf:
+            assert plan.apply().held.isinf().all()
+            continue
+        with pytest.raises(MapError, match=rf"not finite: {name} of the source has NaN"):
+            plan.apply()
+
+
+def test_a_buffer_is_nan_where_the_targets_own_is():
+    made = bq.map_parameters(Bounded(held=torch.nan).state_dict(), Bounded(held=torch.nan)).apply()
+    assert made.held.isnan().all()
+
+
+@pytest.mark.parametrize("key", [None, 0.5, ("0", "weight"), b"0.weight", True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_tensor_whose_key_is_no_name_is_refused(key, inside):
+    held = {**ONE.state_dict(), key: torch.ones(8, 4)}
+    with pytest.raises(MapError, match="names of tensors are strings") as no:
+        bq.map_parameters({"model": held} if inside else held, net())
+    assert "\n" not in str(no.value)
+
+
+def test_whole_numbers_are_read_as_names():
+    held = {n: layer.state_dict() for n, layer in enumerate(ONE) if layer.state_dict()}
+    assert same(bq.map_parameters(held, net(seed=5)), ONE)
+
+
 def test_two_tensors_of_one_name_are_refused():
+    with pytest.raises(MapError, match="two tensors of one name"):
+        bq.map_parameters({0: torch.ones(8), "0": torch.ones(8)}, net())
     twice = {"0": {"weight": torch.ones(8, 4)}, "0.weight": torch.ones(8, 4)}
     with pytest.raises(MapError, match="two tensors of one name"):
         bq.map_parameters(twice, net())

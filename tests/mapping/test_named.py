@@ -140,6 +140,71 @@ def test_blocks_are_spread_by_their_number(depth):
     assert found == [(f"blocks.{n}.up.weight",) for n in wanted]
 
 
+class Glued(nn.Module):
+    """Blocks that are no list; `spelled` says how a number stands in their names."""
+
+    def __init__(self, blocks: int, spelled: str, first: int = 0, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.stem, self.head = nn.Linear(5, 8), nn.Linear(8, 3)
+        self.names = [spelled.format(first + n) for n in range(blocks)]
+        for name in self.names:
+            self.add_module(name, nn.ModuleDict({"up": nn.Linear(8, 8), "down": nn.Linear(8, 8)}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for name in self.names:
+            block = self._modules[name]
+            x = x + block["down"](torch.relu(block["up"](x)))
+        return self.head(x)
+
+
+@pytest.mark.parametrize("spelled", ["layer{}", "block_{}", "Stage{}", "h{}", "encoder_layer{}"])
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize(
+    ("depth", "wanted"), [("even", (0, 3)), ("first", (0, 1)), ("last", (2, 3))]
+)
+def test_blocks_whose_number_is_glued_to_a_word_are_spread_too(spelled, first, depth, wanted):
+    held = Glued(4, spelled, first).state_dict()
+    plan = bq.map_parameters(held, Glued(2, spelled, first, seed=1), depth=depth)
+    found = [origins(plan)[f"{spelled.format(first + n)}.up.weight"] for n in range(2)]
+    assert found == [(f"{spelled.format(first + n)}.up.weight",) for n in wanted]
+
+
+def test_more_blocks_with_a_glued_number_change_nothing_at_first():
+    source, target = Glued(2, "layer{}"), Glued(4, "layer{}", seed=1)
+    made, rows = bq.map_parameters(source.state_dict(), target).apply(), torch.randn(3, 5)
+    torch.testing.assert_close(made(rows), source(rows))
+
+
+def test_layers_with_a_number_that_are_no_blocks_keep_their_names():
+    sizes = {"conv1": 8, "conv1x1": 8, "conv3x3": 8, "conv10": 8}
+    parts = {f"{name}.{n}": (8, size) for name, size in sizes.items() for n in ("weight", "bias")}
+    without = {n: s for n, s in parts.items() if not n.startswith("conv1.")}
+    for source, target in ((parts, without), (without, parts), (parts, parts)):
+        found = by_name(dict(sorted(source.items())), target)
+        assert found is not None
+        assert all(ours == theirs for ours, theirs in found.pairs.items())
+
+
+def test_the_tenth_layer_is_not_the_first_of_the_first():
+    flat = {f"layer{n}.{part}.weight": (8, 8) for n in range(12) for part in ("fc", "out")}
+    nested = {
+        f"layer{n}.{m}.{p}.weight": (8, 8)
+        for n in range(1, 4)
+        for m in range(4)
+        for p in ("fc", "out")
+    }
+    for names in (flat, nested):
+        found = by_name(dict(sorted(names.items())), names)
+        assert found is not None
+        assert all(ours == theirs for ours, theirs in found.pairs.items())
+    assert by_name(flat, nested) is None or not any(
+        ours.startswith("layer1.0") and theirs.startswith("layer10.")
+        for ours, theirs in by_name(flat, nested).pairs.items()
+    )
+
+
 def test_blocks_that_a_state_dict_has_once_less_change_nothing_at_first():
     source, target = Net(blocks=2), Net(blocks=4, seed=1)
     made = bq.map_parameters(source.state_dict(), target).apply()
@@ -279,17 +344,15 @@ def test_a_depth_that_is_none_is_refused():
 
 def test_layers_that_differ_before_a_new_head_are_named():
     class Gated(nn.Module):
-        def __init__(self, classes: int, swapped: bool = False) -> None:
+        def __init__(self, classes: int, activation: type[nn.Module] = nn.ReLU) -> None:
             super().__init__()
             self.gate, self.up, self.down = (nn.Linear(8, 8) for _ in range(3))
-            self.head, self.swapped = nn.Linear(8, classes), swapped
+            self.head, self.activation = nn.Linear(8, classes), activation()
 
         def forward(self, x: Tensor) -> Tensor:
-            gate, up = self.gate(x), self.up(x)
-            gate, up = (up, gate) if self.swapped else (gate, up)
-            return self.head(self.down(torch.relu(gate) * up))
+            return self.head(self.down(self.activation(self.gate(x)) * self.up(x)))
 
-    plan = bq.map_parameters(Gated(3, swapped=True), Gated(5))
+    plan = bq.map_parameters(Gated(3, nn.Tanh), Gated(5))
     assert "Run on one input, 'down' does not give what its source gives." in plan.notes
     assert not any("'down'" in note for note in bq.map_parameters(Gated(3), Gated(5)).notes)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 import bequest as bq
+from bequest.errors import MapError
 
 WIDTH = 16
 
@@ -167,3 +168,58 @@ class Small(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         one, other = (self.parts[n](x) for n in self.order)
         return 1e-6 * (one.tanh() * other.sigmoid()).mean(1)
+
+
+class Swapped(nn.Module):
+    """Layers of one shape; with `swap` two of them run under each other's names."""
+
+    def __init__(
+        self, classes: int = 0, *, swap: bool = False, act: type[nn.Module] = nn.ReLU
+    ) -> None:
+        super().__init__()
+        self.swap, self.act = swap, act()
+        self.first = nn.Linear(6, WIDTH)
+        self.left, self.right = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.left_norm, self.right_norm = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        if classes:
+            self.head = nn.Linear(WIDTH, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = (self.left, self.left_norm), (self.right, self.right_norm)
+        x = self.act(self.first(x))
+        for layer, norm in (right, left) if self.swap else (left, right):
+            x = x + self.act(norm(layer(x)))
+        return self.head(x) if hasattr(self, "head") else x
+
+
+@pytest.mark.parametrize("example", [None, torch.randn(4, 6)])
+@pytest.mark.parametrize("classes", [(3, 5), (0, 5), (3, 0)])
+def test_names_that_lie_before_a_new_head_are_seen(classes, example):
+    source, target = Swapped(classes[0]), Swapped(classes[1], swap=True)
+    plan = bq.map_parameters(source, target, example=example)
+    found, theirs = plan.state_dict(), source.state_dict()
+    for name, other in (("left", "right"), ("right", "left"), ("left_norm", "right_norm")):
+        assert torch.equal(found[f"{name}.weight"], theirs[f"{other}.weight"]), name
+    assert plan.confidence == 1.0
+    assert plan.body_coverage == 1.0
+
+
+@pytest.mark.parametrize("example", [torch.zeros(0, 6), torch.full((2, 6), torch.nan)])
+def test_outputs_that_say_nothing_confirm_nothing(example):
+    for target in (Swapped(3, swap=True), Swapped(5, swap=True)):
+        plan = bq.map_parameters(Swapped(3), target, example=example)
+        assert plan.confidence < 1
+        assert any("empty or not finite" in note for note in plan.notes)
+
+
+def test_a_new_head_on_the_same_layers_confirms_them():
+    plan = bq.map_parameters(Swapped(3), Swapped(5))
+    assert [e.sources[0] for e in plan.entries if e.moves] == list(Swapped().state_dict())
+    assert plan.confidence == 1.0
+
+
+def test_one_class_with_other_settings_before_a_new_head_is_refused():
+    plan = bq.map_parameters(Swapped(3), Swapped(5, act=nn.Tanh))
+    assert "up to 'left'" in plan.contradiction
+    with pytest.raises(MapError, match="other settings, or the names lie"):
+        plan.apply()

@@ -53,9 +53,12 @@ def test_every_tensor_of_a_well_known_class_takes_its_own(case, name):
         "BertForMaskedLM",
         "T5ForConditionalGeneration",
         "ViTForImageClassification",  # these are saved under other names, or in other pieces
+        "Gemma4AudioModel",  # with bounds that are infinite
+        "LwDetrModel",  # with a tensor that is empty
         "MixtralForCausalLM",
         "LlavaForConditionalGeneration",
         "NomicBertForTokenClassification",
+        "Inkling2LoopTextModel",  # stacked experts, gate and up in turn; queries in two tensors
     ],
 )
 def test_every_tensor_takes_its_own_from_the_file_of_a_class(name):

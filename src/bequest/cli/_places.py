@@ -96,7 +96,9 @@ def read_record(path: Path, what: str, refusal: Refusal, parsed: Callable[[str],
         raise refusal(f"{path} is larger than {LIMIT} bytes: it is no {what}.")
     try:
         return parsed(path.read_text(encoding="utf-8"))
-    except (refusal, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise refusal(f"{path} is not text: it is no {what}.") from error
+    except refusal as error:
         raise refusal(f"{path}: {error}") from error
 
 

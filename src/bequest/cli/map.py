@@ -16,7 +16,7 @@ from bequest.cli._progress import progress
 from bequest.cli._sources import check_model, model_folder
 from bequest.core import Model
 from bequest.errors import BequestError, MapError, ModelError
-from bequest.mapping.source_files import weights_in
+from bequest.mapping.source_files import opened, weights_in
 from bequest.report import write_map
 
 __all__ = ["app"]
@@ -67,6 +67,12 @@ def map_(
     parse = bq.ParameterMap.from_json
     stored = None if plan is None else read_record(plan.expanduser(), "map", MapError, parse)
     given = None if example is None else read_example(example.expanduser())
+    if (
+        html is not None
+        and html.exists()
+        and any(map(html.samefile, _there(source, plan, example)))
+    ):
+        raise MapError(f"{html} is what is read: give the page another name.")
     with nullcontext() if html is None else new_file(html) as page:
         with progress("reading the two"):
             one, other = _source(source), _target(target)
@@ -92,7 +98,13 @@ def map_(
 
 def _source(path: Path) -> Model | Path:
     place = check_model(path)
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        raise ModelError(f"{path} is neither a file nor a folder.")
     return place if place.is_file() else _loaded(model_folder(place))
+
+
+def _there(*paths: Path | None) -> list[Path]:
+    return [path for path in paths if path is not None and path.exists()]
 
 
 def _loaded(folder: Path) -> Model:
@@ -100,10 +112,10 @@ def _loaded(folder: Path) -> Model:
         return bq.load(folder)
     except ModelError as error:
         try:
-            file = weights_in(folder)
+            opened(folder)
         except BequestError as refused:
             raise (error if is_model(folder) else refused) from error
-        hint = f"To map by names and shapes alone, name {file}."
+        hint = f"To map by names and shapes alone, name {weights_in(folder)}."
         raise type(error)(f"{error} {hint}") from error
 
 

@@ -11,7 +11,7 @@ import torch
 from bequest.core.wording import listed
 from bequest.errors import ModelError
 
-__all__ = ["SEEN", "TIMES", "Found", "check_tensors", "find_tensors", "flat"]
+__all__ = ["DEEPEST", "SEEN", "TIMES", "Found", "check_tensors", "find_tensors", "flat"]
 
 KEYS = (
     "state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "weights",

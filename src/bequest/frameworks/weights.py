@@ -170,7 +170,7 @@ class TensorFile:
         return {name: shape for name, (_, shape) in self._header.described().items()}
 
     def read(self, name: str) -> torch.Tensor:
-        """One tensor, on the CPU, in memory of its own; its numbers are finite."""
+        """One tensor, on the CPU, in memory of its own; a bound may be infinite by design."""
         stored = self._header.aliases.get(name, name)
         entry = self._header.entries[stored]
         content = bytearray(entry.stop - entry.start)
@@ -183,7 +183,7 @@ class TensorFile:
         if not content:
             return torch.empty(entry.shape, dtype=dtype)
         tensor = torch.frombuffer(content, dtype=dtype).reshape(entry.shape)
-        _check_numbers({name: tensor}, str(self._place))
+        _check_booleans({name: tensor}, str(self._place))
         return tensor
 
 
@@ -208,7 +208,10 @@ def _header(file: BinaryIO, place: Path) -> _Header:
             raise refused
     size = int.from_bytes(start[:8], "little")
     if size > HEADER_LIMIT:
-        raise ModelError(f"{place} has a header of {size} bytes, at most {HEADER_LIMIT} are read.")
+        raise ModelError(
+            f"{place} is no safetensors file, or has a header of {size} bytes: at most "
+            f"{HEADER_LIMIT} are read."
+        )
     if 8 + size > total:
         raise ModelError(f"{place} is truncated: {total} bytes, its header alone has {size}.")
     file.seek(8)
@@ -300,6 +303,10 @@ def _check_numbers(tensors: Mapping[str, torch.Tensor], where: str) -> None:
     bad = [name for name, tensor in tensors.items() if not _finite(tensor)]
     if bad:
         raise ModelError(f"{where} has NaN or infinite numbers in {listed(bad)}.")
+    _check_booleans(tensors, where)
+
+
+def _check_booleans(tensors: Mapping[str, torch.Tensor], where: str) -> None:
     masks = {name: tensor for name, tensor in tensors.items() if tensor.dtype is torch.bool}
     # torch trusts a boolean to be one byte of 0 or 1, and counts wrongly where it is not
     bad = [name for name, mask in masks.items() if bool((mask.view(torch.uint8) > 1).any())]

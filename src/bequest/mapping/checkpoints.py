@@ -41,6 +41,13 @@ CONTAINERS = frozenset(
         "params_ema", "student", "teacher",
     }
 )  # fmt: skip
+# What is numbered and a network rather than a block: `members.0`, `net1`; not `model.0`, which is
+# a layer of a sequence.
+NETWORK = re.compile(
+    r".*((model|net|network|member|estimator|learner|fold|generator|discriminator|critic|actor"
+    r"|agent|student|teacher|tower)(s\.|s?_?)|ensemble[._]?)\d+",
+    re.IGNORECASE,
+)
 LEAST = 4  # tensors of what may be a network of its own, in two layers at least
 MOSTLY = 0.6  # share of a network's names that another has too
 AGREES = 0.5  # share of the target's tensors that names have to explain before they decide
@@ -179,7 +186,7 @@ def _left_out(names: Sequence[str]) -> list[str]:
 
 def _part(shapes: Shapes, target: Shapes, where: str) -> str:
     """The one network of several that the target is; empty where the whole checkpoint is one."""
-    parts = _networks(shapes)
+    parts = _networks(shapes, target)
     if len(parts) < 2:
         return ""
     enough = AGREES * len(target)
@@ -201,8 +208,9 @@ def _part(shapes: Shapes, target: Shapes, where: str) -> str:
 
 def _several(parts: Sequence[str], where: str) -> MapError:
     names = " and ".join(map(repr, parts)) if len(parts) == 2 else _quoted(parts)
+    called = "blocks like the target" if _blocks(parts) else "networks"
     return MapError(
-        f"{where} holds {len(parts)} networks, {names}: prefix={parts[0]!r} takes one of them, "
+        f"{where} holds {len(parts)} {called}, {names}: prefix={parts[0]!r} takes one of them, "
         "prefix='' all as one network."
     )
 
@@ -211,16 +219,15 @@ def _quoted(names: Iterable[str]) -> str:
     return listed(map(repr, names))
 
 
-def _networks(shapes: Shapes) -> dict[str, dict[str, Shape]]:
+def _networks(shapes: Shapes, target: Shapes) -> dict[str, dict[str, Shape]]:
     """The parts, by the first words of the names, that hold mostly the same names, as copies do.
 
-    Blocks of one network are like that too; `_part` looks whether the target has them all.
+    Blocks of one network are like that too: they count only where the target is such a block.
     """
-    common = _common(shapes)
-    groups: dict[str, dict[str, Shape]] = {}
-    for name, shape in shapes.items():
-        top, _, inner = name.removeprefix(common).partition(".")
-        groups.setdefault(f"{common}{top}", {})[inner] = shape
+    groups = _groups(shapes)
+    wanted = Counter(target.values())
+    blocks = {b for b in _blocks(groups) if Counter(groups[b].values()) != wanted}
+    groups = {top: inside for top, inside in groups.items() if top not in blocks}
     large = {
         top: [_patterns(inside, ""), _patterns(inside, _common(n for n in inside if "." in n))]
         for top, inside in groups.items()
@@ -231,6 +238,34 @@ def _networks(shapes: Shapes) -> dict[str, dict[str, Shape]]:
         top: groups[top]
         for top, ways in large.items()
         if any(sum(counts[p] > 1 for p in patterns) >= MOSTLY * len(patterns) for patterns in ways)
+    }
+
+
+def _groups(shapes: Shapes) -> dict[str, dict[str, Shape]]:
+    """The tensors by the first word in which their names differ; of `members.0` by the number."""
+    common = _common(shapes)
+    groups: dict[str, dict[str, Shape]] = {}
+    for name, shape in shapes.items():
+        top, _, inner = name.removeprefix(common).partition(".")
+        number, _, inside = inner.partition(".")
+        if NETWORK.fullmatch(f"{top}.{number}") and "." in inside:
+            top, inner = f"{top}.{number}", inside
+        groups.setdefault(f"{common}{top}", {})[inner] = shape
+    return groups
+
+
+def _blocks(parts: Iterable[str]) -> set[str]:
+    """The parts that are called by one word and consecutive numbers: `layer1`, `h.0`, `2`."""
+    numbered: dict[str, dict[int, str]] = {}
+    for part in parts:
+        found = re.fullmatch(r"(.*?)(\d+)", part)
+        if found and not NETWORK.fullmatch(part):
+            numbered.setdefault(found[1], {})[int(found[2])] = part
+    return {
+        part
+        for blocks in numbered.values()
+        if len(blocks) > 1 and max(blocks) - min(blocks) == len(blocks) - 1
+        for part in blocks.values()
     }
 
 
@@ -285,9 +320,9 @@ def _is_whole(shapes: Shapes, parts: Mapping[str, Shapes], target: Shapes) -> bo
     wanted = Counter(shape for shape in target.values() if len(shape) > 1)
     found = _overlap(shapes, wanted)
     most = max(_overlap(inner, wanted) for inner in parts.values())
-    if found >= AGREES * wanted.total():
-        return found > most
-    if not target or len(_networks(target)) >= len(parts):
+    if found >= AGREES * wanted.total() and found == most:
+        return False
+    if not target or len(_networks(target, shapes)) >= len(parts):
         return bool(target)
     off = {part: abs(math.log(len(inner) / len(target))) for part, inner in parts.items()}
     return abs(math.log(len(shapes) / len(target))) < min(off.values())

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from bequest.mapping.entry import Entry, Move
-from bequest.mapping.names import CANON
+from bequest.mapping.names import CANON, by_module
 from bequest.mapping.sites import Piece, Shape
 
 __all__ = ["upcycled"]
@@ -129,12 +129,16 @@ def _partners(
     source: Shapes, wanted: Sequence[_Experts]
 ) -> Iterator[tuple[_Experts, _Experts, float]]:
     """The source's experts, or its dense block, for each of the target's groups of experts."""
-    mixtures, modules = _mixtures(source), _modules(source)
+    mixtures = _mixtures(source)
+    inside = {
+        holder: {_canonical(inner): name for inner, name in found.items()}
+        for holder, found in {"": {name: name for name in source}, **by_module(source)}.items()
+    }
     without_place: list[_Experts] = []
     fitting: dict[str, _Experts] = {}
     for ours in wanted:
         alike = [e for e in mixtures if e.count == ours.count and _fit(ours, e)]
-        alike = alike or [d for d in (_dense(ours, *m, source) for m in modules.items()) if d]
+        alike = alike or [d for d in (_dense(ours, *m, source) for m in inside.items()) if d]
         fitting |= {theirs.holder: theirs for theirs in alike}
         placed = [theirs for theirs in alike if theirs.place == ours.place]
         if placed:
@@ -142,20 +146,9 @@ def _partners(
         else:
             without_place.append(ours)
     if len(without_place) == len(wanted) == len(fitting):
-        in_order = [fitting[holder] for holder in modules if holder in fitting]
+        in_order = [fitting[holder] for holder in inside if holder in fitting]
         for ours, theirs in zip(wanted, in_order, strict=True):
             yield ours, theirs, SAME_ORDER
-
-
-def _modules(shapes: Shapes) -> dict[str, dict[str, str]]:
-    """The names of the tensors inside each module, by what they are called there."""
-    found: dict[str, dict[str, str]] = {}
-    for name in shapes:
-        parts = name.split(".")
-        for n in range(len(parts)):
-            inner = _canonical(".".join(parts[n:]))
-            found.setdefault(".".join(parts[:n]), {})[inner] = name
-    return found
 
 
 def _fit(ours: _Experts, theirs: _Experts) -> bool:

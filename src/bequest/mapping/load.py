@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from bequest.core.wording import counted, listed
 from bequest.errors import MapError
-from bequest.frameworks.checkpoint_tensors import flat
+from bequest.frameworks.checkpoint_tensors import DEEPEST, SEEN, flat
 from bequest.mapping.checkpoints import check_weights, network_names
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.sites import Shape
 from bequest.mapping.source_files import opened
-from bequest.mapping.trace import named_tensors
+from bequest.mapping.trace import STATISTICS, named_tensors
 
 __all__ = ["Source", "loaded", "tensors_of"]
 
@@ -63,6 +63,7 @@ def _checkpoint(
 ) -> Source:
     """A mapping of tensors, or one that has such a mapping inside, as training programs save it."""
     values = [(path, value) for path, value in flat(content) if path]
+    _check_keys(content)
     found = {".".join(path): path for path, value in values if isinstance(value, Tensor)}
     tensors = _tensors((".".join(path), value) for path, value in values)
     if len(found) < sum(isinstance(value, Tensor) for _, value in values):
@@ -80,6 +81,18 @@ def _checkpoint(
     depth = _shared_depth([found[name] for name in names])
     kept = {".".join(found[name][depth:]): tensors[name] for name in names}
     return replace(_held(kept, "the mapping"), notes=tuple(notes))
+
+
+def _check_keys(content: Mapping[Any, Any], levels: int = DEEPEST) -> None:
+    """Tensors have names; a whole number is read as one."""
+    for key, value in content.items():
+        if isinstance(value, Tensor) and (not isinstance(key, str | int) or isinstance(key, bool)):
+            raise MapError(
+                f"the mapping holds a tensor under {str(key)[:SEEN]!a}, a {type(key).__name__}: "
+                "names of tensors are strings."
+            )
+        if isinstance(value, Mapping) and levels:
+            _check_keys(value, levels - 1)
 
 
 def _shared_depth(paths: Sequence[tuple[str, ...]]) -> int:
@@ -131,7 +144,10 @@ def _filled(
     """Name, own tensor and filled one; of those that are shared, once."""
     by_name = {entry.target: entry for entry in entries}
     for name, tensor in named_tensors(target)[0].items():
-        yield name, tensor, filled(by_name[name], source, tensor.detach())
+        values = filled(by_name[name], source, tensor.detach())
+        if by_name[name].moves and not _is_finite(values):
+            _check_bound(by_name[name], source, values, tensor)
+        yield name, tensor, values
 
 
 def lent(entry: Entry, source: Source, own: Tensor) -> Tensor:
@@ -169,11 +185,22 @@ def filled(entry: Entry, source: Source, own: Tensor) -> Tensor:
     result = result.contiguous()
     for move in entry.moves:
         _put(move, source, result, entry.target)
-    if not _is_finite(result) and (
-        bool(result.isnan().any()) or all(_is_finite(source.read(name)) for name in entry.sources)
-    ):
-        raise MapError(f"{entry.target} would hold numbers that are not finite.")
     return result
+
+
+def _check_bound(entry: Entry, source: Source, values: Tensor, own: Tensor) -> None:
+    """Refuse what is not finite, unless it may be a bound that is so by design.
+
+    That is a buffer with infinite numbers of the source's, or a tensor that the target itself
+    holds with such numbers; running statistics are learned like weights.
+    """
+    bad = [name for name in entry.sources if not _is_finite(source.read(name))]
+    nan, known = bool(values.isnan().any()), not own.is_meta and not _is_finite(own.detach())
+    learned = isinstance(own, nn.Parameter) or entry.target.rpartition(".")[2] in STATISTICS
+    if bad and (known if nan else known or not learned):
+        return
+    why = f": {bad[0]} of the source has NaN or infinite ones" if bad else ""
+    raise MapError(f"{entry.target} would hold numbers that are not finite{why}.")
 
 
 def _put(move: Move, source: Source, result: Tensor, name: str) -> None:
@@ -203,7 +230,7 @@ def _put(move: Move, source: Source, result: Tensor, name: str) -> None:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Half precision may overflow where single precision did not; an infinite bound is one."""
+    """Half precision may overflow where single precision did not."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     low, high = torch.aminmax(tensor)

@@ -37,6 +37,7 @@ from bequest.mapping.saved_names import converted, renamed
 from bequest.mapping.settle import Open, Settled, settle
 from bequest.mapping.shared import refused, unshared
 from bequest.mapping.sites import MAIN, Piece, Shape, Site, Trace
+from bequest.mapping.sizes import Sizes
 from bequest.mapping.trace import named_tensors, trace, trace_both
 
 __all__ = ["map_parameters"]
@@ -46,7 +47,9 @@ __all__ = ["map_parameters"]
 # whose names are sorted (benchmarks/results/map_confidence.json).
 ORDERED = 0.7
 SORTED = 0.45
-CONTRADICTED = 0.3  # the most that is sure where the names say otherwise
+MISFIT = 0.1  # of layers in other sizes than the rest, and of what a source is said not to have
+CONTRADICTED = 0.05  # the most that is sure where the names say otherwise
+UNLIKE = 0.3  # of a layer that was run and does not give what its namesake gives
 GROWING = Repeat, RepeatParts, Share, Zero, One, Eye
 
 
@@ -266,6 +269,8 @@ class _Builder:
         self._fed = _fed(ours), _fed(theirs)
         self._contradictions = Contradictions(source.shapes, ours.shapes)
         self._most = _most_sure(source, theirs, ours)
+        self._sizes = Sizes(())
+        self._spare: set[Shape] = set()  # of the source's tensors that go nowhere
         self._sites = {name: uses[0] for name, uses in uses_of(ours).items()}
 
     def plan(self, settled: Settled, target: nn.Module) -> ParameterMap:
@@ -296,21 +301,20 @@ class _Builder:
             found = self._uneven(entries) or self._perhaps_fused(entries)
             if found:
                 return found
-        one_class = type(self.source.module) is type(target)
-        whole = all(entry.initialised == 0 for entry in entries)
-        if not (settled.differ and one_class and whole):
+        if not settled.differ or type(self.source.module) is not type(target):
             return ""
         called = type(target).__name__
         if grown:
             return f"a wider {called} ought to start as the source's function, and does not."
-        ours = dict(self.ours.shapes)
-        ours.update({name: ours[first] for name, first in self.ours.same.items()})
-        theirs = dict(self.source.shapes)
-        if rules or theirs != ours:
+        filled = {e.target: e.shape for e in entries if e.initialised == 0}
+        if rules or {*self.source.shapes} != {entry.target for entry in entries}:
             return ""
+        if any(self.source.shapes[name] != shape for name, shape in filled.items()):
+            return ""
+        before = f" up to {settled.unlike!r}" if settled.unlike else ""
         return (
-            f"both are {called} and every parameter is the source's, but run on one input they do "
-            "not give the same: the two have other settings, or the names lie."
+            f"both are {called} and every parameter{before} is the source's, but run on one input "
+            "they do not give the same: the two have other settings, or the names lie."
         )
 
     def _uneven(self, entries: Sequence[Entry]) -> str:
@@ -357,6 +361,9 @@ class _Builder:
 
     def entries(self, links: Sequence[Link]) -> tuple[Entry, ...]:
         """One for every tensor of the target, in its order."""
+        self._sizes = Sizes(links)
+        used = {link.source.tensor for link in links if link.still is None}
+        self._spare = {shape for name, shape in self.source.shapes.items() if name not in used}
         by_tensor: dict[str, list[Link]] = {}
         for link in links:
             by_tensor.setdefault(link.target.tensor, []).append(link)
@@ -456,7 +463,15 @@ class _Builder:
         pair = link.source.tensor, link.target.tensor
         if not link.added and link.still is None and self._contradictions.between(*pair):
             return min(link.confidence, CONTRADICTED)
+        if self._most < 1 and not self._fits(link):
+            return min(link.confidence, MISFIT)
         return min(link.confidence, self._most)
+
+    def _fits(self, link: Link) -> bool:
+        """Whether the sizes are the others', and what starts as nothing is not in the source."""
+        if link.still is None:
+            return self._sizes.agree(link)
+        return self.ours.shapes[link.target.tensor] not in self._spare
 
     def _unlinked(
         self,
@@ -472,7 +487,8 @@ class _Builder:
             other, sure = partners[site.order]
             if "bias" not in other.pieces and site.kind in MAIN:
                 move = Move("", Piece("", shape), Piece(name, shape), (Zero(),))
-                return Entry(name, shape, role, axes, (move,), Zero.name, min(sure, self._most))
+                most = self._most if self._most == 1 else MISFIT
+                return Entry(name, shape, role, axes, (move,), Zero.name, min(sure, most))
         return Entry(name, shape, role, axes, (), _initialised(axes, shape), 1.0)
 
     def _constant(self, name: str, partners: Mapping[int, tuple[Site, float]]) -> Entry:
@@ -491,10 +507,10 @@ class _Builder:
 
 def _judged(entry: Entry, settled: Settled) -> Entry:
     """An entry as sure as running both networks leaves it."""
-    if settled.equal and entry.moves:
+    if entry.moves and (settled.equal or entry.target in settled.confirmed):
         return replace(entry, confidence=1.0)
     if settled.unlike and entry.target.startswith(f"{settled.unlike}."):
-        return replace(entry, confidence=min(entry.confidence, CONTRADICTED))
+        return replace(entry, confidence=min(entry.confidence, UNLIKE))
     return entry
 
 

@@ -35,6 +35,8 @@ from bequest.mapping.still import stilled
 
 __all__ = ["match"]
 
+IN_TURN = 0.6  # of as many layers of one shape side by side, that each takes the other's in turn
+
 
 def match(
     source: Trace, target: Trace, depth: Depth = "even", ways: Mapping[int, int] | None = None
@@ -116,6 +118,8 @@ class _Found:
             orders.sort(key=lambda order: not self._together(ours, order))
         told = bool(named[0] and named[1])
         sure = 0.95 if told or len(orders) == 1 else 1 / len(orders)
+        if len(target) == len(source):
+            sure = max(sure, IN_TURN)
         if len(target) > len(source):
             turned = overlay.orders(ours, keep_shapes=False)
             sure = 0.9 if named[0] else 1 / len(turned)
@@ -142,6 +146,8 @@ class _Found:
             if not theirs:
                 continue
             pairs, part = _overlaid(ours, theirs)
+            if part < 1 and not (self.source.ran and self.target.ran):
+                continue  # which rows are which only a run tells
             for (site, piece), (other, whole) in pairs:
                 yield Link(piece, whole, role, (site, other), part * _sure(site, other, sure))
 

@@ -9,6 +9,7 @@ shapes and order decide instead: see `match`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ WRAPPERS = frozenset(
 )  # of torch, and of peft around a layer that it adapts
 SILENT = PLAIN | {"runningmean", "runningvar", "numbatchestracked"}
 BLOCKS = frozenset({"layer", "layers", "block", "blocks", "h"})
+GLUED = re.compile(r"(.*(?:layer|block|stage|level|unit)|h)(\d+)")  # without underscores
 HALVES = ("encoder", "decoder")
 LONGEST = 4  # components of a prefix
 COMMON = 32  # prefixes of one end from which on it says nothing: all blocks have it
@@ -109,8 +111,9 @@ def _says(key: Key) -> bool:
 
 def _block(key: Key) -> str:
     """The number of the block that a name is in, where it says so."""
+    glued = next((found[2] for part in key if (found := GLUED.fullmatch(part))), "")
     pairs = pairwise(key)
-    return next((part for word, part in pairs if part.isdigit() and word in BLOCKS), "")
+    return next((part for word, part in pairs if part.isdigit() and word in BLOCKS), glued)
 
 
 class _Undecided(Exception):
@@ -280,25 +283,42 @@ def _aligned(
 
     Raises `_Undecided` where it is not clear which block is which.
     """
-    numbered = [
-        sorted((part for part in node if part.isdigit()), key=natural) for node in (target, source)
-    ]
     block: dict[str, str | None] = {part: part for part in target}
-    differ = all(numbered) and set(numbered[0]) != set(numbered[1])
-    if differ and not _some_left_out(target, source, ours, theirs, numbered):
-        block |= _spread(_runs(target, ours), _runs(source, theirs), depth)
+    here, there = _numbered(target), _numbered(source)
+    for word in here.keys() & there.keys():
+        numbered = here[word], there[word]
+        if set(numbered[0]) == set(numbered[1]):
+            continue
+        if _some_left_out(target, source, ours, theirs, numbered):
+            continue
+        runs = _runs(target, ours, here[word]), _runs(source, theirs, there[word])
+        try:
+            block |= _spread(*runs, depth)
+        except _Undecided:
+            if not word:
+                raise  # a name without its number says nothing; `layer3` may be just a name
     first: dict[str, str] = {}
     for part, inside in target.items():
         own = block[part]
-        there = None if own is None else source.get(own)
-        if own is None or there is None:
+        origin = None if own is None else source.get(own)
+        if own is None or origin is None:
             continue
         if part == "":
-            yield inside, there, inside
+            yield inside, origin, inside
             continue
-        origin = first.setdefault(own, part)
-        for name, other, start in _aligned(inside, there, ours, theirs, depth):
-            yield name, other, start if origin == part else _beside(target[origin], inside, name)
+        copy = first.setdefault(own, part)
+        for name, other, start in _aligned(inside, origin, ours, theirs, depth):
+            yield name, other, start if copy == part else _beside(target[copy], inside, name)
+
+
+def _numbered(tree: Tree) -> dict[str, list[str]]:
+    """The parts that a number tells apart, in its order, by the word before it if there is any."""
+    found: dict[str, list[str]] = {}
+    for part in sorted(tree, key=natural):
+        glued = GLUED.fullmatch(part)
+        if part.isdigit() or glued:
+            found.setdefault(glued[1] if glued else "", []).append(part)
+    return found
 
 
 def _beside(first: Tree, block: Tree, name: str) -> str:
@@ -337,11 +357,10 @@ def _content(block: Tree, shapes: Mapping[str, Shape]) -> dict[Key, Shape]:
 Run = tuple[list[str], frozenset[Key]]  # numbers of blocks that are alike, and names in each
 
 
-def _runs(tree: Tree, shapes: Mapping[str, Shape]) -> list[Run]:
+def _runs(tree: Tree, shapes: Mapping[str, Shape], blocks: Sequence[str]) -> list[Run]:
     """Neighbouring numbered blocks with the same names and shapes."""
-    numbers = sorted((part for part in tree if part.isdigit()), key=natural)
-    inside = {part: _content(tree[part], shapes) for part in numbers}
-    groups = groupby(numbers, key=lambda part: sorted(inside[part].items()))
+    inside = {part: _content(tree[part], shapes) for part in blocks}
+    groups = groupby(blocks, key=lambda part: sorted(inside[part].items()))
     return [(list(parts), frozenset(key for key, _ in content)) for content, parts in groups]
 
 

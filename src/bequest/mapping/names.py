@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["PLAIN", "letter", "likeness", "natural", "words"]
+__all__ = ["CANON", "PLAIN", "by_module", "letter", "likeness", "natural", "words"]
 
 SYNONYMS = (
     ("query", "q", "wq", "q_proj", "to_q", "q_lin", "q_linear", "queries"),
@@ -48,6 +49,22 @@ def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     """
     parts = re.split(r"(\d+)", name)
     return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
+
+
+def by_module(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The tensors of each module by their names inside of it.
+
+    Examples
+    --------
+    >>> by_module(["a.b.weight"])
+    {'a': {'b.weight': 'a.b.weight'}, 'a.b': {'weight': 'a.b.weight'}}
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        parts = name.split(".")
+        for n in range(1, len(parts)):
+            found.setdefault(".".join(parts[:n]), {})[".".join(parts[n:])] = name
+    return found
 
 
 @lru_cache(maxsize=65536)

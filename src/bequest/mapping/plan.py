@@ -189,6 +189,8 @@ class ParameterMap:
                 tuple(values["notes"]),
                 frozenset(values["body"]),
             )
+        except json.JSONDecodeError as error:
+            raise MapError(f"this is no parameter map, nor JSON: {error}.") from error
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             if isinstance(error, MapError):
                 raise

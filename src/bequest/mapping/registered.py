@@ -33,32 +33,62 @@ def registered_sites(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[S
 def named_sites(shapes: Mapping[str, Shape]) -> list[Site]:
     """The sites that names and shapes suggest, in the order in which they are given.
 
-    A file that is sorted by name holds no order: there what is called a stem comes first, what is
-    called a head comes last, and blocks stand by their numbers.
+    A file that is sorted by name, or shuffled, holds no order: there what is called a stem comes
+    first, what is called a head comes last, and blocks stand by their numbers.
     """
     given = list(shapes)
-    sorted_ = given == sorted(given) or given == sorted(given, key=natural)
-    return _sites(shapes, {}, sorted(given, key=_place) if sorted_ else given)
+    kept = _as_registered(given) and given != sorted(given, key=natural)
+    return _sites(shapes, {}, given if kept else sorted(given, key=_place))
 
 
 def is_in_order(names: Sequence[str]) -> bool:
-    """Whether names may stand in the order of registration: not sorted, and no number runs back.
+    """Whether the order of registration is known: names stand in it, or their numbers say it.
 
     Examples
     --------
-    >>> is_in_order(["b.0", "b.1", "a.0"]), is_in_order(["a.0", "b.0"]), is_in_order(["b.1", "b.0"])
-    (True, False, False)
+    >>> is_in_order(["b.0", "b.1", "a.0"]), is_in_order(["2.w", "0.w"]), is_in_order(["a.0", "b.0"])
+    (True, True, False)
+    """
+    return _as_registered(names) or all(
+        len({child.rstrip("0123456789") for child in children}) == 1
+        for children in _children(names).values()
+    )
+
+
+def _as_registered(names: Sequence[str]) -> bool:
+    """Whether a network may have given its names in this order.
+
+    It gives each part's together, and the parts of a list by their numbers. Other parts that are
+    told apart by a number, as `up3` and `up2`, run one way or the other.
     """
     if list(names) == sorted(names):
         return len(names) < 2
-    last: dict[str, tuple[int, ...]] = {}
-    for name in names:
-        numbers = tuple(int(part) for part in re.findall(r"\d+", name))
-        like = re.sub(r"\d+", "#", name)
-        if numbers < last.get(like, ()):
-            return False
-        last[like] = numbers
+    for children in _children(names).values():
+        if len(set(children)) < len(children):
+            return False  # something stands between two tensors of one part
+        alike: dict[str, list[int]] = {}
+        for child in children:
+            word = child.rstrip("0123456789")
+            if word != child:
+                alike.setdefault(word, []).append(int(child.removeprefix(word)))
+        for word, numbers in alike.items():
+            up = sorted(numbers)
+            if numbers != up and (not word or numbers != up[::-1]):
+                return False
     return True
+
+
+def _children(names: Sequence[str]) -> dict[str, list[str]]:
+    """By each part of a network that has several, the parts in it as they follow each other."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        parts = name.split(".")
+        parts = parts if parts[-1].isdigit() else parts[:-1]
+        for n, child in enumerate(parts):
+            children = found.setdefault(".".join(parts[:n]), [])
+            if children[-1:] != [child]:
+                children.append(child)
+    return {part: children for part, children in found.items() if len(children) > 1}
 
 
 def _place(name: str) -> tuple[tuple[int, tuple[tuple[int, int | str], ...]], ...]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
-from importlib import import_module
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,12 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from bequest.mapping.entry import Entry, Move
+from bequest.mapping.rules.layout import Weaved, split
+from bequest.mapping.rules.rule import Rule
+from bequest.mapping.rules.woven import Woven
+from bequest.mapping.saved_parts import Part, saved_parts
 from bequest.mapping.sites import Piece, Shape
 from bequest.mapping.trace import named_tensors
 
 __all__ = ["converted", "renamed"]
 
-MOST = 200_000_000  # parameters of a network whose places are followed: four bytes each
+LEAST = 4  # rows of a tensor that two others may take turns in
 SURE = 0.99
 
 
@@ -43,12 +46,12 @@ def converted(network: nn.Module, source: Mapping[str, Shape]) -> dict[str, Entr
     wanted = {name for name, shape in shapes.items() if source.get(name) != shape}
     if not wanted or not _of_transformers(network):
         return {}
-    places, saved = _saved(network, shapes)
     moves: dict[str, list[Move]] = {}
-    for name, held in saved.items():
-        file = _in_file(name, tuple(held.shape), network, source)
-        for target, move in _moves(file, held, places, shapes) if file else ():
-            moves.setdefault(target, []).append(move)
+    for part in saved_parts(network, shapes):
+        for name, held in part.saved.items():
+            file = _in_file(name, part.whole(tuple(held.shape)), network, source)
+            for target, move in _moves(file, held, part) if file else ():
+                moves.setdefault(target, []).append(part.whole_move(move))
     return {
         name: _entry(name, shapes[name], moves[name])
         for name in shapes
@@ -61,24 +64,6 @@ def _of_transformers(network: nn.Module) -> bool:
     return library is not None and isinstance(network, library.PreTrainedModel)
 
 
-def _saved(network: Any, shapes: Mapping[str, Shape]) -> tuple[dict[str, int], dict[str, Tensor]]:
-    """Where each tensor's places start, and the tensors of a file with the places in them."""
-    loading = import_module("transformers.core_model_loading")
-    starts, numbered, first = {}, {}, 0
-    large = sum(map(math.prod, shapes.values())) > MOST
-    for name, shape in shapes.items():
-        starts[name] = first
-        if not large:
-            numbered[name] = torch.arange(
-                first, first + math.prod(shape), dtype=torch.int32
-            ).reshape(shape)
-        first += math.prod(shape)
-    try:
-        return starts, {} if large else loading.revert_weight_conversion(network, numbered)
-    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
-        return starts, {}  # the library cannot save this network either
-
-
 def _in_file(name: str, shape: Shape, network: Any, source: Mapping[str, Shape]) -> str:
     """The name in the source, where the prefix of the base may be there or not."""
     base = network.base_model_prefix
@@ -86,26 +71,66 @@ def _in_file(name: str, shape: Shape, network: Any, source: Mapping[str, Shape])
     return next((one for one in found if source.get(one) == shape), "")
 
 
-def _moves(
-    file: str, held: Tensor, starts: Mapping[str, int], shapes: Mapping[str, Shape]
-) -> Iterator[tuple[str, Move]]:
+def _moves(file: str, held: Tensor, part: Part) -> Iterator[tuple[str, Move]]:
     """Which rows of a file's tensor go where; nothing where they go nowhere in one piece."""
-    shape = tuple(held.shape)
+    starts, shapes, shape = part.starts, part.shapes, tuple(held.shape)
+    if held.is_meta:  # it went in as it came out
+        name = next(iter(shapes))
+        yield name, Move(file, Piece(file, shape), Piece(name, shape))
+        return
     names = list(starts)
     bounds = torch.tensor([starts[name] for name in names], dtype=torch.int32)
-    for start, rows in _runs(held, bounds):
-        part = held[start : start + rows] if shape else held
-        turned = rows > 1 and part.ndim == 2 and int(part[1, 0] - part[0, 0]) == 1 < part.shape[1]
-        places = (part.T if turned else part).flatten()
-        if not len(places) or bool((places.diff() != 1).any()):
+    for axis in range(min(2, held.ndim)):
+        if found := _alternating(file, held, axis, names, starts, shapes):
+            yield from found
+            return
+    waiting = [*_runs(held, bounds)][::-1]
+    while waiting:
+        start, rows = waiting.pop()
+        some = held[start : start + rows] if shape else held
+        turned = rows > 1 and some.ndim == 2 and int(some[1, 0] - some[0, 0]) == 1 < some.shape[1]
+        places = (some.T if turned else some).flatten()
+        if not len(places) or not _consecutive(places):
             continue
         name = names[int(torch.searchsorted(bounds, places[0], right=True)) - 1]
-        size = (part.shape[1], part.shape[0]) if turned else tuple(part.shape)
+        size = (some.shape[1], some.shape[0]) if turned else tuple(some.shape)
         put = _piece(name, int(places[0]) - starts[name], size, shapes[name])
         whole = rows == shape[0] if shape else True
         if put is not None and (whole or not turned):
             taken = Piece(file, size, 0 if whole else start, transposed=turned)
             yield name, Move(file, taken, put)
+        elif put is None and rows > 1:  # the end of one matrix of a stack and the start of the next
+            waiting += [(start + row, 1) for row in reversed(range(rows))]
+
+
+def _alternating(
+    file: str, held: Tensor, axis: int, names: Sequence[str], starts: Mapping[str, int],
+    shapes: Mapping[str, Shape],
+) -> list[tuple[str, Move]]:  # fmt: skip
+    """Rows of two halves in turn, gate and up: into one tensor half by half, or into two."""
+    count = held.shape[axis]
+    if count < LEAST or count % 2 or not held.numel():
+        return []
+    halves = [split(held, axis, (-1, 2)).select(axis + 1, half) for half in (0, 1)]
+    fused = torch.cat(halves, axis)
+    whole = Piece(file, tuple(held.shape))
+    by_start = {starts[name]: name for name in names}
+    name = by_start.get(int(fused.flatten()[0]), "")
+    if name and shapes[name] == whole.shape and _consecutive(fused):
+        rule: Rule = Weaved(axis, count // 2, 2, back=False)
+        return [(name, Move(file, whole, Piece(name, whole.shape), (rule,)))]
+    found = []
+    for half, part in enumerate(halves):
+        name = by_start.get(int(part.flatten()[0]), "")
+        if not name or shapes[name] != tuple(part.shape) or not _consecutive(part):
+            return []
+        rule = Woven(axis, count // 2, half, 1, 2, back=False)
+        found.append((name, Move(file, whole, Piece(name, shapes[name]), (rule,))))
+    return found
+
+
+def _consecutive(places: Tensor) -> bool:
+    return not bool((places.flatten().diff() != 1).any())
 
 
 def _runs(held: Tensor, bounds: Tensor) -> Iterator[tuple[int, int]]:
@@ -145,6 +170,8 @@ def _entry(name: str, shape: Shape, moves: list[Move]) -> Entry:
     one = moves[0]
     plain = len(moves) == 1 and one.taken == Piece(one.source, shape)
     words = "copy" if plain else "stack" if len(moves) > 1 else "split"
-    if len(moves) == 1 and one.taken.transposed:
+    if one.rules:
+        words = one.rules[0].name
+    elif len(moves) == 1 and one.taken.transposed:
         words = "transpose"
     return Entry(name, shape, "parameter", (), tuple(moves), words, SURE)

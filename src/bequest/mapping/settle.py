@@ -66,6 +66,9 @@ class Settled:
     differ: bool = False  # both were run, and do not
     named: bool = False  # they are those of names
     unlike: str = ""  # the first layer of the target that does not give what its namesake gives
+    confirmed: frozenset[str] = (
+        frozenset()
+    )  # tensors of the target before its new parts, which agree
 
 
 def settle(given: Open, example: Any) -> Settled:
@@ -81,6 +84,9 @@ def settle(given: Open, example: Any) -> Settled:
     shared = _one_image(given.theirs.example) if example is None else example
     try:
         runs = _Runs(given, shared)
+        if not runs.comparable:
+            note = "On this input the source's outputs are empty or not finite: they say nothing."
+            return Settled(first, (note, *open_), named=named)
         return _by_names(runs, first) if named else _searched(runs, first, open_)
     except (MapError, *REFUSED):
         return Settled(first, open_, named=named)
@@ -91,13 +97,8 @@ def _by_names(runs: _Runs, links: tuple[Link, ...]) -> Settled:
     found = runs.compared(links)
     if found.difference is not None:
         return Settled(links, (_same(found.difference),), equal=True, named=True)
-    if not found.one_function:  # a new head, or another task: the layers before it tell
-        said = []
-        if found.unlike:
-            said = [f"Run on one input, {found.unlike!r} does not give what its source gives."]
-        elif found.layers:
-            said = ["Run on one input, all layers that have a namesake give the same."]
-        return Settled(links, tuple(said), equal=found.layers, named=True, unlike=found.unlike)
+    if not found.one_function:  # a new head, or another task: the layers before it decide
+        return _before_new_parts(runs, links, found)
     laid_out = runs.search(lambda _: Matching(links, ()))
     if laid_out is not None:  # namesakes still, in another layout: parts of one tensor, heads
         return Settled(laid_out[0], (_same(laid_out[1]),), equal=True, named=True)
@@ -105,6 +106,28 @@ def _by_names(runs: _Runs, links: tuple[Link, ...]) -> Settled:
     note = "Paired by their names the two do not give the same."
     notes = (*searched.notes, note) if searched.equal else searched.notes
     return replace(searched, notes=notes, named=not searched.equal)
+
+
+def _before_new_parts(runs: _Runs, links: tuple[Link, ...], found: _Compared) -> Settled:
+    """Namesakes, unless the layers before the target's new parts show that they are not."""
+    if not found.unlike:
+        equal, known = found.layers and found.all_before, found.before if found.layers else ()
+        said = (
+            ("Run on one input, all layers that have a namesake give the same.",) if equal else ()
+        )
+        return Settled(links, said, equal=equal, named=True, confirmed=frozenset(known))
+    by_name = runs.search(lambda _: Matching(links, ()), before=found.before)
+    other = by_name or runs.search(before=found.before)
+    if other is None:
+        note = f"Run on one input, {found.unlike!r} does not give what its source gives."
+        differ = runs.repeatable()
+        return Settled(links, (note,), differ=differ, named=True, unlike=found.unlike)
+    notes = ["Run on one input, all layers before the new parts give the same."]
+    if by_name is None:
+        notes.append("Paired by their names they do not.")
+    return Settled(
+        other[0], tuple(notes), named=by_name is not None, confirmed=runs.compared(other[0]).before
+    )
 
 
 def _searched(runs: _Runs, first: tuple[Link, ...], open_: tuple[str, ...]) -> Settled:
@@ -141,7 +164,7 @@ def _open(matching: Matching) -> tuple[str, ...]:
     for choice in matching.choices:
         names = sorted({link.target.tensor for way in choice.ways for link in way})
         sure = choice.ways[0][0].confidence if choice.ways[0] else 0.0
-        if sure < 0.9:
+        if names and sure < 0.9:
             notes.append(
                 f"{', '.join(names[:4])}{' ...' if len(names) > 4 else ''} could be swapped: "
                 f"{len(choice.ways)} orders fit."
@@ -155,7 +178,9 @@ class _Compared:
     """What one run of the target beside the source's says."""
 
     difference: float | None  # of the outputs; None where one is not the other's
-    layers: bool  # all layers that were seen in both give the same
+    before: frozenset[str]  # tensors of the target that no new part comes before
+    all_before: bool  # these are all that are linked
+    layers: bool  # all layers of these that were seen in both give the same
     one_function: bool  # the two could be one: all tensors are filled, the outputs of one shape
     unlike: str  # the first layer that does not, although all before it is filled; else empty
 
@@ -187,24 +212,35 @@ class _Runs:
         self.expected = watch.results
         self.source = replace(source, read=lambda name: numbers[same.get(name, name)].detach())
         self.runs = 0
+        self.before: frozenset[str] | None = None  # what is compared in place of the outputs
         size = sum(math.prod(shape) for shape in self.ours.shapes.values())
         self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, size)))
         self._made: dict[Any, Tensor] = {}
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the source's outputs can be told from others: some numbers are finite."""
+        return any(bool(torch.isfinite(tensor).any()) for tensor in self.output)
 
     def compared(self, links: Sequence[Link]) -> _Compared:
         """What one run under some links says of them."""
         results, output = self._run(links)
         shapes = [t.shape for t in output] == [t.shape for t in self.output]
-        new = {entry.target for entry in self.given.entries(links) if entry.initialised}
+        new = self._initialised(links)
         known = self._before(new, links)
         unlike = self._unlike(known, results)
-        every = len(known) == sum(link.target.tensor not in new for link in links)
         return _Compared(
             _difference(self.output, output),
-            bool(self._partners(known, results)) and every and not unlike,
+            frozenset(link.target.tensor for link in known),
+            len(known) == sum(link.target.tensor not in new for link in links),
+            bool(self._partners(known, results)) and not unlike,
             shapes and not new,
             min(unlike, key=lambda site: site.depth).name if unlike else "",
         )
+
+    def _initialised(self, links: Sequence[Link]) -> set[str]:
+        """The target's tensors that keep numbers of their own."""
+        return {entry.target for entry in self.given.entries(links) if entry.initialised}
 
     def _before(self, new: Set[str], links: Sequence[Link]) -> list[Link]:
         """The links of sites that no tensor of these has a part in: the others ought to differ."""
@@ -223,14 +259,20 @@ class _Runs:
         return _difference(self.output, again) is not None
 
     def search(
-        self, rematch: Callable[[Mapping[int, int]], Matching] | None = None
+        self,
+        rematch: Callable[[Mapping[int, int]], Matching] | None = None,
+        before: frozenset[str] | None = None,
     ) -> tuple[tuple[Link, ...], float] | None:
-        """Links under which both networks give the same; None where none were found."""
-        self.rematch, self.runs = rematch or self.given.rematch, 0
+        """Links under which both networks give the same; None where none were found.
+
+        With `before`, tensors of the target before its new parts, the layers that hold these have
+        to give the same, in place of the outputs.
+        """
+        self.rematch, self.runs, self.before = rematch or self.given.rematch, 0, before
         state = _State()
         links = self._links(state)
         depth, difference = self._try(links)
-        found = self._by_output() if difference is None else None
+        found = self._by_output() if difference is None and before is None else None
         if found is not None:
             return found
         while difference is None:
@@ -309,10 +351,15 @@ class _Runs:
     def _try(self, links: Sequence[Link]) -> tuple[float, float | None]:
         """How deep the two agree, and by how much the outputs differ where they agree wholly."""
         results, output = self._run(links)
+        if self.before is not None:
+            links = self._before(self._initialised(links), links)
         depth = self._agreed(links, results)
         if depth is not None:
             return depth, None
-        difference = _difference(self.output, output)
+        if self.before is None:
+            difference = _difference(self.output, output)
+        else:
+            difference = 0.0 if self.before <= {link.target.tensor for link in links} else None
         last = max((site.depth for site in self.ours.sites), default=0) + 1
         return (last, None) if difference is None else (math.inf, difference)
 

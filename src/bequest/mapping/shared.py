@@ -17,6 +17,7 @@ import torch
 from bequest.core.wording import listed
 from bequest.mapping.entry import Entry, Move
 from bequest.mapping.load import Source
+from bequest.mapping.names import by_module
 from bequest.mapping.sites import Piece, Shape, Trace
 
 __all__ = ["refused", "unshared"]
@@ -35,7 +36,7 @@ def unshared(theirs: Trace, ours: Trace) -> dict[str, Entry]:
     uses = _uses(theirs)
     modules = {
         holder: inner
-        for holder, inner in _modules(theirs.shapes).items()
+        for holder, inner in by_module(theirs.shapes).items()
         if _times(inner, uses) > 1 or _named_shared(holder, theirs)
     }
     for layers in _lists(ours.shapes) if modules else ():
@@ -124,16 +125,6 @@ def _lists(shapes: Shapes) -> Iterator[list[dict[str, str]]]:
         first = _shapes(ordered[0], shapes)
         if len(ordered) > 1 and all(_shapes(layer, shapes) == first for layer in ordered):
             yield ordered
-
-
-def _modules(shapes: Shapes) -> dict[str, dict[str, str]]:
-    """The tensors of each module by their names inside of it."""
-    found: dict[str, dict[str, str]] = {}
-    for name in shapes:
-        parts = name.split(".")
-        for n in range(1, len(parts)):
-            found.setdefault(".".join(parts[:n]), {})[".".join(parts[n:])] = name
-    return found
 
 
 def _shapes(inner: Mapping[str, str], shapes: Shapes) -> dict[str, Shape]:

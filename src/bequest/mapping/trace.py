@@ -23,7 +23,8 @@ from bequest.mapping.sites import Shape, Site, Trace
 from bequest.mapping.watch import Watch
 
 __all__ = [
-    "call", "named_tensors", "summary", "trace", "trace_both", "watched_run", "watched_tensors",
+    "STATISTICS", "call", "named_tensors", "summary", "trace", "trace_both", "watched_run",
+    "watched_tensors",
 ]  # fmt: skip
 
 Seen = tuple[list[Site], frozenset[int]]  # a run's sites, and those that the output comes from
