@@ -207,12 +207,16 @@ def spec_from_config(config: Mapping[str, Any]) -> InputSpec:
 
 
 def foreign_config(place: Path) -> dict[str, Any] | None:
-    """The config of a Hugging Face folder; None where it is none, ours included."""
+    """The config of a Hugging Face folder; None where it is none, ours included.
+
+    One of sentence-transformers may keep its network, and that config, in a folder inside.
+    """
+    listed = (place / "modules.json").is_file()
     if not (place / "config.json").is_file():
-        return None
+        return {} if listed else None
     config = read_json(place / "config.json")
-    theirs = "format" not in config and ("model_type" in config or "architectures" in config)
-    return config if theirs else None
+    named = listed or "model_type" in config or "architectures" in config
+    return config if named and "format" not in config else None
 
 
 def _config(place: Path) -> dict[str, Any]:

@@ -7,10 +7,10 @@ read by our own reader, and the classes that build the network are transformers'
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import nn
 
 from bequest.core import Card, InputSpec, Label, Texts
 from bequest.errors import ModelError
-from bequest.frameworks.folder import spec_from_config
+from bequest.frameworks.folder import read_json, spec_from_config
 from bequest.frameworks.forward import find_head
 from bequest.frameworks.huggingface_build import Modality, build_network, quiet
 from bequest.frameworks.huggingface_config import audited, classes_of
@@ -26,7 +26,6 @@ from bequest.frameworks.huggingface_files import (
     folder_weights,
     licence_of,
     pixels_of,
-    pooled_by_first,
     tokens_from,
     tokens_of,
 )
@@ -34,15 +33,19 @@ from bequest.frameworks.huggingface_inputs import Pixels, Tokens
 from bequest.frameworks.huggingface_network import (
     OF_OURS,
     OWN_HEAD,
+    OWN_LAYERS,
     SECTION,
     HuggingFaceNetwork,
     Pooling,
 )
+from bequest.frameworks.sentence_folder import SentenceFolder, layers_of, read_sentence_folder
+from bequest.frameworks.sentence_modules import SentenceLayers, layers_from
 from bequest.frameworks.torch_model import Network, TorchFeatures, TorchModel
 from bequest.frameworks.unchanged import evaluating
 
 __all__ = ["load_foreign", "load_huggingface", "wrap_network"]
 
+T = TypeVar("T")
 Reader = Tokens | Pixels
 HEADED = ("ForSequenceClassification", "ForImageClassification")
 SIDE = 64  # pixels of the image that a network is tried on
@@ -56,18 +59,49 @@ def load_foreign(
     The folder holds ``model.safetensors`` (or its shards and their index), and ``tokenizer.json``
     or ``preprocessor_config.json``. It becomes a classifier or a regressor of texts or images,
     under a card with its name and licence; of any other network the body, whose features can be
-    probed and tuned. `UnsafeModel` where it brings code, holds pickles only, or names files outside
-    of itself.
+    probed and tuned. One of sentence-transformers gives the features that this library gives.
+    `UnsafeModel` where it brings code, holds pickles only, or names files outside of itself.
     """
     where = folder.name
+    card = replace(card, name=where, licence=licence_of(folder))
+    sentence = read_sentence_folder(folder)
+    if sentence is not None:
+        return _sentence_model(folder, sentence, card)
     config = audited(values, where)
     network, modality, headed = build_network(config, folder_weights(folder), where)
     reader: Reader = (
-        tokens_of(folder, config, network) if modality == "text" else pixels_of(folder, config)
+        tokens_of(folder, config, network, None)
+        if modality == "text"
+        else pixels_of(folder, config)
     )
-    first = modality == "text" and pooled_by_first(folder, config)
-    card = replace(card, name=where, licence=licence_of(folder))
-    return _model(network.eval(), config, reader, card, headed=headed, first=first)
+    pooling = _pooling(network, config, modality, headed)
+    return _model(network.eval(), config, reader, card, pooling=pooling)
+
+
+def _sentence_model(folder: Path, sentence: SentenceFolder, card: Card) -> Network:
+    """The network of a sentence-transformers folder with all that comes behind it."""
+    place, where = sentence.transformer, folder.name
+    config = audited(_config_of(place), where)
+    network, modality, _ = build_network(config, folder_weights(place), where, body=True)
+    if modality != "text":
+        raise ModelError(f"{where} is for {modality}s: of sentence-transformers texts are read.")
+    tokens = tokens_of(place, config, network, sentence)
+    module = HuggingFaceNetwork(
+        network.eval(), modality="text", config=config, pooling="layers", layers=SentenceLayers([])
+    )
+    hidden, mask = _tried(module, tokens, where, module.hidden)
+    width, skipped = hidden.shape[2], tokens.prompt_tokens
+    steps, tensors = layers_of(sentence, folder, width, skipped, folder_weights)
+    module.sentence = layers_from(steps, tensors)
+    module.add_head(module.sentence(hidden, mask).shape[1])
+    given: dict[str, Any] = {"spec": InputSpec("text"), "card": card, "encoder": tokens}
+    return TorchFeatures(module.eval(), **given)
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json: it holds no transformer.")
+    return read_json(folder / "config.json")
 
 
 def wrap_network(
@@ -101,8 +135,10 @@ def wrap_network(
             "bequest.wrap(network, processor=...). Of tokenizers the fast ones are known."
         )
     headed = type(network).__name__.endswith(HEADED)
-    about: dict[str, Any] = {"headed": headed, "classes": classes, "batch_size": batch_size}
-    return _model(network, config, reader, Card(name=name), first=False, **about)
+    modality: Modality = "text" if isinstance(reader, Tokens) else "image"
+    about: dict[str, Any] = {"classes": classes, "batch_size": batch_size}
+    about["pooling"] = _pooling(network, config, modality, headed)
+    return _model(network, config, reader, Card(name=name), **about)
 
 
 def _model(
@@ -111,17 +147,16 @@ def _model(
     reader: Reader,
     card: Card,
     *,
-    headed: bool,
-    first: bool,
+    pooling: Pooling,
     classes: tuple[Label, ...] = (),
     batch_size: int | None = None,
 ) -> Network:
     """The network with what makes its inputs; its head is found, and its classes are named."""
     modality: Modality = "text" if isinstance(reader, Tokens) else "image"
-    pooling = _pooling(network, modality, headed, first)
-    module, head = _module(network, modality, config, pooling, reader, card.name)
+    module = HuggingFaceNetwork(network, modality=modality, config=config, pooling=pooling)
+    head = _tried(module, reader, card.name, lambda example: _head(module, example, card.name))
     outputs = len(module.get_parameter(f"{head}.weight"))
-    if headed and not classes:
+    if outputs and not classes:
         classes = classes_of(config, outputs, card.name)
     if len(classes) not in (0, outputs):
         raise ModelError(f"{card.name} has {outputs} outputs, {len(classes)} classes are named.")
@@ -141,12 +176,21 @@ def load_huggingface(
     theirs = audited(theirs, folder.name)
     tensors = folder_weights(folder)
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(OWN_HEAD)}
+    between = {name: tensors.pop(name) for name in list(tensors) if name.startswith(OWN_LAYERS)}
+    between = {name.removeprefix(OWN_LAYERS): tensor for name, tensor in between.items()}
     bias = tensors.pop(ours["added_bias"]) if ours["added_bias"] else None
-    network, modality, _ = build_network(theirs, tensors, folder.name)
+    pooling, steps = ours["pooling"], ours["layers"]
+    network, modality, _ = build_network(theirs, tensors, folder.name, body=pooling == "layers")
+    layers = layers_from(steps, between) if pooling == "layers" else None
     told = ours["encoder"]
     reader: Reader = Tokens.read(folder, told) if modality == "text" else Pixels.from_config(told)
     module = HuggingFaceNetwork(
-        network, modality=modality, config=theirs, pooling=ours["pooling"], width=ours["width"]
+        network,
+        modality=modality,
+        config=theirs,
+        pooling=pooling,
+        width=ours["width"],
+        layers=layers,
     )
     head = str(ours["head"])
     layer: Any = module.get_submodule(head)
@@ -164,40 +208,43 @@ def load_huggingface(
     return TorchModel(module.eval(), **given, classes=classes, target_scale=(mean, scale))
 
 
-def _pooling(network: nn.Module, modality: Modality, headed: bool, first: bool) -> Pooling:
+def _pooling(
+    network: nn.Module, config: Mapping[str, Any], modality: Modality, headed: bool
+) -> Pooling:
     if headed:
         # decoders put the head on every token and take the last one's logits
         return "last" if isinstance(getattr(network, "score", None), nn.Linear) else ""
     if modality == "image":
         return "image"
-    return "first" if first else "mean"
+    return "first" if config.get("classifier_pooling") == "cls" else "mean"
 
 
-def _module(
-    network: nn.Module,
-    modality: Modality,
-    config: Mapping[str, Any],
-    pooling: Pooling,
-    reader: Reader,
-    where: str,
-) -> tuple[HuggingFaceNetwork, str]:
-    """The module, tried on a tiny batch, and the name of its head."""
-    module = HuggingFaceNetwork(network, modality=modality, config=config, pooling=pooling)
+def _tried(
+    module: HuggingFaceNetwork, reader: Reader, where: str, use: Callable[[torch.Tensor], T]
+) -> T:
+    """What comes of using the module on a tiny batch."""
     example = torch.from_numpy(reader.encode(_tiny(reader)))
     try:
         with evaluating(module), quiet():
-            if pooling not in ("", "last"):
-                module.add_head(module.pooled(example).shape[1])
-                return module, "head"
-            head = find_head(module, example)
-            outputs = module(example).shape
+            return use(example)
+    except ModelError:
+        raise
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())[:200]
         raise ModelError(f"{where} cannot read a tiny batch: {problem}") from error
+
+
+def _head(module: HuggingFaceNetwork, example: torch.Tensor, where: str) -> str:
+    """The name of the module's head, which it is given where the network has none."""
+    if module.pooling not in ("", "last"):
+        module.add_head(module.pooled(example).shape[1])
+        return "head"
+    head = find_head(module, example)
+    outputs = module(example).shape
     layer: Any = module.get_submodule(head) if head else None
     if layer is None or len(outputs) != 2 or layer.out_features != outputs[1]:
         raise ModelError(f"{where} does not end in a linear layer: its head cannot be found.")
-    return module, head
+    return head
 
 
 def _tiny(reader: Reader) -> Any:

@@ -24,9 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 def build_network(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str, *, body: bool = False
 ) -> tuple[nn.Module, Modality, bool]:
     """Build the network that an audited config describes, and fill it with all that its files hold.
+
+    `body` leaves out a head that predicts, whatever the config says of one.
 
     Gives the network (float32, on the CPU, in evaluation mode), its modality, and whether it has a
     head of its own that predicts. `ModelError` where transformers does not know it, or config and
@@ -44,7 +46,7 @@ def build_network(
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # what is not in the files, and not used, is the same each time
             settings = auto.CONFIG_MAPPING[kind].from_dict({**config, "dtype": "float32"})
-            made, modality, headed = _class_of(auto.modeling_auto, settings, config, where)
+            made, modality, headed = _class_of(auto.modeling_auto, settings, config, where, body)
             _check_size(made, settings, tensors, where)
             network, told = made.from_pretrained(
                 None,
@@ -67,7 +69,7 @@ def build_network(
 
 
 def _class_of(
-    auto: Any, settings: Any, config: Mapping[str, Any], where: str
+    auto: Any, settings: Any, config: Mapping[str, Any], where: str, body: bool
 ) -> tuple[Any, Modality, bool]:
     """What transformers builds of this config: a class with a head that predicts, or the body."""
     kind = type(settings)
@@ -79,7 +81,7 @@ def _class_of(
     )
     for mapping, modality in mappings:
         for made in _all(mapping, kind):
-            if made.__name__ == wanted:
+            if made.__name__ == wanted and not body:
                 return made, modality, True
     texts = (
         auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, auto.MODEL_FOR_MASKED_LM_MAPPING,

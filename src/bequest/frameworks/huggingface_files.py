@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.file_formats import PICKLES
 from bequest.frameworks.folder import read_json
 from bequest.frameworks.huggingface_inputs import Pixels, Tokens
+from bequest.frameworks.sentence_folder import SentenceFolder
 from bequest.frameworks.shards import check_shard, shards_of
 from bequest.frameworks.weights import read_weights
 
@@ -20,7 +22,6 @@ __all__ = [
     "folder_weights",
     "licence_of",
     "pixels_of",
-    "pooled_by_first",
     "tokens_from",
     "tokens_of",
 ]
@@ -30,6 +31,8 @@ INDEX = "model.safetensors.index.json"
 TOKENIZER_LIMIT = 64 * 2**20  # bytes; the largest public ones have 35 MB
 README_LIMIT = 2**16  # characters of a model card that are looked at
 MOST_TOKENS = 512  # a longer text costs its square in attention
+UNBOUNDED = 2**31  # tokens; transformers writes 10^30 where a tokenizer has no limit
+TRUNCATION = re.compile(r'"truncation": *\{[^{}]*"direction": *"(Left|Right)"')
 SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 FRONT = re.compile(r"\A---\n(.*?)\n---", re.S)
 LICENCE = re.compile(r"^license: *[\"']?([A-Za-z0-9.+-]{1,64})[\"']? *$", re.M)
@@ -62,11 +65,29 @@ def _shards(folder: Path) -> dict[str, Tensor]:
     return found
 
 
-def tokens_of(folder: Path, config: Mapping[str, Any], network: nn.Module) -> Tokens:
-    """The tokenizer of a folder, checked against the network that reads its tokens."""
+def tokens_of(
+    folder: Path, config: Mapping[str, Any], network: nn.Module, sentence: SentenceFolder | None
+) -> Tokens:
+    """The tokenizer of a folder, checked against the network that reads its tokens.
+
+    `sentence` is what sentence-transformers' own files in the folder say.
+    """
     path = folder / "tokenizer_config.json"
     told = read_json(path) if path.is_file() else {}
-    return tokens_from(_tokenizer_file(folder), told, config, network, folder.name)
+    content = _tokenizer_file(folder)
+    if sentence is None:
+        return tokens_from(content, told, config, network, folder.name)
+    if sentence.lower:
+        content = _in_lower_case(content, folder)
+    stated = sentence.length
+    if stated is None:
+        places = getattr(network.config, "max_position_embeddings", None)
+        limits = [told.get("model_max_length"), places, *_places(network)]
+    else:  # as in that library, which then looks at nothing else
+        limits = [stated, *_places(network)]
+    length = _smallest(limits, folder.name)
+    about: dict[str, Any] = {"length": length, "prompt": sentence.prompt}
+    return tokens_from(content, told, config, network, folder.name, **about)
 
 
 def tokens_from(
@@ -75,19 +96,25 @@ def tokens_from(
     config: Mapping[str, Any],
     network: nn.Module,
     where: str,
+    *,
+    length: int | None = None,
+    prompt: str = "",
 ) -> Tokens:
     """A tokenizer, checked against the network that reads its tokens.
 
     `content` is that of its ``tokenizer.json``, `told` that of its ``tokenizer_config.json``,
-    `config` the network's.
+    `config` the network's; `length` are the most tokens of a text, by default those that the
+    network has places for, `MOST_TOKENS` at most; the `prompt` stands before every text.
     """
     special = {f"{name}_token": _token(told.get(f"{name}_token")) for name in SPECIAL}
     fillers = [config.get(f"{name}_token_id") for name in ("pad", "eos", "bos")]
     tokens = Tokens(
         content,
-        length=_length(told, config, network),
+        length=_length(told, config, network, where) if length is None else length,
         filler=next((n for n in fillers if isinstance(n, int) and n >= 0), 0),
         special={name: token for name, token in special.items() if token},
+        side=_side(told, content),
+        prompt=prompt,
     )
     embedding: Any = network.get_input_embeddings()  # type: ignore[operator]
     known = len(embedding.weight)
@@ -122,11 +149,41 @@ def _token(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _length(told: Mapping[str, Any], config: Mapping[str, Any], network: nn.Module) -> int:
+def _in_lower_case(content: str, folder: Path) -> str:
+    """A tokenizer that puts texts into lower case before all else."""
+    try:
+        values = json.loads(content)
+        before = values.get("normalizer")
+    except (AttributeError, ValueError, RecursionError) as error:
+        raise ModelError(f"{folder}/tokenizer.json cannot be read: {str(error)[:80]}.") from error
+    first = {"type": "Lowercase"}
+    values["normalizer"] = {"type": "Sequence", "normalizers": [first, before]} if before else first
+    return json.dumps(values, ensure_ascii=False)
+
+
+def _side(told: Mapping[str, Any], content: str) -> Literal["right", "left"]:
+    """Where a longer text is cut."""
+    side = told.get("truncation_side")
+    if side is None:
+        found = TRUNCATION.search(content)  # JSON of up to 64 MB is not parsed a second time
+        side = found[1].lower() if found else "right"
+    return "left" if side == "left" else "right"
+
+
+def _length(
+    told: Mapping[str, Any], config: Mapping[str, Any], network: nn.Module, where: str
+) -> int:
     """Tokens that the network has places for, `MOST_TOKENS` at most."""
     limits = [told.get("model_max_length"), MOST_TOKENS, *_places(network)]
     limits += [config.get("n_positions"), config.get("max_position_embeddings")]
-    return int(min(limit for limit in limits if isinstance(limit, int | float) and limit > 0))
+    return _smallest(limits, where)
+
+
+def _smallest(limits: Iterable[Any], where: str) -> int:
+    known = [limit for limit in limits if isinstance(limit, int | float) and limit > 0]
+    if not known or min(known) >= UNBOUNDED:
+        raise ModelError(f"{where} does not say how long a text may be: max_seq_length, in tokens.")
+    return int(min(known))
 
 
 def _places(network: nn.Module) -> Iterator[int]:
@@ -146,14 +203,6 @@ def pixels_of(folder: Path, config: Mapping[str, Any]) -> Pixels:
     if not isinstance(channels, int):
         raise ModelError(f"{folder}/config.json says num_channels = {str(channels)[:40]}.")
     return Pixels.from_preprocessor(read_json(path), channels, folder.name)
-
-
-def pooled_by_first(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether the first token stands for the text; the mean of all does where nothing is said."""
-    if config.get("classifier_pooling") == "cls":
-        return True
-    path = folder / "1_Pooling" / "config.json"  # sentence-transformers' place for it
-    return path.is_file() and bool(read_json(path).get("pooling_mode_cls_token"))
 
 
 def licence_of(folder: Path) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ __all__ = ["PADDING", "Pixels", "Tokens"]
 
 Array = NDArray[Any]
 PADDING = -1  # where a text has no token any more
-LETTERS = 64  # characters a token that are looked at; the rest of a longer text is cut off anyway
+LETTERS = 64  # characters a token that are looked at first; nearly all texts need no more
 RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 SIDES = 4096  # pixels; no public model reads larger images
 
@@ -43,27 +43,40 @@ class Tokens:
     content : str
         The file's text. It names the algorithm and its tables; no code comes from it.
     length : int
-        Most tokens of a text, those at its end cut off.
+        Most tokens of a text.
     filler : int
         Stands for a text without any token.
     special : mapping of str to str
         Text of the padding token and its like, for transformers' own tokenizers.
+    side : {"right", "left"}
+        Where a longer text is cut.
+    prompt : str
+        Stands before every text.
     """
 
     content: str
     length: int
     filler: int = 0
     special: Mapping[str, str] = field(default_factory=dict)
+    side: Literal["right", "left"] = "right"
+    prompt: str = ""
 
     @classmethod
     def read(cls, folder: Path, config: Mapping[str, Any]) -> Tokens:
         """The encoder that `to_config` described, its tables from the folder."""
         content = (folder / "tokenizer.json").read_text(encoding="utf-8")
-        return cls(content, int(config["length"]), int(config["filler"]), dict(config["special"]))
+        return cls(
+            content,
+            int(config["length"]),
+            int(config["filler"]),
+            dict(config["special"]),
+            "left" if config["side"] == "left" else "right",
+            str(config["prompt"]),
+        )
 
     def encode(self, inputs: Inputs) -> Array:
         """Int64 (N, T), T that of the longest of these texts; `PADDING` behind the shorter ones."""
-        rows = [self._numbers(text) for text in as_texts(inputs)]
+        rows = [self._numbers(self.prompt + text) for text in as_texts(inputs)]
         encoded = np.full((len(rows), max(map(len, rows), default=1)), PADDING, dtype=np.int64)
         for row, numbers in zip(encoded, rows, strict=True):
             row[: len(numbers)] = numbers
@@ -83,13 +96,32 @@ class Tokens:
             "length": self.length,
             "filler": self.filler,
             "special": dict(self.special),
+            "side": self.side,
+            "prompt": self.prompt,
         }
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt, without the special one that would end it."""
+        if not self.prompt:
+            return 0
+        numbers = self._numbers(self.prompt)
+        ends = {self._tokenizer.token_to_id(token) for token in self.special.values()}
+        return len(numbers) - (numbers[-1] in ends)
 
     def _numbers(self, text: str) -> list[int]:
         # One by one: in a batch the tokenizer starts threads, which a later fork complains of.
+        letters = LETTERS * self.length
         with _translated():
-            encoding = self._tokenizer.encode(text[: LETTERS * self.length])
+            encoding = self._tokenizer.encode(self._cut(text, letters))
+            # what is not cut off has all its tokens before the end of what was looked at
+            while letters < len(text) and not encoding.overflowing:
+                letters *= 8
+                encoding = self._tokenizer.encode(self._cut(text, letters))
         return list(encoding.ids) or [self.filler]
+
+    def _cut(self, text: str, letters: int) -> str:
+        return text[:letters] if self.side == "right" else text[-letters:]
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -97,7 +129,7 @@ class Tokens:
         with _translated():
             tokenizer = tokenizers.Tokenizer.from_str(self.content)
             tokenizer.no_padding()
-            tokenizer.enable_truncation(self.length)
+            tokenizer.enable_truncation(self.length, direction=self.side)
         return tokenizer
 
     def __getstate__(self) -> dict[str, Any]:

@@ -21,16 +21,19 @@ from bequest.errors import ModelError
 from bequest.frameworks.folder import write_folder
 from bequest.frameworks.huggingface_config import with_classes
 from bequest.frameworks.huggingface_inputs import PADDING, Pixels, Tokens
+from bequest.frameworks.sentence_modules import SentenceLayers
 from bequest.frameworks.torch_model import ForeignNetwork, Network
 from bequest.frameworks.weights import write_weights
 
-__all__ = ["OF_OURS", "OWN_HEAD", "SECTION", "HuggingFaceNetwork", "Pooling"]
+__all__ = ["OF_OURS", "OWN_HEAD", "OWN_LAYERS", "SECTION", "HuggingFaceNetwork", "Pooling"]
 
 SECTION = "bequest_model"  # of config.json: what is ours; the rest is what transformers knows
 OF_OURS = ("format", "bequest", "kind", "files", "digest", SECTION)
 OWN_HEAD = "bequest_head."  # of the names of a head that is ours
+OWN_LAYERS = "bequest_layers."  # of the layers between the network and that head
 BODY = "network."
-Pooling = Literal["", "mean", "first", "last", "image"]
+LAYERS = "sentence."
+Pooling = Literal["", "mean", "first", "last", "image", "layers"]
 
 
 @final
@@ -43,12 +46,14 @@ class HuggingFaceNetwork(ForeignNetwork):
     modality : {"text", "image"}
     config : mapping
         Its audited ``config.json``.
-    pooling : {"", "mean", "first", "last", "image"}
+    pooling : {"", "mean", "first", "last", "image", "layers"}
         How one row of features comes from those of all tokens, where the network does not do it
-        itself: their mean, the first or last token's, or an image network's own way. With "last"
-        the network's own head follows, otherwise ``head`` of this module.
+        itself: their mean, the first or last token's, an image network's own way, or `layers`. With
+        "last" the network's own head follows, otherwise ``head`` of this module.
     width : int, optional
         D: gives this module a head, which has no outputs yet.
+    layers : SentenceLayers, optional
+        With "layers": what sentence-transformers puts behind the network.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class HuggingFaceNetwork(ForeignNetwork):
         config: Mapping[str, Any],
         pooling: Pooling = "",
         width: int | None = None,
+        layers: SentenceLayers | None = None,
     ) -> None:
         super().__init__()
         self.network, self.training = network, network.training
@@ -69,6 +75,7 @@ class HuggingFaceNetwork(ForeignNetwork):
         self.padding = padding if isinstance(padding, int) and padding >= 0 else 0
         # transformers' decoders have a head without a bias, which tuning then adds
         self.bare = pooling == "last" and network.get_submodule("score").bias is None
+        self.sentence = layers
         if width is not None:
             self.add_head(width)
 
@@ -76,7 +83,10 @@ class HuggingFaceNetwork(ForeignNetwork):
     def structure(self) -> Mapping[str, Any]:
         """Class of the network, its config, and how features come from tokens."""
         name = type(self.network).__name__
-        return {"huggingface": name, "config": self.config, "pooling": self.pooling}
+        steps = [] if self.sentence is None else list(self.sentence.steps)
+        return {
+            "huggingface": name, "config": self.config, "pooling": self.pooling, "layers": steps,
+        }  # fmt: skip
 
     def forward(self, samples: Tensor) -> Tensor:
         """Logits (N, C) or values (N, 1)."""
@@ -90,18 +100,27 @@ class HuggingFaceNetwork(ForeignNetwork):
 
     def pooled(self, samples: Tensor) -> Tensor:
         """Features (N, D) of the samples, where the network does not pool by itself."""
-        given = self._given(samples)
-        body: nn.Module = self.network.base_model if self.pooling == "last" else self.network  # type: ignore[assignment]
-        hidden: Tensor = body(**given).last_hidden_state
+        hidden, mask = self.hidden(samples)
         if self.pooling == "image":
             return self._pooled_patches(hidden)
         if self.pooling == "first":
             return hidden[:, 0]
-        mask = given["attention_mask"]
+        if self.sentence is not None:
+            features: Tensor = self.sentence(hidden, mask)
+            return features
         if self.pooling == "last":
             return hidden[torch.arange(len(hidden)), mask.sum(dim=1) - 1]
         weights = mask.to(hidden.dtype)[:, :, None]
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+    def hidden(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Last hidden states (N, T, D), and the mask (N, T) of tokens.
+
+        Of images the states have the network's own shape, and the mask has no meaning.
+        """
+        given = self._given(samples)
+        body: nn.Module = self.network.base_model if self.pooling == "last" else self.network  # type: ignore[assignment]
+        return body(**given).last_hidden_state, given.get("attention_mask", samples)
 
     def _given(self, samples: Tensor) -> dict[str, Tensor]:
         """What transformers calls the samples."""
@@ -151,6 +170,7 @@ class HuggingFaceNetwork(ForeignNetwork):
             "width": self.head.in_features if hasattr(self, "head") else None,
             "modality": self.modality,
             "pooling": self.pooling,
+            "layers": self.structure["layers"],
             "encoder": None if encoder is None else encoder.to_config(),
             "batch_size": model.batch_size,
         }
@@ -181,11 +201,13 @@ class HuggingFaceNetwork(ForeignNetwork):
         return f"{head.removeprefix(BODY)}.bias" if tuned else ""
 
     def _stored(self) -> dict[str, Tensor]:
-        """Tensors under transformers' names; a head of ours under a name of its own."""
-        tensors = self.state_dict()
-        body = {name.removeprefix(BODY): t for name, t in tensors.items() if name.startswith(BODY)}
-        head = {name: t for name, t in tensors.items() if name.startswith("head.") and t.numel()}
-        return body | {OWN_HEAD + name.removeprefix("head."): t for name, t in head.items()}
+        """Tensors under transformers' names; a head and layers of ours under names of their own."""
+        stored = {}
+        for ours, theirs in ((BODY, ""), (LAYERS, OWN_LAYERS), ("head.", OWN_HEAD)):
+            for name, tensor in self.state_dict().items():
+                if name.startswith(ours) and (tensor.numel() or ours != "head."):
+                    stored[theirs + name.removeprefix(ours)] = tensor
+        return stored
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

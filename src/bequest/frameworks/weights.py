@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, final
 
 import torch
-from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
 from bequest.core.wording import listed
@@ -114,15 +113,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     place = Path(path)
     with _opened(place) as file:
         header = _header(file, place)
-        file.seek(0)
-        content = file.read()
-    try:
-        tensors = safetensors_torch.load(content)
-    except (SafetensorError, ValueError, RuntimeError, KeyError, AssertionError) as error:
-        raise ModelError(f"{place} is no safetensors file: {_short(error)}.") from error
-    for name, entry in header.entries.items():
-        if name not in tensors or tuple(tensors[name].shape) != entry.shape:
-            raise ModelError(f"{place} was changed while it was read.")
+        first = file.tell()
+        tensors = {name: _tensor(file, first, e, place) for name, e in header.entries.items()}
     _check_numbers(tensors, str(place))
     return tensors | {name: tensors[stored] for name, stored in header.aliases.items()}
 
@@ -172,17 +164,8 @@ class TensorFile:
     def read(self, name: str) -> torch.Tensor:
         """One tensor, on the CPU, in memory of its own; a bound may be infinite by design."""
         stored = self._header.aliases.get(name, name)
-        entry = self._header.entries[stored]
-        content = bytearray(entry.stop - entry.start)
         with _opened(self._place) as file:
-            file.seek(self._first + entry.start)
-            found = file.readinto(content)  # type: ignore[attr-defined]
-        if found != len(content):
-            raise ModelError(f"{self._place} was changed while it was read.")
-        dtype = DTYPES[entry.dtype]
-        if not content:
-            return torch.empty(entry.shape, dtype=dtype)
-        tensor = torch.frombuffer(content, dtype=dtype).reshape(entry.shape)
+            tensor = _tensor(file, self._first, self._header.entries[stored], self._place)
         _check_booleans({name: tensor}, str(self._place))
         return tensor
 
@@ -194,6 +177,16 @@ def _opened(place: Path) -> BinaryIO:
         return place.open("rb")
     except OSError as error:
         raise ModelError(f"{place} cannot be read: {error.strerror}.") from error
+
+
+def _tensor(file: BinaryIO, first: int, entry: _Entry, place: Path) -> torch.Tensor:
+    """Read one tensor into memory of its own; the numbers begin at byte `first` of the file."""
+    content = torch.empty(entry.stop - entry.start, dtype=torch.uint8)
+    file.seek(first + entry.start)
+    found = file.readinto(content.numpy())  # type: ignore[attr-defined]
+    if found != len(content):
+        raise ModelError(f"{place} was changed while it was read.")
+    return content.view(DTYPES[entry.dtype]).reshape(entry.shape)
 
 
 def _header(file: BinaryIO, place: Path) -> _Header:
