@@ -30,7 +30,7 @@ from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_path
 from bequest.core.timeout import with_timeout
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable, OutOfTime
-from bequest.frameworks.folder import load, read_json
+from bequest.frameworks.folder import load, own_part, read_json
 from bequest.frameworks.pretrained import Pretrained, pretrained_named
 from bequest.hub import Hub
 
@@ -226,10 +226,12 @@ def _in_folder(place: Path) -> Source:
     if not place.exists():
         return pretrained_named(place).source()
     inside = place / "model"
-    if (inside / "config.json").is_file() and not (place / "config.json").is_file():
+    if (own_part(inside) / "config.json").is_file() and not (
+        own_part(place) / "config.json"
+    ).is_file():
         place = inside
     try:
-        card = Card.from_dict(read_json(place / "card.json"))
+        card = Card.from_dict(read_json(own_part(place) / "card.json"))
     except (OSError, BequestError):  # not one of ours, or damaged: opening it says so
         card = Card(name=place.name)
     return Source(partial(load, place), card=card, name=card.name or place.name)

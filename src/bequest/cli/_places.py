@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bequest.errors import BequestError, DataError
+from bequest.frameworks.folder import own_part
 from bequest.frameworks.leftovers import beside, sweep
 
 __all__ = ["existing", "is_model", "is_result", "new_file", "new_folder", "read_record"]
@@ -24,7 +25,8 @@ RESULT = frozenset({"model", "outcome.json", "report.html"})  # what `transfer` 
 
 def is_model(folder: Path) -> bool:
     """Whether this is a model folder."""
-    return (folder / "config.json").is_file() and (folder / "card.json").is_file()
+    own = own_part(folder)
+    return (own / "config.json").is_file() and (own / "card.json").is_file()
 
 
 def is_result(folder: Path) -> bool:

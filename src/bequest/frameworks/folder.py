@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -25,12 +25,16 @@ from bequest.frameworks.model_card import model_card
 from bequest.frameworks.pretrained import pretrained_named
 
 __all__ = [
+    "FOREIGN",
     "FORMAT",
     "KINDS",
+    "OWN",
     "check_files",
+    "file_digest",
     "for_people",
     "foreign_config",
     "load",
+    "own_part",
     "read_json",
     "spec_from_config",
     "unsynced",
@@ -40,6 +44,7 @@ __all__ = [
 FORMAT = 1
 CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
 FOREIGN = "hugging-face-hub"  # of a folder that says nothing of us
+OWN = "bequest"  # folder with what is ours, inside of one that came from elsewhere and is kept
 
 Loader = Callable[..., Model]  # folder, config, card, modules; an adapter's takes a base too
 KINDS: Registry[Loader] = Registry(
@@ -56,6 +61,7 @@ KINDS: Registry[Loader] = Registry(
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
         "entities": "bequest.frameworks.entities:load_entities",
         FOREIGN: "bequest.frameworks.huggingface:load_foreign",
+        "original-folder": "bequest.frameworks.original_folder:load_original",
     },
     group="bequest.model_kinds",
 )
@@ -82,11 +88,13 @@ def write_folder(
     config: Mapping[str, Any],
     card: Card,
     write: Callable[[Path], None],
+    inside: str = "",
 ) -> None:
     """Write a model folder beside its place, sync it, and move it there in one step.
 
     A model folder, or an empty one, is replaced; one that holds something else is a `ModelError`.
-    `config` is the architecture as plain values; `write` writes the weights into the folder given.
+    `config` is the architecture as plain values; `write` writes the weights into the folder given;
+    config and card go into the folder `inside` of it.
     """
     place = checked_path(folder, "a model folder", ModelError)
     card.checked()  # what cannot be read back is not written
@@ -94,12 +102,12 @@ def write_folder(
         raise ModelError(f"{place} exists and is no model folder: it is left as it is.")
     if not (_DURABLE.get() or (place.exists() and any(place.iterdir()))):
         place.mkdir(parents=True, exist_ok=True)
-        return _fill(place, kind, config, card, write)
+        return _fill(place, kind, config, card, write, inside)
     place.parent.mkdir(parents=True, exist_ok=True)
     work = beside(place)
     work.mkdir()
     try:
-        _fill(work, kind, config, card, write)
+        _fill(work, kind, config, card, write, inside)
         _sync(work)
         _swap(work, place)
         sweep(place)
@@ -113,15 +121,18 @@ def _fill(
     config: Mapping[str, Any],
     card: Card,
     write: Callable[[Path], None],
+    inside: str,
 ) -> None:
     write(work)
-    (work / "card.json").write_text(_json(card.to_dict()), encoding="utf-8")
-    (work / "README.md").write_text(model_card(card, kind), encoding="utf-8")
+    own = work / inside
+    own.mkdir(exist_ok=True)
+    (own / "card.json").write_text(_json(card.to_dict()), encoding="utf-8")
+    (own / "README.md").write_text(model_card(card, kind), encoding="utf-8")
     paths = {p.relative_to(work).as_posix(): p for p in sorted(work.rglob("*")) if p.is_file()}
-    files = {name: _sha256(path) for name, path in paths.items() if not for_people(name)}
+    files = {n: file_digest(path) for n, path in paths.items() if not for_people(n, paths)}
     whole = {"format": FORMAT, "bequest": _version(), "kind": kind, **config, "files": files}
     whole["digest"] = _digest(whole)
-    (work / "config.json").write_text(_json(whole), encoding="utf-8")
+    (own / "config.json").write_text(_json(whole), encoding="utf-8")
 
 
 def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None = None) -> Model:
@@ -161,11 +172,11 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
         )
     theirs = foreign_config(place)
     if theirs is not None:
-        return KINDS[FOREIGN](place, theirs, Card())
+        return KINDS[FOREIGN](place, theirs, None)
     config = _config(place)
     check_files(place, config["files"])
     try:
-        card = Card.from_dict(read_json(place / "card.json"))
+        card = Card.from_dict(read_json(own_part(place) / "card.json"))
         loader = KINDS[config["kind"]]
         if config["kind"] == "adapter":
             return loader(place, config, card, modules, base)
@@ -180,22 +191,33 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
         raise ModelError(f"{place}/config.json is damaged: {shown(error, 200)}.") from error
 
 
+def own_part(place: Path) -> Path:
+    """Where config and card of a model folder lie: in it, or inside of one that was kept."""
+    return place / OWN if (place / OWN / "config.json").is_file() else place
+
+
 def check_files(place: Path, files: Mapping[str, str]) -> None:
     """Raise `ModelError` unless every file is there with the content that the config names.
 
-    `README.md` may be edited or missing: it is made from the card for people, and nothing reads it.
+    A `README.md` of ours may be edited or missing: it is made from the card, and nothing reads it.
     """
     for name, digest in files.items():
         path = place / name
         if not path.is_file() or path.is_symlink():
             raise ModelError(f"the model folder {place} lacks its file {bare(name)}.")
-        if _sha256(path) != digest:
+        if file_digest(path) != digest:
             raise ModelError(f"{place}/{bare(name)} was altered since the model was saved.")
 
 
-def for_people(name: str) -> bool:
-    """Whether this file of a model folder, or of a model inside of it, is text for people only."""
-    return PurePosixPath(name).name == "README.md"
+def for_people(name: str, names: Collection[str]) -> bool:
+    """Whether this file of a model folder, or of a model inside of it, is text for people only.
+
+    That is the README.md beside a card of ours; `names` are those of all files. In a folder that
+    was kept, the README.md of its authors is a file as any other.
+    """
+    path = PurePosixPath(name)
+    beside, ours = (str(path.parent / other) for other in ("card.json", f"{OWN}/card.json"))
+    return path.name == "README.md" and beside in names and ours not in names
 
 
 def spec_from_config(config: Mapping[str, Any]) -> InputSpec:
@@ -212,6 +234,8 @@ def foreign_config(place: Path) -> dict[str, Any] | None:
     One of sentence-transformers may keep its network, and that config, in a folder inside.
     """
     listed = (place / "modules.json").is_file()
+    if own_part(place) != place:
+        return None
     if not (place / "config.json").is_file():
         return {} if listed else None
     config = read_json(place / "config.json")
@@ -222,9 +246,10 @@ def foreign_config(place: Path) -> dict[str, Any] | None:
 def _config(place: Path) -> dict[str, Any]:
     if not place.exists():
         raise ModelError(f"there is no model folder {place}.")
-    if not (place / "config.json").is_file():
+    own = own_part(place)
+    if not (own / "config.json").is_file():
         raise ModelError(f"{place} is no model folder: it has no config.json.")
-    config = read_json(place / "config.json")
+    config = read_json(own / "config.json")
     if fault := plain(config):
         raise ModelError(f"{place}/config.json is unsound: {fault}.")
     if config.get("format") != FORMAT:
@@ -234,7 +259,8 @@ def _config(place: Path) -> dict[str, Any]:
     if config.pop("digest", None) != _digest(config):
         raise ModelError(f"{place}/config.json was altered since the model was saved.")
     files = config.get("files")
-    if not isinstance(files, dict) or not {"card.json"} <= set(files):
+    card = (own / "card.json").relative_to(place).as_posix()
+    if not isinstance(files, dict) or card not in files:
         raise ModelError(f"{place}/config.json lists no files: it is damaged.")
     for name, digest in files.items():
         parts = Path(str(name)).parts
@@ -274,11 +300,12 @@ def _replaceable(place: Path) -> bool:
     there = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
     if not there:
         return not any(place.iterdir())
+    config = (own_part(place) / "config.json").relative_to(place).as_posix()
     try:
-        ours = {"config.json", *_config(place)["files"]}
+        ours = {config, *_config(place)["files"]}
     except ModelError:
         return False
-    return {name for name in there if not for_people(name)} <= ours
+    return {name for name in there if not for_people(name, there)} <= ours
 
 
 def _swap(work: Path, place: Path) -> None:
@@ -308,7 +335,8 @@ def _sync(folder: Path) -> None:
     sync_folder(folder)
 
 
-def _sha256(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """The sha256 of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -38,6 +38,7 @@ from bequest.frameworks.huggingface_network import (
     HuggingFaceNetwork,
     Pooling,
 )
+from bequest.frameworks.original_folder import original_files
 from bequest.frameworks.sentence_folder import SentenceFolder, layers_of, read_sentence_folder
 from bequest.frameworks.sentence_modules import SentenceLayers, layers_from
 from bequest.frameworks.torch_model import Network, TorchFeatures, TorchModel
@@ -52,7 +53,12 @@ SIDE = 64  # pixels of the image that a network is tried on
 
 
 def load_foreign(
-    folder: Path, values: Mapping[str, Any], card: Card, modules: Sequence[type] = ()
+    folder: Path,
+    values: Mapping[str, Any],
+    card: Card | None,
+    modules: Sequence[type] = (),
+    *,
+    say: bool = True,
 ) -> Network:
     """Make a model of a Hugging Face folder with the content of its ``config.json``.
 
@@ -60,29 +66,32 @@ def load_foreign(
     or ``preprocessor_config.json``. It becomes a classifier or a regressor of texts or images,
     under a card with its name and licence; of any other network the body, whose features can be
     probed and tuned. One of sentence-transformers gives the features that this library gives.
-    `UnsafeModel` where it brings code, holds pickles only, or names files outside of itself.
+    `card` is one that it has already, `say` logs what of the files is left out. `UnsafeModel` where
+    it brings code, holds pickles only, or names files outside of itself.
     """
     where = folder.name
-    card = replace(card, name=where, licence=licence_of(folder))
+    card = Card(name=where, licence=licence_of(folder)) if card is None else card
     sentence = read_sentence_folder(folder)
     if sentence is not None:
-        return _sentence_model(folder, sentence, card)
+        model: Network = _sentence_model(folder, sentence, card, say)
+        return replace(model, origin=original_files(folder))
     config = audited(values, where)
-    network, modality, headed = build_network(config, folder_weights(folder), where)
+    network, modality, headed = build_network(config, folder_weights(folder), where, say=say)
     reader: Reader = (
         tokens_of(folder, config, network, None)
         if modality == "text"
         else pixels_of(folder, config)
     )
     pooling = _pooling(network, config, modality, headed)
-    return _model(network.eval(), config, reader, card, pooling=pooling)
+    model = _model(network.eval(), config, reader, card, pooling=pooling)
+    return replace(model, origin=original_files(folder))
 
 
-def _sentence_model(folder: Path, sentence: SentenceFolder, card: Card) -> Network:
+def _sentence_model(folder: Path, sentence: SentenceFolder, card: Card, say: bool) -> TorchFeatures:
     """The network of a sentence-transformers folder with all that comes behind it."""
     place, where = sentence.transformer, folder.name
     config = audited(_config_of(place), where)
-    network, modality, _ = build_network(config, folder_weights(place), where, body=True)
+    network, modality, _ = build_network(config, folder_weights(place), where, body=True, say=say)
     if modality != "text":
         raise ModelError(f"{where} is for {modality}s: of sentence-transformers texts are read.")
     tokens = tokens_of(place, config, network, sentence)

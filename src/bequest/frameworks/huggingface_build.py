@@ -24,11 +24,17 @@ logger = logging.getLogger(__name__)
 
 
 def build_network(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str, *, body: bool = False
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    where: str,
+    *,
+    body: bool = False,
+    say: bool = True,
 ) -> tuple[nn.Module, Modality, bool]:
     """Build the network that an audited config describes, and fill it with all that its files hold.
 
-    `body` leaves out a head that predicts, whatever the config says of one.
+    `body` leaves out a head that predicts, whatever the config says of one; `say` logs what of the
+    files is left out.
 
     Gives the network (float32, on the CPU, in evaluation mode), its modality, and whether it has a
     head of its own that predicts. `ModelError` where transformers does not know it, or config and
@@ -65,6 +71,10 @@ def build_network(
         problem = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"{where}/config.json describes no network: {problem}") from error
     _check_loaded(network, told, where, headed)
+    left = sorted(told["unexpected_keys"])
+    if left and say:
+        name = type(network).__name__
+        logger.warning("%s: left out, no part of %s: %s.", where, name, listed(left, 3))
     return network, modality, headed
 
 
@@ -120,7 +130,7 @@ def _check_size(made: Any, settings: Any, tensors: Mapping[str, Tensor], where: 
 
 
 def _check_loaded(network: Any, told: Mapping[str, Any], where: str, headed: bool) -> None:
-    """Every number of the network must come from the files; what they hold beyond it is told."""
+    """Every number of the network must come from the files."""
     mismatched = sorted(told["mismatched_keys"])
     if mismatched:
         name, stored, wanted = mismatched[0]
@@ -136,10 +146,6 @@ def _check_loaded(network: Any, told: Mapping[str, Any], where: str, headed: boo
         raise ModelError(
             f"{where} does not hold all of {type(network).__name__}: {listed(missing, 3)} missing."
         )
-    left = sorted(told["unexpected_keys"])
-    if left:
-        name = type(network).__name__
-        logger.warning("%s: left out, no part of %s: %s.", where, name, listed(left, 3))
 
 
 @contextmanager

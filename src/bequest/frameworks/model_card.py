@@ -56,6 +56,11 @@ def model_card(card: Card, kind: str) -> str:
         lines += [
             "It needs the extra `hf`. The Auto classes of transformers read the folder as well."
         ]
+    if kind == "original-folder":
+        lines += [
+            "It is the folder above this one, which is as its authors left it; what they say of it "
+            "stands there. It needs the extra `hf`."
+        ]
     lines += [""]
     return "\n".join(lines)
 

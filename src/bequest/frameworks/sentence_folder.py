@@ -19,9 +19,10 @@ from bequest.core.kinds import bare, plain, shown
 from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.folder import read_json
+from bequest.frameworks.original_folder import is_inside
 from bequest.frameworks.sentence_modules import ACTIVATIONS, MODES, SENTENCE, TOKENS
 
-__all__ = ["MODULES_FILE", "SentenceFolder", "is_inside", "layers_of", "read_sentence_folder"]
+__all__ = ["MODULES_FILE", "SentenceFolder", "layers_of", "read_sentence_folder"]
 
 MODULES_FILE = "modules.json"
 MODEL_FILE = "config_sentence_transformers.json"
@@ -146,17 +147,6 @@ def layers_of(
     if found.width is not None:
         steps.append({"layer": "first-features", "width": found.width})
     return steps, tensors
-
-
-def is_inside(folder: Path, path: Path) -> bool:
-    """Whether a path lies in a folder, links followed.
-
-    The Hub's own cache is made of links from ``snapshots/REVISION`` to ``blobs`` beside it, and is
-    one folder in that sense.
-    """
-    root, real = folder.resolve(), path.resolve()
-    roots = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
-    return any(real.is_relative_to(one) for one in roots)
 
 
 def _listed_modules(folder: Path) -> list[Any]:

@@ -29,6 +29,7 @@ from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.forward import forward
 from bequest.frameworks.graph import build_graph, export_graph
 from bequest.frameworks.networks import build
+from bequest.frameworks.original_folder import OriginalFiles, save_original
 from bequest.frameworks.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -175,6 +176,8 @@ class TorchModel(Model):
     batch_size : int or None
         The most rows in one forward pass; None: as many as keep the activations below 16 MB
         on a CPU and 256 MB on an accelerator, 1,024 at most, measured on the first rows.
+    origin : OriginalFiles or None
+        The files that it was loaded from, where another library wrote them; `save` keeps them.
     """
 
     module: nn.Module = field(kw_only=False)
@@ -187,6 +190,7 @@ class TorchModel(Model):
     target_scale: tuple[float, float] = (0.0, 1.0)
     adapter: Adapter | None = None
     batch_size: int | None = None
+    origin: OriginalFiles | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -212,7 +216,12 @@ class TorchModel(Model):
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
 
     def save(self, folder: str | Path) -> None:
-        """Write weights as safetensors beside a config; a foreign class as a portable graph."""
+        """Write weights as safetensors beside a config; a foreign class as a portable graph.
+
+        Of a folder that came from elsewhere, every file is written as it was, ours beside them.
+        """
+        if self.origin is not None and save_original(self, folder):
+            return
         if isinstance(self.module, ForeignNetwork):
             self.module.write(self, folder)
             return
@@ -256,7 +265,7 @@ class TorchFeatures(Model):
     ----------
     module : ForeignNetwork
         Its head has a weight (0, D). Is left as it is.
-    spec, card, encoder, head, batch_size
+    spec, card, encoder, head, batch_size, origin
         As in `TorchModel`.
     """
 
@@ -266,6 +275,7 @@ class TorchFeatures(Model):
     encoder: Encoder | None = None
     head: str = "head"
     batch_size: int | None = None
+    origin: OriginalFiles | None = None
     structure: Mapping[str, Any] = field(init=False, default=None)  # type: ignore[arg-type]
     classes: tuple[Label, ...] = field(init=False, default=())
     target_scale: tuple[float, float] = field(init=False, default=(0.0, 1.0))
@@ -277,8 +287,9 @@ class TorchFeatures(Model):
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
 
     def save(self, folder: str | Path) -> None:
-        """Write the folder in the network's own way."""
-        self.module.write(self, folder)
+        """Write the folder that it was loaded from, else one in the network's own way."""
+        if self.origin is None or not save_original(self, folder):
+            self.module.write(self, folder)
 
 
 Network = TorchModel | TorchFeatures

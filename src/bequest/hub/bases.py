@@ -38,7 +38,7 @@ def find_base(
     for entry in reversed(likely):
         # An adapter stands on an ordinary network. One that says that it is the base itself, or
         # that another adapter is, would be looked for without end.
-        file = entry.files.get("config.json")
+        file = entry.files.get(entry.own("config.json"))
         # What an entry says of itself is a hint: loading the adapter computes the address again.
         if file is None or not address or _stated(_kept(objects, file)) != address:
             continue

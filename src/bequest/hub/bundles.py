@@ -181,7 +181,7 @@ def _take(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, digest:
 
 def _check_card(entry: Entry, work: Path) -> None:
     """The card that is shown must be the one in the folder, whose licence people read."""
-    file = work / entry.files["card.json"].digest
+    file = work / entry.files[entry.own("card.json")].digest
     try:
         small = file.stat().st_size <= _LARGEST_CARD
         card = json.loads(file.read_bytes()) if small else None

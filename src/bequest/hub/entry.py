@@ -12,6 +12,7 @@ from typing import Any, final
 
 from bequest.core import Card
 from bequest.errors import Damaged, HubError, ModelError
+from bequest.frameworks.folder import OWN
 from bequest.hub.licences import checked_licence
 from bequest.hub.names import checked_name
 
@@ -82,6 +83,10 @@ class Entry:
         """Bytes of all its files."""
         return sum(file.size for file in self.files.values())
 
+    def own(self, name: str) -> str:
+        """The path of its config or card, which lie in a folder inside of files that were kept."""
+        return f"{OWN}/{name}" if f"{OWN}/config.json" in self.files else name
+
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
 
@@ -122,7 +127,7 @@ def read_entry(values: Mapping[str, Any]) -> Entry:
     checked_licence(entry.licence)
     if type(entry.version) is not int or not 0 < entry.version < 10**9:
         raise HubError(f"{entry.version!a} is no version: versions are whole numbers from 1.")
-    if not {"config.json", "card.json"} <= set(entry.files):
+    if not {entry.own("config.json"), entry.own("card.json")} <= set(entry.files):
         raise HubError(f"{entry} is no model folder.")
     return entry
 

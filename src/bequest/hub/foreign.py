@@ -13,7 +13,7 @@ from typing import Any, NoReturn, final
 from bequest.core import Card, Model
 from bequest.core.kinds import shown
 from bequest.errors import HubError
-from bequest.frameworks.folder import for_people, load, write_folder
+from bequest.frameworks.folder import for_people, load, own_part, write_folder
 from bequest.hub.streams import copy_hashed
 
 __all__ = ["ForeignFolder", "read_folder"]
@@ -27,7 +27,8 @@ class ForeignFolder:
     """A model folder that was found sound."""
 
     path: Path
-    config: bytes  # its `config.json` when it was looked at
+    config: bytes  # its own `config.json` when it was looked at
+    own: str  # path in it of the folder with that and the card; empty where they are in it
     card: Card  # that it has
 
     def copy(self, target: Path, card: Card) -> None:
@@ -38,9 +39,11 @@ class ForeignFolder:
         config: dict[str, Any] = json.loads(self.config)
         listed = config["files"]
         rest = {key: value for key, value in config.items() if key not in _OF_THE_FORMAT}
-        weights = {path: digest for path, digest in listed.items() if not _made_anew(path)}
+        made = (_joined(self.own, "card.json"), _joined(self.own, "README.md"))
+        weights = {path: digest for path, digest in listed.items() if path not in made}
         write = partial(_copy_files, self.path, weights)
-        write_folder(target, kind=config["kind"], config=rest, card=card, write=write)
+        about: dict[str, Any] = {"kind": config["kind"], "config": rest, "inside": self.own}
+        write_folder(target, card=card, write=write, **about)
 
 
 def read_folder(
@@ -57,27 +60,24 @@ def read_folder(
     except OSError as error:  # folders within folders until no path is long enough, say
         reason = error.strerror or type(error).__name__
         raise HubError(f"{path} cannot be read whole: {reason}.") from error
-    config = _config(path) if "config.json" in found else b""
+    own = "" if own_part(path) == path else own_part(path).relative_to(path).as_posix()
+    name = _joined(own, "config.json")
+    config = (path / name).read_bytes() if name in found else b""
     card = load(path, modules=modules, base=base_of(path)).card
-    if _config(path) != config:
+    if (path / name).read_bytes() != config:
         raise HubError(f"{path} changed while it was read: nothing was published.")
-    listed = {"config.json", *json.loads(config)["files"]}
-    unlisted = sorted(name for name in found - listed if not for_people(name))
+    listed = {name, *json.loads(config)["files"]}
+    unlisted = sorted(name for name in found - listed if not for_people(name, found))
     if unlisted:
         raise HubError(
             f"{path} holds {len(unlisted)} file(s) that the model does not list, such as "
             f"{shown(unlisted[0])}: nothing is published by accident. Move them out of the folder."
         )
-    return ForeignFolder(path, config, card)
+    return ForeignFolder(path, config, own, card)
 
 
-def _made_anew(path: str) -> bool:
-    """Whether `write_folder` writes it by itself, or nobody but people reads it."""
-    return path == "card.json" or for_people(path)
-
-
-def _config(path: Path) -> bytes:
-    return (path / "config.json").read_bytes()
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
 
 def _survey(source: Path) -> set[str]:

@@ -16,8 +16,9 @@ from typing import Any, final
 from bequest.core import Card, Model, Outcome, Source, Task
 from bequest.core.given import checked_path, checked_task
 from bequest.errors import BequestError, Damaged, HubError, NotApplicable
-from bequest.frameworks.folder import load
+from bequest.frameworks.folder import OWN, load
 from bequest.frameworks.leftovers import beside, sweep
+from bequest.frameworks.original_folder import stored_at
 from bequest.hub import rows
 from bequest.hub.bases import find_base
 from bequest.hub.bundles import read_bundle, write_bundle
@@ -138,8 +139,8 @@ class Hub:
         Parameters
         ----------
         model : Model or path
-            A model, or a model folder, whose weights are copied byte for byte; a Hugging Face
-            folder is loaded and written as one of ours.
+            A model, or a model folder, whose weights are copied byte for byte; of one that came
+            from elsewhere (Hugging Face, sentence-transformers) every file is.
         name : str
             See `bequest.hub.checked_name`.
         licence : str
@@ -409,7 +410,8 @@ class Hub:
             place = Path(work, str(entry).replace("/", "-"))
             self._store.copy(entry, place)
             found = self._base_of(place, modules) if base is None else base
-            return load(place, modules=modules, base=found)
+            with stored_at(self._places_of(entry, place)):
+                return load(place, modules=modules, base=found)
 
     def fetch(self, name: str, folder: str | Path, version: int | None = None) -> Entry:
         """Copy a published model to a new folder, byte for byte, every file checked.
@@ -660,6 +662,13 @@ class Hub:
             raise NotApplicable(f"it cannot be read: {error}") from error
         except Exception as error:  # somebody else's model, whatever it is, keeps none from others
             raise NotApplicable(f"it cannot be read: {error!r}.") from error
+
+    def _places_of(self, entry: Entry, copied: Path) -> dict[Path, Path]:
+        """Where the files of a folder that was kept stay, by where they were copied to."""
+        if not any(f"/{path}".endswith(f"/{OWN}/config.json") for path in entry.files):
+            return {}
+        objects = self._store.objects
+        return {copied / path: objects.located(file) for path, file in entry.files.items()}
 
     def _base_of(self, folder: Path, modules: Sequence[type]) -> Model | None:
         return find_base(

@@ -12,6 +12,7 @@ from bequest.core.given import checked_path, checked_task
 from bequest.core.kinds import bare
 from bequest.errors import HubError
 from bequest.frameworks.folder import foreign_config, load
+from bequest.frameworks.original_folder import files_of
 from bequest.hub.entry import Entry
 from bequest.hub.foreign import ForeignFolder, read_folder
 from bequest.hub.names import checked_version
@@ -31,14 +32,15 @@ def checked_expect(expect: int | None) -> int | None:
 def given_model(
     model: Model | str | Path, modules: Sequence[type], base_of: Callable[[Path], Model | None]
 ) -> ForeignFolder | Model:
-    """A model as it is, or its folder, found sound; one of the Hugging Face Hub is loaded.
+    """A model as it is, or its folder, found sound; one that came from elsewhere is loaded.
 
     `base_of` finds what the adapter in a folder was made on; errors are those of `read_folder`.
     """
     if isinstance(model, Model):
         return model
     place = checked_path(model, "a model folder", HubError).resolve()
-    if foreign_config(place) is not None:  # of the Hugging Face Hub: written anew, as ours
+    if foreign_config(place) is not None:
+        files_of(place)  # refused here where they cannot be kept
         return load(place, modules=modules)
     return read_folder(place, modules, base_of)
 
