@@ -199,7 +199,7 @@ MODALITIES: Registry[Modality] = Registry(
 ENCODERS: Registry[Any] = Registry(
     "encoder",
     {
-        "pixels": "bequest.frameworks.huggingface_inputs:Pixels",
+        "pixels": "bequest.frameworks.huggingface_images:Pixels",
         "scaler": "bequest.frameworks.encoders:Scaler",
         "table": "bequest.frameworks.encoders:TableEncoder",
         "text": "bequest.frameworks.text_encoder:TextEncoder",

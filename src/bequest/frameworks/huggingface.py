@@ -29,7 +29,8 @@ from bequest.frameworks.huggingface_files import (
     tokens_from,
     tokens_of,
 )
-from bequest.frameworks.huggingface_inputs import Pixels, Tokens
+from bequest.frameworks.huggingface_images import Pixels
+from bequest.frameworks.huggingface_inputs import Tokens
 from bequest.frameworks.huggingface_network import (
     OF_OURS,
     OWN_HEAD,

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.file_formats import PICKLES
 from bequest.frameworks.folder import read_json
-from bequest.frameworks.huggingface_inputs import Pixels, Tokens
+from bequest.frameworks.huggingface_images import Pixels
+from bequest.frameworks.huggingface_inputs import Tokens
 from bequest.frameworks.sentence_folder import SentenceFolder
 from bequest.frameworks.shards import check_shard, shards_of
 from bequest.frameworks.weights import read_weights

@@ -1,12 +1,11 @@
-"""What turns texts and images into the input of a Hugging Face network.
+"""What turns texts into the input of a Hugging Face network.
 
-N samples, T tokens, C channels, H and W pixels.
+N samples, T tokens.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -15,22 +14,18 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from bequest.core import Inputs
-from bequest.errors import DataError, ModelError
+from bequest.errors import ModelError
 from bequest.frameworks.text_encoder import as_texts
 from bequest.optional import need
 
-__all__ = ["PADDING", "Pixels", "Tokens"]
+__all__ = ["PADDING", "Tokens"]
 
 Array = NDArray[Any]
 PADDING = -1  # where a text has no token any more
 LETTERS = 64  # characters a token that are looked at first; nearly all texts need no more
-RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
-SIDES = 4096  # pixels; no public model reads larger images
 
 
 @final
@@ -147,186 +142,3 @@ def _translated() -> Iterator[None]:
             raise
         problem = " ".join(str(error).split())[:200]
         raise ModelError(f"the tokenizer.json cannot be read: {problem}.") from error
-
-
-@final
-@dataclass(frozen=True)
-class Pixels:
-    """Images resized, cut and standardised as a ``preprocessor_config.json`` says.
-
-    Parameters
-    ----------
-    resize : (int, int), or int
-        Height and width; one number is the shorter side, the other follows.
-    crop : (int, int) or None
-        The middle that is kept.
-    mean, scale : tuple of float
-        One per channel or one for all, of pixels from 0 to 1.
-    resampling : {"nearest", "bilinear", "bicubic"}
-    channels : int
-        C; grey images fill each of them.
-    """
-
-    resize: tuple[int, int] | int
-    crop: tuple[int, int] | None
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    resampling: str = "bilinear"
-    channels: int = 3
-
-    @classmethod
-    def from_preprocessor(cls, values: Mapping[str, Any], channels: int, where: str) -> Pixels:
-        """Read a ``preprocessor_config.json``, for a network that reads so many channels."""
-        try:
-            return cls._read(values, channels)
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise ModelError(
-                f"{where}/preprocessor_config.json does not say how images are prepared: "
-                f"{repr(error)[:200]}."
-            ) from error
-
-    @classmethod
-    def _read(cls, values: Mapping[str, Any], channels: int) -> Pixels:
-        resize = _size(values["size"])
-        crop = None
-        if "crop_pct" in values:
-            # ConvNeXt and its kin: of a larger image the middle; from 384 on it is squeezed
-            side = resize if isinstance(resize, int) else resize[0]
-            crop = (side, side)
-            share = float(values["crop_pct"] or 224 / 256)
-            resize = int(side / share) if side < 384 else crop
-        if values.get("do_center_crop") and "crop_size" in values:
-            kept = _size(values["crop_size"])
-            crop = (kept, kept) if isinstance(kept, int) else kept
-        if isinstance(resize, int) and crop is None:
-            crop = (resize, resize)
-        plain = values.get("do_normalize", True) is False
-        mean = [0.0] if plain else [float(number) for number in values["image_mean"]]
-        scale = [1.0] if plain else [float(number) for number in values["image_std"]]
-        # Ours run from 0 to 1, which is what 1/255 makes of bytes.
-        unit = 255 * float(values.get("rescale_factor", 1 / 255))
-        unit = 255.0 if values.get("do_rescale") is False else unit
-        below = 1.0 if values.get("rescale_offset") else 0.0
-        return cls(
-            resize,
-            crop,
-            tuple((number + below) / unit for number in mean),
-            tuple(number / unit for number in scale),
-            RESAMPLING.get(values.get("resample", 2), "bilinear"),
-            channels,
-        )
-
-    def __post_init__(self) -> None:
-        sides = [self.resize] if isinstance(self.resize, int) else [*self.resize]
-        sides += [] if self.crop is None else [*self.crop]
-        if not all(1 <= side <= SIDES for side in sides):
-            raise ValueError(f"{sides} are no sides of an image in pixels, 1 to {SIDES}")
-        numbers = (*self.mean, *self.scale)
-        if len(self.mean) != len(self.scale) or not all(map(math.isfinite, numbers)):
-            raise ValueError("mean and standard deviation differ in length or are no numbers")
-        if len(self.mean) not in (1, self.channels) or 0.0 in self.scale:
-            raise ValueError(
-                f"{len(self.mean)} means for {self.channels} channels, or a standard deviation of 0"
-            )
-
-    def encode(self, inputs: Inputs) -> Array:
-        """Float32 (N, C, H, W) of the network's size; grey images fill each of its channels."""
-        pixels = torch.from_numpy(np.array(inputs, dtype=np.float32))
-        if pixels.ndim != 4 or pixels.shape[1] not in (1, self.channels):
-            raise DataError(
-                f"the model reads images (N, {self.channels}, H, W), these inputs have shape "
-                f"{tuple(pixels.shape)}."
-            )
-        sized = self._cut(self._resized(pixels))
-        mean, scale = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (self.mean, self.scale))
-        encoded = ((sized - mean) / scale).expand(-1, self.channels, -1, -1)
-        return np.ascontiguousarray(encoded.numpy())
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Pixels:
-        """The encoder that `to_config` described."""
-        resize, crop = config["resize"], config["crop"]
-        return cls(
-            resize if isinstance(resize, int) else tuple(resize),
-            None if crop is None else tuple(crop),
-            tuple(config["mean"]),
-            tuple(config["scale"]),
-            str(config["resampling"]),
-            int(config["channels"]),
-        )
-
-    def to_preprocessor(self) -> dict[str, Any]:
-        """The ``preprocessor_config.json`` that transformers reads."""
-        numbers = {name: number for number, name in RESAMPLING.items()}
-        kind = "ViTImageProcessor" if self.crop is None else "CLIPImageProcessor"
-        values: dict[str, Any] = {
-            "image_processor_type": kind,
-            "do_resize": True,
-            "size": _written(self.resize),
-            "resample": numbers[self.resampling],
-            "do_rescale": True,
-            "rescale_factor": 1 / 255,
-            "do_normalize": True,
-            "image_mean": list(self.mean),
-            "image_std": list(self.scale),
-        }
-        if self.crop is not None:
-            values |= {"do_center_crop": True, "crop_size": _written(self.crop)}
-        return values
-
-    def to_config(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "encoder": "pixels",
-            "resize": self.resize if isinstance(self.resize, int) else list(self.resize),
-            "crop": None if self.crop is None else list(self.crop),
-            "mean": list(self.mean),
-            "scale": list(self.scale),
-            "resampling": self.resampling,
-            "channels": self.channels,
-        }
-
-    def _resized(self, pixels: torch.Tensor) -> torch.Tensor:
-        height, width = pixels.shape[2:]
-        if isinstance(self.resize, int):
-            factor = self.resize / min(height, width)
-            size = (max(1, round(height * factor)), max(1, round(width * factor)))
-        else:
-            size = self.resize
-        if size == (height, width):
-            return pixels
-        if self.resampling == "nearest":
-            return functional.interpolate(pixels, size=size, mode="nearest")
-        # as Pillow does it, so that a smaller image is an average and not a sample
-        sized = functional.interpolate(
-            pixels, size=size, mode=self.resampling, align_corners=False, antialias=True
-        )
-        return sized.clamp(0.0, 1.0)
-
-    def _cut(self, pixels: torch.Tensor) -> torch.Tensor:
-        if self.crop is None:
-            return pixels
-        height, width = self.crop
-        down = max(0, (pixels.shape[2] - height) // 2)
-        across = max(0, (pixels.shape[3] - width) // 2)
-        kept = pixels[:, :, down : down + height, across : across + width]
-        missing = (width - kept.shape[3], height - kept.shape[2])
-        return functional.pad(kept, (0, missing[0], 0, missing[1])) if any(missing) else kept
-
-
-def _written(size: tuple[int, int] | int) -> dict[str, int]:
-    if isinstance(size, int):
-        return {"shortest_edge": size}
-    return {"height": size[0], "width": size[1]}
-
-
-def _size(value: Any) -> tuple[int, int] | int:
-    """Transformers' several ways to write a size: both sides, or the shorter one."""
-    if isinstance(value, Mapping):
-        if "shortest_edge" in value:
-            return int(value["shortest_edge"])
-        return int(value["height"]), int(value["width"])
-    if isinstance(value, list):
-        height, width = value
-        return int(height), int(width)
-    return int(value), int(value)

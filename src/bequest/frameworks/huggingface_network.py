@@ -20,7 +20,8 @@ from bequest.core import Predicts
 from bequest.errors import ModelError
 from bequest.frameworks.folder import write_folder
 from bequest.frameworks.huggingface_config import with_classes
-from bequest.frameworks.huggingface_inputs import PADDING, Pixels, Tokens
+from bequest.frameworks.huggingface_images import Pixels
+from bequest.frameworks.huggingface_inputs import PADDING, Tokens
 from bequest.frameworks.sentence_modules import SentenceLayers
 from bequest.frameworks.torch_model import ForeignNetwork, Network
 from bequest.frameworks.weights import write_weights

@@ -16,7 +16,7 @@ from bequest.core import Card, InputSpec, Model
 from bequest.frameworks.convert import convert_checkpoint
 from bequest.frameworks.filled import filled
 from bequest.frameworks.folder import load
-from bequest.frameworks.huggingface_inputs import Pixels
+from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.networks import build
 from bequest.frameworks.pretrained import Pretrained
 from bequest.frameworks.torch_model import TorchModel
