@@ -484,3 +484,60 @@ def test_a_class_that_is_not_transformers_own_works_and_is_not_saved(tmp_path):
 def test_a_plain_module_takes_no_processor():
     with pytest.raises(ModelError, match="takes no processor"):
         bq.wrap(torch.nn.Linear(2, 2), processor=hub.tokenizer())
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "last", None])
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "bert"])
+def test_the_features_of_a_language_model_are_those_of_the_tokens_that_were_asked_for(
+    tmp_path, kind, pooling
+):
+    net = hub.network(kind, "MASKED_LM" if kind == "bert" else "CAUSAL_LM")
+    model = bq.load(hub.write(tmp_path / kind, net), pooling=pooling)
+    take = {"first": lambda rows: rows[0], "last": lambda rows: rows[-1]}.get(
+        pooling, lambda rows: rows.mean(0)
+    )
+    encoded = [hub.tokenizer().encode(text).ids for text in TEXTS]
+    with torch.no_grad():
+        hidden = [net.base_model(torch.tensor([ids])).last_hidden_state[0] for ids in encoded]
+    wanted = torch.stack([take(rows) for rows in hidden])
+    np.testing.assert_allclose(model.features(TEXTS), wanted, atol=1e-5)
+    model.save(tmp_path / "copy")
+    again = bq.load(tmp_path / "copy")
+    np.testing.assert_array_equal(again.features(TEXTS), model.features(TEXTS))
+    tuned = FineTune(steps=2).fit([bq.Source(model)], TASK, rng=np.random.default_rng(0))
+    tuned.save(tmp_path / "tuned")
+    np.testing.assert_array_equal(
+        bq.load(tmp_path / "tuned").predict_proba(TEXTS), tuned.predict_proba(TEXTS)
+    )
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "opt", "bloom", "qwen2"])
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+@pytest.mark.parametrize("direction", ["left", "right"])
+def test_padding_does_not_change_the_features_of_a_decoder(
+    tmp_path, kind, pooling, direction, monkeypatch
+):
+    rest = {"word_embed_proj_dim": 16, "ffn_dim": 32} if kind == "opt" else {}
+    rest |= {"num_key_value_heads": 1} if kind == "qwen2" else {}
+    rest |= {"n_head": 2, "n_layer": 2} if kind == "bloom" else {}
+    monkeypatch.setitem(hub.TEXTS, kind, {**hub.SIZE, **hub.TEXTS.get(kind, {}), **rest})
+    folder = hub.write(tmp_path / kind, hub.network(kind, "CAUSAL_LM", labels=()))
+    tokenizer = hub.tokenizer()
+    tokenizer.enable_padding(direction=direction, length=20)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"padding_side": direction}))
+    model = bq.load(folder, pooling=pooling)
+    alone = np.concatenate([model.features([text]) for text in TEXTS])
+    np.testing.assert_allclose(model.features(TEXTS), alone, atol=1e-5)
+
+
+def test_a_pooling_that_cannot_be_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="pooling is mean, first, last or None, not 'max'"):
+        bq.load(text_folder(tmp_path, head=""), pooling="max")
+    with pytest.raises(ModelError, match="without a head: pooling= is for those"):
+        bq.load(text_folder(tmp_path), pooling="mean")
+    with pytest.raises(ModelError, match="without a head: pooling= is for those"):
+        bq.load(image_folder(tmp_path, head=""), pooling="last")
+    bq.load(text_folder(tmp_path / "b", head="")).save(tmp_path / "ours")
+    with pytest.raises(ModelError, match="load it without pooling="):
+        bq.load(tmp_path / "ours", pooling="last")

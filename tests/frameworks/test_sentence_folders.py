@@ -493,6 +493,11 @@ def test_a_file_that_is_missing_is_one_line(folder, name, said):
     refused(folder, ModelError, said)
 
 
+def test_the_folder_says_how_features_are_made_and_nobody_else(folder):
+    with pytest.raises(ModelError, match="load it without pooling="):
+        bq.load(folder, pooling="mean")
+
+
 def test_code_that_the_config_names_is_refused(folder):
     change(folder / "config.json", auto_map={"AutoModel": "evil.Model"})
     refused(folder, UnsafeModel, "code of its own")

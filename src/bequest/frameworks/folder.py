@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from bequest.core import Card, InputSpec, Model, Registry
 from bequest.core.disk import flush, sync_folder
@@ -135,7 +135,13 @@ def _fill(
     (own / "config.json").write_text(_json(whole), encoding="utf-8")
 
 
-def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None = None) -> Model:
+def load(
+    folder: str | Path,
+    *,
+    modules: Sequence[type] = (),
+    base: Model | None = None,
+    pooling: Literal["mean", "first", "last"] | None = None,
+) -> Model:
     """Load a model folder; runs no code from it and unpickles nothing.
 
     Parameters
@@ -147,6 +153,10 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
         Your own network classes that the folder may name; no other class is ever imported.
     base : Model, optional
         For the folder of an adapter: the model that it was made on.
+    pooling : {"mean", "first", "last"}, optional
+        For a Hugging Face network of texts without a head, such as a language model: which of its
+        last hidden states are the features, the mean of all tokens or the first or last token's.
+        Default: what the folder says, else the mean.
 
     Returns
     -------
@@ -157,14 +167,18 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
     UnsafeModel
         It is a pickle, or names code that may not be built.
     ModelError
-        It is no model folder, a file is missing or altered, it was written by a newer format, or
-        it is an adapter and `base` is missing or another model than the one it was made on.
+        It is no model folder, a file is missing or altered, it was written by a newer format, it
+        is an adapter and `base` is missing or another model than the one it was made on, or
+        `pooling` is given where features are made in another way.
     MissingExtra
         It is a pretrained source whose package is not installed.
     """
     place = checked_path(folder, "a model folder", ModelError)
     if not place.exists():
-        return pretrained_named(place).load()
+        named = pretrained_named(place)
+        if pooling is not None:
+            raise ModelError(f"{place} says how its features are made: load it without pooling=.")
+        return named.load()
     if place.suffix.lower() in PICKLES and not place.is_dir():
         raise UnsafeModel(
             f"{place} is a pickle: opening it can run code. Load it where you trust it, "
@@ -172,7 +186,9 @@ def load(folder: str | Path, *, modules: Sequence[type] = (), base: Model | None
         )
     theirs = foreign_config(place)
     if theirs is not None:
-        return KINDS[FOREIGN](place, theirs, None)
+        return KINDS[FOREIGN](place, theirs, None, pooling=pooling)
+    if pooling is not None:
+        raise ModelError(f"{place} says how its features are made: load it without pooling=.")
     config = _config(place)
     check_files(place, config["files"])
     try:

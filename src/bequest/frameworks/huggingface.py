@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from bequest.core import Card, InputSpec, Label, Texts
+from bequest.core.kinds import shown
 from bequest.errors import ModelError
 from bequest.frameworks.folder import read_json, spec_from_config
 from bequest.frameworks.forward import find_head
@@ -49,6 +50,7 @@ __all__ = ["load_foreign", "load_huggingface", "wrap_network"]
 
 T = TypeVar("T")
 Reader = Tokens | Pixels
+POOLINGS: Mapping[str, Pooling] = {"mean": "mean", "first": "first", "last": "last-token"}
 HEADED = ("ForSequenceClassification", "ForImageClassification")
 SIDE = 64  # pixels of the image that a network is tried on
 
@@ -60,6 +62,7 @@ def load_foreign(
     modules: Sequence[type] = (),
     *,
     say: bool = True,
+    pooling: str | None = None,
 ) -> Network:
     """Make a model of a Hugging Face folder with the content of its ``config.json``.
 
@@ -67,12 +70,17 @@ def load_foreign(
     or ``preprocessor_config.json``. It becomes a classifier or a regressor of texts or images,
     under a card with its name and licence; of any other network the body, whose features can be
     probed and tuned. One of sentence-transformers gives the features that this library gives.
-    `card` is one that it has already, `say` logs what of the files is left out. `UnsafeModel` where
-    it brings code, holds pickles only, or names files outside of itself.
+    `card` is one that it has already, `say` logs what of the files is left out, and `pooling` is
+    as in `load`. `UnsafeModel` where it brings code, holds pickles only, or names files outside of
+    itself.
     """
     where = folder.name
     card = Card(name=where, licence=licence_of(folder)) if card is None else card
     sentence = read_sentence_folder(folder)
+    if pooling not in (None, *POOLINGS):
+        raise ModelError(f"pooling is {', '.join(POOLINGS)} or None, not {shown(pooling)}.")
+    if sentence is not None and pooling is not None:
+        raise ModelError(f"{where} says how its features are made: load it without pooling=.")
     if sentence is not None:
         model: Network = _sentence_model(folder, sentence, card, say)
         return replace(model, origin=original_files(folder))
@@ -83,8 +91,11 @@ def load_foreign(
         if modality == "text"
         else pixels_of(folder, config)
     )
-    pooling = _pooling(network, config, modality, headed)
-    model = _model(network.eval(), config, reader, card, pooling=pooling)
+    way = _pooling(network, config, modality, headed)
+    if pooling is not None and (headed or modality != "text"):
+        raise ModelError(f"{where} is no network of texts without a head: pooling= is for those.")
+    way = way if pooling is None else POOLINGS[pooling]
+    model = _model(network.eval(), config, reader, card, pooling=way)
     return replace(model, origin=original_files(folder))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.file_formats import PICKLES
 from bequest.frameworks.folder import read_json
+from bequest.frameworks.free_memory import check_memory
 from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.huggingface_inputs import Tokens
 from bequest.frameworks.sentence_folder import SentenceFolder
 from bequest.frameworks.shards import check_shard, shards_of
-from bequest.frameworks.weights import read_weights
+from bequest.frameworks.weights import DTYPES, read_header, read_weights
 
 __all__ = [
     "folder_weights",
@@ -45,6 +48,7 @@ def folder_weights(folder: Path) -> dict[str, Tensor]:
     `UnsafeModel` where it has pickles only, or its index names files outside of the folder.
     """
     if (folder / WEIGHTS).is_file():
+        _check_memory(folder, [WEIGHTS])
         return read_weights(folder / WEIGHTS)
     if (folder / INDEX).is_file():
         return _shards(folder)
@@ -59,11 +63,25 @@ def folder_weights(folder: Path) -> dict[str, Tensor]:
 
 def _shards(folder: Path) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
-    for shard, wanted in shards_of(folder / INDEX).items():
+    shards = shards_of(folder / INDEX)
+    missing = [name for name in shards if not (folder / name).is_file()]
+    if missing:  # found before the others, of gigabytes, are read
+        raise ModelError(
+            f"{folder} lacks {len(missing)} of its {len(shards)} files of weights: "
+            f"{listed(missing, 3)}."
+        )
+    _check_memory(folder, shards)
+    for shard, wanted in shards.items():
         tensors = read_weights(folder / shard)
         check_shard(folder / shard, tensors, wanted)
         found |= tensors
     return found
+
+
+def _check_memory(folder: Path, files: Iterable[str]) -> None:
+    entries = [entry for name in files for entry in read_header(folder / name).values()]
+    sizes = [(dtype, math.prod(shape) * DTYPES[dtype].itemsize) for dtype, shape in entries]
+    check_memory(sizes, folder.name)
 
 
 def tokens_of(

@@ -34,7 +34,7 @@ OWN_HEAD = "bequest_head."  # of the names of a head that is ours
 OWN_LAYERS = "bequest_layers."  # of the layers between the network and that head
 BODY = "network."
 LAYERS = "sentence."
-Pooling = Literal["", "mean", "first", "last", "image", "layers"]
+Pooling = Literal["", "mean", "first", "last", "last-token", "image", "layers"]
 
 
 @final
@@ -47,10 +47,10 @@ class HuggingFaceNetwork(ForeignNetwork):
     modality : {"text", "image"}
     config : mapping
         Its audited ``config.json``.
-    pooling : {"", "mean", "first", "last", "image", "layers"}
+    pooling : {"", "mean", "first", "last", "last-token", "image", "layers"}
         How one row of features comes from those of all tokens, where the network does not do it
         itself: their mean, the first or last token's, an image network's own way, or `layers`. With
-        "last" the network's own head follows, otherwise ``head`` of this module.
+        "last" the network's own head reads the last token, otherwise ``head`` of this module.
     width : int, optional
         D: gives this module a head, which has no outputs yet.
     layers : SentenceLayers, optional
@@ -109,7 +109,7 @@ class HuggingFaceNetwork(ForeignNetwork):
         if self.sentence is not None:
             features: Tensor = self.sentence(hidden, mask)
             return features
-        if self.pooling == "last":
+        if self.pooling in ("last", "last-token"):
             return hidden[torch.arange(len(hidden)), mask.sum(dim=1) - 1]
         weights = mask.to(hidden.dtype)[:, :, None]
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)

@@ -141,6 +141,7 @@ def save_original(model: Network, folder: str | Path) -> bool:
     """
     config = {
         "batch_size": model.batch_size,
+        "pooling": _asked(model),
         "address": network_address(model.module, model.structure, model.encoder),
     }
 
@@ -171,10 +172,16 @@ def load_original(folder: Path, config: Mapping[str, Any], card: Any, modules: A
         raise ModelError(f"{folder} holds {bare(added[0])}, which it does not list: take it out.")
     theirs = folder / "config.json"
     values = read_json(theirs) if theirs.is_file() else {}
-    model: Any = KINDS[FOREIGN](folder, values, card)
+    model: Any = KINDS[FOREIGN](folder, values, card, pooling=config["pooling"])
     origin = original_files(folder, files)
     loaded: Network = replace(model, batch_size=config["batch_size"], origin=origin)
     return loaded
+
+
+def _asked(model: Network) -> str | None:
+    """What `load` was asked to make features of, where it can be asked."""
+    way = str(model.structure.get("pooling"))
+    return {"mean": "mean", "first": "first", "last-token": "last"}.get(way)
 
 
 def _passed_over(name: str) -> bool:
@@ -217,7 +224,7 @@ def _compare(model: Network, place: Path) -> None:
     theirs = place / "config.json"
     values = read_json(theirs) if theirs.is_file() else {}
     try:
-        again: Any = KINDS[FOREIGN](place, values, model.card, say=False)
+        again: Any = KINDS[FOREIGN](place, values, model.card, say=False, pooling=_asked(model))
     except BequestError as error:
         raise _OtherFilesError(f"{error}") from error
     names = ("spec", "classes", "head", "target_scale", "encoder", "structure")

@@ -23,7 +23,7 @@ from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.file_formats import other_format
 
-__all__ = ["TENSOR_NAME", "TensorFile", "read_header", "read_weights", "write_weights"]
+__all__ = ["DTYPES", "TENSOR_NAME", "TensorFile", "read_header", "read_weights", "write_weights"]
 
 TENSOR_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # a torch path; no slash, no '..'
 NAME_LIMIT = 256  # characters
