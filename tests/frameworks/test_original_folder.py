@@ -127,7 +127,23 @@ def bundled(folder, place):
     other.fetch("films/x", place)
 
 
-WAYS = [saved, saved_twice, published, published_from_memory, published_again, pulled, bundled]
+def through_a_bucket(folder, place):
+    place.with_name("bucket").mkdir()
+    store = bq.Hub(f"file://{place.with_name('bucket')}", cache=place.with_name("cache"))
+    store.publish(folder, "films/x", licence="MIT")
+    store.pull("films/x").save(place)
+
+
+WAYS = [
+    saved,
+    saved_twice,
+    published,
+    published_from_memory,
+    published_again,
+    pulled,
+    bundled,
+    through_a_bucket,
+]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)

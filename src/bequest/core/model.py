@@ -195,7 +195,11 @@ class Model(ABC):
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
-        """Write a model folder: weights, `config.json`, `card.json`, `README.md`; no pickle."""
+        """Write a model folder: weights, `config.json`, `card.json`, `README.md`; no pickle.
+
+        Of a model that was loaded from a folder of another library, that folder's files, each byte
+        for byte, with ours in ``bequest/`` inside.
+        """
 
 
 def output_of(model: Model, X: Any) -> Array:
