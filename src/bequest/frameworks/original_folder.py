@@ -10,12 +10,13 @@ import logging
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, final
+from typing import IO, TYPE_CHECKING, Any, Literal, NoReturn, final
 
 import torch
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from bequest.frameworks.torch_model import Network
 
 __all__ = [
-    "KIND", "OriginalFiles", "files_of", "is_inside", "load_original", "original_files",
-    "save_original", "stored_at",
+    "KIND", "ArchivedFile", "OriginalFiles", "files_of", "is_inside", "load_original",
+    "original_files", "save_original", "stored_at",
 ]  # fmt: skip
 
 KIND = "original-folder"
@@ -46,11 +47,35 @@ ODD_NAME = re.compile(r"[\\:\x00-\x1f\ud800-\udfff]")
 READ = (".json", ".safetensors")  # what loading such a folder reads
 
 logger = logging.getLogger(__name__)
-_STORED: ContextVar[Mapping[Path, Path] | None] = ContextVar("stored", default=None)
+_STORED: ContextVar[Mapping[Path, Path | ArchivedFile] | None] = ContextVar("stored", default=None)
 
 
 class _OtherFilesError(Exception):
     """The files are not, or no longer, those of the model."""
+
+
+@final
+@dataclass(frozen=True)
+class ArchivedFile:
+    """A file in a zip archive.
+
+    Parameters
+    ----------
+    archive : path
+    name : str
+        Its path in the archive.
+    """
+
+    archive: Path
+    name: str
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]:
+        """Its bytes; `OSError` where the archive is gone, or another."""
+        try:
+            with zipfile.ZipFile(self.archive) as archive:
+                return archive.open(self.name)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise OSError(0, "it is no longer that archive") from error
 
 
 @final
@@ -60,7 +85,7 @@ class OriginalFiles:
 
     Parameters
     ----------
-    files : mapping of str to path
+    files : mapping of str to path or ArchivedFile
         Path inside of the folder to where it can be read.
     digests : mapping of str to str
         The sha256 of those that are known.
@@ -68,7 +93,7 @@ class OriginalFiles:
         Why they cannot be kept; empty where they can.
     """
 
-    files: Mapping[str, Path]
+    files: Mapping[str, Path | ArchivedFile]
     digests: Mapping[str, str]
     problem: str = ""
 
@@ -124,7 +149,7 @@ def original_files(folder: Path, digests: Mapping[str, str] | None = None) -> Or
 
 
 @contextmanager
-def stored_at(places: Mapping[Path, Path]) -> Iterator[None]:
+def stored_at(places: Mapping[Path, Path | ArchivedFile]) -> Iterator[None]:
     """Let models that are loaded remember other places of their files, which stay."""
     before = _STORED.set({path.absolute(): kept for path, kept in places.items()})
     try:

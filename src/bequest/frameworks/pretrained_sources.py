@@ -18,6 +18,7 @@ from bequest.frameworks.filled import filled
 from bequest.frameworks.folder import load
 from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.networks import build
+from bequest.frameworks.original_folder import ArchivedFile, stored_at
 from bequest.frameworks.pretrained import Pretrained
 from bequest.frameworks.torch_model import TorchModel
 from bequest.frameworks.weights import read_weights
@@ -51,7 +52,9 @@ def _archived_folder(path: Path, card: Card) -> Model:
         place = Path(work) / card.name
         with zipfile.ZipFile(path) as archive:
             archive.extractall(place)  # its hash was checked: it is what was looked through once
-        model = load(place)
+            names = archive.namelist()
+        with stored_at({place / name: ArchivedFile(path, name) for name in names}):
+            model = load(place)
     return model.with_card(replace(model.card, name=card.name, licence=card.licence))
 
 

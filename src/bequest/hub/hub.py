@@ -18,7 +18,7 @@ from bequest.core.given import checked_path, checked_task
 from bequest.errors import BequestError, Damaged, HubError, NotApplicable
 from bequest.frameworks.folder import OWN, load
 from bequest.frameworks.leftovers import beside, sweep
-from bequest.frameworks.original_folder import stored_at
+from bequest.frameworks.original_folder import ArchivedFile, stored_at
 from bequest.hub import rows
 from bequest.hub.bases import find_base
 from bequest.hub.bundles import read_bundle, write_bundle
@@ -663,7 +663,7 @@ class Hub:
         except Exception as error:  # somebody else's model, whatever it is, keeps none from others
             raise NotApplicable(f"it cannot be read: {error!r}.") from error
 
-    def _places_of(self, entry: Entry, copied: Path) -> dict[Path, Path]:
+    def _places_of(self, entry: Entry, copied: Path) -> dict[Path, Path | ArchivedFile]:
         """Where the files of a folder that was kept stay, by where they were copied to."""
         if not any(f"/{path}".endswith(f"/{OWN}/config.json") for path in entry.files):
             return {}
