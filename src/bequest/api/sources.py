@@ -31,6 +31,8 @@ from bequest.core.given import checked_path
 from bequest.core.timeout import with_timeout
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable, OutOfTime
 from bequest.frameworks.folder import load, own_part, read_json
+from bequest.frameworks.huggingface_cache import resolved
+from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
 from bequest.frameworks.pretrained import Pretrained, pretrained_named
 from bequest.hub import Hub
 
@@ -56,15 +58,16 @@ def as_sources(given: Sources) -> tuple[Source, ...]:
     Parameters
     ----------
     given : Hub, or iterable of Source, Model, Task, Pretrained, path and Hub
-        A path is that of a model folder, or the name of a pretrained source; of a hub every model
-        is a source.
+        A path is that of a model folder, or the name of a pretrained source, or of a model on the
+        Hugging Face Hub (``hf://org/name@revision``), which is called by the commit that it means
+        now; of a hub every model is a source.
 
     Raises
     ------
     DataError
         Something among them is no source.
     ModelError
-        There is no such folder, and no pretrained source of that name.
+        There is no such folder, no pretrained source of that name, or no such model on the Hub.
 
     Examples
     --------
@@ -212,6 +215,8 @@ def _each(given: Any) -> Iterator[tuple[Source, Hub | None]]:
         yield Source(data=given), None
     elif isinstance(given, Hub):
         yield from ((source, given) for source in given.sources())
+    elif is_huggingface_name(given):
+        yield _on_the_hub(HuggingFaceName.parse(given)), None
     elif isinstance(given, str | os.PathLike):
         yield _in_folder(checked_path(given, "a model folder", ModelError).expanduser()), None
     else:
@@ -219,6 +224,12 @@ def _each(given: Any) -> Iterator[tuple[Source, Hub | None]]:
             f"a source is a Model, a Task, a Source, a Hub or the path of a model folder, not a "
             f"{type(given).__name__}: bequest.wrap makes one of it."
         )
+
+
+def _on_the_hub(name: HuggingFaceName) -> Source:
+    """A model by its name, at the commit that it means now: so the outcome says which it was."""
+    pinned = str(resolved(name))
+    return Source(partial(load, pinned), card=Card(name=pinned), name=pinned)
 
 
 def _in_folder(place: Path) -> Source:
