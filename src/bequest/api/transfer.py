@@ -78,6 +78,7 @@ Progress = Callable[[str, float], None]
 CURVE = 2.15  # fits of all training rows that a learning curve costs a fold
 CURVE_FOLDS = 5
 OPENING = 0.25  # share of the budget, at most, for opening the sources
+HELD_OUT = 0.1  # share of the budget for asking both models for the held-out rows
 FEATURES = 0.75  # share of the budget, at most, for what the sources give for all rows
 PASSES = 20  # over all rows that tuning a network takes, at least, back and forth
 JUDGING = 5e-5  # seconds a row that the verdict takes, about
@@ -378,6 +379,8 @@ class _Run:
             return self._alone(scratch, none, ())
         held_out = 0 if self.task.test is None else len(self.task.test)
         share = self.clock.left() - 1.5 * per_row * held_out - JUDGING * len(self.task)
+        if held_out and share < math.inf:
+            share -= HELD_OUT * self.clock.budget
         if self.again is None and share <= 0:
             return self._alone(
                 scratch, "No verdict: the time was used up before anything could be compared.", ()
