@@ -29,7 +29,7 @@ from bequest.api.last_fits import ROOM, Fits, LastFits
 from bequest.api.narrow import narrowed
 from bequest.api.result import Result
 from bequest.api.seen import Overlap, overlap, remember
-from bequest.api.sources import Sources, ask, digests, keep, opened
+from bequest.api.sources import Sources, ask, digests, keep, opened, seconds_a_row
 from bequest.api.verbs import ranked
 from bequest.core import (
     ArmResult,
@@ -78,7 +78,8 @@ Progress = Callable[[str, float], None]
 CURVE = 2.15  # fits of all training rows that a learning curve costs a fold
 CURVE_FOLDS = 5
 OPENING = 0.25  # share of the budget, at most, for opening the sources
-HELD_OUT = 0.1  # share of the budget for asking both models for the held-out rows
+HELD_OUT = 0.1  # share of the budget, at least, for asking both models for the held-out rows
+MEASURING = 0.05  # of what is left, for measuring what a held-out row takes
 FEATURES = 0.75  # share of the budget, at most, for what the sources give for all rows
 PASSES = 20  # over all rows that tuning a network takes, at least, back and forth
 JUDGING = 5e-5  # seconds a row that the verdict takes, about
@@ -284,7 +285,11 @@ class _Run:
             raise DataError("these arms cannot be run again: no source fits the task now.")
         run = self if self.allow_overlap else self._without(seen)
         none = "No verdict: no source answered in time." if late else NO_SOURCE
-        judged = run._judged(arms, scratch, per_row, seen, none)
+        limit = MEASURING * self.clock.left()
+        held_out = (
+            seconds_a_row(usable, run.task, limit, self.clock.read) if limit < math.inf else 0
+        )
+        judged = run._judged(arms, scratch, held_out, seen, none)
         lost = (f"{name} is left out: {why}" for name, why in unread.items())
         changed = (
             f"{name} changed while it was used: its features are those of before."
@@ -378,9 +383,9 @@ class _Run:
         if not arms:
             return self._alone(scratch, none, ())
         held_out = 0 if self.task.test is None else len(self.task.test)
-        share = self.clock.left() - 1.5 * per_row * held_out - JUDGING * len(self.task)
+        share = self.clock.left() - JUDGING * len(self.task)
         if held_out and share < math.inf:
-            share -= HELD_OUT * self.clock.budget
+            share -= max(HELD_OUT * self.clock.budget, min(1.5 * per_row * held_out, share / 2))
         if self.again is None and share <= 0:
             return self._alone(
                 scratch, "No verdict: the time was used up before anything could be compared.", ()

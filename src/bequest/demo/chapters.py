@@ -31,7 +31,6 @@ NETWORK = "efficientnet-lite0"
 DIGITS = "CC-BY-4.0"  # the licence of scikit-learn's copy
 WRITERS = {"writers A": slice(900, 1000), "writers B": slice(1000, 1100)}
 SHORT = 5.0  # CPU seconds
-SPENT = 8.0  # epsilon of the sketch by which a later task finds the source
 
 
 @final
@@ -70,8 +69,7 @@ class Chapter:
         progress("making the source", None)
         model, known = self.source()
         place = f"demo/{model.name.replace(' ', '-')}"
-        spent = None if known is None else SPENT
-        hub.publish(model, place, licence=self.licence, task=known, epsilon=spent)
+        hub.publish(model, place, licence=self.licence, task=known)
         result = transfer(
             self.task(),
             [hub.pull(place)],
