@@ -69,6 +69,7 @@ from bequest.evaluation.race import FEWEST
 from bequest.executors import EXECUTORS
 from bequest.executors.local import alone
 from bequest.frameworks.cost import cost_of
+from bequest.frameworks.huggingface_images import Pixels
 from bequest.selection import Ranking
 
 __all__ = ["transfer"]
@@ -300,6 +301,7 @@ class _Run:
         running_cost, fails = self._running_cost(judged.model, per_row)
         notes = (*said, *fails, *narrowing, *lost, *seen.notes, *unranked, *unsuited, *changed)
         judged.said["arms"] = (*judged.said["arms"], *refused)
+        notes += _too_small(usable, task)
         outcome = Outcome(
             target=task.describe(),
             ranking=tuple(ranking),
@@ -594,6 +596,20 @@ class _Run:
         except NotApplicable as reason:
             notes = (f"No learning curve: {reason}",) if saved is None else ()
         return saved, verdict, notes
+
+
+def _too_small(sources: Sequence[Source], task: Task) -> tuple[str, ...]:
+    """Sources that read larger images than the task has: somebody may have made these small."""
+    if task.modality != "image":
+        return ()
+    side = min(task.spec.shape[1:]) if task.spec.shape else 0
+    return tuple(
+        f"{source.name} reads images of {reader.side} pixels, these have {side}: where yours are "
+        f"larger, size={reader.side} shows it more of them."
+        for source in sources
+        if isinstance(reader := getattr(source.model, "encoder", None), Pixels)
+        and 0 < side < reader.side
+    )
 
 
 def _peak_memory() -> float:
