@@ -150,7 +150,7 @@ def test_every_executor_gives_the_same_bits():
     assert scores("local") == scores("processes") == scores(Copies())
 
 
-@pytest.mark.parametrize("budget", [280.0, 660.0], ids=["a part", "one repeat"])
+@pytest.mark.parametrize("budget", [360.0, 660.0], ids=["a part", "one repeat"])
 def test_the_arms_that_ran_run_again_and_give_the_same(budget):
     ticks = iter(range(10**9))
     source = bq.wrap(Counting(), classes=["down", "up"], example=X[:2], name="net")
