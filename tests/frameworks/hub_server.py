@@ -55,6 +55,7 @@ class HubServer:
     asked: list = field(default_factory=list)
     token: str = "right"
     status: int = 0  # answered to everything, where it is not 0
+    odd: bytes | None = None  # the body of every answer, where it is not None
     pause: float = 0.0  # seconds before each answer
     cuts: int = 0  # how many more answers break off
     cut: int = 0  # bytes of a longer answer after which it does
@@ -126,6 +127,8 @@ def handler(server):
             path = unquote(urlsplit(self.path).path)
             server.asked.append(f"{self.command} {path}")
             time.sleep(server.pause)
+            if server.odd is not None:
+                return self.answer(200, server.odd)
             if server.status:
                 return self.answer(server.status)
             for pattern, do in ROUTES:

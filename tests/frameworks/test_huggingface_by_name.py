@@ -1,17 +1,22 @@
 """Models by their name on the Hub, from a small one on this machine."""
 
+import errno
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 from huggingface_hub import constants
+from safetensors.torch import save_file
 from tests.frameworks.hub_folders import network, write
 from tests.frameworks.hub_server import on_this_machine
 
@@ -19,6 +24,7 @@ import bequest as bq
 from bequest.api.sources import as_sources
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks import huggingface_cache
+from bequest.frameworks.huggingface_client import translated
 from bequest.frameworks.huggingface_name import HuggingFaceName
 from bequest.methods import METHODS
 
@@ -271,6 +277,86 @@ def test_a_loaded_model_is_saved_with_the_files_that_were_fetched(hub, films, tm
         assert (tmp_path / "copy" / file).read_bytes() == (films / file).read_bytes()
     again = bq.load(tmp_path / "copy")
     assert again.card.parents == bq.load(NAME).card.parents
+
+
+def test_a_folder_of_sentence_transformers_comes_with_all_its_modules(hub, tmp_path):
+    folder = write(tmp_path / "st", network("bert", head=None))
+    modules = [("0", "", "Transformer"), ("1", "1_Pooling", "Pooling"), ("2", "2_Dense", "Dense")]
+    told = [
+        {"idx": int(n), "name": n, "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, path, kind in modules
+    ]
+    (folder / "modules.json").write_text(json.dumps(told))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 8}')
+    pooling = {"word_embedding_dimension": 16, "pooling_mode_cls_token": True}
+    dense = {"in_features": 16, "out_features": 4, "bias": False}
+    dense["activation_function"] = "torch.nn.modules.linear.Identity"
+    for path, values in (("1_Pooling", pooling), ("2_Dense", dense)):
+        (folder / path).mkdir()
+        (folder / path / "config.json").write_text(json.dumps(values))
+    weight = torch.arange(64.0).reshape(4, 16)
+    save_file({"linear.weight": weight}, folder / "2_Dense" / "model.safetensors")
+    (folder / "2_Dense" / "pytorch_model.bin").write_bytes(b"\x80\x04N.")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "config.json").write_text("{}")
+    hub.add("team/st", folder)
+    texts = ["a good film", "bad"]
+    expected = bq.load(folder).features(texts)
+    assert np.array_equal(bq.load("hf://team/st").features(texts), expected)
+    assert expected.shape == (2, 4)
+    fetched = {"1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"}
+    assert {path for path in hub.fetched() if "/" in path} == fetched
+
+
+def test_a_cache_that_only_others_may_write_to_does(hub, films, tmp_path, monkeypatch):
+    commit = hub.add("team/films", films)
+    bq.load(NAME)
+    ours = tmp_path / "cache" / "models--team--films" / "bequest"
+    (ours / f"{commit}.json").unlink()
+    ours.rmdir()
+    ours.write_text("here no folder can be made")
+
+    def other_file_system(*_):
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", other_file_system)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert bq.load(NAME).classes
+    assert not list(tmp_path.glob("bequest-*"))
+
+
+def test_a_model_of_the_hub_is_published_by_its_name(hub, films, tmp_path):
+    commit = hub.add("team/films", films)
+    store = bq.Hub(tmp_path / "store")
+    entry = store.publish(NAME, "films/first", licence="MIT")
+    assert entry.card.parents == (f"{NAME}@{commit}",)
+    pulled = store.pull("films/first")
+    pulled.save(tmp_path / "pulled")
+    config = (tmp_path / "pulled" / "config.json").read_bytes()
+    assert config == (films / "config.json").read_bytes()
+    assert pulled.card.licence == "MIT"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"<html>", b"[]", b"{}", b'{"id": 3}', b'{"sha": "../../x"}']
+)
+def test_an_odd_answer_of_the_hub_is_one_line(hub, films, answer):
+    hub.add("team/films", films)
+    hub.odd = answer
+    assert "team/films" in refused(NAME)
+
+
+def test_threads_leave_the_messages_of_huggingface_hub_as_they_were():
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    name = HuggingFaceName.parse(NAME)
+    first, second = translated(name), translated(name)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert logger.level == logging.ERROR
+    second.__exit__(None, None, None)
+    assert logger.level == before
 
 
 def environment(hub, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from bequest.errors import BequestError, ModelError, OutOfTime
@@ -14,6 +15,9 @@ from bequest.optional import need
 __all__ = ["client", "translated"]
 
 TOKEN = "(hf auth login, or HF_TOKEN)"
+ODD = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)  # of odd answers
+_LOCK = Lock()
+_LEVELS: list[int] = []
 
 
 def client() -> Any:
@@ -44,7 +48,7 @@ def translated(
         raise refusal(f"the Hub does not answer, and {name} is not in the cache.") from error
     except BequestError:
         raise
-    except (OSError, ValueError, RuntimeError, AssertionError) as error:
+    except (OSError, ValueError, RuntimeError, *ODD) as error:
         raise refusal(_said(error, name, what)) from error
     except Exception as error:
         if not _theirs(error):
@@ -56,12 +60,15 @@ def translated(
 def _quiet() -> Iterator[None]:
     """Keep huggingface_hub from telling of each attempt: what came of them is said once."""
     logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    with _LOCK:
+        _LEVELS.append(logger.level)
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        with _LOCK:  # the last of several threads puts back what the first one found
+            level = _LEVELS.pop()
+            logger.setLevel(logging.ERROR if _LEVELS else level)
 
 
 def _theirs(error: Exception) -> bool:
