@@ -195,6 +195,7 @@ def test_a_name_is_read_as_a_path_writes_it(hub, films):
     hub.add("team/films", films)
     assert bq.load(Path(NAME)).classes
     assert str(HuggingFaceName.parse("hf:/team/films@v1")) == f"{NAME}@v1"
+    assert "'hf://../films' names no model" in refused(Path("hf://../films"))
 
 
 def test_a_private_model_needs_a_token(hub, films, monkeypatch):

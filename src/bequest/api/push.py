@@ -20,7 +20,7 @@ from bequest.optional import need
 
 __all__ = ["push"]
 
-ANSWER = 20.0  # seconds in which the Hub says whether it has a repository
+ANSWER = 10.0  # seconds in which the Hub says whether it has a repository
 README = "README.md"
 
 

@@ -118,8 +118,9 @@ def transfer(
         The target, with its few labels.
     sources : Hub, or iterable of Model, Task, Source, path and Hub
         A Task is the data of a source for methods that train on it too, a path that of a model
-        folder, and every model of a hub is a source. Of more than 16 those are opened that promise
-        most by a hub's outcomes and sketches, and by their cards.
+        folder, or the name of a model on the Hugging Face Hub (``"hf://org/name"``), and every
+        model of a hub is a source. Of more than 16 those are opened that promise most by a hub's
+        outcomes and sketches, and by their cards.
     methods : "auto" or sequence of names and methods
         ``["probe", FineTune(lr=1e-3)]``: a name stands for all of its settings worth racing.
     budget : float or None

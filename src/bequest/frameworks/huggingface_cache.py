@@ -27,7 +27,8 @@ from bequest.optional import need
 
 __all__ = ["fetched", "resolved"]
 
-ANSWER = 20.0  # seconds in which the Hub says what a commit is, or holds
+ANSWER = 10.0  # seconds in which the Hub says what a commit is, or holds
+BRANCH = "main"  # of every repository on the Hub the default one
 OURS = "bequest"  # folder beside theirs in the cache of a repository
 
 
@@ -51,7 +52,7 @@ def resolved(name: HuggingFaceName) -> HuggingFaceName:
     """
     if name.pinned:
         return name
-    ask = partial(client().resolve_revision, name.repo, revision=name.revision or None)
+    ask = partial(client().resolve_revision, name.repo, revision=name.revision or BRANCH)
     with translated(name):
         try:
             found = with_timeout(ask, ANSWER, "the Hub's answer")

@@ -53,13 +53,13 @@ class HuggingFaceName:
         >>> HuggingFaceName.parse("hf://org/name@v1")
         HuggingFaceName(repo='org/name', revision='v1')
         """
-        rest = SCHEME.sub("", str(given), count=1)
-        repo, at, revision = rest.partition("@")
+        text = SCHEME.sub("hf://", str(given), count=1)
+        repo, at, revision = text.removeprefix("hf://").partition("@")
         parts = repo.split("/")
-        sound = SCHEME.match(str(given)) and len(parts) <= 2 and all(map(PART.fullmatch, parts))
+        sound = SCHEME.match(text) and len(parts) <= 2 and all(map(PART.fullmatch, parts))
         if not sound or any(odd in repo for odd in ODD[:2]) or repo.endswith(".git"):
             raise ModelError(
-                f"{shown(str(given), 100)} names no model of the Hugging Face Hub: "
+                f"{shown(text, 100)} names no model of the Hugging Face Hub: "
                 "write hf://org/name or hf://org/name@revision."
             )
         if at and (
