@@ -1,5 +1,8 @@
 """A model goes to the Hugging Face Hub: to a small one on this machine."""
 
+import sys
+from importlib import import_module
+
 import huggingface_hub
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from tests.frameworks.hub_folders import network, write
 from tests.frameworks.hub_server import Repo, on_this_machine
 
 import bequest as bq
-from bequest.errors import HubError, ModelError
+from bequest.errors import HubError, MissingExtra, ModelError
 
 NAME = "hf://team/ward7"
 ROWS = [[0.0], [1.0], [2.0], [3.0]]
@@ -124,4 +127,29 @@ def test_what_cannot_be_sent_is_refused_in_one_line(hub, model, monkeypatch):
 
 def test_without_a_network_it_is_one_line(hub, model, monkeypatch):
     hub.reach("http://127.0.0.1:9")  # nobody answers there
-    assert "the Hub cannot be reached" in refused(NAME, model)
+    said = f"the Hub cannot be reached for {NAME} (ConnectError)."
+    assert refused(NAME, model) == said
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert refused(NAME, model) == said.replace("ConnectError", "OfflineModeIsEnabled")
+
+
+def test_a_hub_that_never_answers_is_given_up(hub, model, monkeypatch):
+    hub.pause = 20.0
+    monkeypatch.setattr(import_module("bequest.api.push"), "ANSWER", 1.0)
+    assert refused(NAME, model) == f"the Hub does not answer for {NAME}."
+
+
+def test_a_model_that_goes_back_to_its_place_is_not_its_own_base(hub, model):
+    loaded = bq.load(bq.push(NAME, model, licence="MIT"))
+    bq.push(NAME, loaded, licence="MIT")
+    assert "base_model" not in sent(hub)["README.md"].decode()
+    bq.push("hf://team/copy", loaded, licence="MIT")
+    copy = hub.repos["team/copy"].at("main")[1]["README.md"].decode()
+    assert "base_model:\n- team/ward7\n" in copy
+
+
+def test_without_huggingface_hub_the_line_says_how_to_get_it(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for act in (lambda: bq.load(NAME), lambda: bq.push(NAME, model, licence="MIT")):
+        with pytest.raises(MissingExtra, match=r"pip install 'bequest\[hf\]'"):
+            act()

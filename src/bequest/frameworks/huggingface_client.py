@@ -45,7 +45,7 @@ def translated(
         with _quiet():
             yield
     except OutOfTime as error:
-        raise refusal(f"the Hub does not answer, and {name} is not in the cache.") from error
+        raise refusal(f"the Hub does not answer for {name}.") from error
     except BequestError:
         raise
     except (OSError, ValueError, RuntimeError, *ODD) as error:
@@ -96,7 +96,7 @@ def _said(error: Exception, name: HuggingFaceName, what: str) -> str:
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return f"hf://{name.repo} has no revision {name.revision or 'main'}."
-    if isinstance(error, absent):
+    if isinstance(error, absent) and what == "fetched":
         return f"{name} is not in the cache as a whole, and the Hub cannot be reached."
     if status in (401, 403):
         return f"the Hub does not allow it for hf://{name.repo}: give a token that may {TOKEN}."
@@ -104,7 +104,7 @@ def _said(error: Exception, name: HuggingFaceName, what: str) -> str:
         return f"the Hub answers {status} for {name}: try again later."
     if status is not None:
         return f"the Hub answers {status} for {name}: {_line(error)}"
-    if _theirs(error) and isinstance(error, errors.HTTPError):
+    if _theirs(error) and isinstance(error, (errors.HTTPError, *absent)):
         return f"the Hub cannot be reached for {name} ({type(error).__name__})."
     return f"{name} could not be {what}: {_line(error)}"
 
