@@ -23,6 +23,8 @@ NAMES = (
     "gain_averages",
     "transfer",
     "pretrained",
+    "heart_automl",
+    "worthless",
     "arms",
     "ranking_null",
     "regularisers",

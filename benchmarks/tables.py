@@ -577,6 +577,35 @@ def map_transformers() -> str:
     )
 
 
+def heart_automl() -> str:
+    """Hearts beside AutoML on the rows of both hospitals."""
+    found = results("heart_automl")["figures"]
+    means = {name: f"{100 * mean:.1f}" for name, mean in found["means"].items()}
+    return (
+        f"- {len(found['runs'])} draws, balanced accuracy: bequest {means['bequest']} without the "
+        f"source's rows and {means['bequest_with_data']} with them, FLAML on the rows of both "
+        f"hospitals {means['flaml']}, the best of ten lines {means['ten_lines']}. bequest without "
+        f"the rows over FLAML with them: {_points(found['bequest_over_flaml'])} points."
+    )
+
+
+def worthless() -> str:
+    """Sources that know nothing."""
+    found = results("worthless")["figures"]
+    handed, draws = found["handed_over_transfer"], found["draws"]
+    gains = ", ".join(
+        f"{100 * gain:+.1f} ({metric})" for metric, gain in found["mean_gain_handed_over"].items()
+    )
+    return (
+        f"- {draws} draws: transfer was handed over in {handed}; it is significantly below from "
+        f"scratch on the test rows in {found['significant_negatives']} "
+        f"({100 * found['significant_negatives'] / draws:.1f} % of the draws) and significantly "
+        f"above in {found['significant_positives']}. Mean difference of what is handed over, in "
+        f"points: {gains}. Verdicts: {found['helps']} *helps* ({found['helps_truly']} truly), "
+        f"{found['hurts']} *hurts* ({found['hurts_truly']} truly)."
+    )
+
+
 def pages() -> dict[Path, str]:
     """Each page as the results want it."""
     transfer = results("transfer")["figures"]
@@ -590,6 +619,8 @@ def pages() -> dict[Path, str]:
         for path, text in texts.items()
     }
     others_too = {
+        "heart_automl": heart_automl,
+        "worthless": worthless,
         "fine_tuning": fine_tuning,
         "regularisers": regularisers,
         "parameters": parameters,
