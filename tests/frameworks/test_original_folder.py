@@ -362,6 +362,15 @@ def test_a_file_that_was_altered_is_noticed(folder, tmp_path, name, said):
         bq.load(tmp_path / "copy")
 
 
+def test_the_config_of_ours_that_was_altered_is_named_and_not_theirs(folder, tmp_path):
+    copy = tmp_path / "copy"
+    saved(folder, copy)
+    config = copy / "bequest" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"batch_size": 3}))
+    with pytest.raises(ModelError, match=r"copy/bequest/config\.json was altered"):
+        bq.load(copy)
+
+
 def test_a_file_that_is_missing_is_noticed(folder, tmp_path):
     bq.load(folder).save(tmp_path / "copy")
     (tmp_path / "copy" / "empty").unlink()

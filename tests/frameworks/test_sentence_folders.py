@@ -330,6 +330,18 @@ def test_a_module_outside_of_the_folder_is_refused(folder, path):
     refused(folder, UnsafeModel, "outside of the folder")
 
 
+@pytest.mark.parametrize("path", ["a" * 5000, "\ud800"], ids=["too long", "no Unicode"])
+def test_a_module_at_a_path_that_no_system_takes_is_refused(folder, path):
+    broken(folder, path=path)
+    refused(folder, UnsafeModel, "outside of the folder")
+
+
+def test_a_link_that_leads_to_itself_is_refused(folder):
+    shutil.rmtree(folder / "1_Pooling")
+    (folder / "1_Pooling").symlink_to("1_Pooling")
+    refused(folder, UnsafeModel, "outside of the folder")
+
+
 @pytest.mark.parametrize("what", ["modules.json", "1_Pooling", "1_Pooling/config.json",
                                   "2_Dense/model.safetensors"])  # fmt: skip
 def test_a_link_that_leads_out_of_the_folder_is_refused(folder, what):

@@ -215,7 +215,8 @@ def load(
     except RecursionError as error:
         raise ModelError(f"{place} holds models too deep inside of each other.") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{place}/config.json is damaged: {shown(error, 200)}.") from error
+        own = own_part(place)
+        raise ModelError(f"{own}/config.json is damaged: {shown(error, 200)}.") from error
 
 
 def own_part(place: Path) -> Path:
@@ -278,27 +279,25 @@ def _config(place: Path) -> dict[str, Any]:
         raise ModelError(f"{place} is no model folder: it has no config.json.")
     config = read_json(own / "config.json")
     if fault := plain(config):
-        raise ModelError(f"{place}/config.json is unsound: {fault}.")
+        raise ModelError(f"{own}/config.json is unsound: {fault}.")
     if config.get("format") != FORMAT:
         raise ModelError(
             f"{place} has model format {shown(config.get('format'))}, this version reads {FORMAT}."
         )
     if config.pop("digest", None) != _digest(config):
-        raise ModelError(f"{place}/config.json was altered since the model was saved.")
+        raise ModelError(f"{own}/config.json was altered since the model was saved.")
     files = config.get("files")
     card = (own / "card.json").relative_to(place).as_posix()
     if not isinstance(files, dict) or card not in files:
-        raise ModelError(f"{place}/config.json lists no files: it is damaged.")
+        raise ModelError(f"{own}/config.json lists no files: it is damaged.")
     for name, digest in files.items():
         parts = Path(str(name)).parts
         if Path(name).is_absolute() or ".." in parts or not isinstance(digest, str):
             raise UnsafeModel(
-                f"{place}/config.json names a file outside of the folder: {shown(name)}."
+                f"{own}/config.json names a file outside of the folder: {shown(name)}."
             )
         if "\0" in name:
-            raise ModelError(
-                f"{place}/config.json names a file as no file is named: {shown(name)}."
-            )
+            raise ModelError(f"{own}/config.json names a file as no file is named: {shown(name)}.")
     return config
 
 

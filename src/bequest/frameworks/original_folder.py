@@ -99,12 +99,17 @@ class OriginalFiles:
 
 
 def is_inside(folder: Path, path: Path) -> bool:
-    """Whether a path lies in a folder, links followed.
+    """Whether a path lies in a folder, links followed; one that no system takes lies nowhere.
 
     The Hub's own cache is made of links from ``snapshots/REVISION`` to ``blobs`` beside it, and is
     one folder in that sense.
     """
-    root, real = folder.resolve(), path.resolve()
+    root = folder.resolve()
+    try:
+        real = path.resolve()
+        real.exists()  # says what `resolve` does not: that the name is too long
+    except (OSError, RuntimeError, ValueError):  # too long, links in a circle, no Unicode
+        return False
     roots = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
     return any(real.is_relative_to(one) for one in roots)
 
