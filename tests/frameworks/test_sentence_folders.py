@@ -542,3 +542,21 @@ def test_minilm_gives_what_the_library_gives(minilm):
     features = bq.load(minilm).features(texts)
     np.testing.assert_allclose(features, theirs(minilm, texts), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
+
+
+def test_a_list_of_modules_that_is_no_file_is_not_passed_over(folder):
+    (folder / "modules.json").unlink()
+    (folder / "modules.json").mkdir()
+    refused(folder, ModelError, "modules.json is not a plain file")
+
+
+def test_a_mark_that_an_editor_puts_before_the_text_is_passed_over(folder):
+    for name in ("modules.json", "config.json", "1_Pooling/config.json"):
+        path = folder / name
+        path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert np.isfinite(bq.load(folder).features(TEXTS[:2])).all()
+
+
+def test_a_config_without_a_number_is_refused(folder):
+    change(folder / "config.json", layer_norm_eps=float("nan"))
+    refused(folder, ModelError, "config.json says layer_norm_eps = NaN")

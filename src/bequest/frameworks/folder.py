@@ -292,7 +292,9 @@ def _config(place: Path) -> dict[str, Any]:
         raise ModelError(f"{own}/config.json lists no files: it is damaged.")
     for name, digest in files.items():
         parts = Path(str(name)).parts
-        if Path(name).is_absolute() or ".." in parts or not isinstance(digest, str):
+        if not isinstance(digest, str):
+            raise ModelError(f"{own}/config.json has no sound digest of {shown(name)}.")
+        if Path(name).is_absolute() or ".." in parts:
             raise UnsafeModel(
                 f"{own}/config.json names a file outside of the folder: {shown(name)}."
             )
@@ -306,7 +308,8 @@ def read_json(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
     if path.stat().st_size > limit:
         raise ModelError(f"{path} is larger than {limit} bytes: it is no config.")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        # editors on Windows put a mark before the text
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}.") from error
     if not isinstance(values, dict):

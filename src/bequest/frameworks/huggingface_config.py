@@ -6,6 +6,7 @@ C classes.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -40,6 +41,8 @@ def audited(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     {'model_type': 'bert'}
     """
     for key, value in _items(values):
+        if isinstance(value, float) and math.isnan(value):
+            raise ModelError(f"{where}/config.json says {key} = NaN.")
         if key in CODE and value:
             raise UnsafeModel(
                 f"{where} brings code of its own ({key} in config.json), which is never run. Load "

@@ -7,6 +7,7 @@ no folder is looked into that does not lie inside.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def read_sentence_folder(folder: Path) -> SentenceFolder | None:
     `UnsafeModel` where a module is not of that library or lies outside of the folder; `ModelError`
     where one of its modules or settings is not known here.
     """
-    if not (folder / MODULES_FILE).is_file():
+    if not os.path.lexists(folder / MODULES_FILE):
         pooling = folder / POOLING_FOLDER
         if not (pooling / "config.json").is_file():
             return None
@@ -145,10 +146,12 @@ def _listed_modules(folder: Path) -> list[Any]:
     path = folder / MODULES_FILE
     if not is_inside(folder, path):
         raise UnsafeModel(f"{path} is a link that leads out of the folder.")
+    if not path.is_file():
+        raise ModelError(f"{path} is not a plain file.")
     if path.stat().st_size > MODULES_LIMIT:
         raise ModelError(f"{path} is larger than {MODULES_LIMIT} bytes: it is no list of modules.")
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {shown(str(error), 120)}.") from error
     if not isinstance(entries, list) or not 0 < len(entries) <= MOST_MODULES:
