@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import nn
 from bequest.core import Card, InputSpec, Label, Texts
 from bequest.core.kinds import shown
 from bequest.errors import ModelError
+from bequest.frameworks.device import running_from_config
 from bequest.frameworks.folder import read_json, spec_from_config
 from bequest.frameworks.forward import find_head
 from bequest.frameworks.huggingface_build import Modality, build_network, quiet
@@ -131,12 +133,13 @@ def wrap_network(
     *,
     classes: tuple[Label, ...],
     name: str,
-    batch_size: int | None = None,
+    running: Mapping[str, Any],
 ) -> Network:
     """Make a model of a network of transformers that is in memory; it is not copied.
 
     `processor` makes its inputs: an image processor, or a tokenizer, of which the fast ones are
-    known. The config's classes are taken where there are none.
+    known. The config's classes are taken where there are none. `running` is its batch_size, device
+    and dtype, as in `TorchModel`.
     """
     values = json.loads(network.config.to_json_string())
     config = {key: value for key, value in values.items() if key not in ("auto_map", "format")}
@@ -157,7 +160,7 @@ def wrap_network(
         )
     headed = type(network).__name__.endswith(HEADED)
     modality: Modality = "text" if isinstance(reader, Tokens) else "image"
-    about: dict[str, Any] = {"classes": classes, "batch_size": batch_size}
+    about: dict[str, Any] = {"classes": classes, "running": running}
     about["pooling"] = _pooling(network, config, modality, headed)
     return _model(network, config, reader, Card(name=name), **about)
 
@@ -170,7 +173,7 @@ def _model(
     *,
     pooling: Pooling,
     classes: tuple[Label, ...] = (),
-    batch_size: int | None = None,
+    running: Mapping[str, Any] = MappingProxyType({}),
 ) -> Network:
     """The network with what makes its inputs; its head is found, and its classes are named."""
     modality: Modality = "text" if isinstance(reader, Tokens) else "image"
@@ -182,7 +185,7 @@ def _model(
     if len(classes) not in (0, outputs):
         raise ModelError(f"{card.name} has {outputs} outputs, {len(classes)} classes are named.")
     given: dict[str, Any] = {"spec": InputSpec(modality), "card": card, "encoder": reader}
-    given |= {"head": head, "batch_size": batch_size}
+    given |= {"head": head, **running}
     return (
         TorchModel(module, **given, classes=classes) if outputs else TorchFeatures(module, **given)
     )
@@ -222,7 +225,7 @@ def load_huggingface(
         layer.out_features = len(tensor)
     mean, scale = map(float, ours["target_scale"])
     given: dict[str, Any] = {"spec": spec_from_config(ours["spec"]), "card": card}
-    given |= {"encoder": reader, "head": head, "batch_size": ours["batch_size"]}
+    given |= {"encoder": reader, "head": head, **running_from_config(ours, card.name)}
     if not len(module.get_parameter(f"{head}.weight")):
         return TorchFeatures(module.eval(), **given)
     classes = tuple(ours["classes"])
