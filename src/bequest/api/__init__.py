@@ -2,7 +2,7 @@
 
 from bequest.api.embed import embed
 from bequest.api.estimators import TransferClassifier, TransferRegressor
-from bequest.api.result import Result
+from bequest.api.result import Result, load_result
 from bequest.api.transfer import transfer
 from bequest.api.verbs import rank, train
 
@@ -11,6 +11,7 @@ __all__ = [
     "TransferClassifier",
     "TransferRegressor",
     "embed",
+    "load_result",
     "rank",
     "train",
     "transfer",

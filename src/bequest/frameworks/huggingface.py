@@ -152,7 +152,7 @@ def wrap_network(
         reader = tokens_from(backend.to_str(), told, config, network, name)
     elif hasattr(processor, "image_mean"):
         channels = int(config.get("num_channels", 3))
-        reader = Pixels.from_preprocessor(processor.to_dict(), channels, name)
+        reader = Pixels.from_preprocessor(json.loads(processor.to_json_string()), channels, name)
     else:
         raise ModelError(
             f"a {type(network).__name__} reads what a tokenizer or an image processor makes: "

@@ -211,6 +211,22 @@ class Pixels:
         height, width = (sides, sides) if isinstance(sides, int) else sides or (0, 0)
         return self.channels, height, width
 
+    def sizes(self, height: int, width: int) -> tuple[int, int]:
+        """What an image of this height and width is resized to."""
+        if not isinstance(self.resize, int):
+            return self.resize or (height, width)
+        longer = int(self.resize * max(height, width) / min(height, width))
+        return (longer, self.resize) if height > width else (self.resize, longer)
+
+    def margins(self, length: int, kept: int) -> tuple[int, int, int]:
+        """Black pixels before and after an axis, and where the part that is kept then begins."""
+        missing, spare = max(0, kept - length), max(0, length - kept)
+        if self.centre == "torchvision":
+            before, start = missing // 2, round(spare / 2)  # to even, as Python's round does
+        else:
+            before, start = missing - missing // 2, spare // 2
+        return before, missing - before, start
+
     def to_preprocessor(self) -> dict[str, Any]:
         """The ``preprocessor_config.json`` that transformers reads."""
         kind = "ViT" if self.crop is None else "CLIP"
@@ -251,11 +267,7 @@ class Pixels:
 
     def _resized(self, pixels: Array) -> Array:
         height, width = pixels.shape[2:]
-        if isinstance(self.resize, int):
-            longer = int(self.resize * max(height, width) / min(height, width))
-            size = (longer, self.resize) if height > width else (self.resize, longer)
-        else:
-            size = self.resize or (height, width)
+        size = self.sizes(height, width)
         if size == (height, width):
             return pixels
         if max(size) > 16 * SIDES:
@@ -276,15 +288,10 @@ class Pixels:
         if self.crop is None:
             return pixels
         for axis, kept in ((2, self.crop[0]), (3, self.crop[1])):
-            missing = max(0, kept - pixels.shape[axis])
-            spare = max(0, pixels.shape[axis] - kept)
-            before = missing - missing // 2
-            start = spare // 2
-            if self.centre == "torchvision":
-                before, start = missing // 2, round(spare / 2)  # to even, as Python's round does
+            before, after, start = self.margins(pixels.shape[axis], kept)
             around = [(0, 0)] * 4
-            around[axis] = (before, missing - before)
-            padded = np.pad(pixels, around) if missing else pixels
+            around[axis] = (before, after)
+            padded = np.pad(pixels, around) if before + after else pixels
             pixels = np.take(padded, range(start, start + kept), axis=axis)
         return pixels
 

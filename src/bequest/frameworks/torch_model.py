@@ -39,6 +39,7 @@ from bequest.frameworks.graph import build_graph, export_graph
 from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.networks import build
 from bequest.frameworks.original_folder import OriginalFiles, save_original
+from bequest.frameworks.to_torch import whole_network
 from bequest.frameworks.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -121,6 +122,11 @@ def _parameters(self: Network) -> Mapping[str, Array]:
 def _preprocessing(self: Network) -> str:
     """What tells one encoder from another."""
     return fingerprint("" if self.encoder is None else json.dumps(self.encoder.to_config()))
+
+
+def _to_torch(self: Network) -> nn.Module:
+    """The network as one module with what prepares its samples; see `bequest.core.Model`."""
+    return whole_network(self)
 
 
 def _parts(self: Network) -> tuple[object, ...]:
@@ -238,6 +244,7 @@ class TorchModel(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
+    to_torch = _to_torch
 
     def save(self, folder: str | Path) -> None:
         """Write weights as safetensors beside a config; a foreign class as a portable graph.
@@ -323,6 +330,7 @@ class TorchFeatures(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
+    to_torch = _to_torch
 
     def save(self, folder: str | Path) -> None:
         """Write the folder that it was loaded from, else one in the network's own way."""
