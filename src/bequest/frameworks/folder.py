@@ -19,9 +19,9 @@ from bequest.core.disk import flush, sync_folder
 from bequest.core.given import checked_path
 from bequest.core.kinds import bare, plain, shown
 from bequest.errors import ModelError, UnsafeModel
-from bequest.frameworks.file_formats import PICKLES
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.model_card import model_card
+from bequest.frameworks.not_a_folder import is_timm, single_file, timm_folder
 from bequest.frameworks.pretrained import pretrained_named
 
 __all__ = [
@@ -179,11 +179,8 @@ def load(
         if pooling is not None:
             raise ModelError(f"{place} says how its features are made: load it without pooling=.")
         return named.load()
-    if place.suffix.lower() in PICKLES and not place.is_dir():
-        raise UnsafeModel(
-            f"{place} is a pickle: opening it can run code. Load it where you trust it, "
-            "wrap it with bequest.wrap and save it as a folder."
-        )
+    if place.is_file():
+        raise single_file(place)
     theirs = foreign_config(place)
     if theirs is not None:
         return KINDS[FOREIGN](place, theirs, None, pooling=pooling)
@@ -268,6 +265,8 @@ def _config(place: Path) -> dict[str, Any]:
     config = read_json(own / "config.json")
     if fault := plain(config):
         raise ModelError(f"{place}/config.json is unsound: {fault}.")
+    if is_timm(config):
+        raise timm_folder(place, config)
     if config.get("format") != FORMAT:
         raise ModelError(
             f"{place} has model format {shown(config.get('format'))}, this version reads {FORMAT}."

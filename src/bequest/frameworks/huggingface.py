@@ -23,7 +23,7 @@ from bequest.errors import ModelError
 from bequest.frameworks.device import running_from_config
 from bequest.frameworks.folder import read_json, spec_from_config
 from bequest.frameworks.forward import find_head
-from bequest.frameworks.huggingface_build import Modality, build_network, quiet
+from bequest.frameworks.huggingface_build import Modality, build_network, other_head, quiet
 from bequest.frameworks.huggingface_config import audited, classes_of
 from bequest.frameworks.huggingface_files import (
     folder_weights,
@@ -159,6 +159,12 @@ def wrap_network(
             "bequest.wrap(network, processor=...). Of tokenizers the fast ones are known."
         )
     headed = type(network).__name__.endswith(HEADED)
+    if not headed and network.base_model is not network:
+        does = other_head(type(network).__name__) or "has a head that predicts no labels"
+        raise ModelError(
+            f"a {type(network).__name__} {does}, which is not transferred: for its features give "
+            "bequest.wrap(network.base_model, processor=...)."
+        )
     modality: Modality = "text" if isinstance(reader, Tokens) else "image"
     about: dict[str, Any] = {"classes": classes, "running": running}
     about["pooling"] = _pooling(network, config, modality, headed)
