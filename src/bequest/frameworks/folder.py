@@ -44,6 +44,7 @@ __all__ = [
 FORMAT = 1
 CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
 FOREIGN = "hugging-face-hub"  # of a folder that says nothing of us
+PEFT = "peft-adapter"  # of a folder with an adapter of peft
 OWN = "bequest"  # folder with what is ours, inside of one that came from elsewhere and is kept
 
 Loader = Callable[..., Model]  # folder, config, card, modules; an adapter's takes a base too
@@ -57,6 +58,7 @@ KINDS: Registry[Loader] = Registry(
         "shared": "bequest.frameworks.nested:load_shared",
         "ensemble": "bequest.frameworks.ensemble:load_ensemble",
         "label-posterior": "bequest.frameworks.label_posterior:load_label_posterior",
+        PEFT: "bequest.frameworks.peft_folder:load_peft",
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
         "entities": "bequest.frameworks.entities:load_entities",
@@ -139,7 +141,7 @@ def load(
     folder: str | Path,
     *,
     modules: Sequence[type] = (),
-    base: Model | None = None,
+    base: Model | str | Path | None = None,
     pooling: Literal["mean", "first", "last"] | None = None,
 ) -> Model:
     """Load a model folder; runs no code from it and unpickles nothing.
@@ -151,8 +153,9 @@ def load(
         name, a pretrained source of `bequest.pretrained`.
     modules : sequence of classes
         Your own network classes that the folder may name; no other class is ever imported.
-    base : Model, optional
-        For the folder of an adapter: the model that it was made on.
+    base : Model, path or str, optional
+        For the folder of an adapter, ours or peft's: the model that it was made on, or its folder.
+        peft's LoRA adapters are folded into a copy of it; the base is never fetched.
     pooling : {"mean", "first", "last"}, optional
         For a Hugging Face network of texts without a head, such as a language model: which of its
         last hidden states are the features, the mean of all tokens or the first or last token's.
@@ -181,7 +184,15 @@ def load(
         return named.load()
     if place.is_file():
         raise single_file(place)
+    if isinstance(base, str | Path):
+        base = load(base, modules=modules)
+    if is_peft(place):
+        if pooling is not None:
+            raise ModelError(f"{place} is an adapter: load its base with pooling=.")
+        return KINDS[PEFT](place, read_json(place / "adapter_config.json"), None, modules, base)
     theirs = foreign_config(place)
+    if theirs is not None and base is not None:
+        raise ModelError(f"{place} is a whole model, no adapter: load it without base=.")
     if theirs is not None:
         return KINDS[FOREIGN](place, theirs, None, pooling=pooling)
     if pooling is not None:
@@ -202,6 +213,12 @@ def load(
         raise ModelError(f"{place} holds models too deep inside of each other.") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{place}/config.json is damaged: {shown(error, 200)}.") from error
+
+
+def is_peft(place: Path) -> bool:
+    """Whether a folder holds an adapter of peft, and no whole model."""
+    whole = (place / "config.json").is_file() and (place / "model.safetensors").is_file()
+    return (place / "adapter_config.json").is_file() and not whole and own_part(place) == place
 
 
 def own_part(place: Path) -> Path:

@@ -23,8 +23,14 @@ from bequest.errors import ModelError
 from bequest.frameworks.device import running_from_config
 from bequest.frameworks.folder import read_json, spec_from_config
 from bequest.frameworks.forward import find_head
-from bequest.frameworks.huggingface_build import Modality, build_network, other_head, quiet
-from bequest.frameworks.huggingface_config import audited, classes_of
+from bequest.frameworks.huggingface_build import (
+    Modality,
+    build_network,
+    classifier_of,
+    other_head,
+    quiet,
+)
+from bequest.frameworks.huggingface_config import audited, classes_of, with_classes
 from bequest.frameworks.huggingface_files import (
     folder_weights,
     licence_of,
@@ -48,7 +54,7 @@ from bequest.frameworks.sentence_modules import SentenceLayers, layers_from
 from bequest.frameworks.torch_model import Network, TorchFeatures, TorchModel
 from bequest.frameworks.unchanged import evaluating
 
-__all__ = ["load_foreign", "load_huggingface", "wrap_network"]
+__all__ = ["load_foreign", "load_huggingface", "model_with_head", "wrap_network"]
 
 T = TypeVar("T")
 Reader = Tokens | Pixels
@@ -195,6 +201,35 @@ def _model(
     return (
         TorchModel(module, **given, classes=classes) if outputs else TorchFeatures(module, **given)
     )
+
+
+def model_with_head(
+    base: Network, changes: Mapping[str, torch.Tensor], head: Mapping[str, torch.Tensor], card: Card
+) -> Network:
+    """A classifier of the base's type with changed weights and another head.
+
+    `changes` are added to weights of the base's network, by name; `head` are tensors by the names
+    that the classifier gives them.
+    """
+    module: Any = base.module
+    network, config = module.network, module.config
+    tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    tensors = {n: t + changes[n].to(t) if n in changes else t for n, t in tensors.items()}
+    headed = network.base_model is not network
+    prefix = "" if headed else f"{network.base_model_prefix}."
+    whole = {prefix + name: tensor for name, tensor in tensors.items()} | dict(head)
+    layers = [name for name in head if name.endswith("weight")]
+    # of several layers the last one's rows are the outputs: classifier.out_proj, not pre_classifier
+    outputs = len(head[max(layers, key=lambda name: (not name.startswith("pre_"), name))])
+    numbers = tuple(range(outputs))
+    named = headed and len(base.classes) == outputs and base.classes != numbers
+    labels = base.classes if named else tuple(f"LABEL_{number}" for number in numbers)
+    kind = type(network).__name__ if headed else classifier_of(network.config)
+    about = {**with_classes(config, labels if outputs > 1 else ()), "architectures": [kind]}
+    made, modality, _ = build_network(about, whole, card.name)
+    reader: Any = base.encoder
+    way = _pooling(made, about, modality, headed=True)
+    return _model(made.eval(), about, reader, card, pooling=way)
 
 
 def load_huggingface(

@@ -16,7 +16,7 @@ from bequest.core.wording import listed
 from bequest.errors import ModelError
 from bequest.optional import need
 
-__all__ = ["Modality", "build_network", "other_head", "quiet"]
+__all__ = ["Modality", "build_network", "classifier_of", "other_head", "quiet"]
 
 Modality = Literal["text", "image"]
 # What a head does that neither predicts one label or value a sample nor only trained the body.
@@ -120,6 +120,18 @@ def other_head(name: str) -> str:
     ('finds objects in images', '')
     """
     return next((does for end, does in OTHER_HEADS.items() if name.endswith(end)), "")
+
+
+def classifier_of(settings: Any) -> str:
+    """The class of transformers that classifies with this config's type of network."""
+    auto = need("transformers.models.auto", extra="hf", purpose="a Hugging Face model")
+    for mapping in (
+        auto.modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        auto.modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+    ):
+        for made in _all(mapping, type(settings)):
+            return str(made.__name__)
+    raise ModelError(f"transformers has no classifier of the type {type(settings).__name__}.")
 
 
 def _named(config: Mapping[str, Any]) -> str:
