@@ -1,9 +1,13 @@
 """The notes of an outcome hold what is news; what is expected stands in the list of arms."""
 
 import numpy as np
+from torch import nn
 
 import bequest as bq
 from bequest.cli._outcome import NOTED, print_result
+from bequest.core import Card, InputSpec
+from bequest.frameworks.huggingface_images import Pixels
+from bequest.frameworks.torch_model import TorchModel
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 TASK = bq.Task.from_arrays(X, X[:, 0] > 0, name="signs")
@@ -55,3 +59,27 @@ def test_a_source_that_fails_after_the_race_is_a_note():
     assert result.outcome.handed_over == "transfer"
     [note] = [note for note in result.outcome.notes if "does not run any more" in note]
     assert "the connection is lost" in note
+
+
+def test_images_smaller_than_what_a_source_reads_are_news():
+    rng = np.random.default_rng(0)
+    images = rng.random((20, 3, 8, 8), dtype=np.float32)
+    task = bq.Task.from_arrays(images, images[:, 0, 0, 0] > 0.5)
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 2))
+    told = {}
+    for side in (8, 32):
+        source = TorchModel(
+            network,
+            spec=InputSpec("image"),
+            classes=(False, True),
+            card=Card(name=f"reads {side}"),
+            encoder=Pixels(side, (side, side), (0.5,), (0.5,)),
+            head="2",
+        )
+        outcome = bq.transfer(task, [source], methods=["probe"], budget=60).outcome
+        told[side] = [note for note in outcome.notes if "reads images of" in note]
+    assert told[8] == []
+    assert told[32] == [
+        "reads 32 reads images of 32 pixels, these have 8: where yours are larger, size=32 shows "
+        "it more of them."
+    ]

@@ -92,7 +92,7 @@ def test_a_frozen_source_sees_each_row_once():
     result = bq.transfer(task(), [source], methods=["probe", "stack", "reuse"], budget=None)
     assert {arm.method for arm in result.arms} >= {"probe", "stack", "reuse"}
     assert result.outcome.test is not None
-    assert net.rows <= 220
+    assert net.rows <= 220 + 24  # and those by which the cost of what is handed over is measured
 
 
 def test_sources_are_ranked_as_often_with_copied_jobs_as_with_local_ones(monkeypatch):
@@ -150,7 +150,7 @@ def test_every_executor_gives_the_same_bits():
     assert scores("local") == scores("processes") == scores(Copies())
 
 
-@pytest.mark.parametrize("budget", [250.0, 600.0], ids=["a part", "one repeat"])
+@pytest.mark.parametrize("budget", [360.0, 660.0], ids=["a part", "one repeat"])
 def test_the_arms_that_ran_run_again_and_give_the_same(budget):
     ticks = iter(range(10**9))
     source = bq.wrap(Counting(), classes=["down", "up"], example=X[:2], name="net")

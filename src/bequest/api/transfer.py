@@ -29,7 +29,7 @@ from bequest.api.last_fits import ROOM, Fits, LastFits
 from bequest.api.narrow import narrowed
 from bequest.api.result import Result
 from bequest.api.seen import Overlap, overlap, remember
-from bequest.api.sources import Sources, ask, digests, keep, opened
+from bequest.api.sources import Sources, ask, digests, keep, opened, seconds_a_row
 from bequest.api.verbs import ranked
 from bequest.core import (
     ArmResult,
@@ -69,6 +69,7 @@ from bequest.evaluation.race import FEWEST
 from bequest.executors import EXECUTORS
 from bequest.executors.local import alone
 from bequest.frameworks.cost import cost_of
+from bequest.frameworks.huggingface_images import Pixels
 from bequest.selection import Ranking
 
 __all__ = ["transfer"]
@@ -78,6 +79,8 @@ Progress = Callable[[str, float], None]
 CURVE = 2.15  # fits of all training rows that a learning curve costs a fold
 CURVE_FOLDS = 5
 OPENING = 0.25  # share of the budget, at most, for opening the sources
+HELD_OUT = 0.1  # share of the budget, at least, for asking both models for the held-out rows
+MEASURING = 0.05  # of what is left, for measuring what a held-out row takes
 FEATURES = 0.75  # share of the budget, at most, for what the sources give for all rows
 PASSES = 20  # over all rows that tuning a network takes, at least, back and forth
 JUDGING = 5e-5  # seconds a row that the verdict takes, about
@@ -115,8 +118,9 @@ def transfer(
         The target, with its few labels.
     sources : Hub, or iterable of Model, Task, Source, path and Hub
         A Task is the data of a source for methods that train on it too, a path that of a model
-        folder, and every model of a hub is a source. Of more than 16 those are opened that promise
-        most by a hub's outcomes and sketches, and by their cards.
+        folder, or the name of a model on the Hugging Face Hub (``"hf://org/name"``), and every
+        model of a hub is a source. Of more than 16 those are opened that promise most by a hub's
+        outcomes and sketches, and by their cards.
     methods : "auto" or sequence of names and methods
         ``["probe", FineTune(lr=1e-3)]``: a name stands for all of its settings worth racing.
     budget : float or None
@@ -283,7 +287,11 @@ class _Run:
             raise DataError("these arms cannot be run again: no source fits the task now.")
         run = self if self.allow_overlap else self._without(seen)
         none = "No verdict: no source answered in time." if late else NO_SOURCE
-        judged = run._judged(arms, scratch, per_row, seen, none)
+        limit = MEASURING * self.clock.left()
+        held_out = (
+            seconds_a_row(usable, run.task, limit, self.clock.read) if limit < math.inf else 0
+        )
+        judged = run._judged(arms, scratch, held_out, seen, none)
         lost = (f"{name} is left out: {why}" for name, why in unread.items())
         changed = (
             f"{name} changed while it was used: its features are those of before."
@@ -294,6 +302,7 @@ class _Run:
         running_cost, fails = self._running_cost(judged.model, per_row)
         notes = (*said, *fails, *narrowing, *lost, *seen.notes, *unranked, *unsuited, *changed)
         judged.said["arms"] = (*judged.said["arms"], *refused)
+        notes += _too_small(usable, task)
         outcome = Outcome(
             target=task.describe(),
             ranking=tuple(ranking),
@@ -377,7 +386,9 @@ class _Run:
         if not arms:
             return self._alone(scratch, none, ())
         held_out = 0 if self.task.test is None else len(self.task.test)
-        share = self.clock.left() - 1.5 * per_row * held_out - JUDGING * len(self.task)
+        share = self.clock.left() - JUDGING * len(self.task)
+        if held_out and share < math.inf:
+            share -= max(HELD_OUT * self.clock.budget, min(1.5 * per_row * held_out, share / 2))
         if self.again is None and share <= 0:
             return self._alone(
                 scratch, "No verdict: the time was used up before anything could be compared.", ()
@@ -586,6 +597,20 @@ class _Run:
         except NotApplicable as reason:
             notes = (f"No learning curve: {reason}",) if saved is None else ()
         return saved, verdict, notes
+
+
+def _too_small(sources: Sequence[Source], task: Task) -> tuple[str, ...]:
+    """Sources that read larger images than the task has: somebody may have made these small."""
+    if task.modality != "image":
+        return ()
+    side = min(task.spec.shape[1:]) if task.spec.shape else 0
+    return tuple(
+        f"{source.name} reads images of {reader.side} pixels, these have {side}: where yours are "
+        f"larger, size={reader.side} shows it more of them."
+        for source in sources
+        if isinstance(reader := getattr(source.model, "encoder", None), Pixels)
+        and 0 < side < reader.side
+    )
 
 
 def _peak_memory() -> float:

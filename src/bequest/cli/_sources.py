@@ -10,6 +10,7 @@ from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
 from bequest.cli._places import is_model
+from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
 from bequest.frameworks.not_a_folder import single_file
 from bequest.frameworks.pretrained import pretrained_named
 
@@ -30,7 +31,7 @@ class SourceOptions:
     """Where the sources come from; one of the two is needed."""
 
     source: Annotated[tuple[Path, ...], Parameter(show_default=False)] = ()
-    """A model folder, or a pretrained source by name; may be given several times."""
+    """A model folder, a pretrained source by name, or hf://ORG/NAME; may be given several times."""
 
     hub: Annotated[str | None, Parameter(metavar="PLACE")] = None
     """A hub (folder or address), every model of which is a source."""
@@ -52,7 +53,10 @@ def check_sources(options: SourceOptions) -> None:
 
 
 def check_model(place: Path) -> Path:
-    """The path itself, where something is there or a pretrained source is called so."""
+    """The path itself, where something is there, or a model elsewhere is called so."""
+    if is_huggingface_name(place):
+        HuggingFaceName.parse(place)
+        return place
     if not place.expanduser().exists():
         pretrained_named(place).path()
     return place.expanduser()

@@ -16,6 +16,7 @@ from bequest.cli._progress import progress
 from bequest.cli._sources import check_model, model_folder
 from bequest.core import Model
 from bequest.errors import BequestError, MapError, ModelError
+from bequest.frameworks.huggingface_name import is_huggingface_name
 from bequest.mapping.source_files import opened, weights_in
 from bequest.report import write_map
 
@@ -108,6 +109,8 @@ def _there(*paths: Path | None) -> list[Path]:
 
 
 def _loaded(folder: Path) -> Model:
+    if is_huggingface_name(folder):
+        return bq.load(folder)
     try:
         return bq.load(folder)
     except ModelError as error:

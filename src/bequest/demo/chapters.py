@@ -26,12 +26,11 @@ __all__ = ["PHOTOS", "Chapter", "chapters", "new_task", "remember"]
 Array = NDArray[Any]
 Progress = Callable[[str, float | None], None]
 PHOTOS = Path(__file__).parent / "photos"  # of trashnet, one folder per material
-SIDE = 160  # pixels
+SIDE = 224  # pixels
 NETWORK = "efficientnet-lite0"
 DIGITS = "CC-BY-4.0"  # the licence of scikit-learn's copy
 WRITERS = {"writers A": slice(900, 1000), "writers B": slice(1000, 1100)}
 SHORT = 5.0  # CPU seconds
-SPENT = 8.0  # epsilon of the sketch by which a later task finds the source
 
 
 @final
@@ -70,8 +69,7 @@ class Chapter:
         progress("making the source", None)
         model, known = self.source()
         place = f"demo/{model.name.replace(' ', '-')}"
-        spent = None if known is None else SPENT
-        hub.publish(model, place, licence=self.licence, task=known, epsilon=spent)
+        hub.publish(model, place, licence=self.licence, task=known)
         result = transfer(
             self.task(),
             [hub.pull(place)],

@@ -19,10 +19,12 @@ from bequest.core.disk import flush, sync_folder
 from bequest.core.given import checked_path
 from bequest.core.kinds import bare, plain, shown
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.huggingface_name import is_huggingface_name
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.model_card import model_card
 from bequest.frameworks.not_a_folder import is_timm, single_file, timm_folder
 from bequest.frameworks.pretrained import pretrained_named
+from bequest.optional import need
 
 __all__ = [
     "FOREIGN",
@@ -149,13 +151,16 @@ def load(
     Parameters
     ----------
     folder : path or str
-        What `Model.save` wrote, or a folder of the Hugging Face Hub; where there is none of that
-        name, a pretrained source of `bequest.pretrained`.
+        What `Model.save` wrote, or a folder of the Hugging Face Hub; ``hf://org/name`` or
+        ``hf://org/name@revision`` for a model on the Hub, which is fetched into the cache of
+        huggingface_hub and checked; where there is no folder of that name, a pretrained source of
+        `bequest.pretrained`.
     modules : sequence of classes
         Your own network classes that the folder may name; no other class is ever imported.
     base : Model, path or str, optional
-        For the folder of an adapter, ours or peft's: the model that it was made on, or its folder.
-        peft's LoRA adapters are folded into a copy of it; the base is never fetched.
+        For the folder of an adapter, ours or peft's: the model that it was made on, its folder,
+        or its name on the Hub. peft's LoRA adapters are folded into a copy of it; a base that is
+        not given is never fetched.
     pooling : {"mean", "first", "last"}, optional
         For a Hugging Face network of texts without a head, such as a language model: which of its
         last hidden states are the features, the mean of all tokens or the first or last token's.
@@ -170,18 +175,25 @@ def load(
     UnsafeModel
         It is a pickle, or names code that may not be built.
     ModelError
-        It is no model folder, a file is missing or altered, it was written by a newer format, it
-        is an adapter and `base` is missing or another model than the one it was made on, or
-        `pooling` is given where features are made in another way.
+        It is no model folder; the Hub has no such model or revision, does not show it without
+        another token, or cannot be reached and the cache does not hold it; a file is missing or
+        altered, it was written by a newer format, it is an adapter and `base` is missing or another
+        model than the one it was made on, or `pooling` is given where features are made in another
+        way.
     MissingExtra
-        It is a pretrained source whose package is not installed.
+        It is a pretrained source whose package is not installed, or on the Hub, and the extra
+        ``hf`` is not.
     """
+    if is_huggingface_name(folder):
+        hub = need("bequest.frameworks.huggingface_load", extra="hf", purpose="models of the Hub")
+        named: Model = hub.load_by_name(folder, modules=modules, base=base, pooling=pooling)
+        return named
     place = checked_path(folder, "a model folder", ModelError)
     if not place.exists():
-        named = pretrained_named(place)
+        installed = pretrained_named(place)
         if pooling is not None:
             raise ModelError(f"{place} says how its features are made: load it without pooling=.")
-        return named.load()
+        return installed.load()
     if place.is_file():
         raise single_file(place)
     if isinstance(base, str | Path):

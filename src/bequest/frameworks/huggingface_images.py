@@ -168,6 +168,12 @@ class Pixels:
                 f"{len(self.mean)} means for {self.channels} channels, or a standard deviation of 0"
             )
 
+    @property
+    def side(self) -> int:
+        """Pixels of the shorter side that the network reads; 0 where it takes what it is given."""
+        wanted = self.crop or self.resize or 0
+        return wanted if isinstance(wanted, int) else min(wanted)
+
     def encode(self, inputs: Inputs) -> Array:
         """Float32 (N, C, H, W) of the network's size; grey images fill each of its channels."""
         pixels: Array = np.asarray(inputs, dtype=np.float32)

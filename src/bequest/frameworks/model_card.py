@@ -14,6 +14,8 @@ from typing import Any
 
 from bequest.core import Card
 from bequest.core.wording import counted
+from bequest.errors import ModelError
+from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
 
 __all__ = ["model_card"]
 
@@ -30,6 +32,7 @@ PIPELINES: Mapping[tuple[str, str], str] = MappingProxyType(
 )
 ON_THE_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # a name that base_model may hold
 IDENTIFIER = re.compile(r"[a-z0-9.+-]+")
+GNU = re.compile(r"([al]?gpl-[0-9.]+)-(?:only|or-later)")
 
 
 def model_card(card: Card, kind: str) -> str:
@@ -46,10 +49,13 @@ def model_card(card: Card, kind: str) -> str:
         lines += [f"Trained on *{task.get('name')}*: {rows}, {task.get('kind')}."]
     if card.parents and kind == "ensemble":
         lines += [f"An ensemble of models that were made from {', '.join(card.parents)}."]
+    elif card.parents and not card.method:
+        lines += [f"Taken from {', '.join(card.parents)}."]
     elif card.parents:
         lines += [f"Made by *{card.method}* from {', '.join(card.parents)}."]
     lines += [f"- {name}: {value:.4g}" for name, value in card.metrics.items()]
-    given = '"this-folder", base=model' if kind == "adapter" else '"this-folder"'
+    place = json.dumps(card.name if is_huggingface_name(card.name) else "this-folder")
+    given = f"{place}, base=model" if kind == "adapter" else place
     lines += ["", "```python", "import bequest as bq", f"model = bq.load({given})", "```"]
     lines += ["", f"Loading needs bequest ({kind} model) and runs no code from this folder."]
     if kind == "huggingface":
@@ -68,16 +74,19 @@ def model_card(card: Card, kind: str) -> str:
 def _front(card: Card, kind: str) -> list[str]:
     front = []
     if card.licence:
-        licence = card.licence.lower()
-        front += [f"license: {licence if IDENTIFIER.fullmatch(licence) else json.dumps(licence)}"]
+        front += _licence(card.licence)
     front += ["library_name: bequest", "tags:", "- bequest", "- transfer-learning"]
     pipeline = PIPELINES.get((card.task.get("modality", ""), card.task.get("kind", "")))
     if pipeline:
         front += [f"pipeline_tag: {pipeline}"]
-    bases = [name for name in card.parents if ON_THE_HUB.fullmatch(name)]
+    own = _on_the_hub(card.name)
+    bases = [
+        base for base in dict.fromkeys(map(_on_the_hub, card.parents)) if base not in ("", own)
+    ]
     if bases:
         front += ["base_model:", *(f"- {name}" for name in bases)]
-        if kind != "ensemble":  # the Hub has no word for it: its merges are of weights
+        # The Hub has no word for an ensemble, whose merges are of weights, nor for a mere copy.
+        if kind not in ("ensemble", "original-folder"):
             front += [f"base_model_relation: {'adapter' if kind == 'adapter' else 'finetune'}"]
     if pipeline and card.metrics:
         front += [f"model-index: {json.dumps([_results(card, pipeline)])}"]
@@ -93,3 +102,22 @@ def _results(card: Card, pipeline: str) -> dict[str, Any]:
     data = {"name": str(card.task.get("name")), "type": str(card.task.get("fingerprint"))}
     result = {"task": {"type": pipeline}, "dataset": data, "metrics": metrics}
     return {"name": card.name or "model", "results": [result]}
+
+
+def _licence(licence: str) -> list[str]:
+    """A licence as the Hub knows it: GNU's without the ending, one's own as "other" by its name."""
+    known = licence.lower()
+    if known.startswith("licenseref-"):
+        return ["license: other", f"license_name: {json.dumps(known.removeprefix('licenseref-'))}"]
+    known = GNU.sub(r"\1", known)
+    return [f"license: {known if IDENTIFIER.fullmatch(known) else json.dumps(known)}"]
+
+
+def _on_the_hub(parent: str) -> str:
+    """The name of a parent as base_model may hold it; empty where it can be on no Hub."""
+    if not is_huggingface_name(parent):
+        return parent if ON_THE_HUB.fullmatch(parent) else ""
+    try:
+        return HuggingFaceName.parse(parent).repo
+    except ModelError:  # a card may say anything
+        return ""

@@ -82,7 +82,7 @@ def load_peft(
             f"{where} is an adapter of {named}; the base given, {base.name!r}, is no network of "
             "transformers."
         )
-    if base.name and base.name.rpartition("/")[2] != named.rpartition("/")[2]:
+    if base.name and _short(base.name) != _short(named):
         logger.warning(
             "%s was made on %s and is put on %s: whether they are the same, it does not say.",
             where, named, base.name,
@@ -102,6 +102,11 @@ def load_peft(
 
 class _NotOfThisBaseError(Exception):
     """How the base differs from what the adapter was made on."""
+
+
+def _short(name: str) -> str:
+    """The last part of a name on the Hub, without a revision; or of a folder."""
+    return name.rstrip("/").rpartition("/")[2].partition("@")[0]
 
 
 def _base_name(config: Mapping[str, Any]) -> str:

@@ -98,7 +98,7 @@ def wrap(
     >>> wrap(estimator, name="threshold").predict([[2.0]]).tolist()
     ['yes']
     >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten())
-    >>> images = np.full((2, 3, 40, 30), 0.5)
+    >>> images = torch.full((2, 3, 40, 30), 0.5)
     >>> wrap(net, classes=range(144), size=10, crop=8, mean=0.5, std=0.5).encode(images).shape
     (2, 3, 8, 8)
     """

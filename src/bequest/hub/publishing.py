@@ -12,6 +12,7 @@ from bequest.core.given import checked_path, checked_task
 from bequest.core.kinds import bare
 from bequest.errors import HubError
 from bequest.frameworks.folder import foreign_config, load
+from bequest.frameworks.huggingface_name import is_huggingface_name
 from bequest.frameworks.original_folder import files_of
 from bequest.hub.entry import Entry
 from bequest.hub.foreign import ForeignFolder, read_folder
@@ -38,6 +39,8 @@ def given_model(
     """
     if isinstance(model, Model):
         return model
+    if is_huggingface_name(model):
+        return load(model, modules=modules)
     place = checked_path(model, "a model folder", HubError).resolve()
     if foreign_config(place) is not None:
         files_of(place)  # refused here where they cannot be kept
