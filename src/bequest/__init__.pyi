@@ -2,6 +2,7 @@ from .api import Result as Result
 from .api import TransferClassifier as TransferClassifier
 from .api import TransferRegressor as TransferRegressor
 from .api import embed as embed
+from .api import load_result as load_result
 from .api import push as push
 from .api import rank as rank
 from .api import train as train

@@ -141,7 +141,8 @@ def test_transfer_leaves_a_model_an_outcome_and_a_page(cli, csv, saved, asked, r
     )
     done = cli(*tokens)
     assert (done.code, done.err) == (0, "")
-    assert sorted(os.listdir("ward7")) == ["model", "outcome.json", "report.html"]
+    names = ["best_single.json", "model", "outcome.json", "report.html"]
+    assert sorted(os.listdir("ward7")) == names
     assert bq.Outcome.from_json(Path("ward7/outcome.json").read_text()) == result.outcome
     assert "ward3" in done.out
     assert "Written: ward7/model" in done.out

@@ -3,7 +3,7 @@
 from bequest.api.embed import embed
 from bequest.api.estimators import TransferClassifier, TransferRegressor
 from bequest.api.push import push
-from bequest.api.result import Result
+from bequest.api.result import Result, load_result
 from bequest.api.transfer import transfer
 from bequest.api.verbs import rank, train
 
@@ -12,6 +12,7 @@ __all__ = [
     "TransferClassifier",
     "TransferRegressor",
     "embed",
+    "load_result",
     "push",
     "rank",
     "train",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from bequest.api.result_folder import best_single_of, read_parts, save_result
 from bequest.core import ArmResult, Model, Outcome, Verdict
 from bequest.report import write_report
 from bequest.selection import Ranking
 
-__all__ = ["Result"]
+__all__ = ["Result", "load_result"]
 
 
 @final
@@ -52,3 +54,55 @@ class Result:
     def report(self, path: str | Path) -> Path:
         """Write the self-contained HTML page."""
         return write_report(self.outcome, path)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a folder that `load_result` reads, the same that ``bequest transfer --out`` writes.
+
+        It holds ``model/``, ``outcome.json``, ``report.html`` and ``best_single.json``, and is
+        written whole or not at all.
+
+        Parameters
+        ----------
+        folder : path or str
+            Nothing may be there, or an empty folder, or an earlier result, which is replaced.
+
+        Raises
+        ------
+        DataError
+            There is something else, or it cannot be written.
+        ModelError, NotApplicable
+            The model cannot be saved; it says why.
+        """
+        save_result(self, folder)
+
+
+def load_result(folder: str | Path, *, modules: Sequence[type] = ()) -> Result:
+    """Load what `Result.save` or ``bequest transfer --out`` wrote; runs no code from it.
+
+    Parameters
+    ----------
+    folder : path or str
+    modules : sequence of classes
+        As in `bequest.load`.
+
+    Returns
+    -------
+    Result
+        Its models predict as those that were saved.
+
+    Raises
+    ------
+    DataError
+        It is no such folder, or its outcome is damaged.
+    ModelError
+        As `bequest.load`, for the model.
+
+    Examples
+    --------
+    >>> load_result("nowhere")
+    Traceback (most recent call last):
+        ...
+    bequest.errors.DataError: there is no folder nowhere.
+    """
+    model, outcome, about = read_parts(folder, modules)
+    return Result(model, outcome, Ranking(outcome.ranking), best_single_of(model, about))

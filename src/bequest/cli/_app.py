@@ -20,7 +20,7 @@ COMMANDS = {
     "publish": "Put a model into a hub.",
     "pull": "Copy a model out of a hub.",
     "list": "List what a hub holds.",
-    "show": "Show one entry of a hub: its card, what it was made from, what it taught.",
+    "show": "Show an entry of a hub or a model folder: its card, its parents, what it taught.",
     "map": "Plan which parameters of a source go where in a target.",
     "convert": "Turn a checkpoint that is a pickle into safetensors.",
     "query": "Ask a hub's knowledge graph, in SPARQL.",

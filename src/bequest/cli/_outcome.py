@@ -13,7 +13,7 @@ from bequest.errors import DataError
 from bequest.hub.suggest import Suggestion
 from bequest.report.words import handed_over, headline, judged, labels_sentence
 
-__all__ = ["print_result", "print_suggestions", "read_outcome", "save_result"]
+__all__ = ["print_result", "print_suggestions", "read_outcome"]
 
 NOTED = 4  # notes that a terminal shows; the report has all
 
@@ -45,13 +45,6 @@ def print_result(result: bq.Result) -> None:
         prose(f"Note: {remark}")
     if len(outcome.notes) > NOTED:
         prose(f"{counted(len(outcome.notes) - NOTED, 'more note')} in the report.")
-
-
-def save_result(result: bq.Result, folder: Path) -> None:
-    """Write what `is_result` knows: the model's folder, the outcome and the page."""
-    result.model.save(folder / "model")
-    (folder / "outcome.json").write_text(result.outcome.to_json() + "\n", encoding="utf-8")
-    result.report(folder / "report.html")
 
 
 def print_suggestions(found: Sequence[Suggestion], metric: str) -> None:

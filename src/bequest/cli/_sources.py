@@ -11,6 +11,7 @@ from cyclopts import CycloptsError, Parameter
 import bequest as bq
 from bequest.cli._places import is_model
 from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
+from bequest.frameworks.not_a_folder import single_file
 from bequest.frameworks.pretrained import pretrained_named
 
 __all__ = [
@@ -44,7 +45,9 @@ def check_sources(options: SourceOptions) -> None:
     if not options.source and options.hub is None:
         raise CycloptsError(msg="No source: give --source FOLDER or --hub PLACE.")
     for folder in options.source:
-        check_model(folder)
+        place = check_model(folder)
+        if place.is_file():
+            raise single_file(place)
     if options.hub is not None:
         bq.Hub(options.hub).check()
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import bequest as bq
+from bequest.api.result_folder import write_result
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._outcome import print_result, print_suggestions, save_result
+from bequest.cli._outcome import print_result, print_suggestions
 from bequest.cli._places import is_result, new_folder
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json, prose, table
@@ -56,7 +57,7 @@ def demo(
                 continue
             with progress("starting") as tell:
                 result: bq.Result = chapter.run(hub, budget, seed, tell)
-            save_result(result, folder / chapter.name)
+            write_result(result, folder / chapter.name)
             told.append({"question": chapter.question, **json.loads(result.outcome.to_json())})
             if not quiet:
                 print_result(result)

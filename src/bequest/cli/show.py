@@ -1,4 +1,4 @@
-"""`bequest show`: one entry of a hub."""
+"""`bequest show`: one entry of a hub, or a model folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -16,7 +17,10 @@ from cyclopts import Parameter
 import bequest as bq
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._say import line, print_json, sized, table, tidy
+from bequest.cli._sources import model_folder
 from bequest.core import Outcome
+from bequest.frameworks.folder_facts import fact_lines, folder_facts
+from bequest.frameworks.not_a_folder import single_file
 from bequest.hub import Entry, split_reference
 from bequest.hub.facts import came_of, card_facts, made, taught
 from bequest.report.graph_view import spoken
@@ -28,6 +32,7 @@ app = command(
     "bequest show wards/ward7",
     "bequest show wards/ward7@2 --hub /team/hub --json",
     "bequest show wards/ward7 --search",
+    "bequest show all-MiniLM-L6-v2/",
 )
 MOST = 15  # transfers that are listed
 WIDE = 80  # columns in a pipe
@@ -44,18 +49,22 @@ def show(
     hub: HubPlace = HUB,
     common: Common = COMMON,
 ) -> None:
-    """Show one entry of a hub: its card, what it was made from, what it taught.
+    """Show an entry of a hub or a model folder: its card, its parents, what it taught.
 
     What it was made from is held against the weights: a claim is verified, not verified, or false.
 
     Parameters
     ----------
     name
-        The latest version of this name, or NAME@VERSION.
+        The latest version of this name, or NAME@VERSION; or a model folder, of whatever library,
+        which is shown where there is one of that name.
     search
         Also look among all entries for parents that the card does not name; the first search
         reads each of them once.
     """
+    if Path(name).expanduser().exists():
+        _show_folder(Path(name).expanduser(), common)
+        return
     wanted, version = split_reference(name)
     store = bq.Hub(hub)
     entry = store.show(wanted, version)
@@ -82,6 +91,18 @@ def show(
     _print_made(came)
     _print_taught(gave)
     _print_files(entry)
+
+
+def _show_folder(place: Path, common: Common) -> None:
+    if place.is_file():
+        raise single_file(place)
+    facts = folder_facts(model_folder(place))
+    if common.json:
+        print_json({"folder": place, **facts})
+        return
+    line(place)
+    size = sized(facts.pop("bytes"))
+    _print_pairs([*fact_lines(facts), ("size", size)])
 
 
 def _width() -> int:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.api.result_folder import write_result
 from bequest.api.sources import as_sources, opened
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._outcome import print_result, save_result
+from bequest.cli._outcome import print_result
 from bequest.cli._places import is_result, new_folder
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json
@@ -66,7 +67,7 @@ def transfer(
     allow_overlap
         Also run sources that have seen rows of the data; there is no verdict then.
     out
-        The folder to write: model/, outcome.json and report.html.
+        The folder to write: model/, outcome.json, report.html and best_single.json.
     """
     methods: Literal["auto"] | list[str] = list(method) or "auto"
     check_options(methods=methods, executor=executor, budget=budget, seed=seed)
@@ -87,7 +88,7 @@ def transfer(
             allow_overlap=allow_overlap,
             progress=tell,
         )
-        save_result(result, folder)
+        write_result(result, folder)
     if common.json:
         print_json({**json.loads(result.outcome.to_json()), "written": out})
         return

@@ -193,6 +193,31 @@ class Model(ABC):
         renamed.card = card
         return renamed
 
+    def to_torch(self) -> Any:
+        """A copy as one ``torch.nn.Module`` in evaluation mode, with what prepares the samples.
+
+        Returns
+        -------
+        torch.nn.Module
+            Takes float samples (N, ...) as this model does, where what prepares them is torch's:
+            nothing, standardising, or a network's image settings; otherwise (texts, tables) what
+            ``model.encode`` gives. Gives logits (N, C), whose softmax is ``predict_proba``, or one
+            logit (N,) or (N, 1) for the second of two classes; values (N,) of a regression;
+            features (N, D) where the model has no outputs. Images are resized by torch's
+            antialiased filter, within 2 of 256 levels of Pillow's.
+
+        Raises
+        ------
+        NotApplicable
+            There is no one network: it is of scikit-learn, a function, or made of several models.
+        """
+        if isinstance(self, HasMembers):
+            raise NotApplicable(NO_SINGLE_NETWORK)
+        raise NotApplicable(
+            f"{self.name or 'this model'} is no single torch network: its predictions are computed "
+            f"by a {type(self).__name__}."
+        )
+
     @abstractmethod
     def save(self, folder: str | Path) -> None:
         """Write a model folder: weights, `config.json`, `card.json`, `README.md`; no pickle.

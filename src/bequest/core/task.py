@@ -5,7 +5,7 @@ N samples, D features, C channels, H and W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ LOADERS: Registry[Callable[..., Task]] = Registry(
         "arrays": "bequest.data.arrays:task_from_arrays",
         "images": "bequest.data.images:task_from_images",
         "text": "bequest.data.texts:task_from_text",
+        "dataset": "bequest.data.datasets:task_from_dataset",
     },
     group="bequest.loaders",
 )
@@ -42,8 +43,8 @@ LOADERS: Registry[Callable[..., Task]] = Registry(
 class Task:
     """Data with labels, what to predict from it, and the metric that judges it.
 
-    Made by `from_table`, `from_arrays`, `from_images` or `from_text`; knows no model. Without
-    targets it is an unlabelled target, for methods that adapt a source to it.
+    Made by `from_table`, `from_arrays`, `from_images`, `from_text` or `from_dataset`; knows no
+    model. Without targets it is an unlabelled target, for methods that adapt a source to it.
 
     Parameters
     ----------
@@ -468,6 +469,77 @@ class Task:
             time=time,
             weights=weights,
             unlabelled=unlabelled,
+            test=test,
+            name=name,
+        )
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Any,
+        *,
+        input: str | int | Sequence[str] | None = None,
+        target: str | int | None = None,
+        size: int | tuple[int, int] = 64,
+        channels: int = 3,
+        kind: Kind | None = None,
+        metric: str | None = None,
+        groups: str | int | None = None,
+        drop: Sequence[str] = (),
+        test: Any = None,
+        name: str = "dataset",
+    ) -> Task:
+        """Read a dataset of torch or of the library datasets, every row once, into memory.
+
+        Parameters
+        ----------
+        dataset : torch.utils.data.Dataset or datasets.Dataset
+            With a length. A row is (input, target), or named columns.
+        input : str, int or sequence of str, optional
+            The column to predict from, by its name, or its place in a row that is a tuple; several
+            make a table. Default: the only image, the only text, or all columns of numbers and
+            categories.
+        target : str or int, optional
+            The column to predict. Default: the second of two, the only one of class labels, or
+            the one called label, labels, target, class or y.
+        size, channels : int or (height, width), and 1 or 3
+            What images of Pillow are resized to, as in `from_images`. Arrays (C, H, W) keep theirs;
+            bytes become numbers from 0 to 1.
+        kind, metric, name
+            As in `from_table`.
+        groups : str or int, optional
+            A column that says which rows belong together; it is not an input.
+        drop : sequence of str
+            Columns that are no inputs.
+        test : dataset, optional
+            Held-out rows with the same columns.
+
+        Raises
+        ------
+        DataError
+            It is no such dataset or has no length, several columns could be meant, one is missing,
+            or its values are of different types or shapes.
+
+        Examples
+        --------
+        >>> rows = [([0.0, 1.0], "a"), ([1.0, 0.0], "b"), ([0.1, 0.9], "a"), ([0.9, 0.2], "b")]
+        >>> import torch
+        >>> class Pairs(torch.utils.data.Dataset):
+        ...     def __len__(self): return len(rows)
+        ...     def __getitem__(self, row): return torch.tensor(rows[row][0]), rows[row][1]
+        >>> Task.from_dataset(Pairs(), name="pairs")
+        Task('pairs', 4 vector rows, 2 classes, accuracy)
+        """
+        return LOADERS["dataset"](
+            dataset,
+            input=input,
+            target=target,
+            size=size,
+            channels=channels,
+            kind=kind,
+            metric=metric,
+            groups=groups,
+            drop=drop,
             test=test,
             name=name,
         )

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bequest.errors import DataError
 
-__all__ = ["SUFFIXES", "read_pixels"]
+__all__ = ["DAMAGED", "SUFFIXES", "pixels_of_image", "read_pixels"]
 
 SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -48,14 +48,19 @@ def read_pixels(
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_amount(image)
-            upright = _eight_bits(ImageOps.exif_transpose(image))
+            return pixels_of_image(image, size, channels)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path} is too large: {error}") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is no image, or its first bytes are damaged.") from error
     except DAMAGED as error:
         raise DataError(f"{path} cannot be decoded: {error}.") from error
+
+
+def pixels_of_image(image: Image.Image, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+    """An image of Pillow as `read_pixels` gives it; its errors are Pillow's own."""
+    _check_amount(image)
+    upright = _eight_bits(ImageOps.exif_transpose(image))
     small = upright.convert("L" if channels == 1 else "RGB").resize(
         (size[1], size[0]), Image.Resampling.BILINEAR
     )

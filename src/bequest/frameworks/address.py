@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bequest.core import Inputs, InputSpec, Texts
+from bequest.frameworks.device import as_read
 from bequest.frameworks.encoders import Encoder
 from bequest.frameworks.unchanged import evaluating
 
@@ -80,7 +81,7 @@ def answers(module: nn.Module, encoded: NDArray[Any]) -> list[list[float]]:
     """
     device = next((weight.device for weight in module.parameters()), torch.device("cpu"))
     with evaluating(module):
-        output = module(torch.from_numpy(encoded).to(device))
+        output = module(as_read(module, torch.from_numpy(encoded).to(device)))
     rows: list[list[float]] = output.reshape(len(encoded), -1)[:, :ANSWERS].double().cpu().tolist()
     return rows
 

@@ -19,10 +19,10 @@ from bequest.core.disk import flush, sync_folder
 from bequest.core.given import checked_path
 from bequest.core.kinds import bare, plain, shown
 from bequest.errors import ModelError, UnsafeModel
-from bequest.frameworks.file_formats import PICKLES
 from bequest.frameworks.huggingface_name import is_huggingface_name
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.model_card import model_card
+from bequest.frameworks.not_a_folder import is_timm, single_file, timm_folder
 from bequest.frameworks.pretrained import pretrained_named
 from bequest.optional import need
 
@@ -46,6 +46,7 @@ __all__ = [
 FORMAT = 1
 CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
 FOREIGN = "hugging-face-hub"  # of a folder that says nothing of us
+PEFT = "peft-adapter"  # of a folder with an adapter of peft
 OWN = "bequest"  # folder with what is ours, inside of one that came from elsewhere and is kept
 
 Loader = Callable[..., Model]  # folder, config, card, modules; an adapter's takes a base too
@@ -59,6 +60,7 @@ KINDS: Registry[Loader] = Registry(
         "shared": "bequest.frameworks.nested:load_shared",
         "ensemble": "bequest.frameworks.ensemble:load_ensemble",
         "label-posterior": "bequest.frameworks.label_posterior:load_label_posterior",
+        PEFT: "bequest.frameworks.peft_folder:load_peft",
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
         "entities": "bequest.frameworks.entities:load_entities",
@@ -141,7 +143,7 @@ def load(
     folder: str | Path,
     *,
     modules: Sequence[type] = (),
-    base: Model | None = None,
+    base: Model | str | Path | None = None,
     pooling: Literal["mean", "first", "last"] | None = None,
 ) -> Model:
     """Load a model folder; runs no code from it and unpickles nothing.
@@ -155,8 +157,10 @@ def load(
         `bequest.pretrained`.
     modules : sequence of classes
         Your own network classes that the folder may name; no other class is ever imported.
-    base : Model, optional
-        For the folder of an adapter: the model that it was made on.
+    base : Model, path or str, optional
+        For the folder of an adapter, ours or peft's: the model that it was made on, its folder,
+        or its name on the Hub. peft's LoRA adapters are folded into a copy of it; a base that is
+        not given is never fetched.
     pooling : {"mean", "first", "last"}, optional
         For a Hugging Face network of texts without a head, such as a language model: which of its
         last hidden states are the features, the mean of all tokens or the first or last token's.
@@ -190,12 +194,17 @@ def load(
         if pooling is not None:
             raise ModelError(f"{place} says how its features are made: load it without pooling=.")
         return installed.load()
-    if place.suffix.lower() in PICKLES and not place.is_dir():
-        raise UnsafeModel(
-            f"{place} is a pickle: opening it can run code. Load it where you trust it, "
-            "wrap it with bequest.wrap and save it as a folder."
-        )
+    if place.is_file():
+        raise single_file(place)
+    if isinstance(base, str | Path):
+        base = load(base, modules=modules)
+    if is_peft(place):
+        if pooling is not None:
+            raise ModelError(f"{place} is an adapter: load its base with pooling=.")
+        return KINDS[PEFT](place, read_json(place / "adapter_config.json"), None, modules, base)
     theirs = foreign_config(place)
+    if theirs is not None and base is not None:
+        raise ModelError(f"{place} is a whole model, no adapter: load it without base=.")
     if theirs is not None:
         return KINDS[FOREIGN](place, theirs, None, pooling=pooling)
     if pooling is not None:
@@ -217,6 +226,12 @@ def load(
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         own = own_part(place)
         raise ModelError(f"{own}/config.json is damaged: {shown(error, 200)}.") from error
+
+
+def is_peft(place: Path) -> bool:
+    """Whether a folder holds an adapter of peft, and no whole model."""
+    whole = (place / "config.json").is_file() and (place / "model.safetensors").is_file()
+    return (place / "adapter_config.json").is_file() and not whole and own_part(place) == place
 
 
 def own_part(place: Path) -> Path:
@@ -280,6 +295,8 @@ def _config(place: Path) -> dict[str, Any]:
     config = read_json(own / "config.json")
     if fault := plain(config):
         raise ModelError(f"{own}/config.json is unsound: {fault}.")
+    if is_timm(config):
+        raise timm_folder(place, config)
     if config.get("format") != FORMAT:
         raise ModelError(
             f"{place} has model format {shown(config.get('format'))}, this version reads {FORMAT}."

@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -23,7 +24,17 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from bequest.core import Inputs
 from bequest.core.pace import Pace
 from bequest.errors import ModelError, NotApplicable
-from bequest.frameworks.device import device_for, half_precision, own_device
+from bequest.frameworks.device import (
+    AUTO,
+    HALF,
+    PRECISIONS,
+    as_read,
+    computing_in,
+    device_for,
+    half_precision,
+    half_weights,
+    own_device,
+)
 from bequest.frameworks.unchanged import evaluating
 
 __all__ = ["find_head", "forward"]
@@ -46,6 +57,8 @@ def forward(
     head: str = "",
     both: bool = False,
     batch_size: int | None = None,
+    device: str = AUTO,
+    dtype: str | None = None,
     title: str,
 ) -> Array:
     """What a network, or one of its layers, gives for each sample, shape (N, ...).
@@ -56,15 +69,14 @@ def forward(
     activations below 16 MB on a CPU and 256 MB on an accelerator, 1,024 at most, measured on the
     first rows. Only shapes and the device decide, so every process runs the same batches. A network
     on the CPU runs as a copy on an accelerator where torch has one, in half precision where that
-    can. `NotApplicable` where the network cannot read the samples, or the layer gives no row for
-    each of them; `OutOfTime` where the batches so far say that the rest does not fit before the
-    deadline.
+    can; `device` names another one, and `dtype` the precision of matrix products. `NotApplicable`
+    where the network cannot read the samples, or the layer gives no row for each of them;
+    `OutOfTime` where the batches so far say that the rest does not fit before the deadline.
     """
     if len(inputs) == 0:
         raise ModelError("there are no rows to predict.")
-    device = device_for(module)
-    if device != own_device(module):
-        module = copy.deepcopy(module).to(device)
+    place = device_for(module, device)
+    module, precision = _placed(module, place, dtype)
     hooked = head if both else layer
     part = dict(module.named_modules()).get(hooked)  # the module itself is named ""
     if part is None:
@@ -79,9 +91,9 @@ def forward(
             part.register_forward_pre_hook(lambda _, args: kept.append(_rows(args[0], head, both)))
         elif layer:
             part.register_forward_hook(lambda _, args, out: kept.append(_rows(out, layer)))
-        bound = BOUND if device.type == "cpu" else ACCELERATED
+        bound = BOUND if place.type == "cpu" else ACCELERATED
         for encoded in _batches(inputs, encode, batch_size, meter, bound):
-            result = _run(module, encoded, meter, title, device)
+            result = _run(module, encoded, meter, title, place, precision)
             if hooked and not kept:
                 raise NotApplicable(f"{title} does not run its layer {hooked!r}.")
             wanted = ([(kept[-1], hooked)] if hooked else []) + ([] if layer else [(result, title)])
@@ -128,13 +140,37 @@ def _batches(
             yield from np.array_split(encoded, parts)
 
 
+def _placed(
+    module: nn.Module, place: torch.device, dtype: str | None
+) -> tuple[nn.Module, Callable[[], AbstractContextManager[object]]]:
+    """The module, or a copy of it on the device, and what its passes compute in.
+
+    Parameters of half precision are computed with as they are; asked for another precision, a copy
+    of them in float32 is.
+    """
+    half = half_weights(module)
+    wanted = half if dtype is None else PRECISIONS[dtype]
+    if half not in (None, wanted):
+        module = copy.deepcopy(module).to(place).float()
+    elif place != own_device(module):
+        module = copy.deepcopy(module).to(place)
+    if wanted is None:
+        return module, partial(half_precision, place)
+    return module, partial(computing_in, place, wanted)
+
+
 def _run(
-    module: nn.Module, encoded: Array, meter: _Meter, title: str, device: torch.device
+    module: nn.Module,
+    encoded: Array,
+    meter: _Meter,
+    title: str,
+    place: torch.device,
+    precision: Callable[[], AbstractContextManager[object]],
 ) -> Tensor:
     try:
-        samples = torch.from_numpy(encoded).to(device)
+        samples = as_read(module, torch.from_numpy(encoded).to(place))
         meter.see(samples)
-        with half_precision(device), meter if meter.on else nullcontext():
+        with precision(), meter if meter.on else nullcontext():
             result: Tensor = module(samples)
     except (AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
         first = str(error).partition("\n")[0]
@@ -194,7 +230,7 @@ def _row_each(result: Tensor, rows: int, title: str) -> Array:
             f"{title} gives an output of shape {tuple(result.shape)} for {rows} samples, "
             "not a row for each."
         )
-    return (result.float() if result.dtype is torch.bfloat16 else result).numpy()
+    return (result.float() if result.dtype in HALF else result).numpy()
 
 
 def _rows(output: Any, layer: str, plain: bool = False) -> Tensor:
@@ -214,5 +250,5 @@ def find_head(module: nn.Module, example: Tensor) -> str:
         for name, part in module.named_modules():
             if isinstance(part, nn.Linear):
                 part.register_forward_hook(lambda *_, name=name: ran.append(name))
-        module(example[:FIRST])
+        module(as_read(module, example[:FIRST]))
     return ran[-1] if ran else ""

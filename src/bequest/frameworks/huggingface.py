@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,10 +20,17 @@ from torch import nn
 from bequest.core import Card, InputSpec, Label, Texts
 from bequest.core.kinds import shown
 from bequest.errors import ModelError
+from bequest.frameworks.device import running_from_config
 from bequest.frameworks.folder import read_json, spec_from_config
 from bequest.frameworks.forward import find_head
-from bequest.frameworks.huggingface_build import Modality, build_network, quiet
-from bequest.frameworks.huggingface_config import audited, classes_of
+from bequest.frameworks.huggingface_build import (
+    Modality,
+    build_network,
+    classifier_of,
+    other_head,
+    quiet,
+)
+from bequest.frameworks.huggingface_config import audited, classes_of, with_classes
 from bequest.frameworks.huggingface_files import (
     folder_weights,
     licence_of,
@@ -46,7 +54,7 @@ from bequest.frameworks.sentence_modules import SentenceLayers, layers_from
 from bequest.frameworks.torch_model import Network, TorchFeatures, TorchModel
 from bequest.frameworks.unchanged import evaluating
 
-__all__ = ["load_foreign", "load_huggingface", "wrap_network"]
+__all__ = ["load_foreign", "load_huggingface", "model_with_head", "wrap_network"]
 
 T = TypeVar("T")
 Reader = Tokens | Pixels
@@ -131,12 +139,13 @@ def wrap_network(
     *,
     classes: tuple[Label, ...],
     name: str,
-    batch_size: int | None = None,
+    running: Mapping[str, Any],
 ) -> Network:
     """Make a model of a network of transformers that is in memory; it is not copied.
 
     `processor` makes its inputs: an image processor, or a tokenizer, of which the fast ones are
-    known. The config's classes are taken where there are none.
+    known. The config's classes are taken where there are none. `running` is its batch_size, device
+    and dtype, as in `TorchModel`.
     """
     values = json.loads(network.config.to_json_string())
     config = {key: value for key, value in values.items() if key not in ("auto_map", "format")}
@@ -149,15 +158,21 @@ def wrap_network(
         reader = tokens_from(backend.to_str(), told, config, network, name)
     elif hasattr(processor, "image_mean"):
         channels = int(config.get("num_channels", 3))
-        reader = Pixels.from_preprocessor(processor.to_dict(), channels, name)
+        reader = Pixels.from_preprocessor(json.loads(processor.to_json_string()), channels, name)
     else:
         raise ModelError(
             f"a {type(network).__name__} reads what a tokenizer or an image processor makes: "
             "bequest.wrap(network, processor=...). Of tokenizers the fast ones are known."
         )
     headed = type(network).__name__.endswith(HEADED)
+    if not headed and network.base_model is not network:
+        does = other_head(type(network).__name__) or "has a head that predicts no labels"
+        raise ModelError(
+            f"a {type(network).__name__} {does}, which is not transferred: for its features give "
+            "bequest.wrap(network.base_model, processor=...)."
+        )
     modality: Modality = "text" if isinstance(reader, Tokens) else "image"
-    about: dict[str, Any] = {"classes": classes, "batch_size": batch_size}
+    about: dict[str, Any] = {"classes": classes, "running": running}
     about["pooling"] = _pooling(network, config, modality, headed)
     return _model(network, config, reader, Card(name=name), **about)
 
@@ -170,7 +185,7 @@ def _model(
     *,
     pooling: Pooling,
     classes: tuple[Label, ...] = (),
-    batch_size: int | None = None,
+    running: Mapping[str, Any] = MappingProxyType({}),
 ) -> Network:
     """The network with what makes its inputs; its head is found, and its classes are named."""
     modality: Modality = "text" if isinstance(reader, Tokens) else "image"
@@ -182,10 +197,39 @@ def _model(
     if len(classes) not in (0, outputs):
         raise ModelError(f"{card.name} has {outputs} outputs, {len(classes)} classes are named.")
     given: dict[str, Any] = {"spec": InputSpec(modality), "card": card, "encoder": reader}
-    given |= {"head": head, "batch_size": batch_size}
+    given |= {"head": head, **running}
     return (
         TorchModel(module, **given, classes=classes) if outputs else TorchFeatures(module, **given)
     )
+
+
+def model_with_head(
+    base: Network, changes: Mapping[str, torch.Tensor], head: Mapping[str, torch.Tensor], card: Card
+) -> Network:
+    """A classifier of the base's type with changed weights and another head.
+
+    `changes` are added to weights of the base's network, by name; `head` are tensors by the names
+    that the classifier gives them.
+    """
+    module: Any = base.module
+    network, config = module.network, module.config
+    tensors = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    tensors = {n: t + changes[n].to(t) if n in changes else t for n, t in tensors.items()}
+    headed = network.base_model is not network
+    prefix = "" if headed else f"{network.base_model_prefix}."
+    whole = {prefix + name: tensor for name, tensor in tensors.items()} | dict(head)
+    layers = [name for name in head if name.endswith("weight")]
+    # of several layers the last one's rows are the outputs: classifier.out_proj, not pre_classifier
+    outputs = len(head[max(layers, key=lambda name: (not name.startswith("pre_"), name))])
+    numbers = tuple(range(outputs))
+    named = headed and len(base.classes) == outputs and base.classes != numbers
+    labels = base.classes if named else tuple(f"LABEL_{number}" for number in numbers)
+    kind = type(network).__name__ if headed else classifier_of(network.config)
+    about = {**with_classes(config, labels if outputs > 1 else ()), "architectures": [kind]}
+    made, modality, _ = build_network(about, whole, card.name)
+    reader: Any = base.encoder
+    way = _pooling(made, about, modality, headed=True)
+    return _model(made.eval(), about, reader, card, pooling=way)
 
 
 def load_huggingface(
@@ -222,7 +266,7 @@ def load_huggingface(
         layer.out_features = len(tensor)
     mean, scale = map(float, ours["target_scale"])
     given: dict[str, Any] = {"spec": spec_from_config(ours["spec"]), "card": card}
-    given |= {"encoder": reader, "head": head, "batch_size": ours["batch_size"]}
+    given |= {"encoder": reader, "head": head, **running_from_config(ours, card.name)}
     if not len(module.get_parameter(f"{head}.weight")):
         return TorchFeatures(module.eval(), **given)
     classes = tuple(ours["classes"])

@@ -11,13 +11,36 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from bequest.core.kinds import bare
 from bequest.core.wording import listed
 from bequest.errors import ModelError
 from bequest.optional import need
 
-__all__ = ["Modality", "build_network", "quiet"]
+__all__ = ["Modality", "build_network", "classifier_of", "other_head", "quiet"]
 
 Modality = Literal["text", "image"]
+# What a head does that neither predicts one label or value a sample nor only trained the body.
+OTHER_HEADS = {
+    "ForObjectDetection": "finds objects in images",
+    "ForZeroShotObjectDetection": "finds objects in images",
+    "ForSemanticSegmentation": "labels the pixels of images",
+    "ForInstanceSegmentation": "labels the pixels of images",
+    "ForUniversalSegmentation": "labels the pixels of images",
+    "ForImageSegmentation": "labels the pixels of images",
+    "ForDepthEstimation": "estimates depth in images",
+    "ForKeypointDetection": "finds points in images",
+    "ForImageToImage": "makes images of images",
+    "ForTokenClassification": "labels the tokens of texts",
+    "ForQuestionAnswering": "marks answers in texts",
+    "ForMultipleChoice": "chooses among several texts",
+    "ForConditionalGeneration": "writes texts",
+    "ForSpeechSeq2Seq": "writes down speech",
+    "ForCTC": "writes down speech",
+    "ForAudioClassification": "classifies sounds",
+    "ForVideoClassification": "classifies videos",
+    "ForVision2Seq": "writes texts about images",
+    "ForImageTextToText": "writes texts about images",
+}
 SPARE = 10**6  # numbers that a network may have beyond twice those of its files
 
 logger = logging.getLogger(__name__)
@@ -71,11 +94,50 @@ def build_network(
         problem = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"{where}/config.json describes no network: {problem}") from error
     _check_loaded(network, told, where, headed)
-    left = sorted(told["unexpected_keys"])
-    if left and say:
-        name = type(network).__name__
-        logger.warning("%s: left out, no part of %s: %s.", where, name, listed(left, 3))
+    if say:
+        _say_left_out(type(network).__name__, told, "" if body else _named(config), where)
     return network, modality, headed
+
+
+def _say_left_out(name: str, told: Mapping[str, Any], named: str, where: str) -> None:
+    """Log what of the files is no part of the network `name`; `named` is their own class."""
+    left = listed(sorted(told["unexpected_keys"]), 3)
+    if does := other_head(named):
+        logger.warning(
+            "%s is a %s, which %s: that is not transferred, the features of its %s are.",
+            where, bare(named), does, name,
+        )  # fmt: skip
+    elif left:
+        logger.warning("%s: left out, no part of %s: %s.", where, name, left)
+
+
+def other_head(name: str) -> str:
+    """What a network of this class does that no task here asks for; empty where a task may.
+
+    Examples
+    --------
+    >>> other_head("DetrForObjectDetection"), other_head("BertForSequenceClassification")
+    ('finds objects in images', '')
+    """
+    return next((does for end, does in OTHER_HEADS.items() if name.endswith(end)), "")
+
+
+def classifier_of(settings: Any) -> str:
+    """The class of transformers that classifies with this config's type of network."""
+    auto = need("transformers.models.auto", extra="hf", purpose="a Hugging Face model")
+    for mapping in (
+        auto.modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        auto.modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+    ):
+        for made in _all(mapping, type(settings)):
+            return str(made.__name__)
+    raise ModelError(f"transformers has no classifier of the type {type(settings).__name__}.")
+
+
+def _named(config: Mapping[str, Any]) -> str:
+    """The class that a config names first; empty where it names none."""
+    named = config.get("architectures") or [""]
+    return str(named[0])[:80] if isinstance(named, list) else ""
 
 
 def _class_of(
@@ -83,8 +145,7 @@ def _class_of(
 ) -> tuple[Any, Modality, bool]:
     """What transformers builds of this config: a class with a head that predicts, or the body."""
     kind = type(settings)
-    named = config.get("architectures") or [""]
-    wanted = str(named[0]) if isinstance(named, list) else ""
+    wanted = _named(config)
     mappings: tuple[tuple[Any, Modality], ...] = (
         (auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, "text"),
         (auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, "image"),
@@ -103,9 +164,12 @@ def _class_of(
     # of an encoder and a decoder, the encoder is what features come from
     bodies = _all(auto.MODEL_FOR_TEXT_ENCODING_MAPPING if whole else auto.MODEL_MAPPING, kind)
     if not bodies or not (images or reads_text):
+        does = f", which {other_head(wanted)}" if other_head(wanted) else ""
         raise ModelError(
-            f"{where} is a {wanted or kind.__name__}: classifiers and regressors of texts or "
-            "images are read, and the bodies of networks that could be one."
+            f"{where} is a {bare(wanted or kind.__name__)}{does}: classifiers and regressors of "
+            "texts or images are read, and the bodies of networks that could be one. Of another "
+            "network, load it with transformers and give bequest.wrap a module that gives one row "
+            "of features a sample."
         )
     return bodies[0], "image" if images and not reads_text else "text", False
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,8 @@ class Pixels:
         C; grey images fill each of them.
     backwards : bool
         Whether the network reads the channels in reverse: blue, green, red.
+    centre : {"transformers", "torchvision"}
+        Whose rounding finds the middle where an odd number of pixels is cut off or added.
     """
 
     resize: Side | None
@@ -100,6 +102,7 @@ class Pixels:
     resampling: str = "bilinear"
     channels: int = 3
     backwards: bool = False
+    centre: Literal["transformers", "torchvision"] = "transformers"
 
     @classmethod
     def from_preprocessor(cls, values: Mapping[str, Any], channels: int, where: str) -> Pixels:
@@ -201,7 +204,34 @@ class Pixels:
             str(config["resampling"]),
             int(config["channels"]),
             bool(config["backwards"]),
+            # of folders that were written before there was a choice
+            "torchvision" if config.get("centre") == "torchvision" else "transformers",
         )
+
+    @property
+    def read_shape(self) -> tuple[int, int, int] | None:
+        """A size of images that fits: C, H and W; None where none is settled on."""
+        if self.resize is None and self.crop is None:
+            return None
+        sides = self.resize or self.crop
+        height, width = (sides, sides) if isinstance(sides, int) else sides or (0, 0)
+        return self.channels, height, width
+
+    def sizes(self, height: int, width: int) -> tuple[int, int]:
+        """What an image of this height and width is resized to."""
+        if not isinstance(self.resize, int):
+            return self.resize or (height, width)
+        longer = int(self.resize * max(height, width) / min(height, width))
+        return (longer, self.resize) if height > width else (self.resize, longer)
+
+    def margins(self, length: int, kept: int) -> tuple[int, int, int]:
+        """Black pixels before and after an axis, and where the part that is kept then begins."""
+        missing, spare = max(0, kept - length), max(0, length - kept)
+        if self.centre == "torchvision":
+            before, start = missing // 2, round(spare / 2)  # to even, as Python's round does
+        else:
+            before, start = missing - missing // 2, spare // 2
+        return before, missing - before, start
 
     def to_preprocessor(self) -> dict[str, Any]:
         """The ``preprocessor_config.json`` that transformers reads."""
@@ -227,7 +257,10 @@ class Pixels:
 
     def to_config(self) -> dict[str, Any]:
         """Plain values."""
+        # transformers' rule is not written: addresses of networks that are known stay the same
+        centre = {} if self.centre == "transformers" else {"centre": self.centre}
         return {
+            **centre,
             "encoder": "pixels",
             "resize": list(self.resize) if isinstance(self.resize, tuple) else self.resize,
             "crop": None if self.crop is None else list(self.crop),
@@ -240,11 +273,7 @@ class Pixels:
 
     def _resized(self, pixels: Array) -> Array:
         height, width = pixels.shape[2:]
-        if isinstance(self.resize, int):
-            longer = int(self.resize * max(height, width) / min(height, width))
-            size = (longer, self.resize) if height > width else (self.resize, longer)
-        else:
-            size = self.resize or (height, width)
+        size = self.sizes(height, width)
         if size == (height, width):
             return pixels
         if max(size) > 16 * SIDES:
@@ -255,7 +284,8 @@ class Pixels:
             levels = _levels(image)
             if levels is None:
                 for channel, given in zip(row, image, strict=True):
-                    channel[:] = _by_pillow(given, size, kernel).clip(0.0, 1.0)
+                    low, high = min(0.0, given.min()), max(1.0, given.max())
+                    channel[:] = _by_pillow(given, size, kernel).clip(low, high)
             else:
                 row[:] = _photo_by_pillow(levels, size, kernel)
         return sized
@@ -264,11 +294,10 @@ class Pixels:
         if self.crop is None:
             return pixels
         for axis, kept in ((2, self.crop[0]), (3, self.crop[1])):
-            missing = max(0, kept - pixels.shape[axis])
-            start = max(0, (pixels.shape[axis] - kept) // 2)
+            before, after, start = self.margins(pixels.shape[axis], kept)
             around = [(0, 0)] * 4
-            around[axis] = (missing - missing // 2, missing // 2)
-            padded = np.pad(pixels, around) if missing else pixels
+            around[axis] = (before, after)
+            padded = np.pad(pixels, around) if before + after else pixels
             pixels = np.take(padded, range(start, start + kept), axis=axis)
         return pixels
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bequest.core import Predicts
 from bequest.errors import ModelError
+from bequest.frameworks.device import running_to_config
 from bequest.frameworks.folder import write_folder
 from bequest.frameworks.huggingface_config import with_classes
 from bequest.frameworks.huggingface_images import Pixels
@@ -173,7 +174,7 @@ class HuggingFaceNetwork(ForeignNetwork):
             "pooling": self.pooling,
             "layers": self.structure["layers"],
             "encoder": None if encoder is None else encoder.to_config(),
-            "batch_size": model.batch_size,
+            **running_to_config(model),
         }
         predicts = isinstance(model, Predicts)
         config = with_classes(self.config, model.classes) if predicts else self.config

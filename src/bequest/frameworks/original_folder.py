@@ -23,6 +23,7 @@ import torch
 from bequest.core.kinds import bare, shown
 from bequest.errors import BequestError, ModelError, UnsafeModel
 from bequest.frameworks.address import network_address
+from bequest.frameworks.device import running_from_config, running_to_config
 from bequest.frameworks.folder import (
     FOREIGN,
     KINDS,
@@ -170,7 +171,7 @@ def save_original(model: Network, folder: str | Path) -> bool:
     what was written is loaded and compared.
     """
     config = {
-        "batch_size": model.batch_size,
+        **running_to_config(model),
         "pooling": _asked(model),
         "address": network_address(model.module, model.structure, model.encoder),
     }
@@ -204,7 +205,7 @@ def load_original(folder: Path, config: Mapping[str, Any], card: Any, modules: A
     values = read_json(theirs) if theirs.is_file() else {}
     model: Any = KINDS[FOREIGN](folder, values, card, pooling=config["pooling"])
     origin = original_files(folder, files)
-    loaded: Network = replace(model, batch_size=config["batch_size"], origin=origin)
+    loaded: Network = replace(model, **running_from_config(config, card.name), origin=origin)
     return loaded
 
 

@@ -23,19 +23,29 @@ from bequest.core import Card, InputSpec, Label, Model, as_inputs, fingerprint
 from bequest.core.feature_cache import cached
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.address import network_address
+from bequest.frameworks.device import (
+    AUTO,
+    as_read,
+    check_precision,
+    known_device,
+    running_from_config,
+    running_to_config,
+)
 from bequest.frameworks.encoders import Encoder, encoder_from_config, plain_rows
 from bequest.frameworks.filled import filled
 from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.forward import forward
 from bequest.frameworks.graph import build_graph, export_graph
+from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.networks import build
 from bequest.frameworks.original_folder import OriginalFiles, save_original
+from bequest.frameworks.to_torch import whole_network
 from bequest.frameworks.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
     from bequest.frameworks.adapter import Adapter
 
-__all__ = ["ForeignNetwork", "TorchFeatures", "TorchModel", "load_torch"]
+__all__ = ["ForeignNetwork", "Network", "TorchFeatures", "TorchModel", "load_torch"]
 
 Array = NDArray[Any]
 
@@ -58,6 +68,9 @@ def _check(self: Network) -> None:
     size = self.batch_size
     if size is not None and (type(size) is not int or size < 1):
         raise ModelError(f"batch_size is a whole number from 1 on, or None, not {size!r}.")
+    check_precision(self.dtype)
+    if self.device != AUTO:
+        known_device(self.device)
     own = self.module.structure if isinstance(self.module, ForeignNetwork) else self.structure
     structure = dict(own or {"graph": type(self.module).__name__})
     object.__setattr__(self, "structure", structure)
@@ -77,19 +90,18 @@ def _raw(self: Network, X: Any, layer: str = "") -> Array:
     """
     title = self.name or "the network"
     run = partial(forward, self.module, self.encode, head=self.head, title=title)
-    run = partial(run, batch_size=self.batch_size)
+    run = partial(run, batch_size=self.batch_size, device=self.device, dtype=self.dtype)
+    how = f"{self.preprocessing} {self.device} {self.dtype}"
     inputs = as_inputs(X)
     if self.head and layer in ("", self.head):
         try:
-            both = cached(
-                self.module, f"both:{self.preprocessing}", inputs, partial(run, both=True)
-            )
+            both = cached(self.module, f"both:{how}", inputs, partial(run, both=True))
         except NotApplicable:
             pass  # asked for alone, it may do
         else:
             width = self.module.get_parameter(f"{self.head}.weight").shape[1]
             return both[:, :width] if layer else both[:, width:]
-    return cached(self.module, f"{layer}:{self.preprocessing}", inputs, partial(run, layer=layer))
+    return cached(self.module, f"{layer}:{how}", inputs, partial(run, layer=layer))
 
 
 def _features(self: Network, X: Any, layer: str | None = None) -> Array:
@@ -101,12 +113,20 @@ def _features(self: Network, X: Any, layer: str | None = None) -> Array:
 
 def _parameters(self: Network) -> Mapping[str, Array]:
     """Parameters and buffers by name."""
-    return {name: t.detach().cpu().numpy() for name, t in self.module.state_dict().items()}
+    tensors = {name: t.detach().cpu() for name, t in self.module.state_dict().items()}
+    # numpy has no bfloat16
+    plain = {n: t.float() if t.dtype is torch.bfloat16 else t for n, t in tensors.items()}
+    return {name: tensor.numpy() for name, tensor in plain.items()}
 
 
 def _preprocessing(self: Network) -> str:
     """What tells one encoder from another."""
     return fingerprint("" if self.encoder is None else json.dumps(self.encoder.to_config()))
+
+
+def _to_torch(self: Network) -> nn.Module:
+    """The network as one module with what prepares its samples; see `bequest.core.Model`."""
+    return whole_network(self)
 
 
 def _parts(self: Network) -> tuple[object, ...]:
@@ -143,6 +163,8 @@ def _retrained(
         head=head,
         target_scale=target_scale,
         batch_size=self.batch_size,
+        device=self.device,
+        dtype=self.dtype,
     )
 
 
@@ -176,6 +198,12 @@ class TorchModel(Model):
     batch_size : int or None
         The most rows in one forward pass; None: as many as keep the activations below 16 MB
         on a CPU and 256 MB on an accelerator, 1,024 at most, measured on the first rows.
+    device : str
+        "auto", or the name of a torch device that it runs and trains on.
+    dtype : {"float32", "bfloat16", "float16"} or None
+        What matrix products of a prediction are computed in; None: in the half precision of the
+        module's parameters where they have one, else in bfloat16 on a CUDA device that has it and
+        float32 elsewhere.
     origin : OriginalFiles or None
         The files that it was loaded from, where another library wrote them; `save` keeps them.
     """
@@ -190,6 +218,8 @@ class TorchModel(Model):
     target_scale: tuple[float, float] = (0.0, 1.0)
     adapter: Adapter | None = None
     batch_size: int | None = None
+    device: str = AUTO
+    dtype: str | None = None
     origin: OriginalFiles | None = None
 
     def __post_init__(self) -> None:
@@ -214,6 +244,7 @@ class TorchModel(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
+    to_torch = _to_torch
 
     def save(self, folder: str | Path) -> None:
         """Write weights as safetensors beside a config; a foreign class as a portable graph.
@@ -234,7 +265,7 @@ class TorchModel(Model):
             "encoder": None if self.encoder is None else self.encoder.to_config(),
             "head": self.head,
             "target_scale": list(self.target_scale),
-            "batch_size": self.batch_size,
+            **running_to_config(self),
         }
         write_folder(
             folder,
@@ -247,13 +278,25 @@ class TorchModel(Model):
     def _portable(self) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
         if "graph" not in self.structure:
             return self.structure, self.module.state_dict()
-        if self.spec.shape is None:
+        example = self._example()
+        if example is None:
             raise ModelError(
                 "to save this network as a graph its input shape must be known: "
                 "bequest.wrap(module, example=one_batch)."
             )
-        graph, tensors = export_graph(self.module, torch.zeros(2, *self.spec.shape))
+        graph, tensors = export_graph(self.module, as_read(self.module, example))
         return {"graph": graph}, tensors
+
+    def _example(self) -> Tensor | None:
+        """Two samples as the module reads them; None where their shape is not known."""
+        shape = self.spec.shape
+        if shape is None and isinstance(self.encoder, Pixels):
+            shape = self.encoder.read_shape
+        if shape is None:
+            return None
+        zeros = np.zeros((2, *shape), dtype=np.float32)
+        pixels = isinstance(self.encoder, Pixels)
+        return torch.from_numpy(self.encode(zeros) if pixels else zeros)
 
 
 @final
@@ -265,7 +308,7 @@ class TorchFeatures(Model):
     ----------
     module : ForeignNetwork
         Its head has a weight (0, D). Is left as it is.
-    spec, card, encoder, head, batch_size, origin
+    spec, card, encoder, head, batch_size, device, dtype, origin
         As in `TorchModel`.
     """
 
@@ -275,6 +318,8 @@ class TorchFeatures(Model):
     encoder: Encoder | None = None
     head: str = "head"
     batch_size: int | None = None
+    device: str = AUTO
+    dtype: str | None = None
     origin: OriginalFiles | None = None
     structure: Mapping[str, Any] = field(init=False, default=None)  # type: ignore[arg-type]
     classes: tuple[Label, ...] = field(init=False, default=())
@@ -285,6 +330,7 @@ class TorchFeatures(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
+    to_torch = _to_torch
 
     def save(self, folder: str | Path) -> None:
         """Write the folder that it was loaded from, else one in the network's own way."""
@@ -311,7 +357,7 @@ def load_torch(
         structure=structure,
         head=config["head"],
         target_scale=tuple(config["target_scale"]),
-        batch_size=config["batch_size"],
+        **running_from_config(config, card.name),
     )
 
 

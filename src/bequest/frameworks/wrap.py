@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -12,9 +12,11 @@ from torch import nn
 from bequest.core import Card, InputSpec, Label, Model, as_inputs, spec_of
 from bequest.core.model import plain_labels
 from bequest.errors import ModelError
+from bequest.frameworks.device import AUTO
 from bequest.frameworks.encoders import plain_rows
-from bequest.frameworks.forward import find_head
+from bequest.frameworks.forward import FIRST, find_head
 from bequest.frameworks.function_model import FunctionModel
+from bequest.frameworks.image_settings import channels_of, given_settings, image_settings
 from bequest.frameworks.sklearn_model import wrap_estimator
 from bequest.frameworks.torch_model import TorchModel
 from bequest.optional import need
@@ -30,7 +32,13 @@ def wrap(
     example: Any = None,
     config: Mapping[str, Any] | None = None,
     processor: Any = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    size: int | tuple[int, int] | None = None,
+    crop: int | tuple[int, int] | None = None,
     batch_size: int | None = None,
+    device: str = AUTO,
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None,
 ) -> Model:
     """Make a model of something that is already trained.
 
@@ -45,17 +53,33 @@ def wrap(
     name : str
         What to call it; the class's name where left out.
     example : array, optional
-        A batch of inputs as `trained` takes them: tells the input's shape and the last linear
-        layer to run, on its first rows. Without it the last linear layer registered counts.
+        A batch of inputs as `predict` will be given them: tells the input's shape and the last
+        linear layer to run, on its first rows. Without it the last linear layer registered counts.
     config : mapping, optional
         For a module: the keyword arguments that build its class. `save` then stores the class's
         import path and these, and loading needs ``modules=[TheClass]``. Without it `save` writes
         a portable graph that loads without the class.
     processor : tokenizer or image processor of transformers, optional
         For a network of transformers: what makes its inputs from texts or images.
+    mean, std : float or C floats, optional
+        For a network of images (N, C, H, W) with pixels from 0 to 1: what it was trained with, as
+        torchvision's ``Normalize`` means them; the default is 0 and 1.
+    size : int or (H, W), optional
+        For a network of images: the shorter side that an image is resized to, or both sides, as
+        torchvision's ``Resize`` does it on a photo (bilinear, antialiased).
+    crop : int or (H, W), optional
+        For a network of images: the middle that is kept of it, as ``CenterCrop`` does it.
     batch_size : int, optional
         For a network: the most rows in one forward pass. Default: as many as keep the
         activations below 16 MB on a CPU and 256 MB on an accelerator, 1,024 at most.
+    device : str
+        For a network: "auto" (its own device, or from the CPU the accelerator that there is), or a
+        torch device such as "cpu" or "cuda:1", where it runs and trains. A folder that is loaded
+        where that device is missing runs on "auto", with a warning in the log.
+    dtype : {"float32", "bfloat16", "float16"}, optional
+        For a network: what its predictions are computed in. Default: the half precision of its
+        parameters where they have one, else bfloat16 on a CUDA device that has it, float32
+        elsewhere. Training is in float32 with bfloat16 products on such a device.
 
     Returns
     -------
@@ -64,7 +88,8 @@ def wrap(
     Raises
     ------
     ModelError
-        It is none of the three, is not fitted, or cannot read `example`.
+        It is none of the three, is not fitted, cannot read `example`, or a setting is impossible,
+        is for another kind of model, or names a device that is not here.
 
     Examples
     --------
@@ -72,6 +97,10 @@ def wrap(
     >>> estimator = LogisticRegression().fit([[0.0], [1.0]], ["no", "yes"])
     >>> wrap(estimator, name="threshold").predict([[2.0]]).tolist()
     ['yes']
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten())
+    >>> images = torch.full((2, 3, 40, 30), 0.5)
+    >>> wrap(net, classes=range(144), size=10, crop=8, mean=0.5, std=0.5).encode(images).shape
+    (2, 3, 8, 8)
     """
     if isinstance(trained, Model):
         return trained
@@ -85,19 +114,23 @@ def wrap(
         raise ModelError(
             f"{trained.__name__} is a class, nothing is trained in it yet: give one of its objects."
         )
+    images = {"mean": mean, "std": std, "size": size, "crop": crop}
+    running = {"batch_size": batch_size, "device": device, "dtype": dtype}
     transformers = sys.modules.get("transformers")
     if transformers is not None and isinstance(trained, transformers.PreTrainedModel):
+        _refuse(given_settings(images), trained, "its processor says how images are prepared")
         door = need("bequest.frameworks.huggingface", extra="hf", purpose="a Hugging Face model")
         foreign: Model = door.wrap_network(
-            trained, processor, classes=labels, name=title, batch_size=batch_size
+            trained, processor, classes=labels, name=title, running=running
         )
         return foreign
     if processor is not None:
         raise ModelError(f"a {type(trained).__name__} takes no processor: it is not transformers'.")
     if isinstance(trained, nn.Module):
-        return _module(trained, labels, title, example, config, batch_size)
-    if batch_size is not None:
-        raise ModelError(f"a {type(trained).__name__} takes no batch_size: it is no torch module.")
+        return _module(trained, labels, title, example, config, images, running)
+    on = [] if device == AUTO else ["device"]
+    others = given_settings({**images, "batch_size": batch_size, "dtype": dtype})
+    _refuse([*others, *on], trained, "it is no torch module")
     base = sys.modules.get("sklearn.base")
     if base is not None and isinstance(trained, base.BaseEstimator):
         return wrap_estimator(trained, classes=classes, name=title, example=example)
@@ -108,6 +141,11 @@ def wrap(
         f"cannot wrap a {type(trained).__name__}: give a torch module, a fitted scikit-learn "
         "estimator, or a function from inputs to predictions."
     )
+
+
+def _refuse(names: Sequence[str], trained: Any, why: str) -> None:
+    if names:
+        raise ModelError(f"a {type(trained).__name__} takes no {', '.join(names)}: {why}.")
 
 
 def _labels(classes: Any) -> tuple[Label, ...]:
@@ -126,19 +164,28 @@ def _module(
     name: str,
     example: Any,
     config: Mapping[str, Any] | None,
-    batch_size: int | None,
+    images: Mapping[str, Any],
+    running: Mapping[str, Any],
 ) -> TorchModel:
     structure = {}
     if config is not None:
         kind = type(module)
         structure = {"import": f"{kind.__module__}:{kind.__qualname__}", "config": dict(config)}
-    if example is None:
+    given = None if example is None else as_inputs(example)
+    encoder = None
+    if asked := given_settings(images):
+        encoder = image_settings(channels_of(module, given, asked), **images)
+    sized = encoder is not None and encoder.read_shape is not None
+    if given is None:
         linear = [part for part, layer in module.named_modules() if isinstance(layer, nn.Linear)]
         image = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
-        spec, head = InputSpec("image" if image else "vector"), linear[-1] if linear else ""
+        spec = InputSpec("image" if image or encoder else "vector")
+        head = linear[-1] if linear else ""
     else:
-        batch = torch.as_tensor(plain_rows(as_inputs(example)))
-        spec = spec_of(batch.numpy())
+        rows = plain_rows(given[:FIRST])
+        batch = torch.from_numpy(rows if encoder is None else encoder.encode(rows))
+        # what is resized may have any size
+        spec = InputSpec("image") if sized else spec_of(given)
         try:
             head = find_head(module, batch)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
@@ -149,7 +196,8 @@ def _module(
         spec=spec,
         classes=classes,
         card=Card(name=name),
+        encoder=encoder,
         structure=structure,
         head=head,
-        batch_size=batch_size,
+        **running,
     )

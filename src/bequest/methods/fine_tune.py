@@ -19,6 +19,7 @@ from bequest.errors import NotApplicable
 from bequest.methods.head import new_head, probe_head
 from bequest.methods.made import check_setting, made
 from bequest.methods.network import (
+    device_of,
     network_of,
     photo_augmentation,
     tunable,
@@ -157,7 +158,11 @@ class FineTune(TransferMethod):
             module,
             task,
             source.encoder,
-            Loop(steps=self.steps or _steps(len(task)), lr=self.lr or rate),
+            Loop(
+                steps=self.steps or _steps(len(task)),
+                lr=self.lr or rate,
+                device=device_of(source),
+            ),
             generator=generator,
             augment=self.augment,
             smoothing=smoothing if self.smoothing is None else self.smoothing,

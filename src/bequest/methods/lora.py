@@ -25,6 +25,7 @@ from bequest.frameworks.adapter import AdaptedWeight, Adapter
 from bequest.methods.head import new_head, probe_head
 from bequest.methods.made import check_setting, made
 from bequest.methods.network import (
+    device_of,
     network_of,
     photo_augmentation,
     tunable,
@@ -172,7 +173,11 @@ class LoRA(TransferMethod):
             module,
             task,
             source.encoder,
-            Loop(steps=self.steps or steps_for(len(task), 32), lr=self.lr),
+            Loop(
+                steps=self.steps or steps_for(len(task), 32),
+                lr=self.lr,
+                device=device_of(source),
+            ),
             generator=generator,
             augment=self.augment,
             still=with_statistics(module),

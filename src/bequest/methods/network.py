@@ -13,9 +13,11 @@ from bequest.core import MODALITIES, Source, Task, Trains
 from bequest.core.modality import GivesCodes
 from bequest.core.model import NO_SINGLE_NETWORK, HasMembers
 from bequest.errors import NotApplicable
+from bequest.frameworks.device import AUTO
 from bequest.methods.made import model_of
 
 __all__ = [
+    "device_of",
     "network_config",
     "network_of",
     "photo_augmentation",
@@ -76,6 +78,11 @@ def tunable(
     if not source.head:
         return NotApplicable("the source has no last linear layer to put a new head in.")
     return unread("", task, augment)
+
+
+def device_of(source: Trains) -> str:
+    """The device that a source is set to train on; "auto" for a plug-in's, which need not say."""
+    return str(getattr(source, "device", AUTO))
 
 
 def with_statistics(module: nn.Module) -> list[nn.Module]:

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from bequest.core.deadline import check_time, time_left
 from bequest.core.pace import Pace
 from bequest.errors import ModelError
-from bequest.frameworks.device import device_for, half_precision, own_device
+from bequest.frameworks.device import (
+    AUTO,
+    device_for,
+    half_precision,
+    half_weights,
+    own_device,
+)
 
 __all__ = ["Loop", "run"]
 
@@ -34,12 +40,15 @@ class Loop:
         cosine.
     weight_decay : float
         AdamW's.
+    device : str
+        "auto", or the name of a torch device.
     """
 
     steps: int = 200
     batch: int = 32
     lr: float = 1e-3
     weight_decay: float = 1e-2
+    device: str = AUTO
 
 
 def run(
@@ -96,7 +105,9 @@ def run(
     ----------
     Loshchilov and Hutter, SGDR, ICLR 2017; Decoupled Weight Decay Regularization, ICLR 2019.
     """
-    home, device = own_device(module), device_for(module)
+    home, device = own_device(module), device_for(module, loop.device)
+    if half_weights(module) is not None:
+        module.float()  # small steps would be lost in half precision
     module.to(device)  # the parameters stay the same objects, which the groups name
     shares = [float(group.get("lr", 1.0)) for group in groups] if groups else [1.0]
     chosen = groups or [{"params": [p for p in module.parameters() if p.requires_grad]}]
