@@ -59,6 +59,7 @@ KINDS: Registry[Loader] = Registry(
         "label-posterior": "bequest.frameworks.label_posterior:load_label_posterior",
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
+        "boosted-trees": "bequest.frameworks.boosting:load_boosted",
         "entities": "bequest.frameworks.entities:load_entities",
         FOREIGN: "bequest.frameworks.huggingface:load_foreign",
         "original-folder": "bequest.frameworks.original_folder:load_original",

@@ -1,0 +1,134 @@
+"""CatBoost's trees.
+
+N rows, D columns, C classes, T trees.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bequest.core.model import plain_labels
+from bequest.errors import ModelError
+from bequest.frameworks.boosting.library import ANY, Booster, Growth, TreeLibrary
+from bequest.optional import need
+
+__all__ = ["CatBoost"]
+
+Array = NDArray[Any]
+SEVERAL_ANSWERS = ("MultiLogloss", "MultiCrossEntropy", "MultiRMSE", "RMSEWithUncertainty")
+DEEPEST = 16  # of CatBoost's symmetric trees
+
+
+@final
+class CatBoost(TreeLibrary):
+    """`CatBoostClassifier`, `CatBoostRegressor` and `CatBoost`."""
+
+    name: ClassVar[str] = "catboost"
+    package: ClassVar[str] = "catboost"
+    file: ClassVar[str] = "trees.json"
+
+    def owns(self, trained: Any, module: Any) -> bool:
+        """Any of its models."""
+        return isinstance(trained, module.CatBoost)
+
+    def read(self, trained: Any, module: Any) -> Booster:
+        """A copy; CatBoost has cut it at the best round itself, where it was to."""
+        if not trained.is_fitted():
+            raise ModelError(f"{type(trained).__name__} is not fitted: call fit(X, y) first.")
+        _refuse_unsupported(trained)
+        names = tuple(map(str, trained.feature_names_))
+        coded = [names[place] for place in trained.get_cat_feature_indices()]
+        made_up = names == tuple(map(str, range(len(names)))) and not coded
+        return Booster(
+            trained.copy(),
+            columns=() if made_up else names,
+            width=len(names),
+            categories=dict.fromkeys(coded, ANY),
+            classes=plain_labels(trained.classes_),
+        )
+
+    def output(self, booster: Booster, rows: Any) -> Array:
+        """As CatBoost predicts."""
+        if booster.classes:
+            said = booster.trees.predict(rows, prediction_type="Probability", thread_count=1)
+        else:
+            said = booster.trees.predict(rows, thread_count=1)
+        return np.asarray(said, dtype=np.float64)
+
+    def leaves(self, booster: Booster, rows: Any) -> Array:
+        """CatBoost numbers the leaves of each tree from 0."""
+        said = booster.trees.calc_leaf_indexes(rows, thread_count=1)
+        return np.asarray(said, dtype=np.int64).reshape(len(rows), -1)
+
+    def leaf_numbers(self, booster: Booster) -> list[Array]:
+        """From 0, as many as CatBoost says."""
+        return [np.arange(int(count)) for count in booster.trees.get_tree_leaf_counts()]
+
+    def write(self, booster: Booster, path: Path) -> None:
+        """CatBoost's JSON."""
+        booster.trees.save_model(str(path), format="json")
+
+    def load(self, path: Path, module: Any, *, regression: bool) -> Any:
+        """A classifier or a regressor."""
+        empty = module.CatBoostRegressor() if regression else module.CatBoostClassifier()
+        return empty.load_model(str(path), format="json")
+
+    def check(self, text: str, width: int) -> None:
+        """Each tree has as many values as leaves, and splits on columns that are there."""
+        try:
+            values = json.loads(text)
+            info = values["features_info"]
+            floats = len(info.get("float_features", ()))
+            if floats + len(info.get("categorical_features", ())) != width:
+                raise ModelError(f"CatBoost's JSON does not have its config's {width} columns.")
+            for place, tree in enumerate(values["oblivious_trees"]):
+                _check_tree(tree, floats, len(values["scale_and_bias"][1]), f"tree {place}")
+        except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError("CatBoost's JSON is damaged.") from error
+
+    def continued(self, booster: Booster, rows: Any, targets: Array, growth: Growth) -> Any:
+        """CatBoost's `init_model`."""
+        catboost = need("catboost", extra="", purpose="boosting further")
+        settings: dict[str, Any] = {
+            "iterations": growth.rounds,
+            "learning_rate": growth.lr,
+            "depth": 3,
+            "random_seed": growth.seed,
+            "loss_function": booster.trees.get_all_params()["loss_function"],
+            "cat_features": [*booster.categories] or None,
+            "allow_writing_files": False,
+            "thread_count": 1,
+            "verbose": False,
+        }
+        if not booster.classes:
+            return catboost.CatBoostRegressor(**settings).fit(
+                rows, targets, init_model=booster.trees
+            )
+        labels = np.array(booster.trees.classes_)[targets]
+        settings["class_names"] = list(booster.trees.classes_)
+        return catboost.CatBoostClassifier(**settings).fit(rows, labels, init_model=booster.trees)
+
+
+def _refuse_unsupported(trained: Any) -> None:
+    loss = str(trained.get_all_params().get("loss_function", ""))
+    if loss.partition(":")[0] in SEVERAL_ANSWERS:
+        raise ModelError(f"CatBoost's loss {loss} gives several answers a row: one is wanted.")
+    if trained.get_all_params().get("grow_policy", "SymmetricTree") != "SymmetricTree":
+        raise ModelError("CatBoost's trees that are not symmetric are not supported.")
+    if trained.get_text_feature_indices() or trained.get_embedding_feature_indices():
+        raise ModelError("CatBoost's columns of texts and embeddings are not supported.")
+
+
+def _check_tree(tree: dict[str, Any], floats: int, outputs: int, what: str) -> None:
+    splits = tree["splits"] or []
+    places = [split.get("float_feature_index", 0) for split in splits]
+    sound = len(splits) <= DEEPEST and len(tree["leaf_values"]) == outputs * 2 ** len(splits)
+    if not sound or not all(0 <= place < max(floats, 1) for place in places):
+        raise ModelError(f"{what} of CatBoost's JSON is damaged.")
