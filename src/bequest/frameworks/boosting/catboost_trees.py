@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.model import plain_labels
-from bequest.errors import ModelError
+from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.boosting.library import ANY, Booster, Growth, TreeLibrary
 from bequest.optional import need
 
@@ -21,6 +21,7 @@ __all__ = ["CatBoost"]
 
 Array = NDArray[Any]
 SEVERAL_ANSWERS = ("MultiLogloss", "MultiCrossEntropy", "MultiRMSE", "RMSEWithUncertainty")
+ONE_HOT = 255  # levels that CatBoost gives a split of their own at most
 DEEPEST = 16  # of CatBoost's symmetric trees
 
 
@@ -100,20 +101,35 @@ class CatBoost(TreeLibrary):
             "iterations": growth.rounds,
             "learning_rate": growth.lr,
             "depth": 3,
+            "min_data_in_leaf": growth.leaf,
+            # new statistics of the categories would be averaged with those that the old trees
+            # read, and change what they say
+            "one_hot_max_size": ONE_HOT,
             "random_seed": growth.seed,
             "loss_function": booster.trees.get_all_params()["loss_function"],
-            "cat_features": [*booster.categories] or None,
             "allow_writing_files": False,
             "thread_count": 1,
             "verbose": False,
         }
+        coded = [p for p, name in enumerate(booster.columns) if name in booster.categories]
+        for place in coded:
+            levels = len(set(rows.iloc[:, place]))
+            if levels > ONE_HOT:
+                raise NotApplicable(
+                    f"CatBoost goes on with categories of {ONE_HOT} levels at most: "
+                    f"{booster.columns[place]!r} has {levels}."
+                )
         if not booster.classes:
-            return catboost.CatBoostRegressor(**settings).fit(
-                rows, targets, init_model=booster.trees
-            )
-        labels = np.array(booster.trees.classes_)[targets]
-        settings["class_names"] = list(booster.trees.classes_)
-        return catboost.CatBoostClassifier(**settings).fit(rows, labels, init_model=booster.trees)
+            pool = catboost.Pool(rows, targets, cat_features=coded)
+            return catboost.CatBoostRegressor(**settings).fit(pool, init_model=booster.trees)
+        # CatBoost counts the classes among the rows: one of each stands there, without weight
+        classes = np.array(booster.trees.classes_)
+        places = [*range(len(rows)), *(0 for _ in classes)]
+        labels = np.concatenate([classes[targets], classes])
+        weights = np.concatenate([np.ones(len(rows)), np.zeros(len(classes))])
+        taken = rows.iloc[places] if hasattr(rows, "iloc") else rows[places]
+        pool = catboost.Pool(taken, labels, cat_features=coded, weight=weights)
+        return catboost.CatBoostClassifier(**settings).fit(pool, init_model=booster.trees)
 
 
 def _refuse_unsupported(trained: Any) -> None:

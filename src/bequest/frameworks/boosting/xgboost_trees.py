@@ -45,15 +45,19 @@ class XGBoost(TreeLibrary):
                 raise ModelError(f"{type(trained).__name__} is not fitted: call fit(X, y) first.")
             trees = trained.get_booster()
         best = trees.attr("best_iteration")
-        trees = trees.copy() if best is None else trees[: int(best) + 1]
+        trees = trees if best is None else trees[: int(best) + 1]
         values = json.loads(trees.save_raw("json"))
         if values["learner"]["gradient_booster"]["name"] == "gblinear":
             raise ModelError("XGBoost's linear booster has no trees: it is not supported.")
+        categories = _categories(trees)
+        # with its own levels it would take no rows of codes to go on with
+        _model(values)["cats"] = {"enc": [], "feature_segments": [], "sorted_idx": []}
+        trees = module.Booster(model_file=bytearray(json.dumps(values).encode()))
         return Booster(
             trees,
             columns=tuple(trees.feature_names or ()),
             width=int(trees.num_features()),
-            categories=_categories(trees),
+            categories=categories,
             classes=tuple(range(_outputs(values))),
         )
 
@@ -164,9 +168,9 @@ def _categories(trees: Any) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _model(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _model(values: Mapping[str, Any]) -> dict[str, Any]:
     part = values["learner"]["gradient_booster"]
-    found: Mapping[str, Any] = part["gbtree"]["model"] if part["name"] == "dart" else part["model"]
+    found: dict[str, Any] = part["gbtree"]["model"] if part["name"] == "dart" else part["model"]
     return found
 
 
@@ -184,6 +188,7 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
     sound = len(model["tree_info"]) == int(model["gbtree_model_param"]["num_trees"]) == trees
     sound = sound and all(0 <= int(one) < outputs for one in model["tree_info"])
     sound = sound and ends[0] == 0 and ends[-1] == trees and ends == sorted(ends)
+    sound = sound and not model.get("cats", {}).get("enc")
     sound = sound and len(part.get("weight_drop", model["trees"])) == trees
     if not sound:
         raise ModelError("XGBoost's JSON contradicts itself about the number of its trees.")
