@@ -44,6 +44,7 @@ __all__ = [
 FORMAT = 1
 CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
 FOREIGN = "hugging-face-hub"  # of a folder that says nothing of us
+ONNX_FILE = "onnx-file"  # no folder: one file
 OWN = "bequest"  # folder with what is ours, inside of one that came from elsewhere and is kept
 
 Loader = Callable[..., Model]  # folder, config, card, modules; an adapter's takes a base too
@@ -61,6 +62,8 @@ KINDS: Registry[Loader] = Registry(
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
         "boosted-trees": "bequest.frameworks.boosting:load_boosted",
         "entities": "bequest.frameworks.entities:load_entities",
+        "onnx": "bequest.frameworks.onnx_model:load_onnx",
+        ONNX_FILE: "bequest.frameworks.onnx_model:load_onnx_file",
         FOREIGN: "bequest.frameworks.huggingface:load_foreign",
         "original-folder": "bequest.frameworks.original_folder:load_original",
     },
@@ -148,8 +151,8 @@ def load(
     Parameters
     ----------
     folder : path or str
-        What `Model.save` wrote, or a folder of the Hugging Face Hub; where there is none of that
-        name, a pretrained source of `bequest.pretrained`.
+        What `Model.save` wrote, a folder of the Hugging Face Hub, or an ONNX file; where there is
+        none of that name, a pretrained source of `bequest.pretrained`.
     modules : sequence of classes
         Your own network classes that the folder may name; no other class is ever imported.
     base : Model, optional
@@ -185,6 +188,8 @@ def load(
             f"{place} is a pickle: opening it can run code. Load it where you trust it, "
             "wrap it with bequest.wrap and save it as a folder."
         )
+    if place.suffix.lower() == ".onnx" and place.is_file():
+        return KINDS[ONNX_FILE](place, {}, Card(name=place.stem))
     theirs = foreign_config(place)
     if theirs is not None:
         return KINDS[FOREIGN](place, theirs, None, pooling=pooling)

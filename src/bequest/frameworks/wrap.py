@@ -17,6 +17,7 @@ from bequest.frameworks.boosting import BoostedTrees, wrap_boosted
 from bequest.frameworks.encoders import plain_rows
 from bequest.frameworks.forward import find_head
 from bequest.frameworks.function_model import FunctionModel
+from bequest.frameworks.onnx_model import OnnxModel
 from bequest.frameworks.relabelled import Relabelled
 from bequest.frameworks.sklearn_model import wrap_estimator
 from bequest.frameworks.torch_model import TorchModel
@@ -159,7 +160,7 @@ def _labelled(model: Model, labels: Any) -> Model:
     named = plain_labels(labels[label] for label in model.classes)
     if len(set(named)) < len(named):
         raise ModelError(f"labels gives two classes one label: {list(named)[:10]}.")
-    if isinstance(model, BoostedTrees | TorchModel):
+    if isinstance(model, BoostedTrees | OnnxModel | TorchModel):
         return replace(model, classes=named)
     even = [1.0] * len(named)
     return Relabelled(

@@ -119,8 +119,9 @@ class CatBoost(TreeLibrary):
                     f"CatBoost goes on with categories of {ONE_HOT} levels at most: "
                     f"{booster.columns[place]!r} has {levels}."
                 )
+        named = {"cat_features": coded, "feature_names": list(booster.columns) or None}
         if not booster.classes:
-            pool = catboost.Pool(rows, targets, cat_features=coded)
+            pool = catboost.Pool(rows, targets, **named)
             return catboost.CatBoostRegressor(**settings).fit(pool, init_model=booster.trees)
         # CatBoost counts the classes among the rows: one of each stands there, without weight
         classes = np.array(booster.trees.classes_)
@@ -128,7 +129,7 @@ class CatBoost(TreeLibrary):
         labels = np.concatenate([classes[targets], classes])
         weights = np.concatenate([np.ones(len(rows)), np.zeros(len(classes))])
         taken = rows.iloc[places] if hasattr(rows, "iloc") else rows[places]
-        pool = catboost.Pool(taken, labels, cat_features=coded, weight=weights)
+        pool = catboost.Pool(taken, labels, weight=weights, **named)
         return catboost.CatBoostClassifier(**settings).fit(pool, init_model=booster.trees)
 
 
