@@ -23,6 +23,7 @@ NAMES = (
     "gain_averages",
     "transfer",
     "pretrained",
+    "boosting",
     "arms",
     "ranking_null",
     "regularisers",

@@ -188,6 +188,18 @@ def test_what_is_not_fitted_or_ranks_is_refused():
     ranker.fit(X, np.arange(100) % 3, group=[50, 50])
     with pytest.raises(ModelError, match="'lambdarank' is neither classes nor values"):
         bq.wrap(ranker)
+    quiet = {"iterations": 2, "verbose": 0, "allow_writing_files": False}
+    ranker = catboost.CatBoostRanker(**quiet).fit(
+        X, np.arange(100) % 3, group_id=np.arange(100) // 9
+    )
+    with pytest.raises(ModelError, match=r"YetiRank.* ranks: it is neither classes nor values"):
+        bq.wrap(ranker)
+    linear = lightgbm.LGBMRegressor(n_estimators=2, verbosity=-1, linear_tree=True).fit(X, X[:, 0])
+    with pytest.raises(ModelError, match="linear trees are not supported"):
+        bq.wrap(linear)
+    several = xgboost.XGBRegressor(n_estimators=2).fit(X, X)
+    with pytest.raises(ModelError, match="several targets a row"):
+        bq.wrap(several)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

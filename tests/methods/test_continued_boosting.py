@@ -1,3 +1,5 @@
+import pickle
+
 import catboost
 import lightgbm
 import numpy as np
@@ -129,3 +131,45 @@ def test_catboosts_old_trees_say_what_they_said():
     task = bq.Task.from_table({**few, "y": rng.normal(size=40)}, "y", kind="regression")
     model = fit(source, task, rounds=20, lr=1e-6)
     np.testing.assert_allclose(model.predict(rows), source.predict(rows), atol=1e-3)
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost", "catboost", "sklearn"])
+def test_named_columns_of_numbers_alone_are_continued(library):
+    rows = pd.DataFrame({"mean age": X[:, 0], "dose": X[:, 1]})
+    y = (X[:, 0] > 0).astype(int)
+    made = {
+        "lightgbm": lambda: lightgbm.LGBMClassifier(n_estimators=10, verbosity=-1, n_jobs=1),
+        "xgboost": lambda: xgboost.XGBClassifier(n_estimators=10, n_jobs=1),
+        "catboost": lambda: catboost.CatBoostClassifier(n_estimators=10, **QUIET),
+        "sklearn": lambda: HistGradientBoostingClassifier(max_iter=10),
+    }
+    source = bq.wrap(made[library]().fit(rows, y))
+    task = bq.Task.from_table({**rows[["dose", "mean age"]].iloc[:80], "y": y[:80]}, "y")
+    model = fit(source, task, rounds=5)
+    assert (model.predict(task.inputs) == y[:80]).mean() > 0.9
+    empty = {"mean age": X[:80, 0], "dose": np.full(80, np.nan), "y": y[:80]}
+    assert np.isfinite(fit(source, bq.Task.from_table(empty, "y")).output(task.inputs)).all()
+
+
+@pytest.mark.parametrize("kind", ["classes", "values"])
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost", "catboost"])
+def test_a_source_from_the_disk_or_another_process_goes_on_alike(library, kind, tmp_path):
+    rows = pd.DataFrame({"ward": pd.Categorical(RNG.choice([*"abc"], 200)), "age": X[:200, 0]})
+    y = (X[:200, 0] > 0).astype(int) if kind == "classes" else X[:200, 0]
+    if library == "catboost":
+        made = catboost.CatBoostClassifier if kind == "classes" else catboost.CatBoostRegressor
+        trees = made(n_estimators=10, cat_features=["ward"], **QUIET)
+        rows["ward"] = rows["ward"].astype(str)
+    elif library == "lightgbm":
+        made = lightgbm.LGBMClassifier if kind == "classes" else lightgbm.LGBMRegressor
+        trees = made(n_estimators=10, verbosity=-1, n_jobs=1)
+    else:
+        made = xgboost.XGBClassifier if kind == "classes" else xgboost.XGBRegressor
+        trees = made(n_estimators=10, enable_categorical=True, n_jobs=1)
+    source = bq.wrap(trees.fit(rows, y))
+    source.save(tmp_path / "source")
+    few = {"ward": ["a", "d"] * 30, "age": X[:60, 0], "y": y[:60]}
+    task = bq.Task.from_table(few, "y", kind="regression" if kind == "values" else "classification")
+    wanted = fit(source, task).output(task.inputs)
+    for other in (bq.load(tmp_path / "source"), pickle.loads(pickle.dumps(source))):
+        np.testing.assert_allclose(fit(other, task).output(task.inputs), wanted, atol=1e-9)

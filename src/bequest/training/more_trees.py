@@ -108,12 +108,26 @@ def _grow(trees: Any, rows: Any, targets: Array, growth: Growth) -> None:
         "learning_rate": growth.lr,
         "max_leaf_nodes": 8,
         "min_samples_leaf": growth.leaf,
+        "l2_regularization": 1.0,  # rows that the source is sure of have next to no weight
         "early_stopping": False,
     }
     before = {name: getattr(trees, name) for name in settings}
     trees._raw_predict = lambda *_, **__: said
     try:
-        trees.set_params(**settings).fit(rows, targets)
+        trees.set_params(**settings).fit(_without_empty(rows), targets)
     finally:
         del trees._raw_predict
     trees.set_params(**{**before, "max_iter": trees.n_iter_})
+
+
+def _without_empty(rows: Any) -> Any:
+    """Columns without any value as zeros, which nothing splits: scikit-learn finds no bins."""
+    empty = np.isnan(np.asarray(rows, dtype=np.float64)).all(axis=0)
+    if not empty.any():
+        return rows
+    filled = rows.copy()
+    if hasattr(filled, "loc"):
+        filled.loc[:, empty] = 0.0
+    else:
+        filled[:, empty] = 0.0
+    return filled

@@ -22,6 +22,7 @@ __all__ = ["CatBoost"]
 Array = NDArray[Any]
 SEVERAL_ANSWERS = ("MultiLogloss", "MultiCrossEntropy", "MultiRMSE", "RMSEWithUncertainty")
 ONE_HOT = 255  # levels that CatBoost gives a split of their own at most
+RANKS = ("YetiRank", "PairLogit", "Query", "StochasticRank", "LambdaMart", "StochasticFilter")
 DEEPEST = 16  # of CatBoost's symmetric trees
 
 
@@ -137,6 +138,8 @@ def _refuse_unsupported(trained: Any) -> None:
     loss = str(trained.get_all_params().get("loss_function", ""))
     if loss.partition(":")[0] in SEVERAL_ANSWERS:
         raise ModelError(f"CatBoost's loss {loss} gives several answers a row: one is wanted.")
+    if loss.startswith(RANKS):
+        raise ModelError(f"CatBoost's loss {loss} ranks: it is neither classes nor values.")
     if trained.get_all_params().get("grow_policy", "SymmetricTree") != "SymmetricTree":
         raise ModelError("CatBoost's trees that are not symmetric are not supported.")
     if trained.get_text_feature_indices() or trained.get_embedding_feature_indices():
