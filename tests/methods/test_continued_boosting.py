@@ -14,6 +14,7 @@ import bequest as bq
 from bequest.core import Source
 from bequest.errors import DataError, NotApplicable
 from bequest.methods.continued_boosting import ContinuedBoosting
+from bequest.methods.reuse import Reuse
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 3))
@@ -173,3 +174,14 @@ def test_a_source_from_the_disk_or_another_process_goes_on_alike(library, kind, 
     wanted = fit(source, task).output(task.inputs)
     for other in (bq.load(tmp_path / "source"), pickle.loads(pickle.dumps(source))):
         np.testing.assert_allclose(fit(other, task).output(task.inputs), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", [Reuse(), ContinuedBoosting(rounds=2)])
+def test_the_result_names_columns_as_the_task_does(method):
+    rows = pd.DataFrame({"mean age": X[:, 0], "dose": X[:, 1]})
+    y = (X[:, 0] > 0).astype(int)
+    trees = lightgbm.LGBMClassifier(n_estimators=5, verbosity=-1, n_jobs=1).fit(rows, y)
+    task = bq.Task.from_table({**rows[:60], "y": y[:60]}, "y")
+    model = method.fit([Source(bq.wrap(trees))], task, rng=np.random.default_rng(0))
+    assert model.spec.columns == ("mean age", "dose")
+    assert model.spec.accepts(task.spec) is None

@@ -15,7 +15,7 @@ from bequest.core import Model, Source, Task, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.boosting import Growth
 from bequest.frameworks.relabelled import Relabelled
-from bequest.methods.made import check_setting, made, matched, model_of
+from bequest.methods.made import check_setting, made, matched, model_of, named_for
 from bequest.training.more_trees import boosts_further, more_trees
 
 __all__ = ["ContinuedBoosting"]
@@ -88,7 +88,7 @@ class ContinuedBoosting(TransferMethod):
     def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Grow a copy of the source."""
         self.check(sources, task)
-        source = model_of(sources)
+        source = named_for(model_of(sources), task)
         columns = [matched(label, source.classes) or 0 for label in task.classes]
         growth = Growth(self.rounds, self.lr, self.leaf, int(rng.integers(2**31)))
         model = more_trees(source, task, columns, growth)

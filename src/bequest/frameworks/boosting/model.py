@@ -92,6 +92,8 @@ class BoostedTrees(Model):
         known = self.booster
         found = columns_in(known.columns, example.names, self._library.plain_name)
         names = dict(zip(known.columns, map(str, found), strict=True))
+        if tuple(names.values()) == known.columns:
+            return self
         categories = {names[one]: levels for one, levels in known.categories.items()}
         booster = replace(known, columns=tuple(names.values()), categories=categories)
         return replace(self, booster=booster)
