@@ -245,10 +245,17 @@ def hostile(library, text):
             changed = json.loads(text)
             changed["learner"]["gradient_booster"]["model"]["trees"][0][key][0] = value
             yield json.dumps(changed)
+        changed = json.loads(text)
+        for tree in changed["learner"]["gradient_booster"]["model"]["trees"]:
+            tree["categories_nodes"] = [0 for _ in tree["categories_nodes"]]
+        yield json.dumps(changed)
         values["learner"]["gradient_booster"]["model"]["tree_info"][0] = 50
         yield json.dumps(values)
         return
     values["oblivious_trees"][0]["leaf_values"] = [0.0]
+    yield json.dumps(values)
+    values = json.loads(text)
+    values["oblivious_trees"][0]["splits"][0]["split_index"] = -(2**31)
     yield json.dumps(values)
     values = json.loads(text)
     values["oblivious_trees"][0]["splits"] *= 40

@@ -88,7 +88,14 @@ class CatBoost(TreeLibrary):
             floats = len(info.get("float_features", ()))
             if floats + len(info.get("categorical_features", ())) != width:
                 raise ModelError(f"CatBoost's JSON does not have its config's {width} columns.")
+            splits = sum(
+                len(one.get("borders") or one.get("values") or ())
+                for key in ("float_features", "categorical_features", "ctrs")
+                for one in info.get(key) or ()
+            )
             for place, tree in enumerate(values["oblivious_trees"]):
+                if not all(0 <= one["split_index"] < splits for one in tree["splits"] or ()):
+                    raise ModelError(f"tree {place} of CatBoost's JSON is damaged.")
                 _check_tree(tree, floats, len(values["scale_and_bias"][1]), f"tree {place}")
         except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
             if isinstance(error, ModelError):

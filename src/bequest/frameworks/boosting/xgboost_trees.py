@@ -209,7 +209,8 @@ def _check_tree(tree: Mapping[str, Any], width: int, what: str) -> None:
         for start, size in zip(starts, sizes, strict=True)
     )
     sound = sound and all(0 <= int(one) < 2**24 for one in tree["categories"])
-    sound = sound and all(0 <= int(one) < nodes for one in tree["categories_nodes"])
+    coded = [node for node, kind in enumerate(tree["split_type"]) if kind == 1]
+    sound = sound and tree["categories_nodes"] == coded
     if not sound:
         raise ModelError(f"{what} of XGBoost's JSON is damaged.")
     check_tree(left, right, nodes, f"{what} of XGBoost's JSON")
