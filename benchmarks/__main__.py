@@ -25,6 +25,7 @@ NAMES = (
     "pretrained",
     "heart_automl",
     "worthless",
+    "boosting",
     "arms",
     "ranking_null",
     "regularisers",

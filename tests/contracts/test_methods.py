@@ -5,14 +5,19 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import catboost
+import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
+import xgboost
 
 import bequest as bq
 from bequest.core import Card, Source, Task
 from bequest.frameworks.ensemble import Ensemble
 from bequest.frameworks.entities import EntityFeatures
 from bequest.methods import BASELINES, METHODS
+from bequest.methods.continued_boosting import ContinuedBoosting
 from bequest.methods.features import Features
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.from_scratch import FromScratch
@@ -34,6 +39,13 @@ def images(labels: str = "abc", side: int = 8) -> Task:
     y = np.arange(36) % len(labels)
     X = rng.normal(size=(36, 1, side, side)) + y[:, None, None, None]
     return Task.from_arrays(X, [labels[i] for i in y], name=f"images {labels}")
+
+
+@cache
+def vectors(labels: str) -> Task:
+    rows = images(labels)
+    flat = rows.inputs.reshape(len(rows), -1)[:, :5]
+    return Task.from_arrays(flat, rows.labels, name=f"vectors {labels}")
 
 
 @cache
@@ -85,6 +97,28 @@ def wards() -> tuple[Source, ...]:
 @cache
 def network(task: Task, net: str) -> tuple[Source, ...]:
     return (Source(bq.train(task, net=net)),)
+
+
+@cache
+def boosted(library: str, kind: str) -> tuple[Source, ...]:
+    """Trees of a library, fitted to the rows of a table."""
+    rows = table(kind)
+    columns = pd.DataFrame(rows.inputs.columns).astype({"ward": "category"})
+    labels = rows.targets.astype(int) if kind == "classification" else rows.labels
+    regressor = kind == "regression"
+    if library == "lightgbm":
+        made = lightgbm.LGBMRegressor if regressor else lightgbm.LGBMClassifier
+        trees = made(n_estimators=5, verbosity=-1, n_jobs=1)
+    elif library == "xgboost":
+        made = xgboost.XGBRegressor if regressor else xgboost.XGBClassifier
+        trees = made(n_estimators=5, enable_categorical=True, n_jobs=1)
+    else:
+        made = catboost.CatBoostRegressor if regressor else catboost.CatBoostClassifier
+        quiet = {"verbose": 0, "allow_writing_files": False, "thread_count": 1}
+        trees = made(iterations=5, cat_features=["ward"], **quiet)
+        columns["ward"] = columns["ward"].astype(str)
+    named = None if regressor else dict(enumerate(rows.classes))
+    return (Source(bq.wrap(trees.fit(columns, labels), labels=named, name=library)),)
 
 
 @cache
@@ -160,6 +194,19 @@ SAMPLES = {
             Probe(scaling="standard", calibrated=True),
             network(images("xyz"), "resnet"),
             images(),
+            STRANGER,
+        ),
+    ],
+    "continued-boosting": [
+        *(
+            MethodCase(ContinuedBoosting(rounds=5), boosted(library, kind), table(kind), STRANGER)
+            for library in ("lightgbm", "xgboost", "catboost")
+            for kind in ("classification", "regression")
+        ),
+        MethodCase(
+            ContinuedBoosting(rounds=5, leaf=2),
+            network(vectors("abc"), "boosting"),
+            vectors("bca"),
             STRANGER,
         ),
     ],

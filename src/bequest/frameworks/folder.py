@@ -47,6 +47,7 @@ FORMAT = 1
 CONFIG_LIMIT = 16 * 2**20  # bytes; a config is text that a person could read
 FOREIGN = "hugging-face-hub"  # of a folder that says nothing of us
 PEFT = "peft-adapter"  # of a folder with an adapter of peft
+ONNX_FILE = "onnx-file"  # no folder: one file
 OWN = "bequest"  # folder with what is ours, inside of one that came from elsewhere and is kept
 
 Loader = Callable[..., Model]  # folder, config, card, modules; an adapter's takes a base too
@@ -63,7 +64,10 @@ KINDS: Registry[Loader] = Registry(
         PEFT: "bequest.frameworks.peft_folder:load_peft",
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
+        "boosted-trees": "bequest.frameworks.boosting:load_boosted",
         "entities": "bequest.frameworks.entities:load_entities",
+        "onnx": "bequest.frameworks.onnx_model:load_onnx",
+        ONNX_FILE: "bequest.frameworks.onnx_model:load_onnx_file",
         FOREIGN: "bequest.frameworks.huggingface:load_foreign",
         "original-folder": "bequest.frameworks.original_folder:load_original",
     },
@@ -151,9 +155,9 @@ def load(
     Parameters
     ----------
     folder : path or str
-        What `Model.save` wrote, or a folder of the Hugging Face Hub; ``hf://org/name`` or
-        ``hf://org/name@revision`` for a model on the Hub, which is fetched into the cache of
-        huggingface_hub and checked; where there is no folder of that name, a pretrained source of
+        What `Model.save` wrote, a folder of the Hugging Face Hub, or an ONNX file; ``hf://org/name``
+        or ``hf://org/name@revision`` for a model on the Hub, which is fetched into the cache of
+        huggingface_hub and checked; where there is none of that name, a pretrained source of
         `bequest.pretrained`.
     modules : sequence of classes
         Your own network classes that the folder may name; no other class is ever imported.
@@ -194,6 +198,8 @@ def load(
         if pooling is not None:
             raise ModelError(f"{place} says how its features are made: load it without pooling=.")
         return installed.load()
+    if place.suffix.lower() == ".onnx" and place.is_file():
+        return KINDS[ONNX_FILE](place, {}, Card(name=place.stem))
     if place.is_file():
         raise single_file(place)
     if isinstance(base, str | Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -12,11 +13,14 @@ from torch import nn
 from bequest.core import Card, InputSpec, Label, Model, as_inputs, spec_of
 from bequest.core.model import plain_labels
 from bequest.errors import ModelError
+from bequest.frameworks.boosting import BoostedTrees, wrap_boosted
 from bequest.frameworks.device import AUTO
 from bequest.frameworks.encoders import plain_rows
 from bequest.frameworks.forward import FIRST, find_head
 from bequest.frameworks.function_model import FunctionModel
 from bequest.frameworks.image_settings import channels_of, given_settings, image_settings
+from bequest.frameworks.onnx_model import OnnxModel
+from bequest.frameworks.relabelled import Relabelled
 from bequest.frameworks.sklearn_model import wrap_estimator
 from bequest.frameworks.torch_model import TorchModel
 from bequest.optional import need
@@ -28,6 +32,7 @@ def wrap(
     trained: Any,
     *,
     classes: Sequence[Label] | None = None,
+    labels: Mapping[Any, Label] | None = None,
     name: str = "",
     example: Any = None,
     config: Mapping[str, Any] | None = None,
@@ -44,17 +49,22 @@ def wrap(
 
     Parameters
     ----------
-    trained : torch.nn.Module, scikit-learn estimator or pipeline, or callable
-        A module gives logits (N, C) or values (N,); a callable gives probabilities (N, C), labels
-        or values (N,), and is a source of predictions only.
+    trained : torch.nn.Module, estimator, pipeline, booster, or callable
+        Estimators and pipelines of scikit-learn; classifiers, regressors and boosters of LightGBM,
+        XGBoost and CatBoost. A module gives logits (N, C) or values (N,); a callable gives
+        probabilities (N, C), labels or values (N,), and is a source of predictions only.
     classes : sequence, optional
         Labels in the order of the outputs. An estimator knows its own; a module or callable
         without classes is a regression.
+    labels : mapping, optional
+        From each class that it predicts to the task's label for it, all of them:
+        ``{0: "benign", 1: "malignant"}``.
     name : str
         What to call it; the class's name where left out.
     example : array, optional
         A batch of inputs as `predict` will be given them: tells the input's shape and the last
         linear layer to run, on its first rows. Without it the last linear layer registered counts.
+        For LightGBM, which renames columns: a table with their names as they were.
     config : mapping, optional
         For a module: the keyword arguments that build its class. `save` then stores the class's
         import path and these, and loading needs ``modules=[TheClass]``. Without it `save` writes
@@ -88,8 +98,9 @@ def wrap(
     Raises
     ------
     ModelError
-        It is none of the three, is not fitted, cannot read `example`, or a setting is impossible,
-        is for another kind of model, or names a device that is not here.
+        It is none of these, is not fitted, cannot read `example`, `labels` does not name each of
+        its classes once, or a setting is impossible, is for another kind of model, or names a
+        device that is not here.
 
     Examples
     --------
@@ -102,6 +113,30 @@ def wrap(
     >>> wrap(net, classes=range(144), size=10, crop=8, mean=0.5, std=0.5).encode(images).shape
     (2, 3, 8, 8)
     """
+    model = _wrapped(
+        trained,
+        classes=classes,
+        name=name,
+        example=example,
+        config=config,
+        processor=processor,
+        images={"mean": mean, "std": std, "size": size, "crop": crop},
+        running={"batch_size": batch_size, "device": device, "dtype": dtype},
+    )
+    return model if labels is None else _labelled(model, labels)
+
+
+def _wrapped(
+    trained: Any,
+    *,
+    classes: Sequence[Label] | None,
+    name: str,
+    example: Any,
+    config: Mapping[str, Any] | None,
+    processor: Any,
+    images: Mapping[str, Any],
+    running: Mapping[str, Any],
+) -> Model:
     if isinstance(trained, Model):
         return trained
     title = name or type(trained).__name__
@@ -114,8 +149,6 @@ def wrap(
         raise ModelError(
             f"{trained.__name__} is a class, nothing is trained in it yet: give one of its objects."
         )
-    images = {"mean": mean, "std": std, "size": size, "crop": crop}
-    running = {"batch_size": batch_size, "device": device, "dtype": dtype}
     transformers = sys.modules.get("transformers")
     if transformers is not None and isinstance(trained, transformers.PreTrainedModel):
         _refuse(given_settings(images), trained, "its processor says how images are prepared")
@@ -128,9 +161,12 @@ def wrap(
         raise ModelError(f"a {type(trained).__name__} takes no processor: it is not transformers'.")
     if isinstance(trained, nn.Module):
         return _module(trained, labels, title, example, config, images, running)
-    on = [] if device == AUTO else ["device"]
-    others = given_settings({**images, "batch_size": batch_size, "dtype": dtype})
+    on = [] if running["device"] == AUTO else ["device"]
+    others = given_settings({**images, **running, "device": None})
     _refuse([*others, *on], trained, "it is no torch module")
+    boosted = wrap_boosted(trained, name=title, classes=classes)
+    if boosted is not None:
+        return boosted if example is None else boosted.named_as(as_inputs(example))
     base = sys.modules.get("sklearn.base")
     if base is not None and isinstance(trained, base.BaseEstimator):
         return wrap_estimator(trained, classes=classes, name=title, example=example)
@@ -138,8 +174,30 @@ def wrap(
         spec = InputSpec("vector") if example is None else spec_of(as_inputs(example))
         return FunctionModel(trained, spec=spec, classes=labels, card=Card(name=title))
     raise ModelError(
-        f"cannot wrap a {type(trained).__name__}: give a torch module, a fitted scikit-learn "
-        "estimator, or a function from inputs to predictions."
+        f"cannot wrap a {type(trained).__name__}: give a torch module, a fitted estimator of "
+        "scikit-learn, LightGBM, XGBoost or CatBoost, or a function from inputs to predictions."
+    )
+
+
+def _labelled(model: Model, labels: Any) -> Model:
+    """The model under other labels, one for each of its classes."""
+    if not isinstance(labels, Mapping):
+        raise ModelError(f"labels maps each class to a label, it is not {labels!r}.")
+    if not model.classes:
+        raise ModelError(f"{model.name} has no classes: it takes no labels.")
+    unknown = [label for label in labels if label not in model.classes]
+    absent = [label for label in model.classes if label not in labels]
+    if unknown or absent:
+        what = f"names {unknown[0]!r}, which is none" if unknown else f"leaves out {absent[0]!r}"
+        raise ModelError(f"labels {what} of the model's classes {list(model.classes)[:10]}.")
+    named = plain_labels(labels[label] for label in model.classes)
+    if len(set(named)) < len(named):
+        raise ModelError(f"labels gives two classes one label: {list(named)[:10]}.")
+    if isinstance(model, BoostedTrees | OnnxModel | TorchModel):
+        return replace(model, classes=named)
+    even = [1.0] * len(named)
+    return Relabelled(
+        model, classes=named, columns=range(len(named)), weights=even, card=model.card
     )
 
 

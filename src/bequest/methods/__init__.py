@@ -18,6 +18,7 @@ METHODS: Registry[type[TransferMethod]] = Registry(
         "reuse": "bequest.methods.reuse:Reuse",
         "stack": "bequest.methods.stack:Stack",
         "probe": "bequest.methods.probe:Probe",
+        "continued-boosting": "bequest.methods.continued_boosting:ContinuedBoosting",
         "fine-tune": "bequest.methods.fine_tune:FineTune",
         "parameters": "bequest.methods.parameters:Parameters",
         "lora": "bequest.methods.lora:LoRA",

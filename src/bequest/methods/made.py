@@ -8,8 +8,9 @@ from typing import Any
 from bequest.core import Baseline, Label, Model, Source, Task, TransferMethod
 from bequest.core.card import Card
 from bequest.errors import DataError, NotApplicable
+from bequest.frameworks.boosting import BoostedTrees
 
-__all__ = ["check_setting", "made", "matched", "model_of"]
+__all__ = ["check_setting", "made", "matched", "model_of", "named_for"]
 
 
 def check_setting(method: Baseline | TransferMethod, name: str, sound: bool, wanted: str) -> None:
@@ -24,6 +25,11 @@ def model_of(sources: Sequence[Source]) -> Model:
     if source.model is None:
         raise NotApplicable(f"it needs a model, and {source.name} brings data only.")
     return source.model
+
+
+def named_for(model: Model, task: Task) -> Model:
+    """The model with its columns under the task's names, where its library has renamed them."""
+    return model.named_as(task.inputs) if isinstance(model, BoostedTrees) else model
 
 
 def matched(label: Label, classes: Sequence[Label]) -> int | None:

@@ -16,7 +16,7 @@ from bequest.core import Model, Predicts, Source, Task, TransferMethod, output_o
 from bequest.errors import NotApplicable
 from bequest.frameworks.label_posterior import LabelPosterior
 from bequest.frameworks.relabelled import Relabelled
-from bequest.methods.made import made, matched, model_of
+from bequest.methods.made import made, matched, model_of, named_for
 
 __all__ = ["Reuse", "relabel"]
 
@@ -76,7 +76,7 @@ class Reuse(TransferMethod):
     def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Match the labels; count the target's classes where asked."""
         self.check(sources, task)
-        source = model_of(sources)
+        source = named_for(model_of(sources), task)
         moved = ({"part": "the whole model", "numbers": 0, "rule": "as it is"},)
         if task.kind == "regression":
             return made(source, self, sources, task, moved)
