@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -193,23 +194,27 @@ def test_no_text_shows_a_negative_zero():
 
 
 @pytest.mark.parametrize(
-    ("metric", "score", "side"),
+    ("metric", "score", "ranked", "side"),
     [
-        ((0.1, -0.1, 0.3), (0.02, -0.1, 0.2), "transfer"),
-        ((0.1, -0.1, 0.3), (-0.02, -0.1, 0.2), "transfer"),
-        ((-0.1, -0.3, 0.1), (0.02, -0.1, 0.2), "transfer"),
-        ((-0.1, -0.3, 0.1), (-0.02, -0.1, 0.2), "from-scratch"),
-        ((0.0, -0.1, 0.1), (0.0, -0.1, 0.1), "from-scratch"),
-        ((0.1, -0.1, 0.3), (-0.2, -0.3, -0.1), "from-scratch"),
-        ((-0.2, -0.3, -0.1), (0.1, -0.1, 0.3), "from-scratch"),
-        ((0.1, -0.1, 0.3), None, "transfer"),
-        ((-0.1, -0.3, 0.1), None, "from-scratch"),
+        ((0.1, -0.1, 0.3), (0.02, -0.1, 0.2), -1.0, "transfer"),
+        ((0.1, -0.1, 0.3), (-0.02, -0.1, 0.2), 1.0, "transfer"),
+        ((0.1, -0.1, 0.3), (-0.02, -0.1, 0.2), -1.0, "from-scratch"),
+        ((0.1, -0.1, 0.3), (-0.02, -0.1, 0.2), math.nan, "from-scratch"),
+        ((-0.1, -0.3, 0.1), (0.02, -0.1, 0.2), 1.0, "transfer"),
+        ((-0.1, -0.3, 0.1), (0.02, -0.1, 0.2), -1.0, "from-scratch"),
+        ((-0.1, -0.3, 0.1), (0.02, -0.1, 0.2), math.nan, "transfer"),
+        ((-0.1, -0.3, 0.1), (-0.02, -0.1, 0.2), 9.0, "from-scratch"),
+        ((0.0, -0.1, 0.1), (0.0, -0.1, 0.1), 9.0, "from-scratch"),
+        ((0.1, -0.1, 0.3), (-0.2, -0.3, -0.1), 9.0, "from-scratch"),
+        ((-0.2, -0.3, -0.1), (0.1, -0.1, 0.3), 9.0, "from-scratch"),
+        ((0.1, -0.1, 0.3), None, math.nan, "transfer"),
+        ((-0.1, -0.3, 0.1), None, 9.0, "from-scratch"),
     ],
 )
-def test_transfer_is_favoured_where_score_or_metric_speaks_for_it_and_neither_against_it(
-    metric, score, side
+def test_transfer_is_favoured_where_two_of_score_metric_and_ranking_speak_for_it(
+    metric, score, ranked, side
 ):
     gain, low, high = metric
-    judged = {} if score is None else dict(zip(("score_gain", "score_low", "score_high"), score,
-                                               strict=True))  # fmt: skip
-    assert Verdict(gain, low, high, "accuracy", **judged).favours == side
+    names = ("score_gain", "score_low", "score_high")
+    judged = {} if score is None else dict(zip(names, score, strict=True))
+    assert Verdict(gain, low, high, "accuracy", **judged).favours(ranked) == side

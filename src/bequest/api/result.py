@@ -23,8 +23,7 @@ class Result:
     Parameters
     ----------
     model : Model
-        The model handed over: transfer's where the estimated gain is above zero, in the judged
-        score or in the metric, else from scratch.
+        The model handed over: transfer's where the estimates favour it, else from scratch.
         Where several methods fit, it is their average, an `Ensemble`.
     outcome : Outcome
         Everything there is to say about it.

@@ -109,8 +109,8 @@ def transfer(
 
     From scratch is the equal-weight average of what suits the task's kind of data. Transfer is, for
     each source, the average of the methods that suit it; among at most three sources the best is
-    chosen. The model handed over is the one that `Verdict.favours`: transfer's where its
-    estimated gain is above zero, in the judged score or in the metric, else the one from scratch.
+    chosen. The model handed over is the one that `Verdict.favours`: transfer's where two
+    of three speak for it, the judged score, the metric and the ranking, else the one from scratch.
 
     Parameters
     ----------
@@ -291,7 +291,8 @@ class _Run:
         held_out = (
             seconds_a_row(usable, run.task, limit, self.clock.read) if limit < math.inf else 0
         )
-        judged = run._judged(arms, scratch, held_out, seen, none)
+        places = {entry.source: entry.score for entry in ranking}
+        judged = run._judged(arms, scratch, held_out, seen, places, none)
         lost = (f"{name} is left out: {why}" for name, why in unread.items())
         changed = (
             f"{name} changed while it was used: its features are those of before."
@@ -377,11 +378,13 @@ class _Run:
         scratch: tuple[Arm, ...],
         per_row: float,
         seen: Overlap,
+        places: Mapping[str, float],
         none: str,
     ) -> _Judged:
         """The verdict where both sides could be judged, and a model in any case.
 
-        Where there is no source at all, `none` says why.
+        `places` are the sources' scores in the ranking. Where there is no source at all, `none`
+        says why.
         """
         if not arms:
             return self._alone(scratch, none, ())
@@ -399,7 +402,8 @@ class _Run:
             return self._alone(scratch, f"No verdict: {reason}", ())
         if not found.judged:
             return self._unjudged(arms, scratch, found, share)
-        return self._against_scratch(arms, scratch, found, seen.seen and self.allow_overlap)
+        tainted = seen.seen and self.allow_overlap
+        return self._against_scratch(arms, scratch, found, places, tainted)
 
     def _raced(
         self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], share: float, seen: Overlap
@@ -424,11 +428,17 @@ class _Run:
         return arms, scratch, found
 
     def _against_scratch(
-        self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], found: RaceResult, seen: bool
+        self,
+        arms: tuple[Arm, ...],
+        scratch: tuple[Arm, ...],
+        found: RaceResult,
+        places: Mapping[str, float],
+        seen: bool,
     ) -> _Judged:
         task, seed = self.task, self.seed
         verdict, gains = judge(found, rng=np.random.default_rng(seed))
-        handed = verdict.favours
+        place = places.get(found.transfer[found.transfer_index].name, math.nan)
+        handed = verdict.favours(place)
         self.clock.tell("fitting the chosen models on all rows")
         every = (*arms, *scratch)
         chosen = found.transfer[found.transfer_index], found.scratch[found.scratch_index]

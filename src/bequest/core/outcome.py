@@ -91,24 +91,32 @@ class Verdict:
         _, low, high = self.judged
         return self.kind == "undecided" and (low > 0 or high < 0)
 
-    @property
-    def favours(self) -> Literal["transfer", "from-scratch"]:
-        """Which side is handed over: transfer's where the gain is above zero, in score or metric.
+    def favours(self, ranked: float = math.nan) -> Literal["transfer", "from-scratch"]:
+        """Which side is handed over: transfer's where two of three speak for it.
 
-        From a few rows the two often differ in sign. Neither alone is the better guide:
-        probabilities close to even hide a gain in accuracy, and accuracy jumps by whole rows. So
-        transfer is taken where one of them speaks for it and the interval of neither lies below
-        zero.
+        They are the gain in the judged score, the gain in the metric, and the place of the source
+        in the ranking. From a few rows the first two often differ in sign, and neither alone is the
+        better guide: probabilities close to even hide a gain in accuracy, and accuracy jumps by
+        whole rows. Where an interval of the two lies below zero, it is from scratch.
+
+        Parameters
+        ----------
+        ranked : float
+            How far the source stands above one that knows nothing, as the ranking has it; NaN
+            where it was not ranked, and the score decides.
 
         Examples
         --------
-        >>> Verdict(gain=0.2, low=-0.1, high=0.5, metric="accuracy", score="neg_brier_score",
-        ...         score_gain=-0.01, score_low=-0.2, score_high=0.18).favours
-        'transfer'
+        >>> torn = Verdict(gain=0.2, low=-0.1, high=0.5, metric="accuracy", score="neg_brier_score",
+        ...                score_gain=-0.01, score_low=-0.2, score_high=0.18)
+        >>> torn.favours(1.5), torn.favours(-0.5)
+        ('transfer', 'from-scratch')
         """
         gain, _, high = self.judged
-        for_it, against = gain > 0 or self.gain > 0, high < 0 or self.high < 0
-        return "transfer" if for_it and not against else "from-scratch"
+        third = gain if math.isnan(ranked) else ranked
+        for_it = (gain > 0) + (self.gain > 0) + (third > 0)
+        against = high < 0 or self.high < 0
+        return "transfer" if for_it >= 2 and not against else "from-scratch"
 
     @property
     def sentence(self) -> str:
