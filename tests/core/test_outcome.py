@@ -201,7 +201,7 @@ def test_no_text_shows_a_negative_zero():
         ((0.1, -0.1, 0.3), (-0.02, -0.1, 0.2), -1.0, "from-scratch"),
         ((0.1, -0.1, 0.3), (-0.02, -0.1, 0.2), math.nan, "from-scratch"),
         ((-0.1, -0.3, 0.1), (0.02, -0.1, 0.2), 1.0, "transfer"),
-        ((-0.1, -0.3, 0.1), (0.02, -0.1, 0.2), -1.0, "from-scratch"),
+        ((-0.1, -0.3, 0.1), (0.02, -0.1, 0.2), -1.0, "transfer"),
         ((-0.1, -0.3, 0.1), (0.02, -0.1, 0.2), math.nan, "transfer"),
         ((-0.1, -0.3, 0.1), (-0.02, -0.1, 0.2), 9.0, "from-scratch"),
         ((0.0, -0.1, 0.1), (0.0, -0.1, 0.1), 9.0, "from-scratch"),
@@ -211,7 +211,7 @@ def test_no_text_shows_a_negative_zero():
         ((-0.1, -0.3, 0.1), None, 9.0, "from-scratch"),
     ],
 )
-def test_transfer_is_favoured_where_two_of_score_metric_and_ranking_speak_for_it(
+def test_transfer_is_favoured_by_the_score_or_by_metric_and_ranking_together(
     metric, score, ranked, side
 ):
     gain, low, high = metric

@@ -23,7 +23,7 @@ class Result:
     Parameters
     ----------
     model : Model
-        The model handed over: transfer's where the estimates favour it, else from scratch.
+        The model handed over: transfer's where its estimated gain is above zero, else from scratch.
         Where several methods fit, it is their average, an `Ensemble`.
     outcome : Outcome
         Everything there is to say about it.

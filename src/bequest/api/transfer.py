@@ -109,8 +109,8 @@ def transfer(
 
     From scratch is the equal-weight average of what suits the task's kind of data. Transfer is, for
     each source, the average of the methods that suit it; among at most three sources the best is
-    chosen. The model handed over is the one that `Verdict.favours`: transfer's where two
-    of three speak for it, the judged score, the metric and the ranking, else the one from scratch.
+    chosen. The model handed over is the one that `Verdict.favours`: transfer's where its
+    estimated gain is above zero, else the one from scratch.
 
     Parameters
     ----------

@@ -92,18 +92,18 @@ class Verdict:
         return self.kind == "undecided" and (low > 0 or high < 0)
 
     def favours(self, ranked: float = math.nan) -> Literal["transfer", "from-scratch"]:
-        """Which side is handed over: transfer's where two of three speak for it.
+        """Which side is handed over: transfer's where the estimated gain is above zero.
 
-        They are the gain in the judged score, the gain in the metric, and the place of the source
-        in the ranking. From a few rows the first two often differ in sign, and neither alone is the
-        better guide: probabilities close to even hide a gain in accuracy, and accuracy jumps by
-        whole rows. Where an interval of the two lies below zero, it is from scratch.
+        The judged score decides. From a few rows it often differs in sign from the metric:
+        probabilities close to even hide a gain in accuracy. So where the metric and the ranking of
+        sources both speak for transfer, they overrule it. Where an interval of the two gains lies
+        below zero, it is from scratch.
 
         Parameters
         ----------
         ranked : float
             How far the source stands above one that knows nothing, as the ranking has it; NaN
-            where it was not ranked, and the score decides.
+            where it was not ranked, and the score alone decides.
 
         Examples
         --------
@@ -113,10 +113,9 @@ class Verdict:
         ('transfer', 'from-scratch')
         """
         gain, _, high = self.judged
-        third = gain if math.isnan(ranked) else ranked
-        for_it = (gain > 0) + (self.gain > 0) + (third > 0)
+        for_it = gain > 0 or (self.gain > 0 and ranked > 0)
         against = high < 0 or self.high < 0
-        return "transfer" if for_it >= 2 and not against else "from-scratch"
+        return "transfer" if for_it and not against else "from-scratch"
 
     @property
     def sentence(self) -> str:

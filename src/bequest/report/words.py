@@ -260,7 +260,7 @@ def labels_sentence(saved: LabelsSaved) -> str:
     text = f"Trained on {count(saved.labels, 'labelled row')}, transfer"
     if math.isinf(saved.needed):
         text = (
-            f"{text} does what from scratch would not reach as far as its learning curve can tell"
+            f"{text} does what from scratch would not reach, as far as its learning curve can tell"
         )
         least = at_least(saved)
         if least:
