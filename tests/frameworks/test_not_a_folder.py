@@ -24,8 +24,6 @@ def write(path):
         torch.save(state, path)
     elif path.suffix == ".jit":
         torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), path)
-    elif path.suffix == ".onnx":
-        path.write_bytes(b"\x08\x08\x12\x07pytorch" + bytes(80))
     elif path.suffix == ".gguf":
         path.write_bytes(b"GGUF" + bytes(80))
     elif path.name.endswith(".index.json"):
@@ -43,7 +41,6 @@ def write(path):
         ("pytorch_model.bin", UnsafeModel, "is a pickle"),
         ("last.ckpt", UnsafeModel, "is a pickle"),
         ("net.jit", UnsafeModel, SCRIPTED),
-        ("net.onnx", ModelError, "is an ONNX graph"),
         ("llama.gguf", ModelError, "is a GGUF file"),
     ],
 )

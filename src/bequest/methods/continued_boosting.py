@@ -15,7 +15,14 @@ from bequest.core import Model, Source, Task, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.boosting import Growth
 from bequest.frameworks.relabelled import Relabelled
-from bequest.methods.made import check_setting, made, matched, model_of, named_for
+from bequest.methods.made import (
+    answers_otherwise,
+    check_setting,
+    made,
+    matched,
+    model_of,
+    named_for,
+)
 from bequest.training.more_trees import boosts_further, more_trees
 
 __all__ = ["ContinuedBoosting"]
@@ -77,13 +84,7 @@ class ContinuedBoosting(TransferMethod):
         refused = boosts_further(source) or source.applies(task)
         if refused is not None:
             return refused
-        if source.kind != task.kind:
-            return NotApplicable(f"the source does {source.kind}, the task is {task.kind}.")
-        unknown = [label for label in task.classes if matched(label, source.classes) is None]
-        if unknown:
-            said = ", ".join(map(str, unknown[:5]))
-            return NotApplicable(f"the source does not know the target's classes {said}.")
-        return None
+        return answers_otherwise(source, task)
 
     def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Grow a copy of the source."""

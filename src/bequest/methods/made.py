@@ -10,7 +10,7 @@ from bequest.core.card import Card
 from bequest.errors import DataError, NotApplicable
 from bequest.frameworks.boosting import BoostedTrees
 
-__all__ = ["check_setting", "made", "matched", "model_of", "named_for"]
+__all__ = ["answers_otherwise", "check_setting", "made", "matched", "model_of", "named_for"]
 
 
 def check_setting(method: Baseline | TransferMethod, name: str, sound: bool, wanted: str) -> None:
@@ -30,6 +30,17 @@ def model_of(sources: Sequence[Source]) -> Model:
 def named_for(model: Model, task: Task) -> Model:
     """The model with its columns under the task's names, where its library has renamed them."""
     return model.named_as(task.inputs) if isinstance(model, BoostedTrees) else model
+
+
+def answers_otherwise(source: Model, task: Task) -> NotApplicable | None:
+    """Why the source's own outputs do not answer the task: another kind, or unknown classes."""
+    if source.kind != task.kind:
+        return NotApplicable(f"the source does {source.kind}, the task is {task.kind}.")
+    unknown = [label for label in task.classes if matched(label, source.classes) is None]
+    if unknown:
+        said = ", ".join(map(str, unknown[:5]))
+        return NotApplicable(f"the source does not know the target's classes {said}.")
+    return None
 
 
 def matched(label: Label, classes: Sequence[Label]) -> int | None:

@@ -16,7 +16,7 @@ from bequest.core import Model, Predicts, Source, Task, TransferMethod, output_o
 from bequest.errors import NotApplicable
 from bequest.frameworks.label_posterior import LabelPosterior
 from bequest.frameworks.relabelled import Relabelled
-from bequest.methods.made import made, matched, model_of, named_for
+from bequest.methods.made import answers_otherwise, made, matched, model_of, named_for
 
 __all__ = ["Reuse", "relabel"]
 
@@ -65,13 +65,7 @@ class Reuse(TransferMethod):
             return refused
         if not isinstance(source, Predicts):
             return NotApplicable("the source has no head: it gives features only.")
-        if source.kind != task.kind:
-            return NotApplicable(f"the source does {source.kind}, the task is {task.kind}.")
-        unknown = [label for label in task.classes if matched(label, source.classes) is None]
-        if unknown:
-            said = ", ".join(map(str, unknown[:5]))
-            return NotApplicable(f"the source does not know the target's classes {said}.")
-        return None
+        return answers_otherwise(source, task)
 
     def fit(self, sources: Sequence[Source], task: Task, *, rng: np.random.Generator) -> Model:
         """Match the labels; count the target's classes where asked."""
