@@ -608,6 +608,8 @@ def map_transformers() -> str:
 def heart_automl() -> str:
     """Hearts beside AutoML on the rows of both hospitals."""
     found = results("heart_automl")["figures"]
+    if found["left_out"]:
+        return f"- Not run: {', '.join(found['left_out'])}."
     means = {name: f"{100 * mean:.1f}" for name, mean in found["means"].items()}
     return (
         f"- {len(found['runs'])} draws, balanced accuracy: bequest {means['bequest']} without the "

@@ -5,7 +5,7 @@ should be and its outputs are shuffled among the rows. Few labels of a target ar
 rows choose nothing. A significant negative: transfer was handed over, and the 95 % interval of its
 gain on the test rows lies below zero. Stops and resumes: each draw is kept under benchmarks/runs/.
 
-    python -m benchmarks.worthless [--draws 17] [--budget 8]
+    python -m benchmarks.worthless [--draws 11] [--budget 8]
 """
 
 from __future__ import annotations

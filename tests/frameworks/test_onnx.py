@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import bequest as bq
+from bequest.cli import run
 from bequest.core import features_of
 from bequest.core.deadline import due_in
 from bequest.errors import (
@@ -217,3 +218,17 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtra, match=r"pip install 'bequest\[onnx\]'"):
         bq.load(path)
+
+
+def test_the_file_is_a_source_by_its_path_and_on_the_command_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    saved(network(), tmp_path)
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(40, 3)).astype(np.float32)
+    np.savez(tmp_path / "few.npz", X=inputs, y=(inputs @ W).argmax(axis=1))
+    task = bq.Task.from_arrays(inputs, (inputs @ W).argmax(axis=1))
+    assert [one.source for one in bq.rank(["net.onnx"], task)] == ["net.onnx"]
+    assert run(["rank", "few.npz", "--source", "net.onnx"]) == 0
+    assert "net.onnx" in capsys.readouterr().out
+    assert run(["show", "net.onnx"]) == 1
+    assert "a source as it is" in capsys.readouterr().err

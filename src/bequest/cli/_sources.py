@@ -11,7 +11,7 @@ from cyclopts import CycloptsError, Parameter
 import bequest as bq
 from bequest.cli._places import is_model
 from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
-from bequest.frameworks.not_a_folder import single_file
+from bequest.frameworks.not_a_folder import is_onnx, single_file
 from bequest.frameworks.pretrained import pretrained_named
 
 __all__ = [
@@ -31,7 +31,8 @@ class SourceOptions:
     """Where the sources come from; one of the two is needed."""
 
     source: Annotated[tuple[Path, ...], Parameter(show_default=False)] = ()
-    """A model folder, a pretrained source by name, or hf://ORG/NAME; may be given several times."""
+    """A model folder, an .onnx file, a pretrained source by name, or hf://ORG/NAME; may be given
+    several times."""
 
     hub: Annotated[str | None, Parameter(metavar="PLACE")] = None
     """A hub (folder or address), every model of which is a source."""
@@ -46,7 +47,7 @@ def check_sources(options: SourceOptions) -> None:
         raise CycloptsError(msg="No source: give --source FOLDER or --hub PLACE.")
     for folder in options.source:
         place = check_model(folder)
-        if place.is_file():
+        if place.is_file() and not is_onnx(place):
             raise single_file(place)
     if options.hub is not None:
         bq.Hub(options.hub).check()

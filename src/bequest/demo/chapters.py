@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, final
@@ -62,7 +62,7 @@ class Chapter:
     source: Callable[[], tuple[Model, Task | None]]
     licence: str
     methods: str | tuple[str, ...] = "auto"
-    missing: str = field(default="")
+    missing: str = ""
 
     def run(self, hub: Hub, budget: float, seed: int, progress: Progress) -> Result:
         """Publish the source, transfer from it in about `budget` seconds, publish what came out."""

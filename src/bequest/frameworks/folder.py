@@ -22,7 +22,7 @@ from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.huggingface_name import is_huggingface_name
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.model_card import model_card
-from bequest.frameworks.not_a_folder import is_timm, single_file, timm_folder
+from bequest.frameworks.not_a_folder import is_onnx, is_timm, single_file, timm_folder
 from bequest.frameworks.pretrained import pretrained_named
 from bequest.optional import need
 
@@ -198,7 +198,7 @@ def load(
         if pooling is not None:
             raise ModelError(f"{place} says how its features are made: load it without pooling=.")
         return installed.load()
-    if place.suffix.lower() == ".onnx" and place.is_file():
+    if is_onnx(place):
         return KINDS[ONNX_FILE](place, {}, Card(name=place.stem))
     if place.is_file():
         raise single_file(place)

@@ -42,8 +42,8 @@ __all__ = ["find_head", "forward"]
 Array = NDArray[Any]
 FIRST = 4  # rows of the batch that is measured
 MOST = 1024  # rows per forward pass, however small the network is
-# Bytes of activations that are alive at once. On a CPU they stay in its cache, and below what
-# malloc maps and unmaps anew: an ImageNet network is 1.7 times as fast as with 256 MB, MiniLM 1.4.
+# Bytes of activations that are alive at once. On a CPU they stay in its cache, and below the size
+# from which malloc maps and unmaps memory for each of them, which costs as much as the network.
 BOUND = 2**24
 ACCELERATED = 2**28
 

@@ -58,7 +58,7 @@ def translated(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep huggingface_hub from telling of each attempt: what came of them is said once."""
+    """Keep huggingface_hub from logging each attempt: what came of them is said once."""
     logger = logging.getLogger("huggingface_hub")
     with _LOCK:
         _LEVELS.append(logger.level)

@@ -12,11 +12,16 @@ from bequest.core.kinds import shown
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.file_formats import PICKLES, other_format
 
-__all__ = ["is_timm", "single_file", "timm_folder"]
+__all__ = ["is_onnx", "is_timm", "single_file", "timm_folder"]
 
 START = 64  # bytes of a file that say what it is
 TENSORS = frozenset({".bin", ".ckpt", ".pt", ".pth"})  # of the pickles, those that hold tensors
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a timm folder
+
+
+def is_onnx(place: Path) -> bool:
+    """Whether this is an ONNX file: of all single files the one that is a model by itself."""
+    return place.suffix.lower() == ".onnx" and place.is_file()
 
 
 def single_file(place: Path) -> ModelError:
@@ -24,6 +29,8 @@ def single_file(place: Path) -> ModelError:
 
     `UnsafeModel` for what would run code when opened.
     """
+    if is_onnx(place):
+        return ModelError(f"{place} is a model in one file: a source as it is, and no folder.")
     with place.open("rb") as file:
         start = file.read(START)
     suffix = place.suffix.lower()

@@ -196,7 +196,7 @@ def _scale(config: Mapping[str, Any], layer: str, rank: int) -> float:
     alpha = config.get("lora_alpha", 8)
     patterns = config.get("alpha_pattern") or {}
     for pattern, value in patterns.items() if isinstance(patterns, Mapping) else ():
-        # peft reads them as regular expressions: of a stranger only plain names are taken
+        # peft reads them as regular expressions: of what is untrusted only plain names are taken
         if layer == pattern or layer.endswith(f".{pattern}"):
             alpha = value
             break

