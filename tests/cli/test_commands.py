@@ -260,8 +260,8 @@ def test_with_a_sketch_the_outcome_is_recorded_under_it_and_says_no_exact_rows(
     assert (done.code, done.err) == (0, "")
     hub = bq.Hub("hub")
     (outcome,), card = hub.outcomes(), hub.show("ward7").card
-    assert outcome.target["fingerprint"] == card.task["fingerprint"] != raw.target["fingerprint"]
-    assert raw.target["fingerprint"] not in outcome.to_json() + str(card)
+    assert outcome.target.fingerprint == card.task.fingerprint != raw.target.fingerprint
+    assert raw.target.fingerprint not in outcome.to_json() + str(card)
     assert (outcome.verdict, outcome.splits) == (raw.verdict, ())
 
 

@@ -219,16 +219,16 @@ class _Clock:
 @final
 @dataclass(frozen=True)
 class _Judged:
-    """The models, and the outcome's fields that the race fills."""
+    """The models, and what of the outcome the race tells."""
 
     model: Model
     best_single: Model
-    said: dict[str, Any]
+    outcome: Outcome
 
     @classmethod
-    def of(cls, fits: Fits, said: dict[str, Any]) -> Self:
+    def of(cls, fits: Fits, outcome: Outcome) -> Self:
         """What the last fits gave."""
-        return cls(fits.model, fits.best, said)
+        return cls(fits.model, fits.best, outcome)
 
     def remembering(self, task: Task, sources: Sequence[Source]) -> tuple[Model, Model]:
         """The two, with the rows that they, and the sources that they are of, were trained on."""
@@ -299,14 +299,13 @@ class _Run:
             for name, digest in digests(sources).items()
             if digest != before[name]
         )
-        said = judged.said.pop("notes")
+        said = judged.outcome
         running_cost, fails = self._running_cost(judged.model, per_row)
-        notes = (*said, *fails, *narrowing, *lost, *seen.notes, *unranked, *unsuited, *changed)
-        judged.said["arms"] = (*judged.said["arms"], *refused)
-        notes += _too_small(usable, task)
-        outcome = Outcome(
-            target=task.describe(),
+        more = (*fails, *narrowing, *lost, *seen.notes, *unranked, *unsuited, *changed)
+        outcome = replace(
+            said,
             ranking=tuple(ranking),
+            arms=(*said.arms, *refused),
             seed=self.seed,
             cost={
                 "peak_memory_mb": _peak_memory(),
@@ -315,8 +314,7 @@ class _Run:
                 "seconds": self.clock.elapsed(),
             },
             versions=_versions(),
-            notes=notes,
-            **judged.said,
+            notes=(*said.notes, *more, *_too_small(usable, task)),
         )
         self.clock.progress("done", 1.0)
         model, best_single = judged.remembering(task, usable)
@@ -454,23 +452,24 @@ class _Run:
             missing = (*missing, "No verdict: a source has seen rows of this task.")
         fits = moved if handed == "transfer" else plain
         card = moved.model.card
-        said = {
-            "source": card.parents[0] if card.parents else chosen[0].name,
-            "method": card.method,
-            "settings": card.settings,
-            "handed_over": handed,
-            "verdict": verdict,
-            "gains": gains,
-            "folds": {"transfer": chosen[0].folds, "from-scratch": chosen[1].folds},
-            "splits": found.splits,
-            "arms": found.arms,
-            "labels_saved": saved,
-            "test": test,
-            "moved": card.moved,
-            "parameter_map": card.parameter_map,
-            "notes": (*found.notes, *moved.notes, *plain.notes, *missing, *untested),
-        }
-        return _Judged.of(fits, said)
+        outcome = Outcome(
+            target=task.describe(),
+            source=card.parents[0] if card.parents else chosen[0].name,
+            method=card.method,
+            settings=card.settings,
+            handed_over=handed,
+            verdict=verdict,
+            gains=gains,
+            folds={"transfer": chosen[0].folds, "from-scratch": chosen[1].folds},
+            splits=found.splits,
+            arms=found.arms,
+            labels_saved=saved,
+            test=test,
+            moved=card.moved,
+            parameter_map=card.parameter_map,
+            notes=(*found.notes, *moved.notes, *plain.notes, *missing, *untested),
+        )
+        return _Judged.of(fits, outcome)
 
     def _unjudged(
         self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], found: RaceResult, had: float
@@ -512,13 +511,19 @@ class _Run:
     def _only(self, fits: Fits, found: RaceResult, why: str) -> _Judged:
         """A model that nothing can be compared with."""
         card = fits.model.card
-        said = self._nothing(f"No verdict: {why}") | {"arms": found.arms}
+        notes = (f"No verdict: {why}", f"The model handed over: {card.name}.", *fits.notes)
+        outcome = replace(self._nothing(*notes), arms=found.arms)
         if card.parents:
-            said |= {"source": card.parents[0], "method": card.method, "settings": card.settings}
-            said |= {"handed_over": "transfer", "moved": card.moved}
-            said |= {"parameter_map": card.parameter_map}
-        said["notes"] += (f"The model handed over: {card.name}.", *fits.notes)
-        return _Judged.of(fits, said)
+            outcome = replace(
+                outcome,
+                source=card.parents[0],
+                method=card.method,
+                settings=card.settings,
+                handed_over="transfer",
+                moved=card.moved,
+                parameter_map=card.parameter_map,
+            )
+        return _Judged.of(fits, outcome)
 
     def _until(self) -> Until:
         """When the budget is used up; never where an earlier transfer runs again."""
@@ -542,23 +547,19 @@ class _Run:
         """From scratch without a race: as many arms as there is time for, one at least."""
         with self.cache.used(self.task):
             fits = Fits.in_time(scratch, self.task, self.seed, self._until())
-        said = self._nothing(why if fits.notes else f"{why} The model is trained from scratch.")
-        said["arms"], said["notes"] = arms, (*said["notes"], *fits.notes)
-        return _Judged.of(fits, said)
+        why = why if fits.notes else f"{why} The model is trained from scratch."
+        return _Judged.of(fits, replace(self._nothing(why, *fits.notes), arms=arms))
 
-    def _nothing(self, note: str) -> dict[str, Any]:
-        """The outcome's fields where there is no verdict."""
-        return {
-            "source": "",
-            "method": "",
-            "settings": {},
-            "handed_over": "from-scratch",
-            "verdict": replace(NOTHING, metric=self.task.metric_name),
-            "folds": {},
-            "splits": (),
-            "arms": (),
-            "notes": (note,),
-        }
+    def _nothing(self, *notes: str) -> Outcome:
+        """The outcome where there is no verdict."""
+        return Outcome(
+            target=self.task.describe(),
+            source="",
+            method="",
+            handed_over="from-scratch",
+            verdict=replace(NOTHING, metric=self.task.metric_name),
+            notes=notes,
+        )
 
     def _on_test(self, moved: Model, plain: Model) -> tuple[TestResult | None, tuple[str, ...]]:
         """Both on the held-out rows; a note where the metric says nothing of these."""

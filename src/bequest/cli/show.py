@@ -70,7 +70,7 @@ def show(
     entry = store.show(wanted, version)
     versions = [e.version for e in store.list(wanted, every=True) if e.name == wanted]
     lineage = store.lineage(wanted, entry.version, search=search)
-    task = str(entry.card.task.get("fingerprint", ""))
+    task = entry.card.task.fingerprint
     came = list(made(entry, store.outcomes(task) if task and entry.card.parents else ()))
     gave = list(taught(wanted, store.outcomes(wanted), version))
     if common.json:
@@ -169,7 +169,7 @@ def _print_taught(outcomes: Sequence[Outcome]) -> None:
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
-    task = str(outcome.target.get("name", ""))
+    task = outcome.target.name
     task = task if len(task) <= NAME else f"{task[: NAME - 1]}…"
     return (task, outcome.method, *_plain(outcome), outcome.verdict.kind)
 

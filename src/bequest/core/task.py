@@ -18,6 +18,7 @@ from bequest.core.inputs import Inputs, InputSpec, fingerprint, spec_of
 from bequest.core.metric import METRICS, Kind, Metric
 from bequest.core.registry import Registry
 from bequest.core.table import missing_cells
+from bequest.core.task_summary import TaskSummary
 from bequest.errors import DataError
 
 __all__ = ["LOADERS", "Label", "Task"]
@@ -206,21 +207,22 @@ class Task:
         """Content address of inputs, targets and classes: 16 hex digits."""
         return fingerprint(self.inputs, self.targets, self.classes, self.kind)
 
-    def describe(self) -> dict[str, Any]:
-        """What a card or an outcome says of the task, as plain values; no rows."""
-        said: dict[str, Any] = {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "modality": self.modality,
-            "kind": self.kind,
-            "metric": self.metric_name,
-            "rows": len(self),
-        }
+    def describe(self) -> TaskSummary:
+        """What a card or an outcome says of the task; no rows."""
+        shares: tuple[float, ...] = ()
         if self.classes and self.labelled:
             counts = np.bincount(self.targets, minlength=len(self.classes))
-            said["classes"] = list(self.classes)
-            said["class_shares"] = (counts / len(self)).tolist()
-        return said
+            shares = tuple((counts / len(self)).tolist())
+        return TaskSummary(
+            name=self.name,
+            fingerprint=self.fingerprint,
+            modality=self.modality,
+            kind=self.kind,
+            metric=self.metric_name,
+            rows=len(self),
+            classes=tuple(self.classes) if shares else (),
+            class_shares=shares,
+        )
 
     def take(self, rows: Any) -> Task:
         """The same task on some of its rows; the classes stay, even those left without a row."""

@@ -300,7 +300,7 @@ def _config(place: Path) -> dict[str, Any]:
         raise ModelError(f"{place} is no model folder: it has no config.json.")
     config = read_json(own / "config.json")
     if fault := plain(config):
-        raise ModelError(f"{own}/config.json is unsound: {fault}.")
+        raise ModelError(f"{own}/config.json is unsound: ${fault}.")
     if is_timm(config):
         raise timm_folder(place, config)
     if config.get("format") != FORMAT:
