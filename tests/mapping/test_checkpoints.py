@@ -13,7 +13,7 @@ from torch import nn
 import bequest as bq
 from bequest.errors import BequestError, MapError, ModelError, UnsafeModel
 from bequest.frameworks.weights import write_weights
-from bequest.mapping.load import source_of
+from bequest.mapping.sources.source import source_of
 
 
 def net(width=8, classes=3, seed=0):
