@@ -8,9 +8,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import bequest as bq
+from bequest.mapping.building.confidence import CONTRADICTED
 from bequest.mapping.disambiguation.exchanged_names import exchanged
 from bequest.mapping.disambiguation.shared_axes import shared_axes
-from bequest.mapping.stages import CONTRADICTED
 from bequest.mapping.tracing.trace import trace
 
 WIDTH, INNER, BLOCKS = 48, 96, 6

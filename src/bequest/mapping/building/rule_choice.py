@@ -7,17 +7,17 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from bequest.mapping.matching.correspondence import Link
+from bequest.mapping.matching.correspondence import Correspondence
 from bequest.mapping.rules import Rule
 from bequest.mapping.rules.channels import Channels
-from bequest.mapping.rules.kernel import Centre, Patch
+from bequest.mapping.rules.kernel import CentreCropOrPad, Patch
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
 from bequest.mapping.rules.positions import resized_positions
-from bequest.mapping.rules.width import Repeat, RepeatParts, Select, Share
+from bequest.mapping.rules.width import Repeat, RepeatParts, Select, SplitWeight
 from bequest.mapping.tracing.names import words
-from bequest.mapping.tracing.ops import WEIGHTS, Piece, Site
+from bequest.mapping.tracing.ops import WEIGHTS, Op, TensorSlice
 
-__all__ = ["Known", "Resolved", "axes_of", "resolve"]
+__all__ = ["NameHints", "Resolved", "axes_of", "resolve"]
 
 NAMED = {  # one of them, and the argument that names them
     "classes": ("class", "classes"),
@@ -28,7 +28,7 @@ NAMED = {  # one of them, and the argument that names them
 
 @final
 @dataclass(frozen=True)
-class Known:
+class NameHints:
     """What is known of the two networks beyond their tensors; of pairs, the source's is first."""
 
     classes: tuple[Sequence[Hashable], Sequence[Hashable]] | None = None  # labels
@@ -42,53 +42,53 @@ class Known:
 class Resolved:
     """A link with its rules, or with the problem that forbids it."""
 
-    taken: Piece
-    put: Piece
+    taken: TensorSlice
+    put: TensorSlice
     rules: tuple[Rule, ...]
     problem: str = ""
     new_head: bool = False  # of other classes, and no names to match them by: it starts afresh
 
 
-def axes_of(site: Site, role: str, piece: Piece, *, head: bool, fed: bool) -> tuple[str, ...]:
+def axes_of(op: Op, role: str, piece: TensorSlice, *, head: bool, fed: bool) -> tuple[str, ...]:
     """What each axis of a tensor counts.
 
     Examples
     --------
-    >>> site = Site("linear", "fc", {}, 1, frozenset(), 0)
-    >>> axes_of(site, "weight", Piece("fc.weight", (3, 4)), head=True, fed=False)
+    >>> op = Op("linear", "fc", {}, 1, frozenset(), 0)
+    >>> axes_of(op, "weight", TensorSlice("fc.weight", (3, 4)), head=True, fed=False)
     ('classes', 'inputs')
     """
     rank = len(piece.shape)
-    if site.kind in WEIGHTS:
-        first = "classes" if head else "output channels" if site.kind == "conv" else "outputs"
+    if op.kind in WEIGHTS:
+        first = "classes" if head else "output channels" if op.kind == "conv" else "outputs"
         if role != "weight":
             return (first,)
-        inputs = "inputs" if site.kind == "linear" else "input channels"
+        inputs = "inputs" if op.kind == "linear" else "input channels"
         if fed:
-            inputs = "input columns" if site.kind == "linear" else "image channels"
+            inputs = "input columns" if op.kind == "linear" else "image channels"
         return (first, inputs, *("kernel",) * (rank - 2))[:rank]
-    if site.kind == "norm":
+    if op.kind == "norm":
         return ("channels",) * rank
     said = words(piece.tensor)
     first = "positions" if "position" in said else "types" if "type" in said else "tokens"
-    if site.kind == "embedding":
+    if op.kind == "embedding":
         return (first, "width")[:rank]
     return (*("1",) * (rank - 2), "positions", "width")[-rank:] if rank > 1 else ("width",) * rank
 
 
-def resolve(link: Link, known: Known, *, head: bool, fed: bool) -> Resolved:
+def resolve(link: Correspondence, known: NameHints, *, head: bool, fed: bool) -> Resolved:
     """The rules, axis by axis.
 
     With `head`, both sites give the networks' outputs; with `fed`, they read the inputs.
     """
     taken, put = _one_rank(link.source, link.target)
-    site = link.sites[0]
+    op = link.ops[0]
     rules: list[Rule] = []
-    axes = axes_of(site, link.role, put, head=head, fed=fed)
+    axes = axes_of(op, link.role, put, head=head, fed=fed)
     named: list[Rule] = []
     for axis, (wanted, there) in enumerate(zip(put.shape, taken.shape, strict=False)):
-        laid_out = any(isinstance(r, Repeat | RepeatParts) and r.axis == axis for r in link.rules)
-        if (site.kind in WEIGHTS and axis >= 2) or laid_out:
+        arranged = any(isinstance(r, Repeat | RepeatParts) and r.axis == axis for r in link.rules)
+        if (op.kind in WEIGHTS and axis >= 2) or arranged:
             continue
         meaning = axes[axis] if axis < len(axes) else ""
         if meaning == "classes" and wanted != there and not _classes_known(known):
@@ -100,17 +100,17 @@ def resolve(link: Link, known: Known, *, head: bool, fed: bool) -> Resolved:
             named.append(rule)
         elif rule is not None:
             rules.append(rule)
-    if site.kind in WEIGHTS and taken.shape[2:] != put.shape[2:]:
+    if op.kind in WEIGHTS and taken.shape[2:] != put.shape[2:]:
         rules.insert(0, _kernel(link, put, fed))
     return Resolved(taken, put, (*rules, *named))
 
 
-def _classes_known(known: Known) -> bool:
+def _classes_known(known: NameHints) -> bool:
     return known.classes is not None or known.vocabulary is not None
 
 
 def _rule(
-    meaning: str, axis: int, there: int, wanted: int, link: Link, known: Known
+    meaning: str, axis: int, there: int, wanted: int, link: Correspondence, known: NameHints
 ) -> tuple[Rule | None, str]:
     if known.vocabulary is not None and meaning in ("classes", "tokens", "types"):
         return _tokens(there, wanted, *known.vocabulary), ""
@@ -122,7 +122,7 @@ def _rule(
         return None if named.rows == tuple(range(there)) else named, ""
     if there == wanted:
         return None, ""
-    looked_up = meaning == "tokens" and link.sites[0].kind == "embedding"
+    looked_up = meaning == "tokens" and link.ops[0].kind == "embedding"
     if looked_up or meaning == "input columns":
         return None, _unnamed(link, there, wanted, meaning, given=False)
     if meaning in ("positions", "types", "tokens"):
@@ -132,15 +132,15 @@ def _rule(
     parts = _parts(link) if meaning == "outputs" else ()
     if parts and (sum(parts[0]), sum(parts[1])) == (there, wanted):
         return RepeatParts(axis, *parts), ""
-    grown = Share if meaning in ("inputs", "input channels") else Repeat
+    grown = SplitWeight if meaning in ("inputs", "input channels") else Repeat
     return (grown(axis, wanted) if wanted > there else Select(axis, wanted)), ""
 
 
-def _parts(link: Link) -> tuple[tuple[int, ...], ...]:
+def _parts(link: Correspondence) -> tuple[tuple[int, ...], ...]:
     """Outputs of each layer that the source's and the target's tensor hold, where names say so."""
     said = words(link.target.tensor)
-    shapes = [site.pieces.get("weight", site.main).shape for site in reversed(link.sites)]
-    if len(link.sites[0].shape) != 2 or any(len(shape) != 2 for shape in shapes):
+    shapes = [op.pieces.get("weight", op.main).shape for op in reversed(link.ops)]
+    if len(link.ops[0].shape) != 2 or any(len(shape) != 2 for shape in shapes):
         return ()
     if "qkv" in said:  # queries as wide as what they read; grouped keys and values share the rest
         rest = [(rows - width) // 2 for rows, width in shapes]
@@ -165,10 +165,10 @@ def _tokens(
     return None if there == wanted and rule.rows == tuple(range(there)) else rule
 
 
-def _unnamed(link: Link, there: int, wanted: int, what: str, *, given: bool) -> str:
-    ours, theirs = link.target, link.source
-    start = f"cannot copy {theirs.tensor!r} {theirs.shape} into {ours.tensor!r} {ours.shape}: "
-    out = f'map_parameters(..., skip="{ours.tensor.rpartition(".")[0] or ours.tensor}")'
+def _unnamed(link: Correspondence, there: int, wanted: int, what: str, *, given: bool) -> str:
+    target, source = link.target, link.source
+    start = f"cannot copy {source.tensor!r} {source.shape} into {target.tensor!r} {target.shape}: "
+    out = f'map_parameters(..., skip="{target.tensor.rpartition(".")[0] or target.tensor}")'
     one, argument = NAMED[what]
     if given:
         return (
@@ -181,31 +181,28 @@ def _unnamed(link: Link, there: int, wanted: int, what: str, *, given: bool) -> 
     )
 
 
-def _kernel(link: Link, put: Piece, fed: bool) -> Rule:
-    patches = any(
-        site.stride and site.stride == site.shape[2:] and max(site.stride) > 1
-        for site in link.sites
-    )
-    if fed and (patches or "patch" in words(link.sites[0].name)):
+def _kernel(link: Correspondence, put: TensorSlice, fed: bool) -> Rule:
+    patches = any(op.stride and op.stride == op.shape[2:] and max(op.stride) > 1 for op in link.ops)
+    if fed and (patches or "patch" in words(link.ops[0].name)):
         return Patch(2, put.shape[2:])
-    return Centre(2, put.shape[2:])
+    return CentreCropOrPad(2, put.shape[2:])
 
 
-def _one_rank(source: Piece, target: Piece) -> tuple[Piece, Piece]:
+def _one_rank(source: TensorSlice, target: TensorSlice) -> tuple[TensorSlice, TensorSlice]:
     """Both pieces in one rank: a 1 × 1 kernel is a matrix, a table with leading ones is a table."""
     if len(source.shape) == len(target.shape):
         return source, target
-    ours, theirs = target.bare, source.bare
+    wanted, there = target.bare, source.bare
     if math.prod(target.shape) == math.prod(source.shape):
         fewer = min(source.shape, target.shape, key=len)
         return replace(source, shape=fewer), replace(target, shape=fewer)
-    if len(ours) == len(theirs):
-        return replace(source, shape=theirs), replace(target, shape=ours)
+    if len(wanted) == len(there):
+        return replace(source, shape=there), replace(target, shape=wanted)
     if 2 in (len(source.shape), len(target.shape)):
         return _flat(source), _flat(target)
     return source, target
 
 
-def _flat(piece: Piece) -> Piece:
+def _flat(piece: TensorSlice) -> TensorSlice:
     flat = math.prod(piece.shape[2:]) == 1
     return replace(piece, shape=piece.shape[:2]) if flat else piece

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
-from bequest.mapping.matching.correspondence import Link
+from bequest.mapping.matching.correspondence import Correspondence
 from bequest.mapping.tracing.ops import Shape
 
 __all__ = ["Sizes"]
@@ -15,21 +15,36 @@ __all__ = ["Sizes"]
 
 @final
 class Sizes:
-    """Which size of the source stands for which of the target, as most links have it.
+    """Which size of the source stands for which of the target, as most correspondences have it.
 
     Two networks of one width pair 64 with 64; where the target is twice as wide, 64 with 128. A
-    link that brings together other sizes most likely pairs the wrong layers.
+    correspondence that brings together other sizes most likely pairs the wrong layers. `source` and
+    `target` are the shapes of all tensors.
     """
 
-    def __init__(self, links: Iterable[Link]) -> None:
+    def __init__(
+        self,
+        links: Sequence[Correspondence],
+        source: Mapping[str, Shape],
+        target: Mapping[str, Shape],
+    ) -> None:
         pairs: Counter[tuple[int, int]] = Counter()
         for link in links:
             pairs.update(_axes(link))
         self._targets = _commonest({(one, other): n for (one, other), n in pairs.items()})
         self._sources = _commonest({(other, one): n for (one, other), n in pairs.items()})
+        used = {link.source.tensor for link in links if link.neutral is None}
+        self._unused = {shape for name, shape in source.items() if name not in used}
+        self._target = target
 
-    def agree(self, link: Link) -> bool:
-        """Whether all sizes of a link are those that most links pair."""
+    def agree(self, link: Correspondence) -> bool:
+        """Whether all sizes of a correspondence are those that most pair.
+
+        One whose tensor starts as if it were not there agrees where the source, too, has no tensor
+        of that shape to spare.
+        """
+        if link.neutral is not None:
+            return self._target[link.target.tensor] not in self._unused
         shapes = link.source.shape, link.target.shape
         one, other = map(_bare, shapes)
         kernel = len(one) != len(other)  # against a matrix, or a table with an axis more
@@ -41,7 +56,7 @@ class Sizes:
         )
 
 
-def _axes(link: Link) -> list[tuple[int, int]]:
+def _axes(link: Correspondence) -> list[tuple[int, int]]:
     return list(zip(_bare(link.source.shape), _bare(link.target.shape), strict=False))
 
 

@@ -22,7 +22,7 @@ from bequest.mapping.disambiguation.shared_axes import Axis, shared_axes
 from bequest.mapping.disambiguation.unit_statistics import ERRORS, Array, Measured, of_the_others
 from bequest.mapping.plans.entry import Entry
 from bequest.mapping.sources.source import Source
-from bequest.mapping.tracing.ops import Shape, Site, Trace
+from bequest.mapping.tracing.ops import Op, Shape, Trace
 
 __all__ = ["doubted", "exchanged"]
 
@@ -130,17 +130,17 @@ def exchanged(names: Iterable[str], read: Callable[[str], Tensor], trace: Trace)
 def _places(names: set[str], trace: Trace) -> dict[str, Place]:
     """Where they are used first."""
     found: dict[str, Place] = {}
-    for site in trace.sites:
-        for role, piece in site.pieces.items():
+    for op in trace.ops:
+        for role, piece in op.pieces.items():
             if piece.tensor in names:
-                called = _role(site, role, piece.tensor)
-                found.setdefault(piece.tensor, Place(site.depth, called))
+                called = _role(op, role, piece.tensor)
+                found.setdefault(piece.tensor, Place(op.depth, called))
     return found
 
 
-def _role(site: Site, role: str, tensor: str) -> str:
+def _role(op: Op, role: str, tensor: str) -> str:
     """What all blocks call it: its name without numbers, and what it is used for."""
-    return " ".join((site.kind, role, NUMBER.sub("#", tensor)))
+    return " ".join((op.kind, role, NUMBER.sub("#", tensor)))
 
 
 def _classes(places: Iterable[str], shapes: Mapping[str, Shape]) -> list[list[str]]:
@@ -213,8 +213,8 @@ def _better(row: Expected, names: Mapping[str, int], values: Array, own: int) ->
         other = names.get(name, own)
         if other != own:
             rest = whole - row.parts[rows].sum(axis=0)
-            mine, its = _alike(values[[own, other]], rest)
-            better[other] = mine - its
+            own_fit, other_fit = _alike(values[[own, other]], rest)
+            better[other] = own_fit - other_fit
     scale = math.sqrt(max(len(whole) - 3, 1))  # one over the standard error of Fisher's z
     most: Array = np.clip(better * scale, -CLIPPED, CLIPPED)
     return most

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from bequest.errors import MapError
-from bequest.mapping.disambiguation.layout_candidates import laid_out, variants
-from bequest.mapping.matching.correspondence import Choice, Link, Matching, chosen
+from bequest.mapping.disambiguation.layout_candidates import layout_candidates, with_layout
+from bequest.mapping.matching.correspondence import Choice, Correspondence, Matching, chosen
 from bequest.mapping.plans.entry import Entry
-from bequest.mapping.plans.materialise import lent
+from bequest.mapping.plans.materialise import borrowed
 from bequest.mapping.sources.source import Source
-from bequest.mapping.tracing.ops import MAIN, Site, Trace
-from bequest.mapping.tracing.randomise import generic, generic_inputs
+from bequest.mapping.tracing.ops import MAIN, Op, Trace
+from bequest.mapping.tracing.randomise import randomise_constants, randomise_parameters
 from bequest.mapping.tracing.trace import (
     REFUSED,
     named_tensors,
@@ -32,7 +32,7 @@ from bequest.mapping.tracing.trace import (
     watched_tensors,
 )
 
-__all__ = ["Open", "Settled", "settle"]
+__all__ = ["Ambiguous", "Decided", "disambiguate"]
 
 CLOSE = 2e-3  # relative difference of two summaries that rounding explains
 SAME = 1e-4  # largest difference of outputs of one function, times the outputs' spread
@@ -44,24 +44,24 @@ MOST_ORDERS = 24  # of all choices, told apart by the output alone
 
 @final
 @dataclass(frozen=True)
-class Open:
+class Ambiguous:
     """What is mapped, and how: the matching may leave choices open."""
 
     rematch: Callable[[Mapping[int, int]], Matching]  # the matching under ways of its choices
-    entries: Callable[[Sequence[Link]], tuple[Entry, ...]]  # links to the map's entries
+    entries: Callable[[Sequence[Correspondence]], tuple[Entry, ...]]  # links to the map's entries
     source: Source
     target: nn.Module
-    theirs: Trace
-    ours: Trace
-    named: tuple[Link, ...] | None = None  # by names, where these decide
+    source_trace: Trace
+    target_trace: Trace
+    named: tuple[Correspondence, ...] | None = None  # by names, where these decide
 
 
 @final
 @dataclass(frozen=True)
-class Settled:
+class Decided:
     """The links that were chosen, and what running both networks said of them."""
 
-    links: tuple[Link, ...]
+    links: tuple[Correspondence, ...]
     notes: tuple[str, ...] = ()
     equal: bool = False  # both give the same, which confirms every link
     differ: bool = False  # both were run, and do not
@@ -72,7 +72,7 @@ class Settled:
     )  # tensors of the target before its new parts, which agree
 
 
-def settle(given: Open, example: Any) -> Settled:
+def disambiguate(given: Ambiguous, example: Any) -> Decided:
     """Choose among the open ways, by running both on the example, else on what was made up.
 
     Names are taken first where they decide. They never override what was measured: where the two
@@ -80,69 +80,69 @@ def settle(given: Open, example: Any) -> Settled:
     """
     first, open_ = _first(given)
     named = given.named is not None
-    if given.source.module is None or not given.theirs.ran or not given.ours.ran:
-        return Settled(first, open_, named=named)
-    shared = _one_image(given.theirs.example) if example is None else example
+    if given.source.module is None or not given.source_trace.ran or not given.target_trace.ran:
+        return Decided(first, open_, named=named)
+    shared = _one_image(given.source_trace.example) if example is None else example
     try:
         runs = _Runs(given, shared)
         if not runs.comparable:
             note = "On this input the source's outputs are empty or not finite: they say nothing."
-            return Settled(first, (note, *open_), named=named)
+            return Decided(first, (note, *open_), named=named)
         return _by_names(runs, first) if named else _searched(runs, first, open_)
     except (MapError, *REFUSED):
-        return Settled(first, open_, named=named)
+        return Decided(first, open_, named=named)
 
 
-def _by_names(runs: _Runs, links: tuple[Link, ...]) -> Settled:
+def _by_names(runs: _Runs, links: tuple[Correspondence, ...]) -> Decided:
     """Namesakes, unless running both shows that they are not each other's."""
     found = runs.compared(links)
     if found.difference is not None:
-        return Settled(links, (_same(found.difference),), equal=True, named=True)
+        return Decided(links, (_same(found.difference),), equal=True, named=True)
     if not found.one_function:  # a new head, or another task: the layers before it decide
         return _before_new_parts(runs, links, found)
-    laid_out = runs.search(lambda _: Matching(links, ()))
-    if laid_out is not None:  # namesakes still, in another layout: parts of one tensor, heads
-        return Settled(laid_out[0], (_same(laid_out[1]),), equal=True, named=True)
+    by_layout = runs.search(lambda _: Matching(links, ()))
+    if by_layout is not None:  # namesakes still, in another layout: parts of one tensor, heads
+        return Decided(by_layout[0], (_same(by_layout[1]),), equal=True, named=True)
     searched = _searched(runs, links, ())
     note = "Paired by their names the two do not give the same."
     notes = (*searched.notes, note) if searched.equal else searched.notes
     return replace(searched, notes=notes, named=not searched.equal)
 
 
-def _before_new_parts(runs: _Runs, links: tuple[Link, ...], found: _Compared) -> Settled:
+def _before_new_parts(runs: _Runs, links: tuple[Correspondence, ...], found: _Compared) -> Decided:
     """Namesakes, unless the layers before the target's new parts show that they are not."""
     if not found.unlike:
         equal, known = found.layers and found.all_before, found.before if found.layers else ()
         said = (
             ("Run on one input, all layers that have a namesake give the same.",) if equal else ()
         )
-        return Settled(links, said, equal=equal, named=True, confirmed=frozenset(known))
+        return Decided(links, said, equal=equal, named=True, confirmed=frozenset(known))
     by_name = runs.search(lambda _: Matching(links, ()), before=found.before)
     other = by_name or runs.search(before=found.before)
     if other is None:
         note = f"Run on one input, {found.unlike!r} does not give what its source gives."
         differ = runs.repeatable()
-        return Settled(links, (note,), differ=differ, named=True, unlike=found.unlike)
+        return Decided(links, (note,), differ=differ, named=True, unlike=found.unlike)
     notes = ["Run on one input, all layers before the new parts give the same."]
     if by_name is None:
         notes.append("Paired by their names they do not.")
-    return Settled(
+    return Decided(
         other[0], tuple(notes), named=by_name is not None, confirmed=runs.compared(other[0]).before
     )
 
 
-def _searched(runs: _Runs, first: tuple[Link, ...], open_: tuple[str, ...]) -> Settled:
+def _searched(runs: _Runs, first: tuple[Correspondence, ...], open_: tuple[str, ...]) -> Decided:
     """The links under which both give the same, if any are found."""
     found = runs.search()
     if found is not None:
         links, difference = found
-        return Settled(links, (_same(difference),), equal=True)
+        return Decided(links, (_same(difference),), equal=True)
     if not runs.repeatable():
-        return Settled(first, ("The source gives other outputs each time it is run.", *open_))
-    return Settled(first, ("Run on one input, the two do not give the same.", *open_), differ=True)
+        return Decided(first, ("The source gives other outputs each time it is run.", *open_))
+    return Decided(first, ("Run on one input, the two do not give the same.", *open_), differ=True)
 
 
-def _first(given: Open) -> tuple[tuple[Link, ...], tuple[str, ...]]:
+def _first(given: Ambiguous) -> tuple[tuple[Correspondence, ...], tuple[str, ...]]:
     """The links before anything is run, and notes on what stays open."""
     if given.named is not None:
         return given.named, ()
@@ -199,13 +199,17 @@ class _State:
 class _Runs:
     """The source's results once, the target's for each trial."""
 
-    def __init__(self, given: Open, example: Any) -> None:
+    def __init__(self, given: Ambiguous, example: Any) -> None:
         self.given, self.rematch, self.target = given, given.rematch, given.target
-        self.theirs, self.ours, source = given.theirs, given.ours, given.source
+        self.source_trace, self.target_trace, source = (
+            given.source_trace,
+            given.target_trace,
+            given.source,
+        )
         assert source.module is not None
-        self.example = generic_inputs(example)
+        self.example = randomise_constants(example)
         own, same = named_tensors(source.module)
-        numbers = generic(own, watched_tensors(source.module, own))
+        numbers = randomise_parameters(own, watched_tensors(source.module, own))
         watch, self.output = watched_run(source.module, numbers, self.example)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.output):
             numbers, self.example = own, example
@@ -214,7 +218,7 @@ class _Runs:
         self.source = replace(source, read=lambda name: numbers[same.get(name, name)].detach())
         self.runs = 0
         self.before: frozenset[str] | None = None  # what is compared in place of the outputs
-        size = sum(math.prod(shape) for shape in self.ours.shapes.values())
+        size = sum(math.prod(shape) for shape in self.target_trace.shapes.values())
         self.most = min(MOST_RUNS, max(10, MOST_NUMBERS // max(1, size)))
         self._made: dict[Any, Tensor] = {}
 
@@ -223,7 +227,7 @@ class _Runs:
         """Whether the source's outputs can be told from others: some numbers are finite."""
         return any(bool(torch.isfinite(tensor).any()) for tensor in self.output)
 
-    def compared(self, links: Sequence[Link]) -> _Compared:
+    def compared(self, links: Sequence[Correspondence]) -> _Compared:
         """What one run under some links says of them."""
         results, output = self._run(links)
         shapes = [t.shape for t in output] == [t.shape for t in self.output]
@@ -236,20 +240,20 @@ class _Runs:
             len(known) == sum(link.target.tensor not in new for link in links),
             bool(self._partners(known, results)) and not unlike,
             shapes and not new,
-            min(unlike, key=lambda site: site.depth).name if unlike else "",
+            min(unlike, key=lambda op: op.depth).name if unlike else "",
         )
 
-    def _initialised(self, links: Sequence[Link]) -> set[str]:
+    def _initialised(self, links: Sequence[Correspondence]) -> set[str]:
         """The target's tensors that keep numbers of their own."""
         return {entry.target for entry in self.given.entries(links) if entry.initialised}
 
-    def _before(self, new: Set[str], links: Sequence[Link]) -> list[Link]:
+    def _before(self, new: Set[str], links: Sequence[Correspondence]) -> list[Correspondence]:
         """The links of sites that no tensor of these has a part in: the others ought to differ."""
         changed: set[int] = set()
-        for site in self.ours.sites:
-            if site.reads & changed or any(p.tensor in new for p in site.pieces.values()):
-                changed.add(site.order)
-        return [link for link in links if link.sites[0].order not in changed]
+        for op in self.target_trace.ops:
+            if op.reads & changed or any(p.tensor in new for p in op.pieces.values()):
+                changed.add(op.order)
+        return [link for link in links if link.ops[0].order not in changed]
 
     def repeatable(self) -> bool:
         """Whether the source gives the same outputs when it is run again."""
@@ -263,7 +267,7 @@ class _Runs:
         self,
         rematch: Callable[[Mapping[int, int]], Matching] | None = None,
         before: frozenset[str] | None = None,
-    ) -> tuple[tuple[Link, ...], float] | None:
+    ) -> tuple[tuple[Correspondence, ...], float] | None:
         """Links under which both networks give the same; None where none were found.
 
         With `before`, tensors of the target before its new parts, the layers that hold these have
@@ -283,7 +287,7 @@ class _Runs:
             state, depth, difference = better
         return self._links(state), difference
 
-    def _by_output(self) -> tuple[tuple[Link, ...], float] | None:
+    def _by_output(self) -> tuple[tuple[Correspondence, ...], float] | None:
         """Choices by the output alone: what is between may be computed in another order.
 
         Choices that look the same, those of a repeated block, are taken alike.
@@ -326,7 +330,9 @@ class _Runs:
             yield from _changed(matching.choices, state, [place])
         layouts = [
             {**state.layouts, **found}
-            for found in variants(self._links(state), self.theirs, self.ours, depth)
+            for found in layout_candidates(
+                self._links(state), self.source_trace, self.target_trace, depth
+            )
         ]
         yield from (_State(dict(state.ways), found) for found in layouts)
         if len(near) > 1:
@@ -341,15 +347,17 @@ class _Runs:
         if len(near) > 2 and not few:
             yield from _changed(matching.choices, state, near[:3])
 
-    def _links(self, state: _State) -> tuple[Link, ...]:
+    def _links(self, state: _State) -> tuple[Correspondence, ...]:
         matching = self.rematch(state.ways)
         links = chosen(matching.links, matching.choices, state.ways)
         return tuple(
-            laid_out(link, state.layouts.get(link.key, link.rules), self.theirs, self.ours)
+            with_layout(
+                link, state.layouts.get(link.key, link.rules), self.source_trace, self.target_trace
+            )
             for link in links
         )
 
-    def _try(self, links: Sequence[Link]) -> tuple[float, float | None]:
+    def _try(self, links: Sequence[Correspondence]) -> tuple[float, float | None]:
         """How deep the two agree, and by how much the outputs differ where they agree wholly."""
         results, output = self._run(links)
         if self.before is not None:
@@ -361,15 +369,15 @@ class _Runs:
             difference = _difference(self.output, output)
         else:
             difference = 0.0 if self.before <= {link.target.tensor for link in links} else None
-        last = max((site.depth for site in self.ours.sites), default=0) + 1
+        last = max((op.depth for op in self.target_trace.ops), default=0) + 1
         return (last, None) if difference is None else (math.inf, difference)
 
-    def _run(self, links: Sequence[Link]) -> tuple[Mapping[int, Tensor], list[Tensor]]:
+    def _run(self, links: Sequence[Correspondence]) -> tuple[Mapping[int, Tensor], list[Tensor]]:
         self.runs += 1
         watch, output = watched_run(self.target, self._tensors(links), self.example)
         return watch.results, output
 
-    def _tensors(self, links: Sequence[Link]) -> dict[str, Tensor]:
+    def _tensors(self, links: Sequence[Correspondence]) -> dict[str, Tensor]:
         """The target's tensors under these links; those that were made before are kept."""
         own = dict(named_tensors(self.target)[0])
         result = {}
@@ -378,24 +386,26 @@ class _Runs:
                 continue  # another name of a shared tensor
             key = (entry.target, entry.moves)
             if key not in self._made:
-                self._made[key] = lent(entry, self.source, own[entry.target].detach())
+                self._made[key] = borrowed(entry, self.source, own[entry.target].detach())
             result[entry.target] = self._made[key]
         return result
 
-    def _agreed(self, links: Sequence[Link], actual: Mapping[int, Tensor]) -> float | None:
+    def _agreed(
+        self, links: Sequence[Correspondence], actual: Mapping[int, Tensor]
+    ) -> float | None:
         """Depth of the first site whose result is not its partner's; None where there is none."""
-        return min((site.depth for site in self._unlike(links, actual)), default=None)
+        return min((op.depth for op in self._unlike(links, actual)), default=None)
 
-    def _unlike(self, links: Sequence[Link], actual: Mapping[int, Tensor]) -> list[Site]:
+    def _unlike(self, links: Sequence[Correspondence], actual: Mapping[int, Tensor]) -> list[Op]:
         """The target's sites whose results are not their partners'."""
         return [
-            self.ours.sites[ours]
-            for ours, theirs in self._partners(links, actual)
-            if not _alike(actual[ours], self.expected[theirs])
+            self.target_trace.ops[place]
+            for place, origin in self._partners(links, actual)
+            if not _alike(actual[place], self.expected[origin])
         ]
 
     def _partners(
-        self, links: Sequence[Link], actual: Mapping[int, Tensor]
+        self, links: Sequence[Correspondence], actual: Mapping[int, Tensor]
     ) -> list[tuple[int, int]]:
         """Places of the sites whose results ought to be the same numbers."""
         partners: dict[int, int | None] = {}
@@ -403,20 +413,20 @@ class _Runs:
         for link in links:
             if link.extra:
                 continue
-            ours, theirs = link.sites[0].order, link.sites[1].order
+            place, origin = link.ops[0].order, link.ops[1].order
             if link.target.shape[:1] > link.source.shape[:1]:
-                wider.add(ours)  # it gives the same numbers, some of them several times
-            partners[ours] = theirs if partners.get(ours, theirs) == theirs else None
+                wider.add(place)  # it gives the same numbers, some of them several times
+            partners[place] = origin if partners.get(place, origin) == origin else None
         return [
-            (ours, theirs)
-            for ours, theirs in partners.items()
-            if theirs is not None
-            and ours in actual
-            and self.ours.sites[ours].kind in MAIN
-            and theirs in self.expected
+            (place, origin)
+            for place, origin in partners.items()
+            if origin is not None
+            and place in actual
+            and self.target_trace.ops[place].kind in MAIN
+            and origin in self.expected
             and (
-                actual[ours].numel() == self.expected[theirs].numel()
-                or (ours in wider and actual[ours].numel() > self.expected[theirs].numel())
+                actual[place].numel() == self.expected[origin].numel()
+                or (place in wider and actual[place].numel() > self.expected[origin].numel())
             )
         ]
 

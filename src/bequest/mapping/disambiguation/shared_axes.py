@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
-from bequest.mapping.tracing.ops import WEIGHTS, Piece, Site, Trace
+from bequest.mapping.tracing.ops import WEIGHTS, Op, TensorSlice, Trace
 
 __all__ = ["Axis", "shared_axes"]
 
@@ -42,12 +42,12 @@ def shared_axes(trace: Trace) -> list[list[Axis]]:
     [[('0.weight', 0), ('0.bias', 0), ('2.weight', 1)], [('2.weight', 0), ('2.bias', 0)]]
     """
     joined = _Joined()
-    for site in trace.sites:
-        made = list(_made(site, trace))
+    for op in trace.ops:
+        made = list(_made(op, trace))
         joined.add(made)
-        for place in site.reads if trace.ran else [site.order - 1] * (site.order > 0):
-            for theirs, ours in _met(trace.sites[place], site, trace):
-                joined.add([theirs, ours])
+        for place in op.reads if trace.ran else [op.order - 1] * (op.order > 0):
+            for given, taken in _met(trace.ops[place], op, trace):
+                joined.add([given, taken])
     groups = joined.groups()
     return [group for group in groups if len({axis.tensor for axis in group}) > 1]
 
@@ -78,44 +78,44 @@ class _Joined:
         return axis
 
 
-def _made(site: Site, trace: Trace) -> Iterator[Axis]:
+def _made(op: Op, trace: Trace) -> Iterator[Axis]:
     """The axes that count what a site gives."""
-    for role, piece in site.pieces.items():
-        last = len(piece.shape) - 1 if site.kind in ("embedding", "table") else 0
+    for role, piece in op.pieces.items():
+        last = len(piece.shape) - 1 if op.kind in ("embedding", "table") else 0
         axis = _stored(piece, last if role == "weight" else 0, trace)
         if axis is not None:
             yield axis
 
 
-def _met(before: Site, site: Site, trace: Trace) -> Iterator[tuple[Axis, Axis]]:
+def _met(before: Op, op: Op, trace: Trace) -> Iterator[tuple[Axis, Axis]]:
     """Pairs of axes, of what a site gives and of what the next reads of it."""
-    read = list(_read(site, trace))
-    for theirs in _made(before, trace):
-        for ours in read:
+    read = list(_read(op, trace))
+    for given in _made(before, trace):
+        for taken in read:
             parts = (
                 [1]
-                if theirs.size == ours.size
-                else [n for n in PARTS if theirs.size == n * ours.size]
+                if given.size == taken.size
+                else [n for n in PARTS if given.size == n * taken.size]
             )
             for n in parts:
                 for place in range(n):
-                    start = theirs.start + place * ours.size
-                    yield Axis(theirs.tensor, theirs.axis, start, ours.size), ours
+                    start = given.start + place * taken.size
+                    yield Axis(given.tensor, given.axis, start, taken.size), taken
 
 
-def _read(site: Site, trace: Trace) -> Iterator[Axis]:
+def _read(op: Op, trace: Trace) -> Iterator[Axis]:
     """The axes that count what a site takes."""
-    weight = site.pieces.get("weight")
-    each = site.kind not in WEIGHTS or (weight is not None and weight.shape[1:2] == (1,))
+    weight = op.pieces.get("weight")
+    each = op.kind not in WEIGHTS or (weight is not None and weight.shape[1:2] == (1,))
     if each:  # a normalisation, or a convolution of each channel by itself
-        yield from _made(site, trace)
+        yield from _made(op, trace)
     elif weight is not None:
         axis = _stored(weight, 1, trace)
         if axis is not None:
             yield axis
 
 
-def _stored(piece: Piece, axis: int, trace: Trace) -> Axis | None:
+def _stored(piece: TensorSlice, axis: int, trace: Trace) -> Axis | None:
     """An axis of a piece in the tensor as it is stored; None where that is another shape."""
     shape = trace.shapes[piece.tensor]
     if piece.index is not None or not 0 <= axis < len(piece.shape):

@@ -9,37 +9,23 @@ shapes and order decide instead: see `match`.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Any, final
 
 from bequest.errors import MapError
+from bequest.mapping.matching.canonical_names import GLUED, Key, canonical, is_telling
 from bequest.mapping.matching.repeated_blocks import Depth, block_of
-from bequest.mapping.tracing.names import PLAIN, natural
+from bequest.mapping.tracing.names import natural
 from bequest.mapping.tracing.ops import Shape
 
-__all__ = ["Contradictions", "Named", "by_name", "canonical"]
+__all__ = ["NamePairs", "by_name"]
 
-Key = tuple[str, ...]  # the components of a name, renamed
 Tree = dict[str, Any]  # components to trees, the last to a name; "" where a name ends in a node
 Pair = tuple[str, str, str]  # the target's name, the source's, the first that got the source's
 
-LAST = {"gamma": "weight", "beta": "bias", "g": "weight", "b": "bias", "w": "weight"}
-# Parts of a weight that torch computes: by the parametrisation, and by the function before it.
-COMPUTED: dict[Key, str] = {
-    ("parametrizations", "weight", "original0"): "weightg",
-    ("parametrizations", "weight", "original1"): "weightv",
-}
-WRAPPERS = frozenset(
-    {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "base_layer"}
-)  # of torch, and of peft around a layer that it adapts
-SILENT = PLAIN | {"runningmean", "runningvar", "numbatchestracked"}
-BLOCKS = frozenset({"layer", "layers", "block", "blocks", "h"})
-GLUED = re.compile(r"(.*(?:layer|block|stage|level|unit)|h)(\d+)")  # without underscores
-HALVES = ("encoder", "decoder")
 LONGEST = 4  # components of a prefix
 COMMON = 32  # prefixes of one end from which on it says nothing: all blocks have it
 SAME = 0.5  # least share of the smaller side's tensors whose names and shapes agree
@@ -48,7 +34,7 @@ NAMES = 0.8  # or of those whose names agree, whatever the shapes: a network of 
 
 @final
 @dataclass(frozen=True)
-class Named:
+class NamePairs:
     """Which tensor of the source each tensor of the target is named like."""
 
     pairs: Mapping[str, str]  # the target's tensor to the source's
@@ -59,98 +45,14 @@ class Named:
     @property
     def note(self) -> str:
         """By what the tensors were paired, as a sentence."""
-        ours, theirs = self.prefixes
-        dropped = f", without {theirs!r} in the source" if theirs else ""
-        added = f", with {ours!r} in the target" if ours else ""
+        target_prefix, source_prefix = self.prefixes
+        dropped = f", without {source_prefix!r} in the source" if source_prefix else ""
+        added = f", with {target_prefix!r} in the target" if target_prefix else ""
         return f"{len(self.pairs)} tensors have the source's names{dropped}{added}."
-
-
-@final
-class Contradictions:
-    """What the names of two sides say against a pair of tensors, where names do not decide.
-
-    Examples
-    --------
-    >>> blocks = {f"layers.{n}.fc.weight": (3, 3) for n in range(2)}
-    >>> theirs = {name.replace("layers", "h"): shape for name, shape in blocks.items()}
-    >>> found = Contradictions(theirs, blocks)
-    >>> found.between("h.0.fc.weight", "layers.0.fc.weight")
-    False
-    >>> found.between("h.0.fc.weight", "layers.1.fc.weight")
-    True
-    """
-
-    def __init__(self, source: Mapping[str, Shape], target: Mapping[str, Shape]) -> None:
-        self._keys = canonical(source), canonical(target)
-        own = {key: (name, source[name]) for name, key in self._keys[0].items()}
-        told = {n: key for n, key in self._keys[1].items() if _says(key)}
-        self._own = {
-            name: own[key][0]
-            for name, key in told.items()
-            if key in own and own[key][1] == target[name]
-        }
-        self._blocks = {_block(key) for key in self._keys[0].values()} == {
-            _block(key) for key in self._keys[1].values()
-        }
-
-    def between(self, source: str, target: str) -> bool:
-        """Another tensor is the target's namesake; another block, or the other half of a model."""
-        if self._own.get(target, source) != source:
-            return True
-        theirs, ours = self._keys[0].get(source, ()), self._keys[1].get(target, ())
-        halves = [{h for h in HALVES if any(h in part for part in key)} for key in (theirs, ours)]
-        if all(halves) and not halves[0] & halves[1]:
-            return True
-        return self._blocks and "" != _block(theirs) != _block(ours) != ""
-
-
-def _says(key: Key) -> bool:
-    """Whether a name holds more than numbers and the words that all networks share."""
-    return any(not part.isdigit() and part not in SILENT for part in key)
-
-
-def _block(key: Key) -> str:
-    """The number of the block that a name is in, where it says so."""
-    glued = next((found[2] for part in key if (found := GLUED.fullmatch(part))), "")
-    pairs = pairwise(key)
-    return next((part for word, part in pairs if part.isdigit() and word in BLOCKS), glued)
 
 
 class _Undecided(Exception):
     """Blocks of the two sides cannot be told from each other by their numbers."""
-
-
-def canonical(names: Iterable[str]) -> dict[str, Key]:
-    """The components of each name under the renamings of libraries; two names stay two.
-
-    Examples
-    --------
-    >>> canonical(["bert.LayerNorm.gamma", "module.fc.w"])
-    {'bert.LayerNorm.gamma': ('bert', 'layernorm', 'weight'), 'module.fc.w': ('fc', 'weight')}
-    """
-    keys = {name: _renamed(tuple(name.split("."))) for name in names}
-    times = Counter(keys.values())
-    as_called = Counter(key for name, key in keys.items() if _plain(name.split(".")) == key)
-    return {
-        name: key
-        if times[key] == 1 or (as_called[key] == 1 and _plain(name.split(".")) == key)
-        else tuple(name.split("."))
-        for name, key in keys.items()
-    }
-
-
-def _plain(parts: Iterable[str]) -> Key:
-    return tuple(part.lower().replace("_", "") for part in parts)
-
-
-def _renamed(parts: Key) -> Key:
-    if len(parts) > 1 and parts[0] == "module":  # torch's DataParallel
-        parts = parts[1:]
-    kept = tuple(part for part in parts if part not in WRAPPERS)
-    if kept[-3:] in COMPUTED:
-        kept = (*kept[:-3], COMPUTED[kept[-3:]])
-    plain = _plain(kept)
-    return (*plain[:-1], LAST.get(plain[-1], plain[-1])) if plain else parts
 
 
 def by_name(
@@ -159,7 +61,7 @@ def by_name(
     same: Mapping[str, str] | None = None,
     depth: Depth = "even",
     known: Mapping[str, str] | None = None,
-) -> Named | None:
+) -> NamePairs | None:
     """Pair the target's tensors with their namesakes; None where names do not decide.
 
     `same` are further names of the target's shared tensors, each with the first of them; `known`
@@ -186,9 +88,9 @@ def by_name(
     )
     if not best or all(len(set(side)) > 1 for side in zip(*best, strict=True)):
         return None  # no name in common, or parts on both sides that are named alike
-    ours, theirs = best[0]
+    target_prefix, source_prefix = best[0]
     places = set(wanted.values())
-    there = {_moved(key, theirs, ours, places): name for name, key in held.items()}
+    there = {_moved(key, source_prefix, target_prefix, places): name for name, key in held.items()}
     try:
         found = list(
             _aligned(
@@ -209,14 +111,17 @@ def by_name(
     _check_alone(best, wanted, held)
     order = {name: pairs[name] for name in target if name in pairs}
     repeats = {name: first for name, _, first in found if first != name and name in order}
-    prefixes = _said(ours, wanted) if ours else "", _said(theirs, held) if theirs else ""
-    return Named(order, prefixes, turned, repeats)
+    prefixes = (
+        _said(target_prefix, wanted) if target_prefix else "",
+        _said(source_prefix, held) if source_prefix else "",
+    )
+    return NamePairs(order, prefixes, turned, repeats)
 
 
-def _moved(key: Key, theirs: Key, ours: Key, places: set[Key]) -> Key:
+def _moved(key: Key, source_prefix: Key, target_prefix: Key, places: set[Key]) -> Key:
     """A name of the source under the target's prefix; as it is, where only that is a place."""
-    inside = key[: len(theirs)] == theirs
-    moved = (*ours, *key[len(theirs) :]) if inside else key
+    inside = key[: len(source_prefix)] == source_prefix
+    moved = (*target_prefix, *key[len(source_prefix) :]) if inside else key
     return key if key in places and moved not in places else moved
 
 
@@ -277,7 +182,11 @@ def _tree(names: Mapping[Key, str]) -> Tree:
 
 
 def _aligned(
-    target: Tree, source: Tree, ours: Mapping[str, Shape], theirs: Mapping[str, Shape], depth: Depth
+    target: Tree,
+    source: Tree,
+    target_shapes: Mapping[str, Shape],
+    source_shapes: Mapping[str, Shape],
+    depth: Depth,
 ) -> Iterator[Pair]:
     """The names at the same places of two trees, numbered blocks spread where they are not as many.
 
@@ -289,9 +198,9 @@ def _aligned(
         numbered = here[word], there[word]
         if set(numbered[0]) == set(numbered[1]):
             continue
-        if _some_left_out(target, source, ours, theirs, numbered):
+        if _some_left_out(target, source, target_shapes, source_shapes, numbered):
             continue
-        runs = _runs(target, ours, here[word]), _runs(source, theirs, there[word])
+        runs = _runs(target, target_shapes, here[word]), _runs(source, source_shapes, there[word])
         try:
             block |= _spread(*runs, depth)
         except _Undecided:
@@ -307,7 +216,7 @@ def _aligned(
             yield inside, origin, inside
             continue
         copy = first.setdefault(own, part)
-        for name, other, start in _aligned(inside, origin, ours, theirs, depth):
+        for name, other, start in _aligned(inside, origin, target_shapes, source_shapes, depth):
             yield name, other, start if copy == part else _beside(target[copy], inside, name)
 
 
@@ -336,8 +245,8 @@ def _leaves(tree: Tree) -> Iterator[tuple[Key, str]]:
 
 
 def _some_left_out(
-    target: Tree, source: Tree, ours: Mapping[str, Shape], theirs: Mapping[str, Shape],
-    numbered: Sequence[Sequence[str]],
+    target: Tree, source: Tree, target_shapes: Mapping[str, Shape],
+    source_shapes: Mapping[str, Shape], numbered: Sequence[Sequence[str]],
 ) -> bool:  # fmt: skip
     """Whether one side lacks blocks, and its others kept their numbers: 0, 1, 3 of four blocks.
 
@@ -346,7 +255,10 @@ def _some_left_out(
     few, many = sorted(numbered, key=len)
     if not set(few) < set(many) or list(few) == list(many[: len(few)]):
         return False
-    contents = [(_content(target[part], ours), _content(source[part], theirs)) for part in few]
+    contents = [
+        (_content(target[part], target_shapes), _content(source[part], source_shapes))
+        for part in few
+    ]
     return all(one == other and max(map(len, one)) > 1 for one, other in contents)
 
 
@@ -373,10 +285,10 @@ def _spread(target: Sequence[Run], source: Sequence[Run], depth: Depth) -> dict[
     if not alike:
         raise _Undecided
     found: dict[str, str | None] = {}
-    for (ours, _), (theirs, _) in zip(target, source, strict=True):
-        for place, part in enumerate(ours):
-            there = block_of(place, len(ours), len(theirs), depth)
-            found[part] = None if there is None else theirs[there]
+    for (wanted, _), (given, _) in zip(target, source, strict=True):
+        for place, part in enumerate(wanted):
+            there = block_of(place, len(wanted), len(given), depth)
+            found[part] = None if there is None else given[there]
     return found
 
 
@@ -414,7 +326,7 @@ def _decides(
     """Whether so many names agree that they can be relied on."""
     fit = sum(source[pairs[name]] == target[name] or name in turned for name in pairs)
     fewer = min(len(source), len(target))
-    if not any(_says(keys[name]) for name in pairs):
+    if not any(is_telling(keys[name]) for name in pairs):
         other = {name for name in pairs if source[pairs[name]] != target[name]} - turned
         all_named = len(pairs) == len(source) == len(target)
         return all_named and (not other or (fit > 0 and other <= _last_layer(target)))
@@ -432,15 +344,15 @@ def _check_alone(
     best: Sequence[tuple[Key, Key]], target: Mapping[str, Key], source: Mapping[str, Key]
 ) -> None:
     """Refuse where two parts of one side fit the other equally well."""
-    ours, theirs = zip(*best, strict=True)
-    if len(set(theirs)) > 1:
-        one, other = (_said(prefix, source) for prefix in theirs[:2])
+    target_prefixes, source_prefixes = zip(*best, strict=True)
+    if len(set(source_prefixes)) > 1:
+        one, other = (_said(prefix, source) for prefix in source_prefixes[:2])
         raise MapError(
             f"the source holds several networks that fit, {one!r} and {other!r}. "
             f"Say which: map_parameters(..., prefix={one!r})."
         )
-    if len(set(ours)) > 1:
-        one, other = (_said(prefix, target) for prefix in ours[:2])
+    if len(set(target_prefixes)) > 1:
+        one, other = (_said(prefix, target) for prefix in target_prefixes[:2])
         raise MapError(
             f"the source fits several parts of the target, {one!r} and {other!r}. Map into one of "
             f"them, or leave the others out: map_parameters(..., skip={other!r})."

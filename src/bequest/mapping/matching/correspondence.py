@@ -7,25 +7,25 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from bequest.mapping.rules import Rule
-from bequest.mapping.tracing.ops import Piece, Site
+from bequest.mapping.tracing.ops import Op, TensorSlice
 
-__all__ = ["Choice", "Link", "Matching", "chosen", "marked"]
+__all__ = ["Choice", "Correspondence", "Matching", "chosen", "marked"]
 
 
 @final
 @dataclass(frozen=True)
-class Link:
+class Correspondence:
     """Rows of a source's tensor that go into rows of a target's."""
 
-    target: Piece
-    source: Piece
+    target: TensorSlice
+    source: TensorSlice
     role: str  # weight, bias, mean, variance
-    sites: tuple[Site, Site]  # the target's and the source's
+    ops: tuple[Op, Op]  # the target's and the source's
     confidence: float = 1.0  # from 0 to 1
     added: bool = False  # to what another link brings: two biases that become one
     rules: tuple[Rule, ...] = ()  # layouts that were found out by running both networks
     extra: bool = False  # in a block that the source does not have: other sites see what it saw
-    still: Rule | None = None  # in place of the source's numbers: that block changes nothing
+    neutral: Rule | None = None  # in place of the source's numbers: that block changes nothing
 
     @property
     def key(self) -> str:
@@ -38,7 +38,7 @@ class Link:
 class Choice:
     """Several ways to link the same rows; the first is the likeliest."""
 
-    ways: tuple[tuple[Link, ...], ...]
+    ways: tuple[tuple[Correspondence, ...], ...]
     depth: int
 
 
@@ -47,13 +47,13 @@ class Choice:
 class Matching:
     """All links, and the choices that shapes and names leave open."""
 
-    links: tuple[Link, ...]  # where there is no choice
+    links: tuple[Correspondence, ...]  # where there is no choice
     choices: tuple[Choice, ...]
 
 
 def chosen(
-    links: Iterable[Link], choices: Sequence[Choice], ways: Mapping[int, int]
-) -> tuple[Link, ...]:
+    links: Iterable[Correspondence], choices: Sequence[Choice], ways: Mapping[int, int]
+) -> tuple[Correspondence, ...]:
     """The links where there is no choice, and those of the way that each choice takes."""
     taken = [
         choice.ways[min(ways.get(n, 0), len(choice.ways) - 1)] for n, choice in enumerate(choices)
@@ -61,11 +61,13 @@ def chosen(
     return (*links, *(link for way in taken for link in way))
 
 
-def marked(links: Iterable[Link], extra: Mapping[int, Mapping[str, Rule]]) -> tuple[Link, ...]:
+def marked(
+    links: Iterable[Correspondence], extra: Mapping[int, Mapping[str, Rule]]
+) -> tuple[Correspondence, ...]:
     """Links, those into the sites of blocks that the source does not have marked as such."""
     return tuple(
-        replace(link, extra=True, still=extra[link.sites[0].order].get(link.role))
-        if link.sites[0].order in extra
+        replace(link, extra=True, neutral=extra[link.ops[0].order].get(link.role))
+        if link.ops[0].order in extra
         else link
         for link in links
     )

@@ -16,7 +16,7 @@ from typing import final
 
 from bequest.mapping.plans.entry import Entry, Move
 from bequest.mapping.tracing.names import CANON, by_module
-from bequest.mapping.tracing.ops import Piece, Shape
+from bequest.mapping.tracing.ops import Shape, TensorSlice
 
 __all__ = ["upcycled"]
 
@@ -33,7 +33,7 @@ class _Experts:
     """The matrices of alike blocks: one where it is dense, as many as there are experts else."""
 
     holder: str
-    parts: Mapping[str, tuple[Piece, ...]]  # by what a matrix does: one piece for each expert
+    parts: Mapping[str, tuple[TensorSlice, ...]]  # by what a matrix does: one piece for each expert
 
     @property
     def count(self) -> int:
@@ -70,9 +70,9 @@ def upcycled(source: Shapes, target: Shapes) -> dict[str, Entry]:
         if not all(source.get(p[0].tensor) == target[p[0].tensor] for p in experts.parts.values())
     ]
     found: dict[str, Entry] = {}
-    for ours, theirs, sure in _partners(source, wanted) if wanted else ():
-        found |= _filled(ours, theirs, target, sure)
-        found |= _routers(ours, theirs, source, target, sure)
+    for experts, origin, sure in _partners(source, wanted) if wanted else ():
+        found |= _filled(experts, origin, target, sure)
+        found |= _routers(experts, origin, source, target, sure)
     return found
 
 
@@ -95,24 +95,24 @@ def _listed(
     holder: str, experts: Mapping[int, Mapping[str, str]], shapes: Shapes
 ) -> _Experts | None:
     first = experts[min(experts)]
-    parts: dict[str, tuple[Piece, ...]] = {}
+    parts: dict[str, tuple[TensorSlice, ...]] = {}
     for tail, name in first.items():
         names = [expert.get(tail, "") for _, expert in sorted(experts.items())]
         if any(shapes.get(other) != shapes[name] for other in names):
             return None
-        parts[_canonical(tail)] = tuple(Piece(other, shapes[name]) for other in names)
+        parts[_canonical(tail)] = tuple(TensorSlice(other, shapes[name]) for other in names)
     return _Experts(holder, parts)
 
 
 def _stacked(holder: str, names: Mapping[str, str], shapes: Shapes) -> _Experts | None:
     """Matrices (experts, outputs, inputs); gate and up may stand in one, the gate's rows first."""
-    parts: dict[str, tuple[Piece, ...]] = {}
+    parts: dict[str, tuple[TensorSlice, ...]] = {}
     for tail, name in names.items():
         count, rows, columns = shapes[name]
         together = {"gate", "up"} <= set(re.split(r"[._]", tail)) and rows % 2 == 0
         for n, part in enumerate(("gate", "up") if together else (tail,)):
             size = rows // 2 if together else rows
-            whole = Piece(name, (size, columns), start=n * size)
+            whole = TensorSlice(name, (size, columns), start=n * size)
             parts[f"{_canonical(part)}.weight"] = tuple(
                 replace(whole, index=expert) for expert in range(count)
             )
@@ -136,31 +136,31 @@ def _partners(
     }
     without_place: list[_Experts] = []
     fitting: dict[str, _Experts] = {}
-    for ours in wanted:
-        alike = [e for e in mixtures if e.count == ours.count and _fit(ours, e)]
-        alike = alike or [d for d in (_dense(ours, *m, source) for m in inside.items()) if d]
-        fitting |= {theirs.holder: theirs for theirs in alike}
-        placed = [theirs for theirs in alike if theirs.place == ours.place]
+    for experts in wanted:
+        alike = [e for e in mixtures if e.count == experts.count and _fit(experts, e)]
+        alike = alike or [d for d in (_dense(experts, *m, source) for m in inside.items()) if d]
+        fitting |= {origin.holder: origin for origin in alike}
+        placed = [origin for origin in alike if origin.place == experts.place]
         if placed:
-            yield ours, max(placed, key=lambda theirs: _likeness(ours, theirs)), SAME_PLACE
+            yield experts, max(placed, key=lambda origin: _likeness(experts, origin)), SAME_PLACE
         else:
-            without_place.append(ours)
+            without_place.append(experts)
     if len(without_place) == len(wanted) == len(fitting):
         in_order = [fitting[holder] for holder in inside if holder in fitting]
-        for ours, theirs in zip(wanted, in_order, strict=True):
-            yield ours, theirs, SAME_ORDER
+        for experts, origin in zip(wanted, in_order, strict=True):
+            yield experts, origin, SAME_ORDER
 
 
-def _fit(ours: _Experts, theirs: _Experts) -> bool:
-    return ours.shapes.items() <= theirs.shapes.items()
+def _fit(experts: _Experts, origin: _Experts) -> bool:
+    return experts.shapes.items() <= origin.shapes.items()
 
 
 def _dense(
-    ours: _Experts, holder: str, inner: Mapping[str, str], shapes: Shapes
+    experts: _Experts, holder: str, inner: Mapping[str, str], shapes: Shapes
 ) -> _Experts | None:
     """A module as a dense block, where it has all that one expert has."""
     parts = {}
-    for part, shape in ours.shapes.items():
+    for part, shape in experts.shapes.items():
         piece = _piece(part, shape, inner, shapes)
         if piece is None:
             return None
@@ -168,32 +168,32 @@ def _dense(
     return _Experts(holder, parts)
 
 
-def _piece(part: str, shape: Shape, inner: Mapping[str, str], shapes: Shapes) -> Piece | None:
+def _piece(part: str, shape: Shape, inner: Mapping[str, str], shapes: Shapes) -> TensorSlice | None:
     """The tensor of this name and shape, also stored as (inputs, outputs), or its half of both."""
     name = inner.get(part, "")
     if name and shapes[name] == shape:
-        return Piece(name, shape)
+        return TensorSlice(name, shape)
     if name and len(shape) == 2 and shapes[name] == shape[::-1]:
-        return Piece(name, shape, transposed=True)
+        return TensorSlice(name, shape, transposed=True)
     both = inner.get("gate_up_proj.weight", "")
     if part in ("gate.weight", "up.weight") and shapes.get(both) == (2 * shape[0], *shape[1:]):
-        return Piece(both, shape, start=shape[0] if part == "up.weight" else 0)
+        return TensorSlice(both, shape, start=shape[0] if part == "up.weight" else 0)
     return None
 
 
-def _likeness(ours: _Experts, theirs: _Experts) -> tuple[int, int]:
+def _likeness(experts: _Experts, origin: _Experts) -> tuple[int, int]:
     """Parts of the path that both have; then the fewer others the better."""
-    one, other = set(ours.holder.split(".")), set(theirs.holder.split("."))
+    one, other = set(experts.holder.split(".")), set(origin.holder.split("."))
     return len(one & other), -len(other - one)
 
 
-def _filled(ours: _Experts, theirs: _Experts, target: Shapes, sure: float) -> dict[str, Entry]:
+def _filled(experts: _Experts, origin: _Experts, target: Shapes, sure: float) -> dict[str, Entry]:
     moves: dict[str, list[Move]] = {}
-    for part, pieces in ours.parts.items():
+    for part, pieces in experts.parts.items():
         for expert, put in enumerate(pieces):
-            taken = theirs.parts[part][expert % theirs.count]
+            taken = origin.parts[part][expert % origin.count]
             moves.setdefault(put.tensor, []).append(Move(taken.tensor, taken, put))
-    how = "expert copy" if theirs.count == 1 else ""
+    how = "expert copy" if origin.count == 1 else ""
     return {name: _entry(name, target[name], found, how, sure) for name, found in moves.items()}
 
 
@@ -206,18 +206,18 @@ def _entry(name: str, shape: Shape, moves: Sequence[Move], how: str, sure: float
 
 
 def _routers(
-    ours: _Experts, theirs: _Experts, source: Shapes, target: Shapes, sure: float
+    experts: _Experts, origin: _Experts, source: Shapes, target: Shapes, sure: float
 ) -> dict[str, Entry]:
     """A router is the source's, where that has experts too, and new otherwise."""
     found = {}
-    old = _router(theirs, source) if theirs.count > 1 else {}
-    for last, name in _router(ours, target).items():
+    old = _router(origin, source) if origin.count > 1 else {}
+    for last, name in _router(experts, target).items():
         shape = target[name]
-        if theirs.count == 1:
-            rule = f"initialised: new router of {ours.count} experts"
+        if origin.count == 1:
+            rule = f"initialised: new router of {experts.count} experts"
             found[name] = Entry(name, shape, last, (), (), rule, 1.0)
         elif source.get(old.get(last, "")) == shape:
-            move = Move(old[last], Piece(old[last], shape), Piece(name, shape))
+            move = Move(old[last], TensorSlice(old[last], shape), TensorSlice(name, shape))
             found[name] = Entry(name, shape, last, (), (move,), "copy", sure)
     return found
 

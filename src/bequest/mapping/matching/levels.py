@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from bequest.mapping.tracing.names import likeness, words
-from bequest.mapping.tracing.ops import MAIN, WEIGHTS, Shape, Site, Trace
+from bequest.mapping.tracing.ops import MAIN, WEIGHTS, Op, Shape, Trace
 
 __all__ = [
-    "Bundle",
     "Level",
+    "ParallelOps",
     "align",
     "assigned",
     "best_path",
@@ -25,29 +25,27 @@ __all__ = [
     "likenesses",
 ]
 
-Bundle = tuple[Site, ...]  # parallel sites that read the same: an attention's q, k and v
-Level = tuple[Site, ...]
+ParallelOps = tuple[Op, ...]  # parallel sites that read the same: an attention's q, k and v
+Level = tuple[Op, ...]
 LEAST = 0.3  # a pair of levels less alike than this is no pair
 
 
 def levels(trace: Trace) -> list[Level]:
     """Main sites by depth, in order of execution inside a level."""
-    sites = sorted(
-        (site for site in trace.sites if site.kind in MAIN), key=lambda s: (s.depth, s.order)
-    )
-    return [tuple(group) for _, group in groupby(sites, key=lambda site: site.depth)]
+    ops = sorted((op for op in trace.ops if op.kind in MAIN), key=lambda s: (s.depth, s.order))
+    return [tuple(group) for _, group in groupby(ops, key=lambda op: op.depth)]
 
 
-def bundles(level: Level) -> list[Bundle]:
+def bundles(level: Level) -> list[ParallelOps]:
     """The sites of a level that read the same and take inputs of one shape."""
-    found: dict[tuple[Any, ...], list[Site]] = {}
-    for site in level:
-        key = (site.kind, site.reads, site.recurrent, site.shape[1:])
-        found.setdefault(key, []).append(site)
-    return [tuple(sites) for sites in found.values()]
+    found: dict[tuple[Any, ...], list[Op]] = {}
+    for op in level:
+        key = (op.kind, op.reads, op.recurrent, op.shape[1:])
+        found.setdefault(key, []).append(op)
+    return [tuple(ops) for ops in found.values()]
 
 
-def fit(target: Bundle, source: Bundle) -> float:
+def fit(target: ParallelOps, source: ParallelOps) -> float:
     """From 0 (cannot correspond) to 1 (same kind, same shape, same words)."""
     one, other = target[0], source[0]
     same = one.kind == other.kind or {one.kind, other.kind} <= WEIGHTS
@@ -56,22 +54,29 @@ def fit(target: Bundle, source: Bundle) -> float:
     roles = set(one.pieces) ^ set(other.pieces)
     alike = 0.75 * _shapes(fused_shape(target), fused_shape(source)) - 0.1 * ("mean" in roles)
     name = max(likeness(a.name, b.name) for a in target for b in source)
-    taste = tasted(one, other) if len({site.eats for site in (*target, *source)}) < 3 else 0
+    taste = (
+        inputs_match(one, other)
+        if len({op.input_statistics for op in (*target, *source)}) < 3
+        else 0
+    )
     return max(0.0, alike - 0.02 * len(roles)) + 0.25 * name + 0.3 * taste
 
 
-def tasted(one: Site, other: Site) -> int:
+def inputs_match(one: Op, other: Op) -> int:
     """1 where both got the same numbers of the input, -1 where others, 0 where it is not known."""
-    if not one.eats or not other.eats:
+    if not one.input_statistics or not other.input_statistics:
         return 0
-    scale = max(1e-6, *map(abs, one.eats))
-    near = all(abs(a - b) <= 1e-3 * scale for a, b in zip(one.eats, other.eats, strict=True))
+    scale = max(1e-6, *map(abs, one.input_statistics))
+    near = all(
+        abs(a - b) <= 1e-3 * scale
+        for a, b in zip(one.input_statistics, other.input_statistics, strict=True)
+    )
     return 1 if near else -1
 
 
-def fused_shape(bundle: Bundle) -> Shape:
+def fused_shape(bundle: ParallelOps) -> Shape:
     """The shape that the bundle would have, fused."""
-    return (sum(site.shape[0] for site in bundle), *bundle[0].shape[1:])
+    return (sum(op.shape[0] for op in bundle), *bundle[0].shape[1:])
 
 
 def _shapes(one: Shape, other: Shape) -> float:
@@ -152,7 +157,8 @@ def _kinds(order: Sequence[Level]) -> tuple[list[int], list[Level]]:
     keys = []
     for level in order:
         key: Any = tuple(
-            (s.kind, s.shape, s.recurrent, len(s.pieces), words(s.name), s.eats) for s in level
+            (s.kind, s.shape, s.recurrent, len(s.pieces), words(s.name), s.input_statistics)
+            for s in level
         )
         key = (*key, tuple(len(bundle) for bundle in bundles(level)))
         if key not in seen:
@@ -163,7 +169,7 @@ def _kinds(order: Sequence[Level]) -> tuple[list[int], list[Level]]:
 
 
 def _level_fit(target: Level, source: Level) -> float:
-    ours, theirs = bundles(target), bundles(source)
-    scores = np.array([[fit(one, other) for other in theirs] for one in ours])
+    wanted, given = bundles(target), bundles(source)
+    scores = np.array([[fit(one, other) for other in given] for one in wanted])
     total = sum(scores[i, j] for i, j in assigned(scores))
-    return float(total / max(len(ours), len(theirs)))
+    return float(total / max(len(wanted), len(given)))

@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from bequest.mapping.matching.by_name import Named
-from bequest.mapping.matching.correspondence import Link, marked
-from bequest.mapping.matching.identity_init import stilled
+from bequest.mapping.matching.by_name import NamePairs
+from bequest.mapping.matching.correspondence import Correspondence, marked
 from bequest.mapping.matching.levels import levels
+from bequest.mapping.matching.neutral_blocks import neutral_blocks
 from bequest.mapping.plans.entry import Entry
-from bequest.mapping.tracing.ops import Piece, Shape, Site, Trace
+from bequest.mapping.tracing.ops import Op, Shape, TensorSlice, Trace
 
 __all__ = ["Use", "named_links", "new_parts", "uses_of"]
 
-Use = tuple[Site, str, Piece]  # a site, and a piece of a tensor with its role there
+Use = tuple[Op, str, TensorSlice]  # a site, and a piece of a tensor with its role there
 COPIED = 0.99  # sure of names and shapes that agree; what is run on an input becomes 1
 RESIZED = 0.95  # of names that agree where a shape does not
 
@@ -23,60 +23,67 @@ RESIZED = 0.95  # of names that agree where a shape does not
 def uses_of(trace: Trace) -> dict[str, list[Use]]:
     """The uses of every tensor, in order."""
     found: dict[str, list[Use]] = {}
-    for site in trace.sites:
-        for role, piece in site.pieces.items():
-            found.setdefault(piece.tensor, []).append((site, role, piece))
+    for op in trace.ops:
+        for role, piece in op.pieces.items():
+            found.setdefault(piece.tensor, []).append((op, role, piece))
     return found
 
 
 def named_links(
-    named: Named, theirs: Trace, ours: Trace, shapes: Mapping[str, Shape]
-) -> tuple[Link, ...]:
+    named: NamePairs, source_trace: Trace, target_trace: Trace, shapes: Mapping[str, Shape]
+) -> tuple[Correspondence, ...]:
     """The rows of each tensor from its namesake's; `shapes` are those of the source's tensors."""
-    mine, other = uses_of(ours), uses_of(theirs)
+    target_uses, source_uses = uses_of(target_trace), uses_of(source_trace)
     links = [
         link
         for name, origin in named.pairs.items()
         for link in _links(
-            name, origin, ours, shapes[origin], mine.get(name, []),
-            other.get(theirs.same.get(origin, origin), []), turned=name in named.turned,
+            name, origin, target_trace, shapes[origin], target_uses.get(name, []),
+            source_uses.get(source_trace.same.get(origin, origin), []), turned=name in named.turned,
         )
     ]  # fmt: skip
-    return marked(links, stilled(ours, levels(ours), _level_pairs(named, ours)))
+    return marked(
+        links,
+        neutral_blocks(target_trace, levels(target_trace), _level_pairs(named, target_trace)),
+    )
 
 
 def _links(
-    name: str, origin: str, ours: Trace, there: Shape, mine: Sequence[Use], other: Sequence[Use],
-    *, turned: bool,
-) -> Iterator[Link]:  # fmt: skip
-    shape = ours.shapes[name]
-    constant = name in ours.constants
-    if constant or not mine:
+    name: str, origin: str, target_trace: Trace, there: Shape, target_uses: Sequence[Use],
+    source_uses: Sequence[Use], *, turned: bool,
+) -> Iterator[Correspondence]:  # fmt: skip
+    shape = target_trace.shapes[name]
+    constant = name in target_trace.constants
+    if constant or not target_uses:
         if shape == there:  # what no site uses is read as it stands
-            site = Site("other", name.rpartition(".")[0], {}, 0, frozenset(), -1)
+            op = Op("other", name.rpartition(".")[0], {}, 0, frozenset(), -1)
             role = "constant" if constant else "parameter"
-            yield Link(Piece(name, shape), Piece(origin, there), role, (site, site), COPIED)
+            yield Correspondence(
+                TensorSlice(name, shape), TensorSlice(origin, there), role, (op, op), COPIED
+            )
         return
-    site, role, piece = mine[0]
-    partner = other[0][0] if other else replace(site, order=-1)
+    op, role, piece = target_uses[0]
+    partner = source_uses[0][0] if source_uses else replace(op, order=-1)
     if shape == there or turned:
         whole = (shape[1], shape[0], *shape[2:]) if piece.transposed else shape
-        taken = Piece(origin, whole, 0, piece.transposed != turned)
-        put = Piece(name, whole, 0, piece.transposed)
-        yield Link(put, taken, role, (site, partner), COPIED)
+        taken = TensorSlice(origin, whole, 0, piece.transposed != turned)
+        put = TensorSlice(name, whole, 0, piece.transposed)
+        yield Correspondence(put, taken, role, (op, partner), COPIED)
         return
     if not _comparable(shape, there):
         return
-    pieces = {(part.start, part.shape): (one, own, part) for one, own, part in reversed(mine)}
-    taken_from = {(part.start, part.shape): (one, part) for one, _, part in reversed(other)}
+    pieces = {
+        (part.start, part.shape): (one, own, part) for one, own, part in reversed(target_uses)
+    }
+    taken_from = {(part.start, part.shape): (one, part) for one, _, part in reversed(source_uses)}
     if len(pieces) == len(taken_from):
         found = zip(reversed(pieces.values()), reversed(taken_from.values()), strict=True)
-        for (one, own, part), (its, whole_part) in found:
-            yield Link(part, whole_part, own, (one, its), RESIZED)
+        for (one, own, part), (source_op, whole_part) in found:
+            yield Correspondence(part, whole_part, own, (one, source_op), RESIZED)
     elif len(shape) == len(there):
         whole = (there[1], there[0], *there[2:]) if piece.transposed else there
-        taken = Piece(origin, whole, 0, piece.transposed)
-        yield Link(piece, taken, role, (site, partner), RESIZED)
+        taken = TensorSlice(origin, whole, 0, piece.transposed)
+        yield Correspondence(piece, taken, role, (op, partner), RESIZED)
 
 
 def _comparable(one: Shape, other: Shape) -> bool:
@@ -86,13 +93,13 @@ def _comparable(one: Shape, other: Shape) -> bool:
     return len(axes[0]) == len(axes[1]) or (kernel and math.prod(one) == math.prod(other))
 
 
-def _level_pairs(named: Named, ours: Trace) -> list[tuple[int, int]]:
+def _level_pairs(named: NamePairs, target_trace: Trace) -> list[tuple[int, int]]:
     """Each level of the target, and the first one with the same source."""
     level = {
         piece.tensor: place
-        for place, sites in enumerate(levels(ours))
-        for site in sites
-        for piece in site.pieces.values()
+        for place, ops in enumerate(levels(target_trace))
+        for op in ops
+        for piece in op.pieces.values()
     }
     return sorted(
         {
@@ -103,18 +110,20 @@ def _level_pairs(named: Named, ours: Trace) -> list[tuple[int, int]]:
     )
 
 
-def new_parts(named: Named, ours: Trace, entries: Sequence[Entry]) -> frozenset[str]:
+def new_parts(named: NamePairs, target_trace: Trace, entries: Sequence[Entry]) -> frozenset[str]:
     """The target's tensors that stand behind all that have namesakes: a new head, a new pooler.
 
     Of a network that was seen running, those that nothing with a namesake reads; else those that
     were registered after the last namesake, or in a part (`classifier.`) without any. Nothing is a
     head that is larger than what the source fills.
     """
-    rest = [e for e in entries if e.target not in named.pairs and e.target not in ours.constants]
+    rest = [
+        e for e in entries if e.target not in named.pairs and e.target not in target_trace.constants
+    ]
     known = {name.partition(".")[0] for name in named.pairs}
     last = max((n for n, e in enumerate(entries) if e.target in named.pairs), default=-1)
     place = {entry.target: n for n, entry in enumerate(entries)}
-    feeding = _feeding(named, ours) if ours.ran else {}
+    feeding = _feeding(named, target_trace) if target_trace.ran else {}
     new = [
         entry
         for entry in rest
@@ -127,16 +136,16 @@ def new_parts(named: Named, ours: Trace, entries: Sequence[Entry]) -> frozenset[
     return frozenset(entry.target for entry in new) if small else frozenset()
 
 
-def _feeding(named: Named, ours: Trace) -> dict[str, bool]:
+def _feeding(named: NamePairs, target_trace: Trace) -> dict[str, bool]:
     """Whether a site with a namesake reads, over whatever is between, what a tensor gives."""
-    by_order = {site.order: site for site in ours.sites}
-    open_ = [s for s in ours.sites if any(p.tensor in named.pairs for p in s.pieces.values())]
+    by_order = {op.order: op for op in target_trace.ops}
+    open_ = [s for s in target_trace.ops if any(p.tensor in named.pairs for p in s.pieces.values())]
     reached: set[int] = set()
     while open_:
-        site = open_.pop()
-        fresh = site.reads - reached
+        op = open_.pop()
+        fresh = op.reads - reached
         reached |= fresh
         open_ += [by_order[n] for n in fresh if n in by_order]
     return {
-        piece.tensor: site.order in reached for site in ours.sites for piece in site.pieces.values()
+        piece.tensor: op.order in reached for op in target_trace.ops for piece in op.pieces.values()
     }

@@ -67,22 +67,22 @@ def _spread(
 
 
 def _block_pairs(
-    scores: NDArray[Any], ours: list[list[int]], theirs: list[list[int]]
+    scores: NDArray[Any], target: list[list[int]], source: list[list[int]]
 ) -> Iterator[tuple[int, int]]:
     """Whole blocks aligned in order, then the levels inside each pair of them."""
-    inner = [[best_path(scores[np.ix_(a, b)]) for b in theirs] for a in ours]
+    inner = [[best_path(scores[np.ix_(a, b)]) for b in source] for a in target]
     whole = np.array(
         [
             [
                 sum(scores[a[i], b[j]] for i, j in path)
-                for b, path in zip(theirs, paths, strict=True)
+                for b, path in zip(source, paths, strict=True)
             ]
-            for a, paths in zip(ours, inner, strict=True)
+            for a, paths in zip(target, inner, strict=True)
         ]
     )
     for i, j in best_path(whole):
         for n, m in inner[i][j]:
-            yield ours[i][n], theirs[j][m]
+            yield target[i][n], source[j][m]
 
 
 def _filled(
@@ -162,8 +162,7 @@ def _named_runs(order: Sequence[Level], blocks: list[list[int]]) -> list[Run]:
 def _shape_keys(order: Sequence[Level]) -> list[int]:
     seen: dict[Any, int] = {}
     return [
-        seen.setdefault(tuple((site.kind, site.shape) for site in level), len(seen))
-        for level in order
+        seen.setdefault(tuple((op.kind, op.shape) for op in level), len(seen)) for level in order
     ]
 
 

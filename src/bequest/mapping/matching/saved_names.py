@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from bequest.mapping.matching.saved_parts import Part, saved_parts
 from bequest.mapping.plans.entry import Entry, Move
-from bequest.mapping.rules.layout import Weaved, split
+from bequest.mapping.rules.interleaved import GroupInterleaved
+from bequest.mapping.rules.layout import QKVInterleaved, split
 from bequest.mapping.rules.rule import Rule
-from bequest.mapping.rules.woven import Woven
-from bequest.mapping.tracing.ops import Piece, Shape
+from bequest.mapping.tracing.ops import Shape, TensorSlice
 from bequest.mapping.tracing.trace import named_tensors
 
 __all__ = ["converted", "renamed"]
@@ -76,7 +76,7 @@ def _moves(file: str, held: Tensor, part: Part) -> Iterator[tuple[str, Move]]:
     starts, shapes, shape = part.starts, part.shapes, tuple(held.shape)
     if held.is_meta:  # it went in as it came out
         name = next(iter(shapes))
-        yield name, Move(file, Piece(file, shape), Piece(name, shape))
+        yield name, Move(file, TensorSlice(file, shape), TensorSlice(name, shape))
         return
     names = list(starts)
     bounds = torch.tensor([starts[name] for name in names], dtype=torch.int32)
@@ -97,7 +97,7 @@ def _moves(file: str, held: Tensor, part: Part) -> Iterator[tuple[str, Move]]:
         put = _piece(name, int(places[0]) - starts[name], size, shapes[name])
         whole = rows == shape[0] if shape else True
         if put is not None and (whole or not turned):
-            taken = Piece(file, size, 0 if whole else start, transposed=turned)
+            taken = TensorSlice(file, size, 0 if whole else start, transposed=turned)
             yield name, Move(file, taken, put)
         elif put is None and rows > 1:  # the end of one matrix of a stack and the start of the next
             waiting += [(start + row, 1) for row in reversed(range(rows))]
@@ -113,19 +113,19 @@ def _alternating(
         return []
     halves = [split(held, axis, (-1, 2)).select(axis + 1, half) for half in (0, 1)]
     fused = torch.cat(halves, axis)
-    whole = Piece(file, tuple(held.shape))
+    whole = TensorSlice(file, tuple(held.shape))
     by_start = {starts[name]: name for name in names}
     name = by_start.get(int(fused.flatten()[0]), "")
     if name and shapes[name] == whole.shape and _consecutive(fused):
-        rule: Rule = Weaved(axis, count // 2, 2, back=False)
-        return [(name, Move(file, whole, Piece(name, whole.shape), (rule,)))]
+        rule: Rule = QKVInterleaved(axis, count // 2, 2, back=False)
+        return [(name, Move(file, whole, TensorSlice(name, whole.shape), (rule,)))]
     found = []
     for half, part in enumerate(halves):
         name = by_start.get(int(part.flatten()[0]), "")
         if not name or shapes[name] != tuple(part.shape) or not _consecutive(part):
             return []
-        rule = Woven(axis, count // 2, half, 1, 2, back=False)
-        found.append((name, Move(file, whole, Piece(name, shapes[name]), (rule,))))
+        rule = GroupInterleaved(axis, count // 2, half, 1, 2, back=False)
+        found.append((name, Move(file, whole, TensorSlice(name, shapes[name]), (rule,))))
     return found
 
 
@@ -147,18 +147,18 @@ def _runs(held: Tensor, bounds: Tensor) -> Iterator[tuple[int, int]]:
     yield from ((a, b - a) for a, b in pairwise(edges))
 
 
-def _piece(name: str, first: int, size: Shape, shape: Shape) -> Piece | None:
+def _piece(name: str, first: int, size: Shape, shape: Shape) -> TensorSlice | None:
     """The rows, or the rows of one matrix of a stack, that so many places from `first` on are."""
     if first == 0 and math.prod(size) == math.prod(shape):
-        return Piece(name, size)
+        return TensorSlice(name, size)
     row = math.prod(shape[1:])
     if shape and size[1:] == shape[1:]:
-        return Piece(name, size, first // row) if first % row == 0 else None
+        return TensorSlice(name, size, first // row) if first % row == 0 else None
     if len(shape) == 3 and len(size) == 2 and size[1] == shape[2]:
         index, inside = divmod(first, row)
         start, rest = divmod(inside, shape[2])
         if not rest and start + size[0] <= shape[1]:
-            return Piece(name, size, start, index=index)
+            return TensorSlice(name, size, start, index=index)
     return None
 
 
@@ -168,7 +168,7 @@ def _whole(moves: list[Move], shape: Shape) -> bool:
 
 def _entry(name: str, shape: Shape, moves: list[Move]) -> Entry:
     one = moves[0]
-    plain = len(moves) == 1 and one.taken == Piece(one.source, shape)
+    plain = len(moves) == 1 and one.taken == TensorSlice(one.source, shape)
     words = "copy" if plain else "stack" if len(moves) > 1 else "split"
     if one.rules:
         words = one.rules[0].name

@@ -18,7 +18,7 @@ from bequest.core.wording import listed
 from bequest.mapping.plans.entry import Entry, Move
 from bequest.mapping.sources.source import Source
 from bequest.mapping.tracing.names import by_module
-from bequest.mapping.tracing.ops import Piece, Shape, Trace
+from bequest.mapping.tracing.ops import Shape, TensorSlice, Trace
 
 __all__ = ["refused", "unshared"]
 
@@ -27,46 +27,50 @@ SURE = 0.95  # of a layer that was seen running as often as there are layers to 
 NAMED = ("albert_layer_groups", "shared_layer")  # a file's layers that are run several times
 
 
-def unshared(theirs: Trace, ours: Trace) -> dict[str, Entry]:
+def unshared(source_trace: Trace, target_trace: Trace) -> dict[str, Entry]:
     """What fills a list of equal layers from the one layer that the source runs as often.
 
     Entries by the target's tensor; empty where the source does not share.
     """
     found: dict[str, Entry] = {}
-    uses = _uses(theirs)
+    uses = _uses(source_trace)
     modules = {
         holder: inner
-        for holder, inner in by_module(theirs.shapes).items()
-        if _times(inner, uses) > 1 or _named_shared(holder, theirs)
+        for holder, inner in by_module(source_trace.shapes).items()
+        if _times(inner, uses) > 1 or _named_shared(holder, source_trace)
     }
-    for layers in _lists(ours.shapes) if modules else ():
+    for layers in _lists(target_trace.shapes) if modules else ():
         holders = [
             holder
             for holder, inner in modules.items()
-            if _shapes(inner, theirs.shapes) == _shapes(layers[0], ours.shapes)
+            if _shapes(inner, source_trace.shapes) == _shapes(layers[0], target_trace.shapes)
             and _times(inner, uses) in (0, len(layers))
         ]
         if len(holders) == 1:
             inner = modules[holders[0]]
             for layer in layers:
                 found |= {
-                    name: _copied(inner[tail], name, ours.shapes[name])
+                    name: _copied(inner[tail], name, target_trace.shapes[name])
                     for tail, name in layer.items()
                 }
     return found
 
 
-def refused(entries: Sequence[Entry], source: Source, ours: Trace) -> tuple[Entry, ...]:
+def refused(entries: Sequence[Entry], source: Source, target_trace: Trace) -> tuple[Entry, ...]:
     """The entries, with a problem where one tensor of the target stands for several that differ.
 
     Those are tensors of a layer that the target runs N times, filled from one of N layers of which
     the others go nowhere; and tied weights that the source has apart.
     """
     taken = {name for entry in entries for name in entry.sources}
-    uses, lists, tied = _uses(ours), list(_lists(source.shapes)), dict(_tied(source.shapes, ours))
+    uses, lists, tied = (
+        _uses(target_trace),
+        list(_lists(source.shapes)),
+        dict(_tied(source.shapes, target_trace)),
+    )
     found = []
     for entry in entries:
-        origin = ours.same.get(entry.target, entry.target)
+        origin = target_trace.same.get(entry.target, entry.target)
         several = tied.get(origin, [])
         if len(entry.sources) == 1 and uses.get(origin, 1) > 1:
             alike = _alike(entry.sources[0], lists, uses[origin])
@@ -98,7 +102,7 @@ def _uses(trace: Trace) -> dict[str, int]:
     """How often each tensor is used in a run; nothing where there was none."""
     if not trace.ran:
         return {}
-    return {piece.tensor: site.times for site in trace.sites for piece in site.pieces.values()}
+    return {piece.tensor: op.times for op in trace.ops for piece in op.pieces.values()}
 
 
 def _times(inner: Mapping[str, str], uses: Mapping[str, int]) -> int:
@@ -131,15 +135,15 @@ def _shapes(inner: Mapping[str, str], shapes: Shapes) -> dict[str, Shape]:
     return {tail: shapes[name] for tail, name in inner.items()}
 
 
-def _tied(source: Shapes, ours: Trace) -> Iterator[tuple[str, list[str]]]:
+def _tied(source: Shapes, target_trace: Trace) -> Iterator[tuple[str, list[str]]]:
     """The target's tied tensors of which the source has several, under the target's names."""
     groups: dict[str, list[str]] = {}
-    for name, origin in ours.same.items():
+    for name, origin in target_trace.same.items():
         groups.setdefault(origin, [origin]).append(name)
-    start = _prefix(source, [*ours.shapes, *ours.same]) if groups else ""
+    start = _prefix(source, [*target_trace.shapes, *target_trace.same]) if groups else ""
     for origin, names in groups.items():
         there = [f"{start}{name}" for name in names if f"{start}{name}" in source]
-        there = [name for name in there if source[name] == ours.shapes[origin]]
+        there = [name for name in there if source[name] == target_trace.shapes[origin]]
         if len(there) > 1:
             yield origin, there
 
@@ -159,7 +163,7 @@ def _prefix(source: Iterable[str], target: Iterable[str]) -> str:
 
 def _copied(taken: str, name: str, shape: Shape) -> Entry:
     role = "bias" if name.endswith("bias") else "weight"
-    move = Move(taken, Piece(taken, shape), Piece(name, shape))
+    move = Move(taken, TensorSlice(taken, shape), TensorSlice(name, shape))
     return Entry(name, shape, role, (), (move,), "copy", SURE)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self, final
 
 from bequest.errors import MapError
 from bequest.mapping.rules import Rule, rule_from_dict
-from bequest.mapping.tracing.ops import Piece, Shape
+from bequest.mapping.tracing.ops import Shape, TensorSlice
 
 __all__ = ["Amounts", "Entry", "Move", "move_fits"]
 
@@ -20,8 +20,8 @@ class Move:
     """Some numbers of a source's tensor into a target's."""
 
     source: str  # the source's tensor; empty where the rules make the numbers
-    taken: Piece  # which part of it
-    put: Piece  # where it goes
+    taken: TensorSlice  # which part of it
+    put: TensorSlice  # where it goes
     rules: tuple[Rule, ...] = ()  # applied in order, each along one axis
     added: bool = False  # to what is there already
 
@@ -198,14 +198,14 @@ def _plain(value: Any) -> Any:
     """A field as JSON has it; of which tensor a piece is, its move says."""
     if isinstance(value, Rule):
         return value.to_dict()
-    if isinstance(value, Move | Piece):
+    if isinstance(value, Move | TensorSlice):
         values = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         left_out = ("tensor", "index") if values.get("index") is None else ("tensor",)
         return {name: kept for name, kept in values.items() if name not in left_out}
     return [*map(_plain, value)] if isinstance(value, tuple) else value
 
 
-def _piece(tensor: str, values: Mapping[str, Any]) -> Piece:
+def _piece(tensor: str, values: Mapping[str, Any]) -> TensorSlice:
     shape = tuple(int(size) for size in values["shape"])
     index = None if values.get("index") is None else int(values["index"])
-    return Piece(tensor, shape, int(values["start"]), bool(values["transposed"]), index)
+    return TensorSlice(tensor, shape, int(values["start"]), bool(values["transposed"]), index)

@@ -15,7 +15,7 @@ from bequest.mapping.plans.entry import Entry, Move
 from bequest.mapping.sources.source import Source
 from bequest.mapping.tracing.trace import STATISTICS, named_tensors
 
-__all__ = ["lent", "loaded", "tensors_of"]
+__all__ = ["borrowed", "loaded", "tensors_of"]
 
 
 def tensors_of(entries: Sequence[Entry], source: Source, target: nn.Module) -> dict[str, Tensor]:
@@ -50,7 +50,7 @@ def _filled(
         yield name, tensor, values
 
 
-def lent(entry: Entry, source: Source, own: Tensor) -> Tensor:
+def borrowed(entry: Entry, source: Source, own: Tensor) -> Tensor:
     """One tensor of the target to run it with, not to keep: the source's own where it is the same.
 
     Of large networks copying takes longer than running them on one input.

@@ -141,16 +141,16 @@ class ParameterMap:
     def _doubted(self) -> dict[str, str]:
         if not self.opinion or self.opinion is self.entries:
             return {}
-        theirs = {entry.target: entry for entry in self.opinion}
-        ours = {entry.target: entry for entry in self.entries}
+        expected = {entry.target: entry for entry in self.opinion}
+        entries = {entry.target: entry for entry in self.entries}
         found = {}
-        for name, entry in ours.items():
-            other = theirs.get(name)
+        for name, entry in entries.items():
+            other = expected.get(name)
             if other is None:
                 found[name] = f"the target has no tensor {name!r}."
             elif other.moves != entry.moves:
                 found[name] = f"{name} is {_said(entry)} here, and should be {_said(other)}."
-        return found | {n: f"{n} is missing in the map." for n in theirs if n not in ours}
+        return found | {n: f"{n} is missing in the map." for n in expected if n not in entries}
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain values; the networks are not in it."""
@@ -208,14 +208,14 @@ class ParameterMap:
         >>> plan.diff(bq.map_parameters(net, net, skip="0.bias"))
         '0.bias: copy of 0.bias → initialised (skipped)'
         """
-        theirs = {entry.target: entry for entry in other.entries}
-        ours = {entry.target: entry for entry in self.entries}
+        second = {entry.target: entry for entry in other.entries}
+        first = {entry.target: entry for entry in self.entries}
         lines = []
-        for name in dict.fromkeys([*ours, *theirs]):
-            if name not in theirs or name not in ours:
-                lines.append(f"{name}: only in the {'first' if name in ours else 'second'}")
-            elif ours[name].moves != theirs[name].moves or ours[name].rule != theirs[name].rule:
-                lines.append(f"{name}: {_said(ours[name])} → {_said(theirs[name])}")
+        for name in dict.fromkeys([*first, *second]):
+            if name not in second or name not in first:
+                lines.append(f"{name}: only in the {'first' if name in first else 'second'}")
+            elif first[name].moves != second[name].moves or first[name].rule != second[name].rule:
+                lines.append(f"{name}: {_said(first[name])} → {_said(second[name])}")
         return "\n".join(lines)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -344,16 +344,16 @@ class ParameterMap:
 
 def _check_names(entries: Sequence[Entry], source: Source, target: nn.Module) -> None:
     """Every name of the map must be there, in the shape that the map counts on."""
-    theirs = {
+    shapes = {
         name: tuple(t.shape)
         for name, t in target.state_dict(keep_vars=True).items()
         if isinstance(t, Tensor)
     }
     for entry in entries:
-        if theirs.get(entry.target) != entry.shape:
+        if shapes.get(entry.target) != entry.shape:
             raise MapError(
                 f"the map fills {entry.target!r} {entry.shape}, the target has "
-                f"{theirs.get(entry.target, 'no such tensor')}."
+                f"{shapes.get(entry.target, 'no such tensor')}."
             )
         for move in entry.moves:
             if move.source and move.source not in source.shapes:
@@ -362,7 +362,7 @@ def _check_names(entries: Sequence[Entry], source: Source, target: nn.Module) ->
                     "does not have."
                 )
             move_fits(move, source.shapes.get(move.source, ()))
-    absent = set(theirs) - {entry.target for entry in entries}
+    absent = set(shapes) - {entry.target for entry in entries}
     if absent:
         raise MapError(f"the map says nothing of {sorted(absent)[0]!r} {_more(len(absent) - 1)}")
 

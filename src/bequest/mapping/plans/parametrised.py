@@ -17,7 +17,7 @@ from bequest.frameworks.unchanged import evaluating
 from bequest.mapping.plans.entry import Entry, Move
 from bequest.mapping.plans.parameter_map import ParameterMap
 from bequest.mapping.rules.length import Length
-from bequest.mapping.tracing.ops import Piece, Shape
+from bequest.mapping.tracing.ops import Shape, TensorSlice
 
 __all__ = ["is_computed", "kept", "plain"]
 
@@ -116,7 +116,7 @@ def _lengths(entry: Entry, name: str, shape: Shape, dim: int) -> Entry:
         if axis < 0 or not (whole or axis == 0):
             return fresh
         lengths = tuple(n if place == axis else 1 for place, n in enumerate(put.shape))
-        piece = Piece(name, lengths, put.start, put.transposed)
+        piece = TensorSlice(name, lengths, put.start, put.transposed)
         moves.append(replace(move, put=piece, rules=(*move.rules, Length(axis))))
     if not moves:
         return fresh

@@ -88,11 +88,11 @@ def network_names(
         raise MapError(f"{where} holds no tensors.")
     names = list(shapes) if not prefix else _under(shapes, prefix, where)
     check_weights(names, target, where)
-    ours = _parts(target)
+    target_parts = _parts(target)
     if prefix == "":
         return names, []
-    kept = _without_training(names, ours, where)
-    kept = _without_counters(kept, shapes, ours)
+    kept = _without_training(names, target_parts, where)
+    kept = _without_counters(kept, shapes, target_parts)
     network = set(kept)
     notes = _left_out([name for name in names if name not in network])
     part = _part({name: shapes[name] for name in kept}, target, where)
@@ -130,15 +130,15 @@ def check_weights(names: Sequence[str], target: Iterable[str], where: str) -> No
     MapError
         With the way to plain weights.
     """
-    ours = _parts(target)
-    adapted = [name for name in names if _adapter_part(name, ours)]
+    target_parts = _parts(target)
+    adapted = [name for name in names if _adapter_part(name, target_parts)]
     if adapted:
         raise MapError(
             f"{where} holds an adapter ({listed(adapted[:1])} and "
             f"{counted(len(adapted) - 1, 'tensor')} like it), not a network: merge it into its "
             "base first (peft: model.merge_and_unload().save_pretrained(FOLDER)), and map that."
         )
-    quantised = [n for n in names if n.rpartition(".")[2] in QUANTISED - ours]
+    quantised = [n for n in names if n.rpartition(".")[2] in QUANTISED - target_parts]
     if quantised:
         raise MapError(
             f"{where} is quantised ({listed(quantised[:1])}): dequantise it with the library that "
@@ -146,15 +146,17 @@ def check_weights(names: Sequence[str], target: Iterable[str], where: str) -> No
         )
 
 
-def _adapter_part(name: str, ours: Set[str]) -> bool:
-    return any(ADAPTER.fullmatch(part) and part not in ours for part in name.split("."))
+def _adapter_part(name: str, target_parts: Set[str]) -> bool:
+    return any(ADAPTER.fullmatch(part) and part not in target_parts for part in name.split("."))
 
 
-def _without_training(names: Sequence[str], ours: Set[str], where: str) -> list[str]:
+def _without_training(names: Sequence[str], target_parts: Set[str], where: str) -> list[str]:
     """All but the states of optimisers, which hold moments beside their number of steps."""
-    moments = MOMENTS - ours
+    moments = MOMENTS - target_parts
     states = {name.rpartition(".")[0] for name in names if name.rpartition(".")[2] in moments}
-    tops = {top for name in names if TRAINING.fullmatch(top := name.partition(".")[0])} - ours
+    tops = {
+        top for name in names if TRAINING.fullmatch(top := name.partition(".")[0])
+    } - target_parts
     kept = [
         name
         for name in names
@@ -165,11 +167,13 @@ def _without_training(names: Sequence[str], ours: Set[str], where: str) -> list[
     return kept
 
 
-def _without_counters(names: Sequence[str], shapes: Shapes, ours: Set[str]) -> list[str]:
+def _without_counters(names: Sequence[str], shapes: Shapes, target_parts: Set[str]) -> list[str]:
     """Without the single numbers beside the dictionary of the network, such as the best loss."""
     if not CONTAINERS & _tops(names):
         return list(names)
-    return [name for name in names if "." in name or name in ours or math.prod(shapes[name]) > 1]
+    return [
+        name for name in names if "." in name or name in target_parts or math.prod(shapes[name]) > 1
+    ]
 
 
 def _tops(names: Iterable[str]) -> set[str]:
@@ -191,9 +195,9 @@ def _part(shapes: Shapes, target: Shapes, where: str) -> str:
         return ""
     enough = AGREES * len(target)
     for by_shape in (True, False):  # names and shapes, then names alone
-        ours = [_pairs(renamed, by_shape) for renamed in _less_prefix(target)]
-        found = {part: _agreement(inner, ours, by_shape) for part, inner in parts.items()}
-        whole, best = _agreement(shapes, ours, by_shape), max(found.values())
+        target_pairs = [_pairs(renamed, by_shape) for renamed in _less_prefix(target)]
+        found = {part: _agreement(inner, target_pairs, by_shape) for part, inner in parts.items()}
+        whole, best = _agreement(shapes, target_pairs, by_shape), max(found.values())
         if best > whole and best >= enough:
             complete = [part for part in parts if found[part] == len(target)]
             if by_shape and len(complete) == 1:
@@ -285,12 +289,12 @@ def _common(names: Iterable[str]) -> str:
     return "".join(common)
 
 
-def _agreement(shapes: Shapes, ours: Sequence[set[Any]], by_shape: bool) -> int:
+def _agreement(shapes: Shapes, target_pairs: Sequence[set[Any]], by_shape: bool) -> int:
     """How many of the target's tensors are there by name, where prefixes may differ."""
     common = _common(name for name in shapes if "." in name)
     without = {name.removeprefix(common): shape for name, shape in shapes.items()}
-    theirs = _pairs(shapes, by_shape), _pairs(without, by_shape)
-    return max(len(one & other) for one in ours for other in theirs)
+    source_pairs = _pairs(shapes, by_shape), _pairs(without, by_shape)
+    return max(len(one & other) for one in target_pairs for other in source_pairs)
 
 
 def _pairs(shapes: Shapes, by_shape: bool) -> set[Any]:

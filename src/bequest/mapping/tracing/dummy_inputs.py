@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["made_up"]
+__all__ = ["dummy_inputs"]
 
 SIDES = (32, 64, 224, 28, 16, 96, 128, 8)  # pixels, the likeliest first
 STEPS = 8  # tokens, or points in time
@@ -17,12 +17,12 @@ SPECIAL = 6  # the first tokens of a vocabulary mean padding, start, end
 MOST = 40  # inputs tried for one network
 
 
-def made_up(module: nn.Module) -> Iterator[Any]:
+def dummy_inputs(module: nn.Module) -> Iterator[Any]:
     """Inputs that a network of this kind may take, the likeliest first.
 
     Examples
     --------
-    >>> next(made_up(nn.Sequential(nn.Flatten(), nn.Linear(5, 2)))).shape
+    >>> next(dummy_inputs(nn.Sequential(nn.Flatten(), nn.Linear(5, 2)))).shape
     torch.Size([2, 5])
     """
     for count, guess in enumerate(_guesses(module)):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["CANON", "PLAIN", "by_module", "letter", "likeness", "natural", "words"]
+__all__ = ["CANON", "PLAIN", "by_module", "likeness", "natural", "projection", "words"]
 
 SYNONYMS = (
     ("query", "q", "wq", "q_proj", "to_q", "q_lin", "q_linear", "queries"),
@@ -105,7 +105,7 @@ def likeness(one: str, other: str) -> float:
     return len(first & second) / len(first | second)
 
 
-def letter(name: str) -> str:
+def projection(name: str) -> str:
     """q, k, v, gate or up, where the last words of a name say so; else nothing."""
     for component in reversed(name.lower().split(".")):
         said = CANON.get(component, "")

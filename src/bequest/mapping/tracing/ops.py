@@ -13,7 +13,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-__all__ = ["MAIN", "WEIGHTS", "Piece", "Shape", "Site", "Trace"]
+__all__ = ["MAIN", "WEIGHTS", "Op", "Shape", "TensorSlice", "Trace"]
 
 Shape = tuple[int, ...]
 WEIGHTS = frozenset({"linear", "conv"})  # a matrix, with a kernel or without
@@ -22,7 +22,7 @@ MAIN = frozenset({"linear", "conv", "norm"})  # what makes the network's order; 
 
 @final
 @dataclass(frozen=True)
-class Piece:
+class TensorSlice:
     """A tensor, or some of its rows, in the canonical layout."""
 
     tensor: str  # name in the state dict
@@ -42,7 +42,7 @@ class Piece:
         Examples
         --------
         >>> import torch
-        >>> Piece("w", (1, 3), start=1, transposed=True).of(torch.arange(6).reshape(3, 2))
+        >>> TensorSlice("w", (1, 3), start=1, transposed=True).of(torch.arange(6).reshape(3, 2))
         tensor([[1, 3, 5]])
         """
         if self.index is not None:
@@ -57,12 +57,12 @@ class Piece:
 
 @final
 @dataclass(frozen=True)
-class Site:
+class Op:
     """One use of tensors."""
 
     kind: str  # linear, conv, norm, embedding, table (added or joined as it is) or other
     name: str  # path of the module, or of the tensor where no module holds it
-    pieces: Mapping[str, Piece]  # by role: weight, bias, mean, variance
+    pieces: Mapping[str, TensorSlice]  # by role: weight, bias, mean, variance
     depth: int  # sites on the longest way from the input; uses at one depth are parallel
     reads: frozenset[int]  # places of the sites whose results it reads
     order: int  # place in the order of execution, or of registration
@@ -71,11 +71,11 @@ class Site:
     stride: tuple[int, ...] = ()  # of a convolution that was seen running
     # Of a site that reads nothing but the network's input: mean, size and extremes of what it got,
     # whatever the order of the numbers; empty where unknown.
-    eats: tuple[float, ...] = ()
+    input_statistics: tuple[float, ...] = ()
     times: int = 1  # how often it was seen running
 
     @property
-    def main(self) -> Piece:
+    def main(self) -> TensorSlice:
         """The piece that gives the site its shape."""
         return next(iter(self.pieces.values()))
 
@@ -91,7 +91,7 @@ class Trace:
     """A network's tensors, and the sites that use them."""
 
     shapes: Mapping[str, Shape]  # of every tensor of the state dict
-    sites: tuple[Site, ...]  # in order
+    ops: tuple[Op, ...]  # in order
     how: str  # what it was traced by, as a sentence's end: "run on the example"
     ran: bool  # depths and reads are those of a run; else of the order of registration
     same: Mapping[str, str] = field(default_factory=dict)  # shared names, to the first of them

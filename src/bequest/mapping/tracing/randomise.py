@@ -15,12 +15,14 @@ from torch import Tensor
 
 from bequest.mapping.tracing.torch_calls import each_tensor
 
-__all__ = ["generic", "generic_inputs"]
+__all__ = ["randomise_constants", "randomise_parameters"]
 
 GAIN = 1.5  # variance of what a layer gives, for inputs of variance 1
 
 
-def generic(tensors: Mapping[str, Tensor], learned: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def randomise_parameters(
+    tensors: Mapping[str, Tensor], learned: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """The same tensors with learned ones of a size that is felt; nothing is written into.
 
     Of the learned ones (parameters and running statistics) constant tensors are drawn, the others
@@ -28,18 +30,19 @@ def generic(tensors: Mapping[str, Tensor], learned: Mapping[str, Tensor]) -> dic
 
     Examples
     --------
-    >>> found = generic({"n.weight": torch.ones(3)}, {"n.weight": torch.ones(3)})["n.weight"]
+    >>> ones = {"n.weight": torch.ones(3)}
+    >>> found = randomise_parameters(ones, ones)["n.weight"]
     >>> bool(((found >= 0.5) & (found <= 1.5)).all()), len(set(found.tolist()))
     (True, 3)
     """
     generator = torch.Generator().manual_seed(0)
     return {
-        name: _felt(name, tensor.detach(), generator) if name in learned else tensor
+        name: _rescaled(name, tensor.detach(), generator) if name in learned else tensor
         for name, tensor in tensors.items()
     }
 
 
-def _felt(name: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
+def _rescaled(name: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
     real = tensor.dtype in (torch.float32, torch.float64) and tensor.device.type == "cpu"
     if not real or not tensor.numel():
         return tensor
@@ -64,12 +67,12 @@ def _drawn(tensor: Tensor, value: float, generator: torch.Generator) -> Tensor:
     return (torch.randn(tensor.shape, generator=generator) * size).to(tensor.dtype)
 
 
-def generic_inputs(values: object) -> object:
+def randomise_constants(values: object) -> object:
     """An example whose real tensors are not all one number: zeros hide the first layers.
 
     Examples
     --------
-    >>> len(set(generic_inputs(torch.zeros(1, 3))[0].tolist()))
+    >>> len(set(randomise_constants(torch.zeros(1, 3))[0].tolist()))
     3
     """
     return each_tensor(values, _varied)

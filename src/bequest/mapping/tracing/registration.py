@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from bequest.mapping.tracing.names import letter, natural, words
-from bequest.mapping.tracing.ops import Piece, Shape, Site
+from bequest.mapping.tracing.names import natural, projection, words
+from bequest.mapping.tracing.ops import Op, Shape, TensorSlice
 from bequest.mapping.tracing.torch_calls import NORM_ROLES
 
-__all__ = ["is_in_order", "named_sites", "registered_sites"]
+__all__ = ["is_in_order", "named_ops", "registered_ops"]
 
 ROLES = NORM_ROLES | {"gamma": "weight", "beta": "bias"}
 TURNED = ("Conv1D",)  # Hugging Face's linear layer that stores (in, out)
@@ -23,14 +23,14 @@ LAST = frozenset({"head", "heads", "classifier", "fc", "logits", "score", "poole
 RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?")
 
 
-def registered_sites(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[Site]:
+def registered_ops(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[Op]:
     """The sites of a network in the order in which its parts were registered."""
     classes = {name: type(part) for name, part in module.named_modules()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    return _sites(shapes, classes, list(shapes))
+    return _ops(shapes, classes, list(shapes))
 
 
-def named_sites(shapes: Mapping[str, Shape]) -> list[Site]:
+def named_ops(shapes: Mapping[str, Shape]) -> list[Op]:
     """The sites that names and shapes suggest, in the order in which they are given.
 
     A file that is sorted by name, or shuffled, holds no order: there what is called a stem comes
@@ -38,7 +38,7 @@ def named_sites(shapes: Mapping[str, Shape]) -> list[Site]:
     """
     given = list(shapes)
     kept = _as_registered(given) and given != sorted(given, key=natural)
-    return _sites(shapes, {}, given if kept else sorted(given, key=_place))
+    return _ops(shapes, {}, given if kept else sorted(given, key=_place))
 
 
 def is_in_order(names: Sequence[str]) -> bool:
@@ -101,9 +101,9 @@ def _place(name: str) -> tuple[tuple[int, tuple[tuple[int, int | str], ...]], ..
     return tuple(found)
 
 
-def _sites(
+def _ops(
     shapes: Mapping[str, Shape], classes: Mapping[str, type], order: Sequence[str]
-) -> list[Site]:
+) -> list[Op]:
     groups: dict[str, dict[str, str]] = {}
     for name in order:
         holder, _, last = name.rpartition(".")
@@ -118,19 +118,19 @@ def _sites(
             groups.setdefault(holder, {})[ROLES[last]] = name
         else:
             groups.setdefault(name, {})["weight"] = name
-    sites: list[Site] = []
+    ops: list[Op] = []
     for holder, roles in groups.items():
-        sites += _site(holder, roles, shapes, classes, len(sites))
-    return _depths(sites)
+        ops += _op(holder, roles, shapes, classes, len(ops))
+    return _depths(ops)
 
 
-def _site(
+def _op(
     holder: str,
     roles: Mapping[str, str],
     shapes: Mapping[str, Shape],
     classes: Mapping[str, type],
     order: int,
-) -> list[Site]:
+) -> list[Op]:
     cls = classes.get(holder)
     first = next((roles[r] for r in ("weight", "bias", "mean", "variance") if r in roles), "")
     if not first:
@@ -147,21 +147,21 @@ def _site(
                 size = (size[1], size[0], *size[2:])
             if kind == "norm" and len(size) != 1:
                 size = (max(size, default=1),)
-            pieces[role] = Piece(roles[role], size, transposed=turned and role == "weight")
+            pieces[role] = TensorSlice(roles[role], size, transposed=turned and role == "weight")
     recurrent = holder.rpartition(".")[2].startswith("hh")
-    whole = Site(kind, holder, pieces, 0, frozenset(), order, recurrent)
+    whole = Op(kind, holder, pieces, 0, frozenset(), order, recurrent)
     return _thirds(whole) if holder.endswith(".in_proj") and len(shape) == 2 else [whole]
 
 
-def _thirds(site: Site) -> list[Site]:
+def _thirds(op: Op) -> list[Op]:
     """torch's fused attention: three products."""
     found = []
     for n, name in enumerate("qkv"):
         pieces = {}
-        for role, piece in site.pieces.items():
+        for role, piece in op.pieces.items():
             rows = piece.shape[0] // 3
             pieces[role] = replace(piece, shape=(rows, *piece.shape[1:]), start=n * rows)
-        found.append(replace(site, name=f"{site.name}.{name}", pieces=pieces, order=site.order + n))
+        found.append(replace(op, name=f"{op.name}.{name}", pieces=pieces, order=op.order + n))
     return found
 
 
@@ -182,20 +182,20 @@ def _kind(holder: str, shape: Shape, roles: Mapping[str, str], cls: type | None)
     return "norm" if vector and not {"class", "position"} & said else "table"
 
 
-def _depths(sites: Sequence[Site]) -> list[Site]:
+def _depths(ops: Sequence[Op]) -> list[Op]:
     """One after the other; products with names of one attention or gate stand side by side."""
-    found: list[Site] = []
+    found: list[Op] = []
     depth = 0
-    for order, site in enumerate(sites):
+    for order, op in enumerate(ops):
         before = found[-1] if found else None
         beside = (
             before is not None
-            and before.kind == site.kind == "linear"
-            and ((bool(letter(site.name)) and bool(letter(before.name))) or site.recurrent)
-            and (site.recurrent or before.shape[1:] == site.shape[1:])
-            and before.name.rpartition(".")[0] == site.name.rpartition(".")[0]
+            and before.kind == op.kind == "linear"
+            and ((bool(projection(op.name)) and bool(projection(before.name))) or op.recurrent)
+            and (op.recurrent or before.shape[1:] == op.shape[1:])
+            and before.name.rpartition(".")[0] == op.name.rpartition(".")[0]
         )
-        main = site.kind in ("linear", "conv", "norm", "embedding")
+        main = op.kind in ("linear", "conv", "norm", "embedding")
         depth += main and not beside
-        found.append(replace(site, depth=depth, order=order))
+        found.append(replace(op, depth=depth, order=order))
     return found

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bequest.mapping.tracing.ops import Piece
+from bequest.mapping.tracing.ops import TensorSlice
 
 __all__ = [
     "ADD", "CELLS", "CONVS", "MUL", "NORMS", "NORM_ROLES", "PARTS", "PRODUCT", "RECURRENT",
@@ -50,15 +50,15 @@ def stride_of(args: Any, kwargs: Any) -> tuple[int, ...]:
     return (stride,) if isinstance(stride, int) else tuple(stride or ())
 
 
-def first_tensor(roles: Mapping[str, Piece]) -> str:
+def first_tensor(roles: Mapping[str, TensorSlice]) -> str:
     """The name of the tensor that stands first."""
     return next(iter(roles.values())).tensor
 
 
-def kind_of(name: str, roles: Mapping[str, Piece]) -> str:
+def kind_of(name: str, roles: Mapping[str, TensorSlice]) -> str:
     """Which kind of site a call with these pieces is."""
     if name in ("linear", "addmm", *PRODUCT):
-        return "linear" if len(roles.get("weight", Piece("", ())).shape) == 2 else "other"
+        return "linear" if len(roles.get("weight", TensorSlice("", ())).shape) == 2 else "other"
     if name in CONVS | TURNED_CONVS:
         return "conv" if "weight" in roles else "other"
     if name in NORMS:

@@ -15,20 +15,20 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from bequest.errors import MapError
 from bequest.frameworks.unchanged import evaluating
-from bequest.mapping.tracing.dummy_inputs import made_up
-from bequest.mapping.tracing.ops import Shape, Site, Trace
-from bequest.mapping.tracing.randomise import generic_inputs
-from bequest.mapping.tracing.registration import registered_sites
+from bequest.mapping.tracing.dummy_inputs import dummy_inputs
+from bequest.mapping.tracing.ops import Op, Shape, Trace
+from bequest.mapping.tracing.randomise import randomise_constants
+from bequest.mapping.tracing.registration import registered_ops
 from bequest.mapping.tracing.torch_calls import each_tensor, tensors_in
-from bequest.mapping.tracing.usage_tracer import Watch
+from bequest.mapping.tracing.usage_tracer import UsageTracer
 
 __all__ = [
     "STATISTICS", "call", "named_tensors", "summary", "trace", "trace_both", "watched_run",
     "watched_tensors",
 ]  # fmt: skip
 
-Seen = tuple[list[Site], frozenset[int]]  # a run's sites, and those that the output comes from
-MADE_UP = "run on a made-up input"
+Seen = tuple[list[Op], frozenset[int]]  # a run's sites, and those that the output comes from
+DUMMY_INPUT = "run on a made-up input"
 STATISTICS = ("running_mean", "running_var")
 REFUSED = (
     RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError,
@@ -44,7 +44,7 @@ def trace(module: nn.Module, example: Any = None) -> Trace:
 
     Examples
     --------
-    >>> [site.kind for site in trace(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))).sites]
+    >>> [op.kind for op in trace(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))).ops]
     ['linear', 'norm']
     """
     tensors = named_tensors(module)[0]
@@ -53,61 +53,72 @@ def trace(module: nn.Module, example: Any = None) -> Trace:
         if isinstance(found, str):
             raise MapError(f"{type(module).__name__} does not run on the example: {found}")
         return _described(module, *found, "run on the example")
-    runs = list(_guessed(module, tensors, made_up(module)))
+    runs = list(_guessed(module, tensors, dummy_inputs(module)))
     if not runs:
-        sites, how = registered_sites(module, tensors), "read in the order of registration"
-        return replace(_described(module, sites, frozenset(), how), ran=False)
+        ops, how = registered_ops(module, tensors), "read in the order of registration"
+        return replace(_described(module, ops, frozenset(), how), ran=False)
     guess, found = max(runs, key=lambda run: _used(run[1]))
-    return _described(module, *found, MADE_UP, guess)
+    return _described(module, *found, DUMMY_INPUT, guess)
 
 
 def trace_both(source: nn.Module, target: nn.Module, example: Any = None) -> tuple[Trace, Trace]:
     """Both networks, where no example is given on one made-up input that both take."""
     if example is not None:
-        return _tasted(source, target, trace(source, example), trace(target, example), example)
-    ours, theirs = named_tensors(target)[0], named_tensors(source)[0]
-    guesses = [guess for pair in zip_longest(made_up(target), made_up(source)) for guess in pair]
+        return _with_input_statistics(
+            source, target, trace(source, example), trace(target, example), example
+        )
+    target_tensors, source_tensors = named_tensors(target)[0], named_tensors(source)[0]
+    guesses = [
+        guess for pair in zip_longest(dummy_inputs(target), dummy_inputs(source)) for guess in pair
+    ]
     runs = [
         (guess, other, found)
-        for guess, found in _guessed(target, ours, guesses)
-        for _, other in _guessed(source, theirs, [guess])
+        for guess, found in _guessed(target, target_tensors, guesses)
+        for _, other in _guessed(source, source_tensors, [guess])
     ]
     if not runs:
         return trace(source), trace(target)
     guess, other, found = max(runs, key=lambda run: _used(run[1]) + _used(run[2]))
-    traces = _described(source, *other, MADE_UP, guess), _described(target, *found, MADE_UP, guess)
-    return _tasted(source, target, *traces, guess)
+    traces = (
+        _described(source, *other, DUMMY_INPUT, guess),
+        _described(target, *found, DUMMY_INPUT, guess),
+    )
+    return _with_input_statistics(source, target, *traces, guess)
 
 
-def _tasted(
-    source: nn.Module, target: nn.Module, theirs: Trace, ours: Trace, example: Any
+def _with_input_statistics(
+    source: nn.Module, target: nn.Module, source_trace: Trace, target_trace: Trace, example: Any
 ) -> tuple[Trace, Trace]:
     """Both traces, with what the first sites eat, where there are several to tell apart."""
-    given = generic_inputs(example)
+    given = randomise_constants(example)
     try:
-        return _eating(source, theirs, given), _eating(target, ours, given)
+        return _with_statistics(source, source_trace, given), _with_statistics(
+            target, target_trace, given
+        )
     except REFUSED:
-        return theirs, ours
+        return source_trace, target_trace
 
 
-def _eating(module: nn.Module, trace: Trace, example: Any) -> Trace:
-    if sum(not site.reads and site.fed for site in trace.sites) < 2:
+def _with_statistics(module: nn.Module, trace: Trace, example: Any) -> Trace:
+    if sum(not op.reads and op.fed for op in trace.ops) < 2:
         return trace
-    eaten = watched_run(module, {}, example)[0].eaten
-    sites = tuple(
-        replace(site, eats=tuple(summary(eaten[place]).tolist())) if place in eaten else site
-        for place, site in enumerate(trace.sites)
+    first_inputs = watched_run(module, {}, example)[0].first_inputs
+    ops = tuple(
+        replace(op, input_statistics=tuple(summary(first_inputs[place]).tolist()))
+        if place in first_inputs
+        else op
+        for place, op in enumerate(trace.ops)
     )
-    return replace(trace, sites=sites)
+    return replace(trace, ops=ops)
 
 
 def watched_run(
     module: nn.Module, tensors: Mapping[str, Tensor], example: Any
-) -> tuple[Watch, list[Tensor]]:
+) -> tuple[UsageTracer, list[Tensor]]:
     """What each site gives and the output, of a run with these tensors in place of its own."""
     own, _ = named_tensors(module)
     held = {**own, **tensors}
-    watch = Watch(watched_tensors(module, own, held), keep=True)
+    watch = UsageTracer(watched_tensors(module, own, held), keep=True)
     with evaluating(module), watch:
         watch.feed(example)
         result = call(module, example, held if tensors else None)
@@ -140,7 +151,7 @@ def _guessed(
 
 
 def _used(found: Seen) -> int:
-    return len({p.tensor for site in found[0] for p in site.pieces.values()})
+    return len({p.tensor for op in found[0] for p in op.pieces.values()})
 
 
 def named_tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -206,10 +217,10 @@ def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Seen
         pass
     watched = watched_tensors(module, tensors)
     try:
-        with evaluating(module), Watch(watched) as watch:
+        with evaluating(module), UsageTracer(watched) as watch:
             watch.feed(example)
             output = call(module, example)
-        return watch.sites, watch.frontier(output)
+        return watch.ops, watch.frontier(output)
     except REFUSED as error:
         return str(error).partition("\n")[0]
 
@@ -247,41 +258,39 @@ def _on_meta(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> 
     }
     given = each_tensor(example, lambda tensor: tensor.to("meta"))
     watched = watched_tensors(module, tensors, meta)
-    with evaluating(module), torch.device("meta"), Watch(watched) as watch:
+    with evaluating(module), torch.device("meta"), UsageTracer(watched) as watch:
         watch.feed(given)
         output = call(module, given, meta)
-    return watch.sites, watch.frontier(output)
+    return watch.ops, watch.frontier(output)
 
 
 def _described(
-    module: nn.Module, sites: list[Site], last: frozenset[int], how: str, example: Any = None
+    module: nn.Module, ops: list[Op], last: frozenset[int], how: str, example: Any = None
 ) -> Trace:
     tensors, same = named_tensors(module)
     shapes: dict[str, Shape] = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    used = {piece.tensor for site in sites for piece in site.pieces.values()}
+    used = {piece.tensor for op in ops for piece in op.pieces.values()}
     parameters = {id(p) for p in module.parameters()}
     constants = frozenset(
         name
         for name, tensor in tensors.items()
         if id(tensor) not in parameters and (name not in used or not tensor.dtype.is_floating_point)
     )
-    settled = _recurrent_depths(sites)
+    settled = _recurrent_depths(ops)
     return Trace(shapes, settled, how, True, same, constants, last, _heads(module), example)
 
 
-def _recurrent_depths(sites: list[Site]) -> tuple[Site, ...]:
+def _recurrent_depths(ops: list[Op]) -> tuple[Op, ...]:
     """A product with the state stands where the product with the input beside it does."""
-    found = list(sites)
-    for place, site in enumerate(sites):
-        if not site.recurrent:
+    found = list(ops)
+    for place, op in enumerate(ops):
+        if not op.recurrent:
             continue
-        near = [n for n in (place - 1, place + 1, place - 2, place + 2) if 0 <= n < len(sites)]
-        alike = (False, site.kind, site.shape[0])
-        fit = (
-            s for s in map(sites.__getitem__, near) if (s.recurrent, s.kind, s.shape[0]) == alike
-        )
-        beside = next(fit, site)
-        found[place] = replace(site, depth=beside.depth, reads=frozenset())
+        near = [n for n in (place - 1, place + 1, place - 2, place + 2) if 0 <= n < len(ops)]
+        alike = (False, op.kind, op.shape[0])
+        fit = (s for s in map(ops.__getitem__, near) if (s.recurrent, s.kind, s.shape[0]) == alike)
+        beside = next(fit, op)
+        found[place] = replace(op, depth=beside.depth, reads=frozenset())
     return tuple(found)
 
 

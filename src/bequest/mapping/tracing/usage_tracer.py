@@ -15,9 +15,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from bequest.mapping.tracing import torch_calls
-from bequest.mapping.tracing.ops import MAIN, Piece, Site
+from bequest.mapping.tracing.ops import MAIN, Op, TensorSlice
 
-__all__ = ["Watch"]
+__all__ = ["UsageTracer"]
 
 Frontier = frozenset[int]
 
@@ -36,24 +36,24 @@ class _Value:
 
 
 @final
-class Watch(TorchFunctionMode):
+class UsageTracer(TorchFunctionMode):
     """Records a site for every call that uses a tensor of the network.
 
     `tensors` are its parameters and buffers by name, of those that are shared under one. With
     `keep`, what each site gave is in `results`, and what those got that read the network's input
-    alone in `eaten`.
+    alone in `first_inputs`.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], *, keep: bool = False) -> None:
         super().__init__()
-        self.sites: list[Site] = []
+        self.ops: list[Op] = []
         self.results: dict[int, Tensor] = {}
-        self.eaten: dict[int, Tensor] = {}
+        self.first_inputs: dict[int, Tensor] = {}
         self._keep = keep
         self._known: dict[tuple[str, ...], int] = {}
         self._pieces = WeakTensorKeyDictionary()  # tensors of the network and views of them
         self._values = WeakTensorKeyDictionary()  # activations
-        self._wholes = {name: Piece(name, tuple(t.shape)) for name, t in tensors.items()}
+        self._wholes = {name: TensorSlice(name, tuple(t.shape)) for name, t in tensors.items()}
         for name, tensor in tensors.items():
             self._pieces[tensor] = (self._wholes[name],)
 
@@ -89,7 +89,7 @@ class Watch(TorchFunctionMode):
         found: _Value = self._values[tensor] if known else _Value(frozenset(), False)
         return found
 
-    def _of(self, tensor: Any) -> tuple[Piece, ...]:
+    def _of(self, tensor: Any) -> tuple[TensorSlice, ...]:
         """The pieces that a tensor is made of; none where it is no tensor of the network."""
         known = isinstance(tensor, Tensor) and tensor in self._pieces
         return tuple(self._pieces[tensor]) if known else ()
@@ -121,10 +121,10 @@ class Watch(TorchFunctionMode):
         if constant and not first:
             self._derive(name, used, args, kwargs, out)
             return
-        before = len(self.sites)
-        frontier = self._site(name, used, value, args, kwargs, out)
-        if self._keep and others and not value.frontier and len(self.sites) == before + 1:
-            self.eaten[before] = others[0].detach().clone()
+        before = len(self.ops)
+        frontier = self._op(name, used, value, args, kwargs, out)
+        if self._keep and others and not value.frontier and len(self.ops) == before + 1:
+            self.first_inputs[before] = others[0].detach().clone()
         single = len(frontier) == 1 and frontier != value.frontier
         alone = next(iter(frontier)) if single else None
         for tensor in torch_calls.tensors_in(out):
@@ -148,7 +148,7 @@ class Watch(TorchFunctionMode):
         for tensor in results:
             self._pieces[tensor] = pieces
 
-    def _cut(self, piece: Piece, name: str, args: Any, results: list[Tensor]) -> None:
+    def _cut(self, piece: TensorSlice, name: str, args: Any, results: list[Tensor]) -> None:
         """Rows of a piece; a cut along another axis keeps the whole of it."""
         along = args[0].shape[1:] if results and results[0].ndim == args[0].ndim else None
         start = piece.start
@@ -168,7 +168,7 @@ class Watch(TorchFunctionMode):
             else:
                 self._pieces[tensor] = (piece,)
 
-    def _site(
+    def _op(
         self, name: str, used: list[Tensor], value: _Value, args: Any, kwargs: Any, out: Any
     ) -> Frontier:
         """Note the sites of one call; give what its result comes from."""
@@ -201,7 +201,7 @@ class Watch(TorchFunctionMode):
     def _note(
         self,
         kind: str,
-        pieces: Mapping[str, Piece],
+        pieces: Mapping[str, TensorSlice],
         value: _Value,
         *,
         recurrent: bool = False,
@@ -211,17 +211,17 @@ class Watch(TorchFunctionMode):
         key = (kind, *(f"{p.tensor}:{p.start}:{p.shape}" for p in pieces.values()))
         if key in self._known:
             place = self._known[key]
-            seen = replace(self.sites[place], times=self.sites[place].times + 1)
+            seen = replace(self.ops[place], times=self.ops[place].times + 1)
             if any(later >= place for later in value.frontier) or recurrent:
                 seen = replace(seen, recurrent=not seen.reads)
-            self.sites[place] = seen
+            self.ops[place] = seen
             return place
-        depth = max((self.sites[n].depth for n in value.frontier), default=0)
-        place = len(self.sites)
+        depth = max((self.ops[n].depth for n in value.frontier), default=0)
+        place = len(self.ops)
         self._known[key] = place
         first = torch_calls.first_tensor(pieces)
-        self.sites.append(
-            Site(
+        self.ops.append(
+            Op(
                 kind,
                 first.rpartition(".")[0] or first,
                 dict(pieces),
@@ -235,7 +235,9 @@ class Watch(TorchFunctionMode):
         )
         return place
 
-    def _roles(self, name: str, used: list[Tensor], args: Any, kwargs: Any) -> dict[str, Piece]:
+    def _roles(
+        self, name: str, used: list[Tensor], args: Any, kwargs: Any
+    ) -> dict[str, TensorSlice]:
         """The pieces of a call by role, in the canonical layout."""
         if name in ("linear", *torch_calls.CONVS, *torch_calls.TURNED_CONVS):
             weight = torch_calls.argument(args, kwargs, 1, "weight")
@@ -255,15 +257,15 @@ class Watch(TorchFunctionMode):
                 return {role: replace(vector[0], shape=(used[0].numel(),))}
         return self._all(used)
 
-    def _all(self, used: list[Tensor]) -> dict[str, Piece]:
+    def _all(self, used: list[Tensor]) -> dict[str, TensorSlice]:
         pieces = dict.fromkeys(p for tensor in used for p in self._pieces[tensor])
         if len(pieces) == 1:
             return {"weight": next(iter(pieces))}
         return {f"weight.{n}": piece for n, piece in enumerate(pieces)}
 
-    def _pair(self, weight: Any, bias: Any, *, turn: bool = False) -> dict[str, Piece]:
+    def _pair(self, weight: Any, bias: Any, *, turn: bool = False) -> dict[str, TensorSlice]:
         pieces = self._of(weight)
-        roles: dict[str, Piece] = {}
+        roles: dict[str, TensorSlice] = {}
         if len(pieces) == 1:
             piece = pieces[0]
             if len(piece.shape) == 1:  # a product with a vector gives one number
@@ -278,7 +280,7 @@ class Watch(TorchFunctionMode):
             roles["bias"] = piece
         return roles
 
-    def _norm(self, name: str, args: Any, kwargs: Any) -> dict[str, Piece]:
+    def _norm(self, name: str, args: Any, kwargs: Any) -> dict[str, TensorSlice]:
         measured = name in ("batch_norm", "instance_norm")
         kept = ("running_mean", "running_var") if measured else ("shape",)
         names = ("input", *kept, "weight", "bias")
@@ -297,14 +299,14 @@ class Watch(TorchFunctionMode):
         pieces = self._pieces[used[0]]
         if place is None or len(used) != 1 or len(pieces) != 1:
             return None
-        site = self.sites[place]
+        op = self.ops[place]
         vector = replace(pieces[0], shape=(used[0].numel(),))
-        fits = site.kind in MAIN and site.shape[0] == used[0].numel() == max(used[0].shape)
-        if site.pieces.get("bias") == vector:
+        fits = op.kind in MAIN and op.shape[0] == used[0].numel() == max(used[0].shape)
+        if op.pieces.get("bias") == vector:
             return place
-        if not fits or "bias" in site.pieces:
+        if not fits or "bias" in op.pieces:
             return None
-        self.sites[place] = replace(site, pieces={**site.pieces, "bias": vector})
+        self.ops[place] = replace(op, pieces={**op.pieces, "bias": vector})
         return place
 
     def _attention(self, args: Any, kwargs: Any, value: _Value) -> Frontier:
@@ -317,21 +319,23 @@ class Watch(TorchFunctionMode):
         given = dict(zip(names, args, strict=False)) | kwargs
         width = given["embed_dim_to_check"]
         places = set()
-        for n, (letter, reader) in enumerate(zip("qkv", ("query", "key", "value"), strict=True)):
+        for n, (projection, reader) in enumerate(
+            zip("qkv", ("query", "key", "value"), strict=True)
+        ):
             roles = {}
             if given["in_proj_weight"] is not None:
                 whole = self._pieces[given["in_proj_weight"]][0]
                 roles["weight"] = replace(whole, shape=(width, whole.shape[1]), start=n * width)
             else:
-                roles["weight"] = self._pieces[given[f"{letter}_proj_weight"]][0]
+                roles["weight"] = self._pieces[given[f"{projection}_proj_weight"]][0]
             if given["in_proj_bias"] is not None:
                 bias = self._pieces[given["in_proj_bias"]][0]
                 roles["bias"] = replace(bias, shape=(width,), start=n * width)
             read = self._value(given[reader])
             place = self._note("linear", roles, read)
-            if not self.sites[place].name.endswith(f".{letter}"):
-                name = f"{self.sites[place].name}.{letter}"
-                self.sites[place] = replace(self.sites[place], name=name)
+            if not self.ops[place].name.endswith(f".{projection}"):
+                name = f"{self.ops[place].name}.{projection}"
+                self.ops[place] = replace(self.ops[place], name=name)
             places.add(place)
         joined = _Value(frozenset(places), value.fed)
         out = self._pair(given["out_proj_weight"], given["out_proj_bias"])
@@ -363,9 +367,9 @@ class Watch(TorchFunctionMode):
         outer = self._pair(tensors[1], tensors[3] if len(tensors) > 3 else None)
         first = self._note("linear", inner, read)
         second = self._note("linear", outer, read, recurrent=True)
-        self.sites[first] = replace(self.sites[first], name=torch_calls.first_tensor(inner))
-        self.sites[second] = replace(
-            self.sites[second],
+        self.ops[first] = replace(self.ops[first], name=torch_calls.first_tensor(inner))
+        self.ops[second] = replace(
+            self.ops[second],
             name=torch_calls.first_tensor(outer),
             reads=frozenset(),
             recurrent=True,

@@ -12,17 +12,22 @@ from math import prod
 
 from bequest.mapping.matching.levels import Level
 from bequest.mapping.rules import Rule
-from bequest.mapping.rules.layout import Zero
-from bequest.mapping.rules.still import Eye, One
-from bequest.mapping.tracing.ops import WEIGHTS, Site, Trace
+from bequest.mapping.rules.layout import ZerosInit
+from bequest.mapping.rules.neutral import IdentityInit, OnesInit
+from bequest.mapping.tracing.ops import WEIGHTS, Op, Trace
 
-__all__ = ["repeated", "still"]
+__all__ = ["neutral_blocks", "neutral_rules", "repeated"]
 
 Role = tuple[int, str]  # place of a site, and the tensor's role in it
-NORM: Mapping[str, Rule] = {"weight": One(), "bias": Zero(), "mean": Zero(), "variance": One()}
+NORM: Mapping[str, Rule] = {
+    "weight": OnesInit(),
+    "bias": ZerosInit(),
+    "mean": ZerosInit(),
+    "variance": OnesInit(),
+}
 
 
-def stilled(
+def neutral_blocks(
     target: Trace, order: Sequence[Level], pairs: Sequence[tuple[int, int]]
 ) -> dict[int, dict[str, Rule]]:
     """By place, the sites in blocks that can change nothing, with such numbers by their role.
@@ -32,9 +37,9 @@ def stilled(
     found: dict[int, dict[str, Rule]] = {}
     for numbers in repeated(pairs):
         block = [order[n] for n in numbers]
-        rules = still(target, block)
+        rules = neutral_rules(target, block)
         if rules:
-            found |= {site.order: {} for level in block for site in level}
+            found |= {op.order: {} for level in block for op in level}
         for (place, role), rule in rules.items():
             found[place][role] = rule
     return found
@@ -51,18 +56,18 @@ def repeated(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     blocks: list[list[int]] = []
     seen: set[int] = set()
     before = -1, -1
-    for ours, theirs in sorted(pairs):
-        if theirs in seen:
-            if blocks and blocks[-1][-1] == before[0] == ours - 1 and theirs > before[1]:
-                blocks[-1].append(ours)
+    for target, source in sorted(pairs):
+        if source in seen:
+            if blocks and blocks[-1][-1] == before[0] == target - 1 and source > before[1]:
+                blocks[-1].append(target)
             else:
-                blocks.append([ours])
-        seen.add(theirs)
-        before = ours, theirs
+                blocks.append([target])
+        seen.add(source)
+        before = target, source
     return blocks
 
 
-def still(trace: Trace, block: Sequence[Level]) -> dict[Role, Rule]:
+def neutral_rules(trace: Trace, block: Sequence[Level]) -> dict[Role, Rule]:
     """What some tensors of a block hold while it changes nothing; empty where that cannot be.
 
     What reads what decides: of a trace without a run nothing is known.
@@ -72,65 +77,66 @@ def still(trace: Trace, block: Sequence[Level]) -> dict[Role, Rule]:
     Chen, Goodfellow and Shlens, Net2Net, ICLR 2016 (identity); Wu et al., LLaMA Pro: Progressive
     LLaMA with block expansion, ACL 2024 (zero).
     """
-    inside = {site.order: site for level in block for site in level}
-    readers = [site for site in trace.sites if site.order not in inside]
-    reads = [site.reads for site in readers if site.reads & inside.keys()]
+    inside = {op.order: op for level in block for op in level}
+    readers = [op for op in trace.ops if op.order not in inside]
+    reads = [op.reads for op in readers if op.reads & inside.keys()]
     reads += [trace.last] if trace.last & inside.keys() else []
     left = {frozenset(read & inside.keys()) for read in reads}
-    alone = not any(
-        _tensors(site) & _tensors(other) for site in readers for other in inside.values()
-    )
+    alone = not any(_tensors(op) & _tensors(other) for op in readers for other in inside.values())
     if not trace.ran or len(left) != 1 or not alone or any(s.recurrent for s in inside.values()):
         return {}
     ends = [inside[place] for place in sorted(next(iter(left)))]
     past = [read - inside.keys() for read in reads]
     if not any(past):
         return dict(_identity(list(inside.values()), ends) or _after_norm(inside, ends))
-    widths = {site.shape[0] for site in ends} | {
-        _width(site) for site in readers if site.reads & inside.keys()
+    widths = {op.shape[0] for op in ends} | {
+        _width(op) for op in readers if op.reads & inside.keys()
     }
     return dict(_silent(ends)) if all(past) and len(widths) == 1 else {}
 
 
-def _tensors(site: Site) -> set[str]:
-    return {piece.tensor for piece in site.pieces.values()}
+def _tensors(op: Op) -> set[str]:
+    return {piece.tensor for piece in op.pieces.values()}
 
 
-def _width(site: Site) -> int:
+def _width(op: Op) -> int:
     """Channels that a site reads."""
-    return site.shape[1] if site.kind in WEIGHTS and len(site.shape) > 1 else site.shape[0]
+    return op.shape[1] if op.kind in WEIGHTS and len(op.shape) > 1 else op.shape[0]
 
 
-def _silent(ends: Sequence[Site]) -> Iterator[tuple[Role, Rule]]:
+def _silent(ends: Sequence[Op]) -> Iterator[tuple[Role, Rule]]:
     """Zeros in the layers whose results are added to what goes past.
 
     Two that read the same may be multiplied: both at zero, neither would ever learn.
     """
-    reads = [(site.depth, site.reads) for site in ends]
-    if len(set(reads)) < len(reads) or not all("weight" in site.pieces for site in ends):
+    reads = [(op.depth, op.reads) for op in ends]
+    if len(set(reads)) < len(reads) or not all("weight" in op.pieces for op in ends):
         return
-    for site in ends:
+    for op in ends:
         for role in ("weight", "bias"):
-            if role in site.pieces:
-                yield (site.order, role), Zero()
+            if role in op.pieces:
+                yield (op.order, role), ZerosInit()
 
 
-def _after_norm(inside: Mapping[int, Site], ends: Sequence[Site]) -> dict[Role, Rule]:
+def _after_norm(inside: Mapping[int, Op], ends: Sequence[Op]) -> dict[Role, Rule]:
     """What goes past is what the block's first normalisation gives."""
     first, rest = ends[0], ends[1:]
     outer = first.kind == "norm" and not first.reads & inside.keys()
-    same = all(site.shape[0] == first.shape[0] and site.kind in WEIGHTS for site in rest)
+    same = all(op.shape[0] == first.shape[0] and op.kind in WEIGHTS for op in rest)
     return dict(_silent(rest)) if outer and rest and same else {}
 
 
-def _identity(sites: Sequence[Site], ends: Sequence[Site]) -> dict[Role, Rule]:
+def _identity(ops: Sequence[Op], ends: Sequence[Op]) -> dict[Role, Rule]:
     """One square layer, with normalisations after it or without."""
-    first, rest = sites[0], sites[1:]
+    first, rest = ops[0], ops[1:]
     square = first.kind in WEIGHTS and first.shape[:1] == first.shape[1:2]
     odd = all(size % 2 for size in first.shape[2:]) and prod(first.stride) == 1
-    if not square or not odd or len(ends) > 1 or any(site.kind != "norm" for site in rest):
+    if not square or not odd or len(ends) > 1 or any(op.kind != "norm" for op in rest):
         return {}
-    rules: dict[Role, Rule] = {(first.order, "weight"): Eye(), (first.order, "bias"): Zero()}
+    rules: dict[Role, Rule] = {
+        (first.order, "weight"): IdentityInit(),
+        (first.order, "bias"): ZerosInit(),
+    }
     return rules | {
-        (site.order, role): NORM[role] for site in rest for role in site.pieces if role in NORM
+        (op.order, role): NORM[role] for op in rest for role in op.pieces if role in NORM
     }

@@ -10,23 +10,23 @@ from torch import Tensor
 from bequest.mapping.rules.layout import split
 from bequest.mapping.rules.rule import Rule
 
-__all__ = ["Woven"]
+__all__ = ["GroupInterleaved"]
 
 
 @final
 @dataclass(frozen=True)
-class Woven(Rule):
+class GroupInterleaved(Rule):
     """Some rows of every group of a fused tensor into a tensor of their own; or back.
 
-    With eight heads and q, k, v of four rows each, ``Woven(0, 8, 4, 4, 12, back=False)`` takes all
-    heads' keys. Grouped queries have more rows of q than of k in a group.
+    With eight heads and q, k, v of four rows each, ``GroupInterleaved(0, 8, 4, 4, 12, back=False)``
+    takes all heads' keys. Grouped queries have more rows of q than of k in a group.
 
     Examples
     --------
     >>> import torch
-    >>> Woven(0, 2, 1, 1, 3, back=False).apply(torch.arange(6), torch.zeros(2))
+    >>> GroupInterleaved(0, 2, 1, 1, 3, back=False).apply(torch.arange(6), torch.zeros(2))
     tensor([1, 4])
-    >>> Woven(0, 2, 1, 1, 3, back=True).apply(torch.tensor([1, 4]), torch.zeros(6))
+    >>> GroupInterleaved(0, 2, 1, 1, 3, back=True).apply(torch.tensor([1, 4]), torch.zeros(6))
     tensor([0., 1., 0., 0., 4., 0.])
     """
 

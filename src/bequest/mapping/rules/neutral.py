@@ -9,18 +9,18 @@ from torch import Tensor
 
 from bequest.mapping.rules.rule import Rule
 
-__all__ = ["Eye", "One"]
+__all__ = ["IdentityInit", "OnesInit"]
 
 
 @final
 @dataclass(frozen=True)
-class Eye(Rule):
+class IdentityInit(Rule):
     """A product that passes on what it reads; with a kernel, what stands in its middle.
 
     Examples
     --------
     >>> import torch
-    >>> Eye().apply(torch.zeros(0), torch.zeros(2, 2))
+    >>> IdentityInit().apply(torch.zeros(0), torch.zeros(2, 2))
     tensor([[1., 0.],
             [0., 1.]])
     """
@@ -41,7 +41,7 @@ class Eye(Rule):
 
 @final
 @dataclass(frozen=True)
-class One(Rule):
+class OnesInit(Rule):
     """The factors, and the variances, of a normalisation that the source does not have."""
 
     name: ClassVar[str] = "one, absent in the source"
