@@ -35,6 +35,7 @@ NAMES = (
     "mapping",
     "map_transformers",
     "map_confidence",
+    "map_name_swaps",
     "suggest",
     "sketch_leak",
     "hub_graph",

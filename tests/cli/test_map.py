@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -135,6 +136,12 @@ def test_what_cannot_be_mapped_is_one_line(cli, two, tmp_path):
     (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"x")
     (tmp_path / "bytes").write_bytes(bytes(range(100, 250)))
     (tmp_path / "words").write_text("words")
+    (tmp_path / "rows.csv").write_text("age,sex\n" * 40)
+    (tmp_path / "none").write_bytes(b"")
+    for name, config in (("braces", "{}"), ("null", '{"format": null}'), ("list", "[]")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(config)
+        shutil.copy(tmp_path / "whole.safetensors", tmp_path / name / "model.safetensors")
     os.mkfifo(tmp_path / "pipe")
     tree = LogisticRegression().fit(X, X[:, 0] > 0)
     bq.wrap(tree, name="tree").save(tmp_path / "tree")
@@ -157,6 +164,17 @@ def test_what_cannot_be_mapped_is_one_line(cli, two, tmp_path):
         ((old, new, "--plan", "words"), "no parameter map, nor JSON"),
         (("whole.safetensors", new, "--html", "whole.safetensors"), "another name"),
         (("bytes", new), "is no safetensors file"),
+        (("whol.safetensors", new), "no file whol.safetensors. Did you mean whole.safetensors?"),
+        (("away/a.safetensors", new), "no file away/a.safetensors, nor a folder away."),
+        ((old, "brace"), "Did you mean braces?"),
+        (("rows.csv", new), "rows.csv is no safetensors file: name a .safetensors file, the index"),
+        (("none", new), "none is empty: name a .safetensors file"),
+        ((old, "rows.csv"), "rows.csv is a file"),
+        ((old, "empty"), "empty is no model folder: it has no config.json"),
+        (("braces", new), "braces/config.json names neither a format"),
+        ((old, "braces"), "braces/config.json names neither a format"),
+        ((old, "null"), "null/config.json names neither a format"),
+        ((old, "list"), "list/config.json holds no object"),
         (("pipe", new), "pipe is neither a file nor a folder"),
     ):
         done = cli("map", *tokens)

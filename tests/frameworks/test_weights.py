@@ -117,7 +117,7 @@ def test_names_that_are_no_paths_of_identifiers_are_refused(file, name):
 
 
 def test_a_missing_file_and_a_folder_are_refused_in_one_line(file, tmp_path):
-    assert "No such file" in refused(file)
+    assert "there is no file" in refused(file)
     assert "is no file" in refused(tmp_path)
 
 

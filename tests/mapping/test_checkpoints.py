@@ -13,7 +13,7 @@ from torch import nn
 import bequest as bq
 from bequest.errors import BequestError, MapError, ModelError, UnsafeModel
 from bequest.frameworks.weights import write_weights
-from bequest.mapping.load import source_of
+from bequest.mapping.sources.source import source_of
 
 
 def net(width=8, classes=3, seed=0):
@@ -430,7 +430,10 @@ def test_one_shard_of_several_is_refused_with_its_index(tmp_path):
     [
         (lambda names: {**names, "4.bias": "../x.safetensors"}, "outside of the folder"),
         (lambda names: {**names, "4.bias": names["0.bias"]}, "other tensors than the index says"),
-        (lambda names: {**names, "4.bias": "model-9.safetensors"}, "cannot be read: No such file"),
+        (
+            lambda names: {**names, "4.bias": "model-9.safetensors"},
+            "which is not there: copy it too",
+        ),
         (lambda names: {}, "no weight_map"),
     ],
 )
@@ -560,3 +563,14 @@ def test_the_only_file_of_tensors_in_a_folder_is_its_weights(tmp_path):
     save_file(ONE.state_dict(), tmp_path / "open_clip_model.safetensors")
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
     assert same(bq.map_parameters(tmp_path, net(seed=5)), ONE)
+
+
+def test_a_path_at_which_nothing_is_is_named_with_what_lies_beside_it(tmp_path):
+    net = nn.Linear(2, 3)
+    save_file(net.state_dict(), tmp_path / "linear.safetensors")
+    with pytest.raises(ModelError, match=r"no file .*liner\.safetensors\. Did you mean .*linear"):
+        bq.map_parameters(tmp_path / "liner.safetensors", net)
+    with pytest.raises(
+        ModelError, match=r"no file .*a\.safetensors\.index\.json, nor a folder .*away"
+    ):
+        bq.map_parameters(tmp_path / "away" / "a.safetensors.index.json", net)

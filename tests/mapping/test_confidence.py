@@ -10,7 +10,7 @@ from tests.mapping.pairs.table import PAIRS
 from torch import nn
 
 import bequest as bq
-from bequest.mapping.registered import is_in_order
+from bequest.mapping.tracing.registration import is_in_order
 
 
 def layers(blocks, *, norm=True):

@@ -8,10 +8,10 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import bequest as bq
-from bequest.mapping.exchanged import exchanged
-from bequest.mapping.make import CONTRADICTED
-from bequest.mapping.shared_axes import shared_axes
-from bequest.mapping.trace import trace
+from bequest.mapping.building.confidence import CONTRADICTED
+from bequest.mapping.disambiguation.exchanged_names import exchanged
+from bequest.mapping.disambiguation.shared_axes import shared_axes
+from bequest.mapping.tracing.trace import trace
 
 WIDTH, INNER, BLOCKS = 48, 96, 6
 
@@ -157,12 +157,12 @@ def test_equal_tensors_are_no_pair():
 
 
 def test_networks_too_large_to_be_looked_at_say_so(monkeypatch):
-    monkeypatch.setattr("bequest.mapping.exchanged.LARGEST", 1000)
+    monkeypatch.setattr("bequest.mapping.disambiguation.exchanged_names.LARGEST", 1000)
     assert "not looked for" in said(coupled(0.5))[0]
 
 
 def test_tensors_too_many_to_be_compared_say_so(monkeypatch):
-    monkeypatch.setattr("bequest.mapping.exchanged.CROWD", BLOCKS - 1)
+    monkeypatch.setattr("bequest.mapping.disambiguation.exchanged_names.CROWD", BLOCKS - 1)
     state = swapped(coupled(0.5), "blocks.1.up.weight", "blocks.3.up.weight")
     notes = said(state)
     assert f"Of {BLOCKS} tensors of shape (96, 48) exchanged names were not looked for." in notes

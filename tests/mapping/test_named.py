@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import bequest as bq
 from bequest.errors import MapError
-from bequest.mapping.named import by_name
+from bequest.mapping.matching.by_name import by_name
 
 
 class Block(nn.Module):

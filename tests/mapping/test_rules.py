@@ -14,40 +14,47 @@ from torch.nn import functional
 from bequest.errors import MapError
 from bequest.mapping.rules import RULES, Rule, rule_from_dict
 from bequest.mapping.rules.channels import Channels
-from bequest.mapping.rules.kernel import Centre, Patch
-from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved, Zero
+from bequest.mapping.rules.interleaved import GroupInterleaved
+from bequest.mapping.rules.kernel import CentreCropOrPad, Patch
+from bequest.mapping.rules.layout import (
+    Blocks,
+    ChannelOrder,
+    QKVInterleaved,
+    Rotary,
+    Transposed,
+    ZerosInit,
+)
 from bequest.mapping.rules.length import Length
+from bequest.mapping.rules.neutral import IdentityInit, OnesInit
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
-from bequest.mapping.rules.positions import Grid, Line, resized_positions
-from bequest.mapping.rules.shift import Shifted
-from bequest.mapping.rules.still import Eye, One
-from bequest.mapping.rules.width import Repeat, RepeatParts, Select, Share
-from bequest.mapping.rules.woven import Woven
+from bequest.mapping.rules.positions import Interpolate1D, Interpolate2D, resized_positions
+from bequest.mapping.rules.shift import ConstantOffset
+from bequest.mapping.rules.width import Repeat, RepeatParts, Select, SplitWeight
 
 SAMPLES: dict[str, Rule] = {
     "blocks reordered": Blocks(0, (2, 0, 1)),
-    "kernel centred": Centre(2, (5, 5)),
+    "kernel centred": CentreCropOrPad(2, (5, 5)),
     "input channels": Channels(1, 5),
     "classes by label": Classes(0, (1, -1)),
-    "constant added": Shifted(0, 1),
+    "constant added": ConstantOffset(0, 1),
     "columns by name": Columns(1, (1, -1)),
-    "identity, absent in the source": Eye(),
-    "one, absent in the source": One(),
+    "identity, absent in the source": IdentityInit(),
+    "one, absent in the source": OnesInit(),
     "length": Length(0),
-    "positions, a grid": Grid(0, 17, 1),
-    "positions, a line": Line(0, 9),
+    "positions, a grid": Interpolate2D(0, 17, 1),
+    "positions, a line": Interpolate1D(0, 9),
     "patch, pseudo-inverse": Patch(2, (4, 4)),
-    "pixels reordered": Pixels(1, 3, back=True),
+    "pixels reordered": ChannelOrder(1, 3, back=True),
     "repeat": Repeat(0, 5),
     "repeat, by part": RepeatParts(0, (2, 1), (4, 1)),
     "rotary pairs": Rotary(0, 2, back=True),
     "select": Select(0, 2),
-    "repeat, shared": Share(1, 5),
+    "repeat, shared": SplitWeight(1, 5),
     "vocabulary by token": Tokens(0, (0, -1)),
     "transpose": Transposed(),
-    "heads interleaved": Weaved(0, 2, 3, back=True),
-    "heads woven": Woven(0, 2, 1, 1, 3, back=False),
-    "zero, absent in the source": Zero(),
+    "heads interleaved": QKVInterleaved(0, 2, 3, back=True),
+    "heads woven": GroupInterleaved(0, 2, 1, 1, 3, back=False),
+    "zero, absent in the source": ZerosInit(),
 }
 sizes = st.integers(1, 12)
 
@@ -79,7 +86,7 @@ def test_repeated_units_read_by_shared_inputs_give_the_same(there, more, out):
     wanted = there + more
     units, weight = torch.randn(there), torch.randn(out, there)
     wider = Repeat(0, wanted).apply(units, torch.zeros(wanted))
-    shared = Share(1, wanted).apply(weight, torch.zeros(out, wanted))
+    shared = SplitWeight(1, wanted).apply(weight, torch.zeros(out, wanted))
     torch.testing.assert_close(shared @ wider, weight @ units)
 
 
@@ -113,22 +120,24 @@ def test_woven_parts_taken_out_and_laid_back_are_what_was_there():
     parts = ((0, 2), (2, 1), (3, 1))  # first row of a group and rows, of four in each of six groups
     result = torch.zeros(24, 5)
     for first, rows in parts:
-        part = Woven(0, 6, first, rows, 4, back=False).apply(fused, torch.zeros(6 * rows, 5))
+        part = GroupInterleaved(0, 6, first, rows, 4, back=False).apply(
+            fused, torch.zeros(6 * rows, 5)
+        )
         assert part.shape == (6 * rows, 5)
-        result = Woven(0, 6, first, rows, 4, back=True).apply(part, result)
+        result = GroupInterleaved(0, 6, first, rows, 4, back=True).apply(part, result)
     assert torch.equal(result, fused)
-    assert sum(Woven(0, 6, *part, 4, back=True).filled(24) for part in parts) == 24
+    assert sum(GroupInterleaved(0, 6, *part, 4, back=True).filled(24) for part in parts) == 24
 
 
 def test_positions_of_the_same_number_stay():
     table = torch.randn(17, 4)
-    torch.testing.assert_close(Grid(0, 17, 1).apply(table, table), table)
-    torch.testing.assert_close(Line(0, 17).apply(table, table), table)
+    torch.testing.assert_close(Interpolate2D(0, 17, 1).apply(table, table), table)
+    torch.testing.assert_close(Interpolate1D(0, 17).apply(table, table), table)
 
 
 def test_a_line_of_positions_keeps_its_ends_and_is_numpys():
     table = torch.randn(5, 3)
-    longer = Line(0, 9).apply(table, torch.zeros(9, 3))
+    longer = Interpolate1D(0, 9).apply(table, torch.zeros(9, 3))
     wanted = [np.interp(np.linspace(0, 4, 9), np.arange(5), column) for column in table.T.numpy()]
     np.testing.assert_allclose(longer.numpy(), np.array(wanted).T, atol=1e-6)
 
@@ -136,7 +145,7 @@ def test_a_line_of_positions_keeps_its_ends_and_is_numpys():
 def test_a_finer_grid_keeps_rows_and_columns_apart_and_its_middle():
     rows, columns = np.mgrid[0:4, 0:4]
     table = torch.tensor(np.stack([rows.ravel(), columns.ravel()], 1), dtype=torch.float32)
-    finer = Grid(0, 64, 0).apply(table, torch.zeros(64, 2)).reshape(8, 8, 2)
+    finer = Interpolate2D(0, 64, 0).apply(table, torch.zeros(64, 2)).reshape(8, 8, 2)
     assert bool((finer[..., 0].diff(dim=0) > 0).all())
     torch.testing.assert_close(finer[..., 0].diff(dim=1), torch.zeros(8, 7), atol=1e-5, rtol=0)
     torch.testing.assert_close(finer[..., 0], finer[..., 1].T)
@@ -145,21 +154,21 @@ def test_a_finer_grid_keeps_rows_and_columns_apart_and_its_middle():
 
 def test_the_prefix_of_a_grid_is_copied():
     table = torch.randn(5, 3)
-    assert torch.equal(Grid(0, 10, 1).apply(table, torch.zeros(10, 3))[0], table[0])
+    assert torch.equal(Interpolate2D(0, 10, 1).apply(table, torch.zeros(10, 3))[0], table[0])
 
 
 def test_positions_are_a_grid_for_images_and_a_line_for_the_rest():
-    assert isinstance(resized_positions(0, 197, 50, image=True), Grid)
-    assert isinstance(resized_positions(0, 197, 50, image=False), Line)
-    assert isinstance(resized_positions(0, 7, 12, image=True), Line)
+    assert isinstance(resized_positions(0, 197, 50, image=True), Interpolate2D)
+    assert isinstance(resized_positions(0, 197, 50, image=False), Interpolate1D)
+    assert isinstance(resized_positions(0, 7, 12, image=True), Interpolate1D)
 
 
 @pytest.mark.parametrize(
     ("rule", "back"),
     [
-        (Weaved(0, 4, 3, back=False), Weaved(0, 4, 3, back=True)),
+        (QKVInterleaved(0, 4, 3, back=False), QKVInterleaved(0, 4, 3, back=True)),
         (Rotary(0, 4, back=False), Rotary(0, 4, back=True)),
-        (Pixels(0, 3, back=False), Pixels(0, 3, back=True)),
+        (ChannelOrder(0, 3, back=False), ChannelOrder(0, 3, back=True)),
         (Blocks(0, (2, 0, 1)), Blocks(0, (1, 2, 0))),
         (Transposed(), Transposed()),
     ],

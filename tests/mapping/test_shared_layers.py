@@ -8,8 +8,8 @@ from torch import nn
 
 import bequest as bq
 from bequest.errors import MapError
-from bequest.mapping.shared import unshared
-from bequest.mapping.sites import Trace
+from bequest.mapping.matching.shared_layers import unshared
+from bequest.mapping.tracing.ops import Trace
 
 
 class Layer(nn.Module):

@@ -17,7 +17,7 @@ from bequest.cli._sources import check_model, model_folder
 from bequest.core import Model
 from bequest.errors import BequestError, MapError, ModelError
 from bequest.frameworks.huggingface_name import is_huggingface_name
-from bequest.mapping.source_files import opened, weights_in
+from bequest.mapping.sources.files import opened, weights_in
 from bequest.report import write_map
 
 __all__ = ["app"]

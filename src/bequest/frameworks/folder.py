@@ -19,6 +19,7 @@ from bequest.core.disk import flush, sync_folder
 from bequest.core.given import checked_path
 from bequest.core.kinds import bare, plain, shown
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.absent import absent
 from bequest.frameworks.huggingface_name import is_huggingface_name
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.model_card import model_card
@@ -294,7 +295,7 @@ def foreign_config(place: Path) -> dict[str, Any] | None:
 
 def _config(place: Path) -> dict[str, Any]:
     if not place.exists():
-        raise ModelError(f"there is no model folder {place}.")
+        raise ModelError(absent(place))
     own = own_part(place)
     if not (own / "config.json").is_file():
         raise ModelError(f"{place} is no model folder: it has no config.json.")
@@ -303,9 +304,14 @@ def _config(place: Path) -> dict[str, Any]:
         raise ModelError(f"{own}/config.json is unsound: ${fault}.")
     if is_timm(config):
         raise timm_folder(place, config)
-    if config.get("format") != FORMAT:
+    if config.get("format") is None:
         raise ModelError(
-            f"{place} has model format {shown(config.get('format'))}, this version reads {FORMAT}."
+            f"{own}/config.json names neither a format, as bequest's model.save does, nor a "
+            "model_type, as Hugging Face does: what the model is cannot be known."
+        )
+    if config["format"] != FORMAT:
+        raise ModelError(
+            f"{place} has model format {shown(config['format'])}, this version reads {FORMAT}."
         )
     if config.pop("digest", None) != _digest(config):
         raise ModelError(f"{own}/config.json was altered since the model was saved.")

@@ -11,6 +11,7 @@ from typing import final
 
 from bequest.core import Card, Model, Registry, Source
 from bequest.errors import MissingExtra, ModelError, UnknownName
+from bequest.frameworks.absent import absent, is_file_name, nearest
 
 __all__ = ["PRETRAINED", "Catalogue", "Pretrained", "pretrained", "pretrained_named"]
 
@@ -168,13 +169,13 @@ def pretrained_named(place: Path) -> Pretrained:
     ModelError
         There is neither a folder nor a pretrained source of that name.
     """
-    lost = f"there is no model folder {place}"
-    if place.name != str(place):
-        raise ModelError(f"{lost}.")
+    if place.name != str(place) or is_file_name(place):
+        raise ModelError(absent(place))
     try:
         return PRETRAINED[place.name]
     except UnknownName as error:
-        raise ModelError(f"{lost}, and {error}") from error
+        lost = f"there is no model folder {place}, and {error}{nearest(place)}"
+        raise ModelError(lost) from error
 
 
 def pretrained() -> Catalogue:

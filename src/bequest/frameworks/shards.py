@@ -10,6 +10,7 @@ from typing import final
 from torch import Tensor
 
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.absent import absent
 from bequest.frameworks.folder import read_json
 from bequest.frameworks.weights import TensorFile
 
@@ -27,6 +28,8 @@ def shards_of(index: Path) -> dict[str, set[str]]:
     """
     try:
         listed = read_json(index, INDEX_LIMIT).get("weight_map")
+    except FileNotFoundError as error:
+        raise ModelError(absent(index)) from error
     except OSError as error:
         raise ModelError(f"{index} cannot be read: {error.strerror}.") from error
     if not isinstance(listed, dict) or not listed:
@@ -70,6 +73,8 @@ class ShardedFile:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._files: dict[str, TensorFile] = {}
         for name, wanted in shards_of(index).items():
+            if not (index.parent / name).exists():
+                raise ModelError(f"{index} names {name}, which is not there: copy it too.")
             file = TensorFile(index.parent / name)
             check_shard(index.parent / name, file.shapes, wanted)
             self.shapes |= file.shapes

@@ -21,6 +21,7 @@ from safetensors import torch as safetensors_torch
 
 from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
+from bequest.frameworks.absent import absent
 from bequest.frameworks.file_formats import other_format
 
 __all__ = ["DTYPES", "TENSOR_NAME", "TensorFile", "read_header", "read_weights", "write_weights"]
@@ -175,6 +176,8 @@ def _opened(place: Path) -> BinaryIO:
         if place.exists() and not place.is_file():
             raise ModelError(f"{place} is no file.")
         return place.open("rb")
+    except FileNotFoundError as error:
+        raise ModelError(absent(place)) from error
     except OSError as error:
         raise ModelError(f"{place} cannot be read: {error.strerror}.") from error
 
@@ -189,18 +192,31 @@ def _tensor(file: BinaryIO, first: int, entry: _Entry, place: Path) -> torch.Ten
     return content.view(DTYPES[entry.dtype]).reshape(entry.shape)
 
 
+def _not_tensors(place: Path, size: int) -> str:
+    """What a file is that cannot hold tensors, and what to do about it."""
+    if place.suffix.lower() == ".safetensors":
+        return f"{place} has {size} bytes: it is no safetensors file. Copy it again."
+    what = "is no safetensors file" if size else "is empty"
+    return (
+        f"{place} {what}: name a .safetensors file, the index of several "
+        "(.safetensors.index.json), or a model folder."
+    )
+
+
 def _header(file: BinaryIO, place: Path) -> _Header:
     """Read and check everything that stands before the numbers."""
     total = os.fstat(file.fileno()).st_size
     start = file.read(START)
     if total < 10:
-        raise ModelError(f"{place} has {total} bytes: it is no safetensors file. Copy it again.")
+        raise ModelError(_not_tensors(place, total))
     if start[8:9] != b"{" or any(start[4:8]):  # no header is that long
         refused = other_format(place, start)
         if refused is not None:
             raise refused
     size = int.from_bytes(start[:8], "little")
     if size > HEADER_LIMIT:
+        if place.suffix.lower() != ".safetensors":
+            raise ModelError(_not_tensors(place, total))
         raise ModelError(
             f"{place} is no safetensors file, or has a header of {size} bytes: at most "
             f"{HEADER_LIMIT} are read."

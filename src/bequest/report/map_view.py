@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import final
 
 from bequest.mapping import Entry, ParameterMap
-from bequest.mapping.entry import Amounts
+from bequest.mapping.plans.entry import Amounts
 from bequest.report.amounts import SPACE
 
 __all__ = ["Band", "Block", "MapView", "Row", "view_of"]

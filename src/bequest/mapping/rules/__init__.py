@@ -7,25 +7,33 @@ from typing import Any
 
 from bequest.errors import MapError
 from bequest.mapping.rules.channels import Channels
-from bequest.mapping.rules.kernel import Centre, Patch
-from bequest.mapping.rules.layout import Blocks, Pixels, Rotary, Transposed, Weaved, Zero
+from bequest.mapping.rules.interleaved import GroupInterleaved
+from bequest.mapping.rules.kernel import CentreCropOrPad, Patch
+from bequest.mapping.rules.layout import (
+    Blocks,
+    ChannelOrder,
+    QKVInterleaved,
+    Rotary,
+    Transposed,
+    ZerosInit,
+)
 from bequest.mapping.rules.length import Length
+from bequest.mapping.rules.neutral import IdentityInit, OnesInit
 from bequest.mapping.rules.pick import Classes, Columns, Tokens
-from bequest.mapping.rules.positions import Grid, Line
+from bequest.mapping.rules.positions import Interpolate1D, Interpolate2D
 from bequest.mapping.rules.rule import Rule
-from bequest.mapping.rules.shift import Shifted
-from bequest.mapping.rules.still import Eye, One
-from bequest.mapping.rules.width import Repeat, RepeatParts, Select, Share
-from bequest.mapping.rules.woven import Woven
+from bequest.mapping.rules.shift import ConstantOffset
+from bequest.mapping.rules.width import Repeat, RepeatParts, Select, SplitWeight
 
 __all__ = ["RULES", "Rule", "rule_from_dict"]
 
 RULES: dict[str, type[Rule]] = {
     rule.name: rule
     for rule in (
-        Blocks, Centre, Channels, Classes, Columns, Eye, Grid, Length, Line, One, Patch, Pixels,
-        Repeat, RepeatParts, Rotary, Select, Share, Shifted, Tokens, Transposed, Weaved, Woven,
-        Zero,
+        Blocks, CentreCropOrPad, ChannelOrder, Channels, Classes, Columns, ConstantOffset,
+        GroupInterleaved, IdentityInit, Interpolate1D, Interpolate2D, Length, OnesInit,
+        Patch, QKVInterleaved, Repeat, RepeatParts, Rotary, Select, SplitWeight, Tokens,
+        Transposed, ZerosInit,
     )
 }  # fmt: skip
 

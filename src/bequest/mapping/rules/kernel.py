@@ -11,19 +11,19 @@ from torch.nn import functional
 
 from bequest.mapping.rules.rule import Rule
 
-__all__ = ["Centre", "Patch"]
+__all__ = ["CentreCropOrPad", "Patch"]
 
 
 @final
 @dataclass(frozen=True)
-class Centre(Rule):
+class CentreCropOrPad(Rule):
     """A kernel in the middle of a larger one, the rest zero; or the middle of a larger one.
 
     Growing keeps the function where the padding grows by the same amount.
 
     Examples
     --------
-    >>> Centre(2, (3,)).apply(torch.ones(1, 1, 1), torch.zeros(1, 1, 3))
+    >>> CentreCropOrPad(2, (3,)).apply(torch.ones(1, 1, 1), torch.zeros(1, 1, 3))
     tensor([[[0., 1., 0.]]])
     """
 
@@ -65,7 +65,7 @@ class Patch(Rule):
         """Multiply by the pseudo-inverse of the resizing's matrix, transposed."""
         old = tuple(values.shape[self.axis :])
         if len(old) != 2:
-            return Centre(self.axis, self.size).apply(values, current)
+            return CentreCropOrPad(self.axis, self.size).apply(values, current)
         basis = torch.eye(old[0] * old[1], dtype=torch.float64).reshape(-1, 1, *old)
         resized = functional.interpolate(
             basis, size=self.size, mode="bilinear", antialias=False, align_corners=False

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bequest.mapping.rules.rule import Rule
 
-__all__ = ["Blocks", "Pixels", "Rotary", "Transposed", "Weaved", "Zero", "split"]
+__all__ = ["Blocks", "ChannelOrder", "QKVInterleaved", "Rotary", "Transposed", "ZerosInit", "split"]
 
 
 @final
@@ -38,12 +38,12 @@ class Blocks(Rule):
 
 @final
 @dataclass(frozen=True)
-class Weaved(Rule):
+class QKVInterleaved(Rule):
     """Rows ordered head by head, each with its q, k and v, into all q, all k, all v; or back.
 
     Examples
     --------
-    >>> Weaved(0, 2, 3, back=False).apply(torch.arange(6), torch.zeros(6))
+    >>> QKVInterleaved(0, 2, 3, back=False).apply(torch.arange(6), torch.zeros(6))
     tensor([0, 3, 1, 4, 2, 5])
     """
 
@@ -88,7 +88,7 @@ class Rotary(Rule):
 
 @final
 @dataclass(frozen=True)
-class Pixels(Rule):
+class ChannelOrder(Rule):
     """Inputs ordered pixel by pixel, each with its channels, into channel by channel; or back."""
 
     name: ClassVar[str] = "pixels reordered"
@@ -119,7 +119,7 @@ class Transposed(Rule):
 
 @final
 @dataclass(frozen=True)
-class Zero(Rule):
+class ZerosInit(Rule):
     """The source has no such term: adding zero is what it does."""
 
     name: ClassVar[str] = "zero, absent in the source"

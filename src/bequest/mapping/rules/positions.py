@@ -12,18 +12,18 @@ from torch.nn import functional
 
 from bequest.mapping.rules.rule import Rule
 
-__all__ = ["Grid", "Line", "resized_positions"]
+__all__ = ["Interpolate1D", "Interpolate2D", "resized_positions"]
 
 
 @final
 @dataclass(frozen=True)
-class Line(Rule):
+class Interpolate1D(Rule):
     """Positions in a row (text, sound), interpolated linearly between the first and the last.
 
     Examples
     --------
-    >>> Line(0, 3).apply(torch.tensor([[0.0], [4.0]]), torch.zeros(3, 1)).flatten().tolist()
-    [0.0, 2.0, 4.0]
+    >>> Interpolate1D(0, 3).apply(torch.tensor([[0.0], [4.0]]), torch.zeros(3, 1)).tolist()
+    [[0.0], [2.0], [4.0]]
     """
 
     name: ClassVar[str] = "positions, a line"
@@ -41,13 +41,13 @@ class Line(Rule):
 
 @final
 @dataclass(frozen=True)
-class Grid(Rule):
+class Interpolate2D(Rule):
     """Positions of an image's patches, after `prefix` tokens that stand in no place.
 
     Examples
     --------
     >>> table = torch.arange(5.0)[:, None]
-    >>> Grid(0, 10, 1).apply(table, torch.zeros(10, 1)).shape
+    >>> Interpolate2D(0, 10, 1).apply(table, torch.zeros(10, 1)).shape
     torch.Size([10, 1])
     """
 
@@ -75,10 +75,10 @@ def resized_positions(axis: int, there: int, wanted: int, *, image: bool) -> Rul
     Examples
     --------
     >>> resized_positions(0, 17, 65, image=True), resized_positions(0, 512, 128, image=False)
-    (Grid(axis=0, size=65, prefix=1), Line(axis=0, size=128))
+    (Interpolate2D(axis=0, size=65, prefix=1), Interpolate1D(axis=0, size=128))
     """
     for prefix in (0, 1, 2) if image else ():
         sides = math.isqrt(max(0, there - prefix)), math.isqrt(max(0, wanted - prefix))
         if sides[0] ** 2 == there - prefix and sides[1] ** 2 == wanted - prefix:
-            return Grid(axis, wanted, prefix)
-    return Line(axis, wanted)
+            return Interpolate2D(axis, wanted, prefix)
+    return Interpolate1D(axis, wanted)

@@ -9,18 +9,18 @@ from torch import Tensor
 
 from bequest.mapping.rules.rule import Rule
 
-__all__ = ["Shifted"]
+__all__ = ["ConstantOffset"]
 
 
 @final
 @dataclass(frozen=True)
-class Shifted(Rule):
+class ConstantOffset(Rule):
     """A constant is added: Gemma keeps the factor of a norm less one.
 
     Examples
     --------
     >>> import torch
-    >>> Shifted(0, 1).apply(torch.tensor([-0.5, 0.0]), torch.zeros(2))
+    >>> ConstantOffset(0, 1).apply(torch.tensor([-0.5, 0.0]), torch.zeros(2))
     tensor([0.5000, 1.0000])
     """
 

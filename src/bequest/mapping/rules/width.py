@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bequest.mapping.rules.rule import Rule
 
-__all__ = ["Repeat", "RepeatParts", "Select", "Share"]
+__all__ = ["Repeat", "RepeatParts", "Select", "SplitWeight"]
 
 
 @final
@@ -71,7 +71,7 @@ class RepeatParts(Rule):
 
 @final
 @dataclass(frozen=True)
-class Share(Rule):
+class SplitWeight(Rule):
     """More inputs, repeated: the copies of one input share its weight, so that the sum stays.
 
     The copies get 1, 2, 3 ... parts of it: with equal parts their gradients would be equal, and
@@ -79,7 +79,7 @@ class Share(Rule):
 
     Examples
     --------
-    >>> Share(0, 4).apply(torch.tensor([3.0, 6.0]), torch.zeros(4))
+    >>> SplitWeight(0, 4).apply(torch.tensor([3.0, 6.0]), torch.zeros(4))
     tensor([1., 2., 2., 4.])
     """
 

@@ -1,0 +1,1 @@
+"""Second stage: which of the source's tensors each of the target's corresponds to."""

@@ -1,0 +1,1 @@
+"""Where the parameters come from: networks, mappings of tensors, files."""

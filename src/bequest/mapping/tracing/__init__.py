@@ -1,0 +1,1 @@
+"""First stage: what a network's operations are, which tensors they use and what they read."""

@@ -1,0 +1,315 @@
+"""First stage: a network's sites, from a run on an example or from the order of registration."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from bequest.errors import MapError
+from bequest.frameworks.unchanged import evaluating
+from bequest.mapping.tracing.dummy_inputs import dummy_inputs
+from bequest.mapping.tracing.ops import Op, Shape, Trace
+from bequest.mapping.tracing.randomise import randomise_constants
+from bequest.mapping.tracing.registration import registered_ops
+from bequest.mapping.tracing.torch_calls import each_tensor, tensors_in
+from bequest.mapping.tracing.usage_tracer import UsageTracer
+
+__all__ = [
+    "STATISTICS", "call", "named_tensors", "summary", "trace", "trace_both", "watched_run",
+    "watched_tensors",
+]  # fmt: skip
+
+Seen = tuple[list[Op], frozenset[int]]  # a run's sites, and those that the output comes from
+DUMMY_INPUT = "run on a made-up input"
+STATISTICS = ("running_mean", "running_var")
+REFUSED = (
+    RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError,
+    ArithmeticError,
+)  # fmt: skip
+
+
+def trace(module: nn.Module, example: Any = None) -> Trace:
+    """Find the sites of a network, which is left as it is.
+
+    Without an example an input is made up from the first layer, and where the network does not run
+    on that, the order of registration counts.
+
+    Examples
+    --------
+    >>> [op.kind for op in trace(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3))).ops]
+    ['linear', 'norm']
+    """
+    tensors = named_tensors(module)[0]
+    if example is not None:
+        found = _run(module, tensors, example)
+        if isinstance(found, str):
+            raise MapError(f"{type(module).__name__} does not run on the example: {found}")
+        return _described(module, *found, "run on the example")
+    runs = list(_guessed(module, tensors, dummy_inputs(module)))
+    if not runs:
+        ops, how = registered_ops(module, tensors), "read in the order of registration"
+        return replace(_described(module, ops, frozenset(), how), ran=False)
+    guess, found = max(runs, key=lambda run: _used(run[1]))
+    return _described(module, *found, DUMMY_INPUT, guess)
+
+
+def trace_both(source: nn.Module, target: nn.Module, example: Any = None) -> tuple[Trace, Trace]:
+    """Both networks, where no example is given on one made-up input that both take."""
+    if example is not None:
+        return _with_input_statistics(
+            source, target, trace(source, example), trace(target, example), example
+        )
+    target_tensors, source_tensors = named_tensors(target)[0], named_tensors(source)[0]
+    guesses = [
+        guess for pair in zip_longest(dummy_inputs(target), dummy_inputs(source)) for guess in pair
+    ]
+    runs = [
+        (guess, other, found)
+        for guess, found in _guessed(target, target_tensors, guesses)
+        for _, other in _guessed(source, source_tensors, [guess])
+    ]
+    if not runs:
+        return trace(source), trace(target)
+    guess, other, found = max(runs, key=lambda run: _used(run[1]) + _used(run[2]))
+    traces = (
+        _described(source, *other, DUMMY_INPUT, guess),
+        _described(target, *found, DUMMY_INPUT, guess),
+    )
+    return _with_input_statistics(source, target, *traces, guess)
+
+
+def _with_input_statistics(
+    source: nn.Module, target: nn.Module, source_trace: Trace, target_trace: Trace, example: Any
+) -> tuple[Trace, Trace]:
+    """Both traces, with what the first sites eat, where there are several to tell apart."""
+    given = randomise_constants(example)
+    try:
+        return _with_statistics(source, source_trace, given), _with_statistics(
+            target, target_trace, given
+        )
+    except REFUSED:
+        return source_trace, target_trace
+
+
+def _with_statistics(module: nn.Module, trace: Trace, example: Any) -> Trace:
+    if sum(not op.reads and op.fed for op in trace.ops) < 2:
+        return trace
+    first_inputs = watched_run(module, {}, example)[0].first_inputs
+    ops = tuple(
+        replace(op, input_statistics=tuple(summary(first_inputs[place]).tolist()))
+        if place in first_inputs
+        else op
+        for place, op in enumerate(trace.ops)
+    )
+    return replace(trace, ops=ops)
+
+
+def watched_run(
+    module: nn.Module, tensors: Mapping[str, Tensor], example: Any
+) -> tuple[UsageTracer, list[Tensor]]:
+    """What each site gives and the output, of a run with these tensors in place of its own."""
+    own, _ = named_tensors(module)
+    held = {**own, **tensors}
+    watch = UsageTracer(watched_tensors(module, own, held), keep=True)
+    with evaluating(module), watch:
+        watch.feed(example)
+        result = call(module, example, held if tensors else None)
+    return watch, [tensor for tensor in tensors_in(result) if tensor.is_floating_point()]
+
+
+def summary(values: Tensor) -> Tensor:
+    """Mean, size and extremes: the same for the same numbers in any order."""
+    flat = values.double().flatten()
+    if not flat.numel():
+        return torch.zeros(5, dtype=torch.float64)
+    return torch.stack(
+        [flat.mean(), (flat**2).mean().sqrt(), flat.abs().max(), flat.max(), flat.min()]
+    )
+
+
+def _guessed(
+    module: nn.Module, tensors: Mapping[str, Tensor], guesses: Iterable[Any]
+) -> Iterator[tuple[Any, Seen]]:
+    """The inputs that a network runs on, with what was seen; ends once all tensors were used."""
+    for guess in guesses:
+        if guess is None:
+            continue
+        found = _run(module, tensors, guess)
+        if isinstance(found, str):
+            continue
+        yield guess, found
+        if _used(found) >= len(watched_tensors(module, tensors)):
+            return
+
+
+def _used(found: Seen) -> int:
+    return len({p.tensor for op in found[0] for p in op.pieces.values()})
+
+
+def named_tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of the state dict, each once, and the other names of those that are shared."""
+    tensors: dict[str, Tensor] = {}
+    same: dict[str, str] = {}
+    seen: dict[int, str] = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+            raise MapError(
+                f"{name} of {type(module).__name__} has no shape yet (a lazy module): run the "
+                "network once on a batch, then map it."
+            )
+        if not isinstance(tensor, Tensor):
+            continue
+        if id(tensor) in seen:
+            same[name] = seen[id(tensor)]
+        else:
+            seen[id(tensor)] = name
+            tensors[name] = tensor
+    return tensors, same
+
+
+def call(module: nn.Module, example: Any, tensors: Mapping[str, Tensor] | None = None) -> Any:
+    """Run a module, or one with these tensors, on an example of any of the three forms."""
+    args: Any = example if isinstance(example, tuple | list) else (example,)
+    args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (tuple(args), {})
+    with _as_written():
+        if tensors is None:
+            return module(*args, **kwargs)
+        # torch swaps a layer that stands in two places twice, and then does not put it back
+        return torch.func.functional_call(
+            module, _once(module, tensors), args, kwargs, tie_weights=False
+        )
+
+
+def _as_written() -> AbstractContextManager[Any]:
+    """Nothing is compiled inside: torch would compile the watching too, for minutes."""
+    compiles = "torch._dynamo" in sys.modules  # which whatever compiles has imported
+    return torch.compiler.set_stance("force_eager") if compiles else nullcontext()
+
+
+def _once(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, and those that share memory with them, under one name of each layer."""
+    names = (
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    )
+    given = {id(own): tensors[name] for name, own in names if name in tensors}
+    return {
+        f"{path}.{name}" if path else name: given[id(own)]
+        for path, part in module.named_modules()
+        for name, own in (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False))
+        if id(own) in given
+    }
+
+
+def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Seen | str:
+    """Watch a run without numbers, else a real one; a line of text where neither works."""
+    try:
+        return _on_meta(module, tensors, example)
+    except REFUSED:
+        pass
+    watched = watched_tensors(module, tensors)
+    try:
+        with evaluating(module), UsageTracer(watched) as watch:
+            watch.feed(example)
+            output = call(module, example)
+        return watch.ops, watch.frontier(output)
+    except REFUSED as error:
+        return str(error).partition("\n")[0]
+
+
+def watched_tensors(
+    module: nn.Module, tensors: Mapping[str, Tensor], held: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """What is learned: parameters and running statistics; constants come from the code.
+
+    `held` are the tensors that stand in their places in the run that is watched.
+    """
+    parameters = {id(p) for p in module.parameters()}
+    return {
+        name: (held or tensors)[name]
+        for name, tensor in tensors.items()
+        if id(tensor) in parameters or _learned(name, tensor)
+    }
+
+
+def _learned(name: str, buffer: Tensor) -> bool:
+    """Running statistics, and other buffers of finite real numbers that are not all the same."""
+    if name.rpartition(".")[2] in STATISTICS:
+        return True
+    if not buffer.is_floating_point() or buffer.is_meta or buffer.numel() < 2:
+        return False
+    low, high = torch.aminmax(buffer)
+    return bool(torch.isfinite(low) and torch.isfinite(high) and low != high)
+
+
+def _on_meta(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Seen:
+    """Shapes tell who reads what: nothing is computed, nothing of the module is touched."""
+    meta = {
+        name: torch.empty_like(tensor, device="meta")
+        for name, tensor in (*module.named_parameters(), *module.named_buffers())
+    }
+    given = each_tensor(example, lambda tensor: tensor.to("meta"))
+    watched = watched_tensors(module, tensors, meta)
+    with evaluating(module), torch.device("meta"), UsageTracer(watched) as watch:
+        watch.feed(given)
+        output = call(module, given, meta)
+    return watch.ops, watch.frontier(output)
+
+
+def _described(
+    module: nn.Module, ops: list[Op], last: frozenset[int], how: str, example: Any = None
+) -> Trace:
+    tensors, same = named_tensors(module)
+    shapes: dict[str, Shape] = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    used = {piece.tensor for op in ops for piece in op.pieces.values()}
+    parameters = {id(p) for p in module.parameters()}
+    constants = frozenset(
+        name
+        for name, tensor in tensors.items()
+        if id(tensor) not in parameters and (name not in used or not tensor.dtype.is_floating_point)
+    )
+    settled = _recurrent_depths(ops)
+    return Trace(shapes, settled, how, True, same, constants, last, _heads(module), example)
+
+
+def _recurrent_depths(ops: list[Op]) -> tuple[Op, ...]:
+    """A product with the state stands where the product with the input beside it does."""
+    found = list(ops)
+    for place, op in enumerate(ops):
+        if not op.recurrent:
+            continue
+        near = [n for n in (place - 1, place + 1, place - 2, place + 2) if 0 <= n < len(ops)]
+        alike = (False, op.kind, op.shape[0])
+        fit = (s for s in map(ops.__getitem__, near) if (s.recurrent, s.kind, s.shape[0]) == alike)
+        beside = next(fit, op)
+        found[place] = replace(op, depth=beside.depth, reads=frozenset())
+    return tuple(found)
+
+
+def _heads(module: nn.Module) -> tuple[int, ...]:
+    """Numbers of attention heads, as modules call them."""
+    found = {
+        value
+        for part in module.modules()
+        for key, value in vars(part).items()
+        if "head" in key
+        and not {"dim", "size", "width"} & set(key.split("_"))
+        and isinstance(value, int)
+        and not isinstance(value, bool)
+        and value > 1
+    }
+    # Not by `getattr`: a configuration may raise where its layers have other numbers.
+    config = getattr(getattr(module, "config", None), "__dict__", {})
+    for key in ("num_attention_heads", "num_heads", "n_head", "num_key_value_heads"):
+        value = config.get(key)
+        if isinstance(value, int) and value > 1:
+            found.add(value)
+    return tuple(sorted(found))
