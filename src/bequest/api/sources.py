@@ -30,7 +30,7 @@ from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_path
 from bequest.core.timeout import with_timeout
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable, OutOfTime
-from bequest.frameworks.folder import load, own_part, read_json
+from bequest.frameworks.folder import load, own_part, read_json, with_name
 from bequest.frameworks.huggingface_cache import resolved
 from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
 from bequest.frameworks.pretrained import Pretrained, pretrained_named
@@ -250,7 +250,8 @@ def _each(given: Any) -> Iterator[tuple[Source, Hub | None]]:
     elif is_huggingface_name(given):
         yield _on_the_hub(HuggingFaceName.parse(given)), None
     elif isinstance(given, str | os.PathLike):
-        yield _in_folder(checked_path(given, "a model folder", ModelError).expanduser()), None
+        place = checked_path(given, "a model folder", ModelError).expanduser()
+        yield _in_folder(with_name(place)), None
     else:
         raise DataError(
             f"a source is a Model, a Task, a Source, a Hub or the path of a model folder, not a "

@@ -13,6 +13,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from bequest.core.given import checked_path
 from bequest.core.wording import counted, listed
 from bequest.errors import MapError
 from bequest.frameworks.checkpoint_tensors import DEEPEST, SEEN, flat
@@ -49,7 +50,7 @@ def source_of(source: Any, target: Mapping[str, Shape], prefix: str | None = Non
     if isinstance(source, Mapping):
         return _checkpoint(source, target, prefix)
     if isinstance(source, str | Path):
-        file = opened(Path(source))
+        file = opened(checked_path(source, "the source of a map", MapError))
         names, notes = network_names(file.shapes, target, str(source), prefix)
         return Source({name: file.shapes[name] for name in names}, file.read, notes=tuple(notes))
     raise MapError(
