@@ -9,6 +9,7 @@ from typing import Annotated, final
 from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
+from bequest.api.sources import Pooling, as_sources
 from bequest.cli._places import is_model
 from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
 from bequest.frameworks.not_a_folder import is_onnx, single_file
@@ -37,6 +38,10 @@ class SourceOptions:
     hub: Annotated[str | None, Parameter(metavar="PLACE")] = None
     """A hub (folder or address), every model of which is a source."""
 
+    pooling: Annotated[Pooling | None, Parameter(show_default=False)] = None
+    """For each --source, a network of texts without a head: which of its last hidden states are
+    the features, the mean of all tokens or the first or last token's."""
+
 
 SOURCES = SourceOptions()
 
@@ -49,6 +54,8 @@ def check_sources(options: SourceOptions) -> None:
         place = check_model(folder)
         if place.is_file() and not is_onnx(place):
             raise single_file(place)
+    if options.pooling is not None and not options.source:
+        raise CycloptsError(msg="--pooling goes with --source.")
     if options.hub is not None:
         bq.Hub(options.hub).check()
 
@@ -63,10 +70,10 @@ def check_model(place: Path) -> Path:
     return place.expanduser()
 
 
-def read_sources(options: SourceOptions) -> list[Path | bq.Hub]:
-    """The folders that are named, and the hub; what is in them is opened when it is needed."""
+def read_sources(options: SourceOptions) -> list[bq.Source | bq.Hub]:
+    """What is named, and the hub; what is in them is opened when it is needed."""
     hubs = [] if options.hub is None else [bq.Hub(options.hub)]
-    return [*options.source, *hubs]
+    return [*as_sources(options.source, options.pooling), *hubs]
 
 
 def model_folder(folder: Path) -> Path:

@@ -29,7 +29,7 @@ DATA = (
 )
 _OF_ALL = ("kind", "metric")
 _COLUMNS = ("groups", "time", "weights")
-_OF_IMAGES = ("size", "channels")
+_OF_IMAGES = ("size", "channels", "skip_broken")
 _NOT_OF_IMAGES = ("target", "text", *_COLUMNS, "drop", "kind")
 _NOT_OF_ARRAYS = ("drop", "text", *_OF_IMAGES)
 
@@ -75,6 +75,9 @@ class TaskOptions:
 
     channels: Literal[1, 3] | None = None
     """Grey or colour images: 3 where left out."""
+
+    skip_broken: Annotated[bool, Parameter(show_default=False)] = False
+    """Leave out images that cannot be read; else they are an error."""
 
 
 TASK = TaskOptions()
@@ -159,7 +162,7 @@ def _images(path: Path, options: TaskOptions) -> bq.Task:
         path,
         size=64 if options.size is None else options.size,
         channels=options.channels or 3,
-        **_given(options, "metric", "unlabelled", "test"),
+        **_given(options, "metric", "skip_broken", "unlabelled", "test"),
     )
 
 
@@ -169,5 +172,5 @@ def _given(options: TaskOptions, *names: str) -> dict[str, Any]:
 
 def _refuse(options: TaskOptions, names: tuple[str, ...], what: str) -> None:
     for name in names:
-        if getattr(options, name) not in (None, ()):
-            raise CycloptsError(msg=f"--{name} does not go with {what}.")
+        if getattr(options, name) not in (None, (), False):
+            raise CycloptsError(msg=f"--{name.replace('_', '-')} does not go with {what}.")

@@ -371,6 +371,7 @@ class Task:
         size: int | tuple[int, int] = 64,
         channels: int = 3,
         metric: str | None = None,
+        skip_broken: bool = False,
         unlabelled: str | Path | None = None,
         test: str | Path | None = None,
         name: str | None = None,
@@ -387,6 +388,9 @@ class Task:
             Grey or colour.
         metric, name
             As in `from_table`.
+        skip_broken : bool
+            Leave out files that are empty, damaged or no images under an image's name, here, in
+            `unlabelled` and in `test`; the log says which. Default: they are an error.
         unlabelled : path, optional
             A folder of further images, at any depth, whose classes are not known.
         test : path, optional
@@ -395,13 +399,15 @@ class Task:
         Raises
         ------
         DataError
-            The folder is missing, has fewer than two classes, or an image cannot be read.
+            The folder is missing, has fewer than two classes, or images cannot be read: how many,
+            and the first three.
         """
         return LOADERS["images"](
             folder,
             size=size,
             channels=channels,
             metric=metric,
+            skip_broken=skip_broken,
             unlabelled=unlabelled,
             test=test,
             name=name,
