@@ -78,7 +78,6 @@ __all__ = ["transfer"]
 T = TypeVar("T")
 Progress = Callable[[str, float], None]
 CURVE = 2.15  # fits of all training rows that a learning curve costs a fold
-CURVE_FOLDS = 5
 OPENING = 0.25  # share of the budget, at most, for opening the sources
 HELD_OUT = 0.1  # share of the budget, at least, for asking both models for the held-out rows
 MEASURING = 0.05  # of what is left, for measuring what a held-out row takes
@@ -583,7 +582,7 @@ class _Run:
             return None, verdict, ("No learning curve: the rows have an order in time.",)
         better, base = found.transfer[found.transfer_index], found.scratch[found.scratch_index]
         seconds = [sum(found.seconds[arm] for arm in side.members) for side in (better, base)]
-        needed = CURVE * CURVE_FOLDS * seconds[1]
+        needed = CURVE * found.k * seconds[1]
         if self.again is None and needed > self.clock.left():
             why = f"No learning curve: it needs about {max(needed, 1):.0f} s more."
             return None, verdict, (why,)
@@ -592,7 +591,7 @@ class _Run:
         self.clock.tell("measuring the learning curve from scratch")
         options: dict[str, Any] = {
             "executor": self.executor,
-            "k": min(CURVE_FOLDS, found.k),
+            "k": found.k,  # as many rows to train on as transfer had
             "until": self._until(),
         }
         sides = [[every[arm] for arm in side.members] for side in (better, base)]
