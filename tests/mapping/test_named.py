@@ -263,7 +263,7 @@ def test_one_class_with_other_settings_is_refused_where_both_were_run():
     assert str(plan).startswith("Do not apply this: both are Leaky")
     with pytest.raises(MapError, match="do not give the same"):
         plan.apply()
-    assert isinstance(plan.apply(doubtful=True), Leaky)
+    assert isinstance(plan.apply(force=True), Leaky)
     stored = type(plan).from_json(plan.to_json())
     bound = bq.map_parameters(Leaky(0.1), Leaky(0.9), example=torch.randn(4, 4), plan=stored)
     with pytest.raises(MapError, match=r"^both are Leaky"):

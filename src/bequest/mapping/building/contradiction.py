@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from bequest.mapping.disambiguation.search import Decided
+from bequest.mapping.disambiguation.decide import Decided
 from bequest.mapping.plans.entry import Entry
 from bequest.mapping.rules.layout import ZerosInit
 from bequest.mapping.rules.neutral import IdentityInit, OnesInit

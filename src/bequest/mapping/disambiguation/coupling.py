@@ -27,7 +27,7 @@ from bequest.mapping.disambiguation.unit_statistics import Array, Measured, of_t
 
 __all__ = ["Expected", "Place", "clipped", "expectations"]
 
-NEAR = 6  # the longest way between two sites, in depth, whose tensors are compared
+NEAR = 6  # the longest way between two operations, in depth, whose tensors are compared
 RIDGE = 1.0  # of the prediction: its predictors are correlated among themselves
 STEPS = 12  # of conjugate gradients
 ENOUGH = 3  # pairs of rows from which a finer kind is learned from

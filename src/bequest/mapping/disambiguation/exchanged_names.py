@@ -24,14 +24,14 @@ from bequest.mapping.plans.entry import Entry
 from bequest.mapping.sources.source import Source
 from bequest.mapping.tracing.ops import Op, Shape, Trace
 
-__all__ = ["doubted", "exchanged"]
+__all__ = ["exchanged", "with_exchanged"]
 
 Pair = tuple[str, str]
 
 NUMBER = re.compile(r"\d+")
 # How much better an exchange fits, in standard errors, from which it is reported: calibrated on
 # trained and random networks (benchmarks/results/map_name_swaps.json).
-DOUBTFUL = 2.75
+REPORTED = 2.75
 MOST = 8  # exchanges that are looked for
 LARGEST = 10**9  # parameters of a source that is looked at
 CROWD = 500  # tensors of one shape that are compared, each with each
@@ -41,7 +41,7 @@ CLIPPED = 20.0  # the most that one property says, in standard errors
 STATISTICS = 5.0  # the most that statistics of values say
 
 
-def doubted(
+def with_exchanged(
     entries: Sequence[Entry], source: Source, trace: Trace, most: float
 ) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     """The entries, those that seem exchanged with a confidence of at most `most`; and a note each.
@@ -49,7 +49,7 @@ def doubted(
     Only tensors that are taken whole and as they are are compared.
     """
     taken = {e.target: e for e in entries if e.target in trace.shapes and _is_whole(e, source)}
-    if sum(entry.numbers for entry in taken.values()) > LARGEST:
+    if sum(entry.size for entry in taken.values()) > LARGEST:
         note = f"With more than {LARGEST:.0e} parameters, exchanged names were not looked for."
         return tuple(entries), (note,)
     alike = Counter(entry.shape for entry in taken.values())
@@ -85,7 +85,7 @@ def _is_whole(entry: Entry, source: Source) -> bool:
     there = source.shapes.get(move.source, ())
     if move.taken.transposed != move.put.transposed:
         there = (*there[1::-1], *there[2:])
-    return there == entry.shape and math.prod(move.put.shape) == entry.numbers > 1
+    return there == entry.shape and math.prod(move.put.shape) == entry.size > 1
 
 
 def exchanged(names: Iterable[str], read: Callable[[str], Tensor], trace: Trace) -> list[Pair]:
@@ -171,7 +171,7 @@ def _surest(
 ) -> Pair | None:  # fmt: skip
     """The exchange that the weights speak for most, if they do."""
     expected = expectations(groups, places, measured, held)
-    best: tuple[float, Pair | None] = -DOUBTFUL, None
+    best: tuple[float, Pair | None] = -REPORTED, None
     for names in classes:
         kept = _fit(names, expected, measured, held) + _usual(names, places, measured, held)
         one, other = divmod(int(kept.argmin()), len(names))

@@ -1,4 +1,4 @@
-"""Layouts inside a tensor that no shape tells: tried where both networks run and still differ."""
+"""Layouts inside a tensor that no shape shows: tried where both networks run and still differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bequest.mapping.tracing.ops import WEIGHTS, TensorSlice, Trace
 
 __all__ = ["layout_candidates", "with_layout"]
 
-Layouts = dict[str, tuple[Rule, ...]]  # by the key of a link
+Layouts = dict[str, tuple[Rule, ...]]  # by the key of a correspondence
 HEADS = (2, 4, 8, 12, 16)  # where no module names theirs
 BEFORE = 3  # levels before the first difference that may be its cause
 
@@ -25,7 +25,7 @@ BEFORE = 3  # levels before the first difference that may be its cause
 def layout_candidates(
     links: Sequence[Correspondence], source_trace: Trace, target_trace: Trace, depth: float
 ) -> Iterator[Layouts]:
-    """Rules for links at or shortly before `depth`, the nearest level first."""
+    """Rules for correspondences at or shortly before `depth`, the nearest level first."""
     depths = sorted(
         {link.ops[0].depth for link in links if link.ops[0].depth <= depth}, reverse=True
     )
@@ -48,7 +48,7 @@ def layout_candidates(
 def _everywhere(
     chosen: Sequence[Correspondence], links: Sequence[Correspondence]
 ) -> list[Correspondence]:
-    """The links of other blocks that look like the chosen ones and stand among the like."""
+    """Those of other blocks that look like the chosen ones and have the same neighbours."""
     beside: dict[int, list[Correspondence]] = {}
     for link in links:
         beside.setdefault(link.ops[0].depth, []).append(link)
@@ -123,7 +123,8 @@ def _woven(
 def with_layout(
     link: Correspondence, rules: tuple[Rule, ...], source_trace: Trace, target_trace: Trace
 ) -> Correspondence:
-    """A link with its layout; one that is woven takes from, or goes into, the whole tensor."""
+    """A correspondence with its layout; one that is interleaved takes from, or goes into, the whole
+    tensor."""
     if not rules:
         return link
     woven = rules[0]

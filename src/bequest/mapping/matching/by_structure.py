@@ -1,4 +1,4 @@
-"""Second stage: which site of the source each site of the target corresponds to.
+"""Second stage: which operation of the source each operation of the target corresponds to.
 
 Levels are aligned in order; inside a pair of levels bundles are assigned by shape, by what they
 read, by name and by order; rows are laid over rows, so that a fused product meets its parts. What
@@ -41,10 +41,10 @@ IN_TURN = 0.6  # of as many layers of one shape side by side, that each takes th
 def match(
     source: Trace, target: Trace, depth: Depth = "even", ways: Mapping[int, int] | None = None
 ) -> Matching:
-    """Find the corresponding sites.
+    """Find the corresponding operations.
 
     `depth` says which of the source's blocks each of the target's gets, where these are more or
-    fewer; `ways` which way each choice takes: what reads the sites of a choice follows it.
+    fewer; `ways` which way each choice takes: what reads the operations of a choice follows it.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class _Found:
         self.ways = ways
         self.links: list[Correspondence] = []
         self.choices: list[Choice] = []
-        self.partners: dict[int, set[int]] = {}  # source's sites by the target's
+        self.partners: dict[int, set[int]] = {}  # source's operations by the target's
 
     def link_levels(self, target: Level, source: Level) -> None:
         """Assign the bundles of two levels to each other."""
@@ -326,7 +326,7 @@ def _loose_shape(op: Op, piece: TensorSlice, other: Op, whole: TensorSlice) -> f
 
 
 def _sure(op: Op, other: Op, sure: float) -> float:
-    """Confidence of a link between two sites: less where the shapes differ."""
+    """Confidence of a link between two operations: less where the shapes differ."""
     if op.shape == other.shape and op.name == other.name:
         return max(sure, 0.99)
     return sure if op.main.bare == other.main.bare else 0.9 * sure

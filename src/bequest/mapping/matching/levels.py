@@ -1,4 +1,4 @@
-"""The order of a network as levels of parallel sites, and the alignment of two such orders."""
+"""The order of a network as levels of parallel operations, and the alignment of two such orders."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = [
     "likenesses",
 ]
 
-ParallelOps = tuple[Op, ...]  # parallel sites that read the same: an attention's q, k and v
+ParallelOps = tuple[Op, ...]  # parallel operations that read the same: an attention's q, k and v
 Level = tuple[Op, ...]
 LEAST = 0.3  # a pair of levels less alike than this is no pair
 
 
 def levels(trace: Trace) -> list[Level]:
-    """Main sites by depth, in order of execution inside a level."""
+    """Main operations by depth, in order of execution inside a level."""
     ops = sorted((op for op in trace.ops if op.kind in MAIN), key=lambda s: (s.depth, s.order))
     return [tuple(group) for _, group in groupby(ops, key=lambda op: op.depth)]
 
 
 def bundles(level: Level) -> list[ParallelOps]:
-    """The sites of a level that read the same and take inputs of one shape."""
+    """The operations of a level that read the same and take inputs of one shape."""
     found: dict[tuple[Any, ...], list[Op]] = {}
     for op in level:
         key = (op.kind, op.reads, op.recurrent, op.shape[1:])
@@ -63,7 +63,7 @@ def fit(target: ParallelOps, source: ParallelOps) -> float:
 
 
 def inputs_match(one: Op, other: Op) -> int:
-    """1 where both got the same numbers of the input, -1 where others, 0 where it is not known."""
+    """1 where both got the same values of the input, -1 where others, 0 where it is not known."""
     if not one.input_statistics or not other.input_statistics:
         return 0
     scale = max(1e-6, *map(abs, one.input_statistics))
@@ -86,7 +86,7 @@ def _shapes(one: Shape, other: Shape) -> float:
         return 1.0
     if len(one) != len(other):
         longer, shorter = (one, other) if len(one) > len(other) else (other, one)
-        if len(shorter) != 2:  # a one-dimensional kernel against k × 1: the same numbers
+        if len(shorter) != 2:  # a one-dimensional kernel against k × 1: the same values
             kernels = [[n for n in shape[2:] if n > 1] for shape in (one, other)]
             return 0.95 if one[:2] == other[:2] and kernels[0] == kernels[1] else 0.0
         inner = int(np.prod(longer[1:]))

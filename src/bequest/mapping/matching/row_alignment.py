@@ -47,7 +47,7 @@ def _runs_of_order(
     target: Sequence[Op], source: Sequence[Op]
 ) -> list[tuple[ParallelOps, ParallelOps]]:
     """Four and fewer stay together; more (a decoder's products with the encoder's result, all of
-    one shape) are cut where another site runs in between."""
+    one shape) are cut where another operation runs in between."""
     if factorial(len(target)) <= MOST_ORDERS:
         return [(tuple(target), tuple(source))]
     cuts_t, cuts_s = _adjacent(target), _adjacent(source)

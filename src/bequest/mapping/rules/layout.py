@@ -1,4 +1,4 @@
-"""The same numbers in another order inside one tensor: parts, heads, gates, pixels."""
+"""The same values in another order inside one tensor: parts, heads, gates, pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sites without a run: what the classes, names and shapes of the tensors say, in their order."""
+"""Operations without a run: as classes, names and shapes of the tensors suggest, in their order."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?")
 
 
 def registered_ops(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[Op]:
-    """The sites of a network in the order in which its parts were registered."""
+    """The operations of a network in the order in which its parts were registered."""
     classes = {name: type(part) for name, part in module.named_modules()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     return _ops(shapes, classes, list(shapes))
 
 
 def named_ops(shapes: Mapping[str, Shape]) -> list[Op]:
-    """The sites that names and shapes suggest, in the order in which they are given.
+    """The operations that names and shapes suggest, in the order in which they are given.
 
     A file that is sorted by name, or shuffled, holds no order: there what is called a stem comes
-    first, what is called a head comes last, and blocks stand by their numbers.
+    first, what is called a head comes last, and blocks are sorted by their numbers.
     """
     given = list(shapes)
     kept = _as_registered(given) and given != sorted(given, key=natural)
