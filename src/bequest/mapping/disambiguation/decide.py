@@ -72,10 +72,9 @@ def _before_new_parts(runs: TrialRuns, links: Links, found: Compared) -> Decided
     """Namesakes, unless the layers before the target's new parts show that they are not."""
     if not found.unlike:
         equal, known = found.layers and found.all_before, found.before if found.layers else ()
-        said = (
-            ("Run on one input, all layers that have a namesake give the same.",) if equal else ()
-        )
-        return Decided(links, said, equal=equal, named=True, confirmed=frozenset(known))
+        note = "Run on one input, all layers that have a namesake give the same."
+        confirmed = frozenset(known)
+        return Decided(links, (note,) * equal, equal=equal, named=True, confirmed=confirmed)
     by_name = search(runs, lambda _: Matching(links, ()), before=found.before)
     other = by_name or search(runs, before=found.before)
     if other is None:

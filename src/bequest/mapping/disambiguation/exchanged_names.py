@@ -1,6 +1,6 @@
-"""Tensors of one shape whose weights fit each other's places better than their own: names may lie.
+"""Exchanged names: tensors of one shape whose weights fit each other's places better.
 
-Each is compared with what should stand in its place, see `coupling`. Two roles are also told apart
+Each is compared with what is expected in its place, see `coupling`. Two roles are also compared
 by size, mean, signs and tails of their values.
 
 Shapes in the comments: N tensors of one shape, D units on an axis.
@@ -37,7 +37,7 @@ LARGEST = 10**9  # parameters of a source that is looked at
 CROWD = 500  # tensors of one shape that are compared, each with each
 FEWEST = 8  # units on an axis that say something
 UNSURE = 0.5  # added to the squared weights: what is predicted badly cannot add up to certainty
-CLIPPED = 20.0  # the most that one property says, in standard errors
+CLIPPED = 20.0  # the most that one property counts, in standard errors
 STATISTICS = 5.0  # the most that statistics of values say
 
 
@@ -96,7 +96,7 @@ def exchanged(names: Iterable[str], read: Callable[[str], Tensor], trace: Trace)
     names : iterable of str
         Tensors of the network that are looked at.
     read : callable
-        From a name to what is to stand there; called once for each.
+        From a name to the tensor that is to be there; called once for each.
     trace : Trace
         Of the network.
 
@@ -203,7 +203,7 @@ def _fit(
 def _better(row: Expected, names: Mapping[str, int], values: Array, own: int) -> Array:
     """How much better than each other tensor the own one fits what is expected: (N,).
 
-    What the other one contributes is left out of the prediction: where the file lies, it stands
+    What the other one contributes is left out of the prediction: where names are exchanged, it is
     elsewhere.
     """
     whole = row.parts.sum(axis=0)

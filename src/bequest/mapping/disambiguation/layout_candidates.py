@@ -49,12 +49,12 @@ def _everywhere(
     chosen: Sequence[Correspondence], links: Sequence[Correspondence]
 ) -> list[Correspondence]:
     """Those of other blocks that look like the chosen ones and have the same neighbours."""
-    beside: dict[int, list[Correspondence]] = {}
+    by_depth: dict[int, list[Correspondence]] = {}
     for link in links:
-        beside.setdefault(link.ops[0].depth, []).append(link)
+        by_depth.setdefault(link.ops[0].depth, []).append(link)
 
     def look(link: Correspondence) -> Any:
-        level = beside[link.ops[0].depth]
+        level = by_depth[link.ops[0].depth]
         shapes = tuple((other.role, other.target.shape, other.target.start) for other in level)
         return shapes, level.index(link)
 
@@ -81,7 +81,7 @@ def _pixels(weights: Sequence[Correspondence]) -> Iterator[Layouts]:
 def _fused_parts(
     here: Sequence[Correspondence], links: Sequence[Correspondence]
 ) -> Iterator[Layouts]:
-    """A wider layer may be several in one tensor, or one although its name says otherwise."""
+    """A wider layer may be several in one tensor, or one in spite of its name."""
     wider = [link for link in here if link.target.shape[0] != link.source.shape[0]]
     for parts in (3, 2, 1):
         fit = [
@@ -156,7 +156,7 @@ def _interleaved(
     source_trace: Trace,
     target_trace: Trace,
 ) -> Iterator[Layouts]:
-    """One fused product against several: its rows may stand head by head."""
+    """One fused product against several: its rows may be interleaved head by head."""
     for back in (False, True):
         fused = [link for link in here if _is_part(link, source_trace, target_trace, back=back)]
         for groups in heads:
@@ -185,11 +185,11 @@ def _rotary(
     here: Sequence[Correspondence], heads: Sequence[int], links: Sequence[Correspondence]
 ) -> Iterator[Layouts]:
     """q and k together, for each of the numbers of heads that they may have."""
-    bundles: dict[tuple[int, int], list[Correspondence]] = {}
+    parallel_ops: dict[tuple[int, int], list[Correspondence]] = {}
     for link in here:
         place = (link.ops[0].order, link.target.start)
-        bundles.setdefault(place, []).append(link)
-    pairs = permutations(bundles.values(), 2)
+        parallel_ops.setdefault(place, []).append(link)
+    pairs = permutations(parallel_ops.values(), 2)
     for back, (left, right), some, few in product((False, True), pairs, heads, heads):
         both = ((left, some), (right, few))
         even = all(x.target.shape[0] % (2 * n) == 0 for group, n in both for x in group)

@@ -98,7 +98,7 @@ class _Search:
         return None
 
     def _better(self, state: _State, depth: float) -> tuple[_State, float, float | None] | None:
-        """The first change of what stands before `depth` that lets the two agree further."""
+        """The first change at or before `depth` that lets the two agree further."""
         for trial in self._trials(state, depth):
             if self.count > self.most:
                 return None

@@ -1,4 +1,4 @@
-"""The target run with the source's parameters, beside the source itself."""
+"""The target run with the source's parameters, and compared with the source."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Ambiguous:
 @final
 @dataclass(frozen=True)
 class Compared:
-    """What one run of the target beside the source's says."""
+    """What one run of the target, compared with the source's, shows."""
 
     difference: float | None  # of the outputs; None where one is not the other's
     before: frozenset[str]  # tensors of the target that no new part comes before
@@ -68,11 +68,11 @@ class TrialRuns:
 
     @property
     def comparable(self) -> bool:
-        """Whether the source's outputs can be told from others: some values are finite."""
+        """Whether the source's outputs can be compared: some values are finite."""
         return any(bool(torch.isfinite(tensor).any()) for tensor in self.output)
 
     def compared(self, links: Sequence[Correspondence]) -> Compared:
-        """What one run under some links says of them."""
+        """What one run under these correspondences shows."""
         results, output = self.run(links)
         shapes = [t.shape for t in output] == [t.shape for t in self.output]
         new = self.initialised(links)

@@ -1,10 +1,10 @@
-"""First stage: the tensors that both sides call by one name.
+"""Tensors that both sides call by one name.
 
 A library keeps the names of its tensors stable, and a checkpoint is read into the class that wrote
 it by names alone. So where most names agree, also after one common prefix and the renamings that
 libraries are known for, each tensor goes to its namesake. A repeated block that the target has more
 or less often is spread by its number. Where few names agree, or names say nothing (`0.weight`),
-shapes and order decide instead: see `match`.
+shapes and order decide instead: see `by_structure`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class NamePairs:
 
 
 class _Undecided(Exception):
-    """Blocks of the two sides cannot be told from each other by their numbers."""
+    """Which blocks of the two sides correspond is not clear from their numbers."""
 
 
 def by_name(
@@ -101,7 +101,7 @@ def by_name(
     except _Undecided:
         return None
     pairs = {name: other for name, other, _ in found if name in target}
-    for name, other, _ in found:  # a shared tensor may stand in the source under any of its names
+    for name, other, _ in found:  # the source may hold a shared tensor under any of its names
         if name in aliases and same:
             pairs.setdefault(same[name], other)
     pairs |= known or {}
@@ -159,7 +159,7 @@ def _length(prefixes: tuple[Key, Key]) -> int:
 
 
 def _starts(key: Key) -> Iterator[int]:
-    """Where a prefix may end: before the first number, which tells blocks apart."""
+    """Where a prefix may end: before the first number, which names a block."""
     for start in range(min(LONGEST + 1, len(key))):
         if start > 1 and key[start - 1].isdigit():
             return
@@ -221,7 +221,7 @@ def _aligned(
 
 
 def _numbered(tree: Tree) -> dict[str, list[str]]:
-    """The parts that a number tells apart, in its order, by the word before it if there is any."""
+    """The numbered parts in order, by the word before the number if there is any."""
     found: dict[str, list[str]] = {}
     for part in sorted(tree, key=natural):
         glued = GLUED.fullmatch(part)

@@ -19,10 +19,10 @@ __all__ = [
     "align",
     "assigned",
     "best_path",
-    "bundles",
     "fit",
     "levels",
     "likenesses",
+    "parallel_ops",
 ]
 
 ParallelOps = tuple[Op, ...]  # parallel operations that read the same: an attention's q, k and v
@@ -36,7 +36,7 @@ def levels(trace: Trace) -> list[Level]:
     return [tuple(group) for _, group in groupby(ops, key=lambda op: op.depth)]
 
 
-def bundles(level: Level) -> list[ParallelOps]:
+def parallel_ops(level: Level) -> list[ParallelOps]:
     """The operations of a level that read the same and take inputs of one shape."""
     found: dict[tuple[Any, ...], list[Op]] = {}
     for op in level:
@@ -74,9 +74,9 @@ def inputs_match(one: Op, other: Op) -> int:
     return 1 if near else -1
 
 
-def fused_shape(bundle: ParallelOps) -> Shape:
-    """The shape that the bundle would have, fused."""
-    return (sum(op.shape[0] for op in bundle), *bundle[0].shape[1:])
+def fused_shape(parallel: ParallelOps) -> Shape:
+    """The shape that parallel operations would have, fused."""
+    return (sum(op.shape[0] for op in parallel), *parallel[0].shape[1:])
 
 
 def _shapes(one: Shape, other: Shape) -> float:
@@ -106,7 +106,7 @@ def assigned(scores: NDArray[Any]) -> list[tuple[int, int]]:
 def align(target: Sequence[Level], source: Sequence[Level]) -> list[tuple[int, int]]:
     """Pairs of levels, in order on both sides, whose likeness adds up highest.
 
-    Inside a pair of levels, the bundles are assigned.
+    Inside a pair of levels, parallel operations are assigned.
     """
     return best_path(likenesses(target, source)) if target and source else []
 
@@ -160,7 +160,7 @@ def _kinds(order: Sequence[Level]) -> tuple[list[int], list[Level]]:
             (s.kind, s.shape, s.recurrent, len(s.pieces), words(s.name), s.input_statistics)
             for s in level
         )
-        key = (*key, tuple(len(bundle) for bundle in bundles(level)))
+        key = (*key, tuple(len(parallel) for parallel in parallel_ops(level)))
         if key not in seen:
             seen[key] = len(first)
             first.append(level)
@@ -169,7 +169,7 @@ def _kinds(order: Sequence[Level]) -> tuple[list[int], list[Level]]:
 
 
 def _level_fit(target: Level, source: Level) -> float:
-    wanted, given = bundles(target), bundles(source)
+    wanted, given = parallel_ops(target), parallel_ops(source)
     scores = np.array([[fit(one, other) for other in given] for one in wanted])
     total = sum(scores[i, j] for i, j in assigned(scores))
     return float(total / max(len(wanted), len(given)))

@@ -1,4 +1,4 @@
-"""Links between tensors of one name, and the parts of the target that the source has not."""
+"""Correspondences between tensors of one name, and the target's parts that the source lacks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _links(
     shape = target_trace.shapes[name]
     constant = name in target_trace.constants
     if constant or not target_uses:
-        if shape == there:  # what no operation uses is read as it stands
+        if shape == there:  # what no operation uses is copied whole
             op = Op("other", name.rpartition(".")[0], {}, 0, frozenset(), -1)
             role = "constant" if constant else "parameter"
             yield Correspondence(
@@ -111,7 +111,7 @@ def _level_pairs(named: NamePairs, target_trace: Trace) -> list[tuple[int, int]]
 
 
 def new_parts(named: NamePairs, target_trace: Trace, entries: Sequence[Entry]) -> frozenset[str]:
-    """The target's tensors that stand behind all that have namesakes: a new head, a new pooler.
+    """The target's tensors after all that have namesakes: a new head, a new pooler.
 
     Of a network that was seen running, those that nothing with a namesake reads; else those that
     were registered after the last namesake, or in a part (`classifier.`) without any. Nothing is a

@@ -46,7 +46,7 @@ def neutral_blocks(
 
 
 def repeated(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """The target's levels whose source's level stands in an earlier pair too, block by block.
+    """The target's levels whose source's level is in an earlier pair too, block by block.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a map says of one tensor of the target."""
+"""One entry of a map: what fills one tensor of the target."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def move_fits(move: Move, there: Shape) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A field as JSON has it; of which tensor a piece is, its move says."""
+    """A field as JSON has it; the tensor of a piece is that of its move."""
     if isinstance(value, Rule):
         return value.to_dict()
     if isinstance(value, Move | TensorSlice):

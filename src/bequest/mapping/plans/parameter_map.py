@@ -329,7 +329,7 @@ class ParameterMap:
         if self.mean_confidence < min_confidence:
             raise MapError(
                 f"the mean confidence of what is filled is {self.mean_confidence:.2f}, at least "
-                f"{min_confidence:.2f} is asked for. An input that both take tells more: "
+                f"{min_confidence:.2f} is asked for. Give an input that both take: "
                 "map_parameters(..., example=x). Or lower it: apply(min_confidence=0)."
             )
 
@@ -368,7 +368,7 @@ def _check_names(entries: Sequence[Entry], source: Source, target: nn.Module) ->
             move_fits(move, source.shapes.get(move.source, ()))
     absent = set(shapes) - {entry.target for entry in entries}
     if absent:
-        raise MapError(f"the map says nothing of {sorted(absent)[0]!r} {_more(len(absent) - 1)}")
+        raise MapError(f"the map has no entry for {sorted(absent)[0]!r} {_more(len(absent) - 1)}")
 
 
 def _share(entries: Sequence[Entry], *names: str) -> float:

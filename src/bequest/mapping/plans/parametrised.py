@@ -31,7 +31,7 @@ def is_computed(name: str) -> bool:
 
 
 def plain(module: nn.Module) -> nn.Module:
-    """The module itself, or a copy of it whose weights stand where they are used.
+    """The module itself, or a copy of it with the computed weights as plain parameters.
 
     Examples
     --------

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["table"]
 
-WIDEST = 44  # characters of a name; the end of a longer one is what tells it apart
+WIDEST = 44  # characters of a name; of a longer one the end is kept
 
 
 def table(plan: ParameterMap) -> str:

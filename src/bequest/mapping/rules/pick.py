@@ -62,7 +62,7 @@ class Classes(_Named):
 @final
 @dataclass(frozen=True)
 class Tokens(_Named):
-    """A vocabulary matched by token; what stands in no place of the source keeps its own."""
+    """A vocabulary matched by token; what the source does not have keeps its own."""
 
     name: ClassVar[str] = "vocabulary by token"
     citation: ClassVar[str] = (

@@ -17,7 +17,9 @@ __all__ = ["MAIN", "WEIGHTS", "Op", "Shape", "TensorSlice", "Trace"]
 
 Shape = tuple[int, ...]
 WEIGHTS = frozenset({"linear", "conv"})  # a matrix, with a kernel or without
-MAIN = frozenset({"linear", "conv", "norm"})  # what makes the network's order; the rest is loose
+MAIN = frozenset(
+    {"linear", "conv", "norm"}
+)  # what has an order; the rest has none
 
 
 @final

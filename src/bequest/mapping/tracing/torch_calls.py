@@ -51,7 +51,7 @@ def stride_of(args: Any, kwargs: Any) -> tuple[int, ...]:
 
 
 def first_tensor(roles: Mapping[str, TensorSlice]) -> str:
-    """The name of the tensor that stands first."""
+    """The name of the first tensor."""
     return next(iter(roles.values())).tensor
 
 

@@ -182,7 +182,7 @@ def call(module: nn.Module, example: Any, tensors: Mapping[str, Tensor] | None =
     with _as_written():
         if tensors is None:
             return module(*args, **kwargs)
-        # torch swaps a layer that stands in two places twice, and then does not put it back
+        # torch swaps a layer that is in two places twice, and then does not put it back
         return torch.func.functional_call(
             module, _once(module, tensors), args, kwargs, tie_weights=False
         )
@@ -230,7 +230,7 @@ def watched_tensors(
 ) -> dict[str, Tensor]:
     """What is learned: parameters and running statistics; constants come from the code.
 
-    `held` are the tensors that stand in their places in the run that is watched.
+    `held` are the tensors that take their places in the run that is watched.
     """
     parameters = {id(p) for p in module.parameters()}
     return {
@@ -276,8 +276,8 @@ def _described(
         for name, tensor in tensors.items()
         if id(tensor) not in parameters and (name not in used or not tensor.dtype.is_floating_point)
     )
-    settled = _recurrent_depths(ops)
-    return Trace(shapes, settled, how, True, same, constants, last, _heads(module), example)
+    levelled = _recurrent_depths(ops)
+    return Trace(shapes, levelled, how, True, same, constants, last, _heads(module), example)
 
 
 def _recurrent_depths(ops: list[Op]) -> tuple[Op, ...]:
@@ -289,8 +289,8 @@ def _recurrent_depths(ops: list[Op]) -> tuple[Op, ...]:
         near = [n for n in (place - 1, place + 1, place - 2, place + 2) if 0 <= n < len(ops)]
         alike = (False, op.kind, op.shape[0])
         fit = (s for s in map(ops.__getitem__, near) if (s.recurrent, s.kind, s.shape[0]) == alike)
-        beside = next(fit, op)
-        found[place] = replace(op, depth=beside.depth, reads=frozenset())
+        partner = next(fit, op)
+        found[place] = replace(op, depth=partner.depth, reads=frozenset())
     return tuple(found)
 
 

@@ -1,6 +1,6 @@
 """Watching a network run: which call uses which of its tensors, and reads what.
 
-Every call of torch's functions passes here, so that modules of any class, and tensors that stand in
+Every call of torch's functions passes here, so that modules of any class, and tensors that are in
 no layer of torch's, are seen alike: what counts is the call, not who makes it.
 """
 
@@ -187,7 +187,7 @@ class UsageTracer(TorchFunctionMode):
             self._save(place, out)
             return value.frontier
         kind = torch_calls.kind_of(name, roles)
-        if kind in ("table", "embedding"):  # the first rows of a table stand for all of it
+        if kind in ("table", "embedding"):  # a lookup of the first rows uses the whole table
             roles = {role: self._wholes[piece.tensor] for role, piece in roles.items()}
         place = self._note(kind, roles, value, stride=stride)
         self._save(place, out)
