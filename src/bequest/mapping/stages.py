@@ -79,7 +79,8 @@ def map_parameters(
         Names of the source's and the target's input columns.
     depth : {"even", "first", "last"}
         Where the target has more or fewer of a repeated block: which of the source's each gets.
-        Blocks that "even" has to repeat start as ones that change nothing, where they can.
+        Blocks that "even" has to repeat start as ones that change nothing, where they can. Parts
+        like ``head1``, whose name says nothing of depth, are blocks for "first" and "last" alone.
     prefix : str, optional
         The part of the source that is meant, where it holds several networks (``"teacher"``): the
         beginning of its names up to a dot, or the submodule. Empty: all of it is one network. By

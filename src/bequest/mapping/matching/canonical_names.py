@@ -26,7 +26,7 @@ WRAPPERS = frozenset(
 )  # of torch, and of peft around a layer that it adapts
 SILENT = PLAIN | {"runningmean", "runningvar", "numbatchestracked"}
 BLOCKS = frozenset({"layer", "layers", "block", "blocks", "h"})
-GLUED = re.compile(r"(.*(?:layer|block|stage|level|unit)|h)(\d+)")  # without underscores
+GLUED = re.compile(r"(.*(?:layer|block|blk|stage|level|unit|cell)|h)(\d+)")  # no underscores
 HALVES = ("encoder", "decoder")
 
 

@@ -259,12 +259,12 @@ def _groups(shapes: Shapes) -> dict[str, dict[str, Shape]]:
 
 
 def _blocks(parts: Iterable[str]) -> set[str]:
-    """The parts that are called by one word and consecutive numbers: `layer1`, `h.0`, `2`."""
-    numbered: dict[str, dict[int, str]] = {}
+    """The parts that are called by one word and consecutive numbers: `layer1`, `conv2_x`, `2`."""
+    numbered: dict[tuple[str, str], dict[int, str]] = {}
     for part in parts:
-        found = re.fullmatch(r"(.*?)(\d+)", part)
+        found = re.fullmatch(r"(.*?)(\d+)(\D*)", part)
         if found and not NETWORK.fullmatch(part):
-            numbered.setdefault(found[1], {})[int(found[2])] = part
+            numbered.setdefault((found[1], found[3]), {})[int(found[2])] = part
     return {
         part
         for blocks in numbered.values()

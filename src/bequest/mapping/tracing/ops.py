@@ -17,9 +17,7 @@ __all__ = ["MAIN", "WEIGHTS", "Op", "Shape", "TensorSlice", "Trace"]
 
 Shape = tuple[int, ...]
 WEIGHTS = frozenset({"linear", "conv"})  # a matrix, with a kernel or without
-MAIN = frozenset(
-    {"linear", "conv", "norm"}
-)  # what has an order; the rest has none
+MAIN = frozenset({"linear", "conv", "norm"})  # what has an order; the rest has none
 
 
 @final
