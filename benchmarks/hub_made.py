@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bequest.core import ArmResult, Card, Outcome, RankedSource, Task, Verdict
+from bequest.core import ArmResult, Card, Outcome, RankedSource, Task, TaskSummary, Verdict
 from bequest.hub.entry import Entry, StoredFile, manifest_digest
 from bequest.hub.registry import Records
 from bequest.hub.sketch import sketch
@@ -221,7 +221,7 @@ def entries(made: Made, sketched: float = 0.0) -> Iterator[Entry]:
         method = METHODS[made.method[model]] if len(parents) == 1 else ""
         card = Card(
             name=made.model_name(model),
-            task=said,
+            task=TaskSummary.from_dict(said),
             metrics={"accuracy": round(0.6 + float(made.quality[model]), 4)},
             licence=LICENCES[made.licence[model]],
             parents=tuple(f"{made.model_name(parent)}@1" for parent in parents),
@@ -283,7 +283,7 @@ def _outcomes(made: Made) -> Iterator[tuple]:
 
 def _template() -> str:
     nan = float("nan")
-    one = _outcome({}, "@@source@@", Verdict(nan, nan, nan, "accuracy"))
+    one = _outcome(TaskSummary(), "@@source@@", Verdict(nan, nan, nan, "accuracy"))
     text, unset = one.to_json(), '"float:nan"'
     for key, value in (("gain", "@@gain@@"), ("low", "@@low@@"), ("high", "@@high@@")):
         text = text.replace(f'"{key}": {unset}', f'"{key}": {value}')
@@ -299,7 +299,7 @@ def _template() -> str:
     return '"arms"'.join(halves)
 
 
-def _outcome(target: dict, source: str, verdict: Verdict) -> Outcome:
+def _outcome(target: TaskSummary, source: str, verdict: Verdict) -> Outcome:
     nan = float("nan")
     ranked = [RankedSource(name, nan, 0.5, 1.5, {"linear": 0.5}) for name in (source, "@@other@@")]
     arm = ArmResult(source, "@@method@@", {"lr": 0.001}, nan, (0.8, 0.81, 0.79), 1.5)

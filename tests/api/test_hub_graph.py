@@ -7,15 +7,17 @@ import pytest
 
 import bequest as bq
 from bequest.api.hub_graph import hub_graph
-from bequest.core import Card, Outcome, Verdict
+from bequest.core import Card, Outcome, TaskSummary, Verdict
 from bequest.errors import HubError
 
-WARD = {"name": "ward 7", "fingerprint": "f00d" * 4, "rows": 40, "metric": "accuracy"}
+WARD = TaskSummary(name="ward 7", fingerprint="f00d" * 4, rows=40, metric="accuracy")
 
 
 def outcome(source, gain=0.1, target=WARD):
     verdict = Verdict(gain, gain - 0.02, gain + 0.02, "accuracy")
-    return Outcome(target, source, "probe", {}, "transfer", verdict, {}, (), (), (), 0, {}, {})
+    return Outcome(
+        target=target, source=source, method="probe", handed_over="transfer", verdict=verdict
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_failures_and_tasks_without_a_source_are_there(hub):
     assert graph.counts["undecided"] == 1
     task = next(node for node in graph.nodes if node.name == "ward 7")
     assert ("rows", "40") in task.facts
-    assert ("fingerprint", WARD["fingerprint"]) in task.facts
+    assert ("fingerprint", WARD.fingerprint) in task.facts
 
 
 def test_only_what_begins_with_a_prefix(hub):

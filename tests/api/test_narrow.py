@@ -7,7 +7,7 @@ import bequest as bq
 from bequest.api import narrow
 from bequest.api.narrow import SHORTLIST, narrowed
 from bequest.api.sources import opened
-from bequest.core import Card, due_in
+from bequest.core import Card, TaskSummary, due_in
 from bequest.errors import HubError, NotApplicable
 from bequest.selection import quick_order
 
@@ -21,7 +21,7 @@ def never():
 
 
 def unopened(name, **about):
-    return bq.Source(never, card=Card(name=name, task=about), name=name)
+    return bq.Source(never, card=Card(name=name, task=TaskSummary(**about)), name=name)
 
 
 def names(found):

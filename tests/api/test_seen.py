@@ -6,7 +6,7 @@ import pytest
 import bequest as bq
 from bequest.api import seen
 from bequest.api.seen import overlap, remember
-from bequest.core import Card
+from bequest.core import Card, TaskSummary
 from bequest.hub.sketch import sketch, with_sketch
 
 RNG = np.random.default_rng(0)
@@ -118,7 +118,7 @@ def test_a_model_without_fingerprints_is_unknown_in_one_short_line():
 
 def test_a_card_with_text_in_place_of_fingerprints_is_unknown():
     model = bq.wrap(lambda x: x[:, 0] > 0, classes=[False, True], name="odd").with_card(
-        Card(name="odd", task={"fingerprints": "?", "repeated_rows": 0.0, "rows": 3})
+        Card(name="odd", task=TaskSummary(fingerprints="?", repeated_rows=0.0, rows=3))
     )
     assert "is unknown" in overlap([bq.Source(model)], task(range(40))).notes[0]
 
@@ -136,20 +136,20 @@ def test_held_out_rows_that_a_source_has_seen_are_named_apart():
 @pytest.mark.parametrize(("rows", "kept"), [(600, 600), (3000, 1000), (20_000, 5000)])
 def test_a_card_keeps_fingerprints_in_proportion_to_the_rows(rows, kept):
     said = trained_on(task(range(rows))).model.card.task
-    assert len(seen.unpack(said["fingerprints"])) == kept
+    assert len(seen.unpack(said.fingerprints)) == kept
 
 
 def test_the_largest_card_keeps_its_fingerprints_in_171_kib(monkeypatch):
     hashes = RNG.integers(0, 2**64, 10**6, dtype=np.uint64)
     monkeypatch.setattr(seen, "row_fingerprints", lambda given: hashes)
-    packed = trained_on(task(range(2))).model.card.task["fingerprints"]
+    packed = trained_on(task(range(2))).model.card.task.fingerprints
     assert len(packed) <= 171 * 1024
 
 
 def test_a_published_sketch_takes_the_fingerprints_and_the_repeated_rows_with_it():
     given = task(range(50))
     card = with_sketch(trained_on(given).model.card, sketch(given, rng=np.random.default_rng(0)))
-    assert not {"fingerprints", "repeated_rows"} & set(card.task)
+    assert (card.task.fingerprints, card.task.repeated_rows) == ("", None)
 
 
 def test_a_source_that_has_seen_the_rows_leaves_the_race_and_the_outcome_says_why():
@@ -181,7 +181,7 @@ def made_from(parents, name):
 def test_of_sources_that_are_no_parents_nothing_is_carried_on():
     other = trained_on(task(range(1000, 1100)), "other")
     model = remember(made_from([], "alone"), task(range(60)), [other])
-    assert "earlier_rows" not in model.card.task
+    assert model.card.task.earlier_rows == ()
 
 
 @pytest.mark.parametrize("said", ["text", 3, [3], [{"fingerprints": "!", "rows": 3}], [{}]])
@@ -204,6 +204,6 @@ def test_transfer_writes_the_rows_of_the_source_that_it_took():
     result = bq.transfer(own, [source], methods=["reuse"], budget=None)
     assert result.outcome.handed_over == "transfer"
     for model in (result.model, result.best_single):
-        [earlier] = model.card.task["earlier_rows"]
-        assert earlier["fingerprints"] == source.card.task["fingerprints"]
-        assert earlier["rows"] == 200
+        [earlier] = model.card.task.earlier_rows
+        assert earlier.fingerprints == source.card.task.fingerprints
+        assert earlier.rows == 200

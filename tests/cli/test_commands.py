@@ -1,4 +1,5 @@
 import csv as tables
+import errno
 import io
 import os
 import sqlite3
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import bequest as bq
+from bequest.errors import DataError
 
 
 def rows_of(text):
@@ -260,8 +263,8 @@ def test_with_a_sketch_the_outcome_is_recorded_under_it_and_says_no_exact_rows(
     assert (done.code, done.err) == (0, "")
     hub = bq.Hub("hub")
     (outcome,), card = hub.outcomes(), hub.show("ward7").card
-    assert outcome.target["fingerprint"] == card.task["fingerprint"] != raw.target["fingerprint"]
-    assert raw.target["fingerprint"] not in outcome.to_json() + str(card)
+    assert outcome.target.fingerprint == card.task.fingerprint != raw.target.fingerprint
+    assert raw.target.fingerprint not in outcome.to_json() + str(card)
     assert (outcome.verdict, outcome.splits) == (raw.verdict, ())
 
 
@@ -300,3 +303,38 @@ def test_a_damaged_entry_is_named_on_stderr_and_the_others_are_listed(cli, saved
     assert done.err == "bequest: the row of a@1 in the registry was altered. It is left out.\n"
     assert cli("show", "a", "--hub", hub.folder).code == 1
     assert cli("pull", "a", "--hub", hub.folder, "--out", "a").code == 1
+
+
+def test_images_are_read_in_the_size_of_the_source_unless_another_is_named(cli, monkeypatch):
+    rng = np.random.default_rng(0)
+    for shade, low in (("dark", 0), ("light", 160)):
+        os.makedirs(f"photos/{shade}")
+        for number in range(6):
+            pixels = rng.integers(low, low + 80, size=(48, 48, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(f"photos/{shade}/{number}.png")
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+    small = bq.wrap(network, example=np.zeros((1, 3, 32, 32), np.float32), size=40, crop=32)
+    small.save("small")
+    shapes = []
+
+    def seen(models, task, **options):
+        shapes.append(task.spec.shape)
+        raise DataError("enough")
+
+    monkeypatch.setattr(bq, "rank", seen)
+    for size in ((), ("--size", 16)):
+        cli("rank", "photos", "--source", "small", *size)
+    assert shapes == [(3, 32, 32), (3, 16, 16)]
+
+
+def test_a_full_disk_loses_the_folder_and_not_the_verdict(cli, csv, saved, asked, monkeypatch):
+    def full(result, folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "model"))
+
+    monkeypatch.setattr("bequest.cli.transfer.write_result", full)
+    done = cli("transfer", csv(), "--target", "outcome", "--source", saved, "--out", "new")
+    assert done.code == 1
+    assert "building on ward3" in done.out
+    assert "Written" not in done.out
+    assert done.err == "bequest: new cannot be written: No space left on device.\n"
+    assert not Path("new").exists()

@@ -3,10 +3,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 
 import bequest as bq
+from bequest.cli._app import COMMANDS, app
 from bequest.cli._say import plain, tidy
 from bequest.errors import DataError
 
@@ -176,3 +179,52 @@ def test_json_is_strict():
 
     values = {"a": [float("nan"), np.float32(0.5), np.int64(3)], 1: (None, True)}
     assert plain(values) == {"a": [None, 0.5, 3], "1": [None, True]}
+
+
+def with_empty_paths(app):
+    """Of each argument of a command that is a path: what is given where that one alone is empty."""
+    arguments = list(app.assemble_argument_collection())
+    needed = [one for one in arguments if one.field_info.required and one.parse]
+    for path in arguments:
+        if Path in (path.hint, *get_args(path.hint)):
+            given = {one.name: "" if one is path else _sound(one) for one in (*needed, path)}
+            by_place = [one.name for one in arguments if one.index is not None]
+            yield [
+                *(given[name] for name in by_place if name in given),
+                *(f"{name}={value}" for name, value in given.items() if name not in by_place),
+            ]
+
+
+def _sound(argument):
+    return get_args(argument.hint)[0] if get_origin(argument.hint) is Literal else "a"
+
+
+GROUPS = {"hub": ("verify", "record", "export", "rebuild-graph", "bundle", "unbundle")}
+EMPTY = [
+    (name, *part, *given)
+    for name in COMMANDS
+    for part in ([(one,) for one in GROUPS[name]] if name in GROUPS else [()])
+    for given in with_empty_paths(app[name][part[0]] if part else app[name])
+]
+
+
+@pytest.mark.parametrize("tokens", EMPTY, ids=" ".join)
+def test_an_empty_path_is_wrong_usage_and_never_the_current_folder(cli, tokens):
+    """As a shell gives it for a variable that is not set."""
+    for empty in ("", " "):
+        done = cli(*(token if token and token[-1] != "=" else token + empty for token in tokens))
+        assert (done.code, "is empty: name a file or folder" in done.line) == (2, True)
+        assert os.listdir() == []
+
+
+def test_there_are_paths_to_try():
+    assert ("rank", "a", "--source=") in EMPTY
+    assert ("hub", "bundle", "a", "") in EMPTY
+    assert len(EMPTY) > 25
+
+
+@pytest.mark.parametrize("tokens", [["show", ""], ["list", "--hub", ""], ["show", " "]])
+def test_an_empty_name_or_hub_is_refused_too(cli, tokens):
+    done = cli(*tokens)
+    assert done.code == 1
+    assert "is empty" in done.line

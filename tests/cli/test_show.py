@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 import bequest as bq
-from bequest.core import Outcome, Verdict
+from bequest.core import Outcome, TaskSummary, Verdict
 
 LONG = "a task with a name that nobody could ever read to its end in one line of a terminal"
 
 
 def outcome(source, target, gain, method="probe", handed_over="transfer"):
     verdict = Verdict(gain, gain - 0.02, gain + 0.02, "accuracy")
-    return Outcome(target, source, method, {}, handed_over, verdict, {}, (), (), (), 0, {}, {})
+    return Outcome(
+        target=target, source=source, method=method, handed_over=handed_over, verdict=verdict
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +38,10 @@ def hub(tmp_path_factory):
     hub.record(outcome("wards/base@1", about, 0.3, "fine-tune"))  # another method
     hub.record(outcome("wards/base@1", about, 0.2, handed_over="from-scratch"))
     for number in range(20):
-        target = {"name": f"{LONG} {number}", "fingerprint": f"{number:016x}"}
+        target = TaskSummary(name=f"{LONG} {number}", fingerprint=f"{number:016x}")
         hub.record(outcome("wards/made@1", target, number / 100 - 0.1))
-    hub.record(outcome("wards/made@9", {"name": "of another hub"}, 0.5))
-    hub.record(outcome("wards/made-up@1", {"name": "of another name"}, 0.5))
+    hub.record(outcome("wards/made@9", TaskSummary(name="of another hub"), 0.5))
+    hub.record(outcome("wards/made-up@1", TaskSummary(name="of another name"), 0.5))
     return hub
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,8 @@ def outcome(target, source, gain):
         target=target,
         source=source,
         method="reuse",
-        settings={},
         handed_over="transfer",
         verdict=Verdict(gain, gain - 0.01, gain + 0.01, "accuracy"),
-        folds={},
-        splits=(),
-        ranking=(),
-        arms=(),
-        seed=0,
-        cost={},
-        versions={},
     )
 
 
@@ -33,7 +26,7 @@ def hub(saved, tmp_path):
         hub.publish(saved, f"wards/{name}", licence=licence)
     said = hub.show("wards/good").card.task
     for ward in range(6):
-        target = {**said, "name": f"ward {ward}", "fingerprint": f"{ward:064x}"}
+        target = replace(said, name=f"ward {ward}", fingerprint=f"{ward:064x}")
         hub.record(outcome(target, "wards/good@1", 0.1))
         hub.record(outcome(target, "wards/bad@1", -0.1))
     return hub
@@ -104,8 +97,8 @@ def test_a_model_that_was_published_with_a_sketch_is_found_by_what_it_was_traine
     assert (like[:7], apart[:8]) == ("like@1 ", "apart@1 ")
     assert "the sketch of its own task is" in like
     card = bq.Hub("hub").show("like").card.task
-    assert card["sketch"]["epsilon"] == 2.0
-    assert card["rows"] == pytest.approx(600, abs=50)  # by noisy counts
+    assert card.sketch["epsilon"] == 2.0
+    assert card.rows == pytest.approx(600, abs=50)  # by noisy counts
 
 
 def test_a_sketch_needs_the_rows_that_it_is_made_of(cli, csv, saved):

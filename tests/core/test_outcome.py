@@ -10,6 +10,7 @@ from bequest.core import (
     LabelsSaved,
     Outcome,
     RankedSource,
+    TaskSummary,
     TestResult,
     Verdict,
 )
@@ -21,7 +22,7 @@ FINITE = st.floats(-1e6, 1e6)
 
 def outcome(**changes):
     values = {
-        "target": {"name": "ward 7", "rows": 40, "classes": ["ill", "well"]},
+        "target": TaskSummary(name="ward 7", rows=40, classes=("ill", "well")),
         "source": "ward 3",
         "method": "fine-tune",
         "settings": {"lr": 1e-3},

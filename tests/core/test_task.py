@@ -63,15 +63,15 @@ def test_a_task_without_labels_says_so_and_counts_its_inputs():
     assert len(task.take([0, 2])) == 2
     assert task.fingerprint != Task.from_arrays(np.eye(4)[::-1]).fingerprint
     described = task.describe()
-    assert described["rows"] == 4
-    assert "classes" not in described
+    assert described.rows == 4
+    assert described.classes == ()
     assert corners().labelled
 
 
 def test_an_unlabelled_task_may_know_its_classes():
     task = replace(Task.from_arrays(np.eye(4)), classes=("a", "b"))
-    assert task.describe()["rows"] == 4
-    assert "class_shares" not in task.describe()
+    assert task.describe().rows == 4
+    assert task.describe().class_shares == ()
 
 
 @pytest.mark.parametrize("ask", ["labels", "metric"])

@@ -316,3 +316,57 @@ def test_unlabelled_images_lie_at_any_depth_of_a_folder(tmp_path):
         Task.from_images(tmp_path / "labelled", size=8, unlabelled=tmp_path / "empty")
     with pytest.raises(DataError, match=r"there is no folder .*nowhere"):
         Task.from_images(tmp_path / "labelled", size=8, unlabelled=tmp_path / "nowhere")
+
+
+def spoil(folder):
+    """Five files of six that cannot be read, each in its own way."""
+    (folder / "cats" / "0.png").write_bytes(b"")
+    (folder / "cats" / "1.png").write_bytes(b"<html><body>Not found</body></html>")
+    whole = save(folder / "cats" / "3.jpg", size=(40, 40)).read_bytes()
+    (folder / "cats" / "3.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "dogs" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "dogs" / "empty.png").mkdir()  # a folder under an image's name is no image
+
+
+def test_all_images_that_cannot_be_read_are_told_at_once(folder):
+    spoil(folder)
+    with pytest.raises(DataError) as refused_all:
+        Task.from_images(folder)
+    said = str(refused_all.value)
+    assert said.startswith("4 of 7 images cannot be read: ")
+    assert all(f"{Path('cats', name)} " in said for name in ("0.png", "1.png", "3.jpg"))
+    assert "; and 1 more. Replace or remove them, or leave them out: skip_broken=True" in said
+    assert "\n" not in said
+
+
+def test_images_that_cannot_be_read_are_left_out_on_request_with_their_labels(folder, caplog):
+    spoil(folder)
+    task = Task.from_images(folder, skip_broken=True, size=4, test=folder, unlabelled=folder)
+    kept = [folder / "cats" / "2.png", folder / "dogs" / "1.png", folder / "dogs" / "2.png"]
+    for read in (task.inputs, task.test.inputs, task.unlabelled):
+        assert read.paths == tuple(kept)
+    assert task.targets.tolist() == task.test.targets.tolist() == [0, 1, 1]
+    assert task.inputs.read_rows()[0, 0].max() == 253 / 255  # the one that is called 2.png
+    assert "Left out: 4 of 7 images cannot be read: " in caplog.text
+    again = pickle.loads(pickle.dumps(task.inputs))
+    np.testing.assert_array_equal(again.read_rows(), task.inputs.read_rows())
+    assert again.file_digests == task.inputs.file_digests
+
+
+def test_a_class_without_an_image_that_can_be_read_is_refused(folder):
+    for path in (folder / "cats").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"class folder .*cats holds no image that can be read"):
+        Task.from_images(folder, skip_broken=True)
+    for path in (folder / "dogs").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"6 of 6 images cannot be read: .* remove them\.$"):
+        Task.from_images(folder, skip_broken=True)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="nothing is closed to root")
+def test_an_image_without_permission_is_counted_with_the_others(folder):
+    spoil(folder)
+    (folder / "cats" / "2.png").chmod(0)
+    with pytest.raises(DataError, match="5 of 7 images cannot be read"):
+        Task.from_images(folder)

@@ -155,6 +155,7 @@ def refused(said, *args, **options):
         ("age, age,outcome\n1,2,a\n2,3,b\n", "doubled column names: 'age'"),
         ("age,outcome\n1,a\n2,b,c\n", r"row 3 of .* has 3 values, the header .* 2 names: '2,b,c'"),
         ("age,outcome\n1,a\n\n2\n3,b\n", "row 3 of .* has 1 values"),
+        ("age,outcome\n1,a\n2\n3,b\n4,b,5\n", "row 3 of .* has 1 values.* So it is in 2 rows"),
         ("age,ill\n1,a\n2,b\n", "no column 'outcome'. Columns: age, ill."),
         ("age,outcom\n1,a\n2,b\n", "no column 'outcome'. Did you mean 'outcom'?"),
         ("outcome\na\nb\n", "beside 'outcome' there is no column to predict from"),

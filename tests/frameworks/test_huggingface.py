@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import bequest as bq
+from bequest.cli import run
 from bequest.core import Predicts, Trains
 from bequest.errors import ModelError, NotApplicable, UnsafeModel
 from bequest.methods.fine_tune import FineTune
@@ -541,3 +542,49 @@ def test_a_pooling_that_cannot_be_is_refused(tmp_path):
     bq.load(text_folder(tmp_path / "b", head="")).save(tmp_path / "ours")
     with pytest.raises(ModelError, match="load it without pooling="):
         bq.load(tmp_path / "ours", pooling="last")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "last", None])
+def test_a_network_that_is_wrapped_is_pooled_as_one_that_is_loaded(tmp_path, pooling):
+    from transformers import PreTrainedTokenizerFast
+
+    net = hub.network("gpt2", "", labels=())
+    tokens = PreTrainedTokenizerFast(tokenizer_object=hub.tokenizer(), model_max_length=24)
+    model = bq.wrap(net, processor=tokens, pooling=pooling)
+    loaded = bq.load(hub.write(tmp_path / "gpt2", net), pooling=pooling)
+    np.testing.assert_array_equal(model.features(TEXTS), loaded.features(TEXTS))
+    model.save(tmp_path / "saved")
+    again = bq.load(tmp_path / "saved")
+    np.testing.assert_array_equal(again.features(TEXTS), model.features(TEXTS))
+    headed = hub.network("gpt2")
+    for trained, given in ((headed, tokens), (torch.nn.Linear(2, 2), None), (len, None)):
+        with pytest.raises(ModelError, match=r"without a head: pooling= is|takes no pooling"):
+            bq.wrap(trained, processor=given, pooling=pooling or "last")
+    with pytest.raises(ModelError, match="pooling is mean, first, last or None, not 'max'"):
+        bq.wrap(net, processor=tokens, pooling="max")
+
+
+def test_sources_of_the_command_line_are_pooled_as_asked(tmp_path, capsys):
+    from bequest.cli._sources import SourceOptions, read_sources
+
+    folder = hub.write(tmp_path / "gpt2", hub.network("gpt2", "CAUSAL_LM"))
+    [plain] = read_sources(SourceOptions(source=(folder,)))
+    [last] = read_sources(SourceOptions(source=(folder,), pooling="last"))
+    wanted = bq.load(folder, pooling="last").features(TEXTS)
+    np.testing.assert_array_equal(last.model.features(TEXTS), wanted)
+    assert np.abs(plain.model.features(TEXTS) - wanted).max() > 1e-3
+    lines = [
+        "text,label",
+        *(f"{text},{label}" for text, label in zip(TEXTS * 5, "abcd" * 5, strict=True)),
+    ]
+    (tmp_path / "few.csv").write_text("\n".join(lines).replace("film ,", "film"))
+    data = ["rank", str(tmp_path / "few.csv"), "--text", "text", "--target", "label"]
+    for source, pooling, code, said in (
+        (["--source", str(folder)], "last", 0, "gpt2"),
+        (["--source", str(folder)], "max", 2, "max"),
+        (["--source", "all-minilm-l6-v2"], "last", 1, "without pooling="),
+        (["--hub", str(tmp_path / "hub")], "last", 2, "--pooling goes with --source"),
+    ):
+        assert run([*data, *source, "--pooling", pooling]) == code
+        told = capsys.readouterr()
+        assert said in told.out + told.err

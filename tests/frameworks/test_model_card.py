@@ -1,13 +1,15 @@
 """README.md of a model folder: what the Hub's own reader makes of it."""
 
+from dataclasses import replace
+
 import pytest
 from huggingface_hub import ModelCard
 
 import bequest as bq
-from bequest.core import Card
+from bequest.core import Card, TaskSummary
 from bequest.frameworks.model_card import model_card
 
-TASK = {"name": "ward: 7", "rows": 60, "kind": "classification", "modality": "text"}
+TASK = TaskSummary(name="ward: 7", rows=60, kind="classification", modality="text")
 
 
 def read(card, kind="torch"):
@@ -18,7 +20,7 @@ def test_the_hub_reads_what_the_card_says():
     card = Card(
         name="films",
         licence="Apache-2.0",
-        task={**TASK, "fingerprint": "0f" * 8},
+        task=replace(TASK, fingerprint="0f" * 8),
         metrics={"test accuracy": 0.75},
         parents=("google/bert", "my own (2)"),
         method="fine-tune",
@@ -36,7 +38,7 @@ def test_the_hub_reads_what_the_card_says():
     "name", ["a: b", 'say "it"', "---\nlicense: mit", "[x]", "{y}", "# z", "- q", "", "größer"]
 )
 def test_no_name_breaks_out_of_the_front_matter(name):
-    task = {**TASK, "name": name, "fingerprint": "00"}
+    task = replace(TASK, name=name, fingerprint="00")
     card = Card(name=name, task=task, metrics={"r2": 1.0}, licence=name, parents=(name,))
     data = read(card).data
     assert data.library_name == "bequest"

@@ -11,7 +11,7 @@ from torch import nn
 
 import bequest as bq
 from bequest.cli import run
-from bequest.errors import ModelError, UnsafeModel
+from bequest.errors import BequestError, ModelError, UnsafeModel
 
 SCRIPTED = "a TorchScript archive"
 
@@ -225,3 +225,37 @@ def test_show_refuses_a_damaged_folder_in_one_line(tmp_path, capsys, name):
 class Own(nn.Linear):
     def __init__(self, width):
         super().__init__(width, 2)
+
+
+def test_the_current_folder_is_called_by_its_name(tmp_path, monkeypatch):
+    from bequest.api.sources import as_sources
+
+    folder = tmp_path / "ward"
+    (folder / "inside").mkdir(parents=True)
+    for place, given in ((folder, "."), (folder / "inside", "..")):
+        monkeypatch.chdir(place)
+        assert [source.name for source in as_sources([given])] == ["ward"]
+        with pytest.raises(ModelError, match=r"ward is no model folder: it has no config\.json"):
+            bq.load(given)
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\t"])
+def test_an_empty_path_is_never_the_current_folder(empty, tmp_path, monkeypatch):
+    bq.train(bq.Task.from_arrays([[0.0], [1.0]] * 5, ["a", "b"] * 5), net="linear").save(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    model = bq.load(".")
+    task = bq.Task.from_arrays([[0.0], [1.0]], ["a", "b"])
+    for use in (
+        lambda: bq.load(empty),
+        lambda: bq.rank([empty], task),
+        lambda: bq.Hub(empty),
+        lambda: bq.load_result(empty),
+        lambda: model.save(empty),
+        lambda: bq.Task.from_table(empty, "y"),
+        lambda: bq.Task.from_text(empty, target="y"),
+        lambda: bq.Task.from_images(empty),
+        lambda: bq.Hub("hub").publish(empty, "a", licence="MIT"),
+        lambda: bq.map_parameters(empty, nn.Linear(1, 1)),
+    ):
+        with pytest.raises(BequestError, match="this one is empty"):
+            use()

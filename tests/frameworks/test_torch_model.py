@@ -179,7 +179,7 @@ def test_a_folder_with_somebody_elses_config_is_never_overwritten(tmp_path, fold
             model.save(place)
     (folder / "thesis.txt").unlink()
     model.save(folder)
-    assert bq.load(folder).card.task["rows"] == 4
+    assert bq.load(folder).card.task.rows == 4
 
 
 def test_forgotten_classes_are_told(X):

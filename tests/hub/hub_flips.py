@@ -11,7 +11,7 @@ from pathlib import Path
 import hub_tiny
 import numpy as np
 
-from bequest.core import Outcome, Verdict
+from bequest.core import Outcome, TaskSummary, Verdict
 from bequest.errors import BequestError
 from bequest.hub import Hub
 
@@ -66,8 +66,15 @@ def _made(folder: Path) -> tuple[Path, Path]:
 
 
 def _outcome(number: int) -> Outcome:
-    target, verdict = {"name": f"ward{number}"}, Verdict(0.06, 0.03, 0.09, "accuracy")
-    return Outcome(target, "a", "probe", {}, "transfer", verdict, {}, (), (), (), number, {}, {})
+    target, verdict = TaskSummary(name=f"ward{number}"), Verdict(0.06, 0.03, 0.09, "accuracy")
+    return Outcome(
+        target=target,
+        source="a",
+        method="probe",
+        handed_over="transfer",
+        verdict=verdict,
+        seed=number,
+    )
 
 
 def _flip(path: Path, dice: random.Random, kept: dict[Path, bytes]) -> None:

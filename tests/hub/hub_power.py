@@ -29,7 +29,7 @@ from pathlib import Path
 import hub_tiny
 import numpy as np
 
-from bequest.core import Outcome, Verdict
+from bequest.core import Outcome, TaskSummary, Verdict
 from bequest.errors import BequestError, Conflict
 from bequest.hub import Hub
 
@@ -141,8 +141,15 @@ def live(folder: Path) -> None:
 
 
 def _outcome(number: int) -> Outcome:
-    target, verdict = {"name": f"ward{number}"}, Verdict(0.06, 0.03, 0.09, "accuracy")
-    return Outcome(target, "a", "probe", {}, "transfer", verdict, {}, (), (), (), number, {}, {})
+    target, verdict = TaskSummary(name=f"ward{number}"), Verdict(0.06, 0.03, 0.09, "accuracy")
+    return Outcome(
+        target=target,
+        source="a",
+        method="probe",
+        handed_over="transfer",
+        verdict=verdict,
+        seed=number,
+    )
 
 
 _LINE = re.compile(r"(\w+)\((.*)\) += (-?\d+)")

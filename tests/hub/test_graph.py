@@ -9,7 +9,7 @@ import time
 import pytest
 import rdflib
 
-from bequest.core import Outcome, Verdict
+from bequest.core import Outcome, TaskSummary, Verdict
 from bequest.errors import HubError
 from bequest.hub import Hub, Iri
 from bequest.hub.graph.triples import Teller
@@ -18,8 +18,10 @@ DCTERMS = "http://purl.org/dc/terms/"
 
 
 def outcome(source: str, verdict: Verdict, name: str = "ward 7") -> Outcome:
-    target = {"name": name, "fingerprint": "0f" * 8, "kind": "classification", "metric": "accuracy"}
-    return Outcome(target, source, "probe", {}, "transfer", verdict, {}, (), (), (), 0, {}, {})
+    target = TaskSummary(name=name, fingerprint="0f" * 8, kind="classification", metric="accuracy")
+    return Outcome(
+        target=target, source=source, method="probe", handed_over="transfer", verdict=verdict
+    )
 
 
 @pytest.fixture

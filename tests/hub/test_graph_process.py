@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from bequest.core import Outcome, Verdict
+from bequest.core import Outcome, TaskSummary, Verdict
 from bequest.errors import HubError
 from bequest.hub import Hub
 
@@ -154,9 +154,11 @@ def test_a_row_that_is_nested_without_end_is_left_out_and_said(hub, tiny, caplog
 
 def test_laughs_in_a_name_stay_text(hub):
     name = '<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;">]><lolz>&lol2;</lolz>'
-    target = {"name": name, "fingerprint": "", "kind": "classification", "metric": "accuracy"}
+    target = TaskSummary(name=name, fingerprint="", kind="classification", metric="accuracy")
     verdict = Verdict(0.1, 0.0, 0.2, "accuracy")
-    hub.record(Outcome(target, "", "", {}, "transfer", verdict, {}, (), (), (), 0, {}, {}))
+    hub.record(
+        Outcome(target=target, source="", method="", handed_over="transfer", verdict=verdict)
+    )
     found = hub.query("SELECT ?n { ?t a mls:Task ; schema:name ?n }")
     assert found == [{"n": name}]
     assert name.replace('"', '\\"') in hub.export("nt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyshacl
 import pytest
 import rdflib
 
-from bequest.core import Card, Outcome, Task, Verdict
+from bequest.core import Card, Outcome, Task, TaskSummary, Verdict
 from bequest.hub import Iri, verified
 from bequest.hub.graph import vocabulary
 from bequest.hub.lineage import Edge
@@ -26,7 +27,7 @@ def check(parent: str, child: str, verdict: bool | None, declared: str = "fine-t
 @pytest.fixture
 def rich(hub, tiny):
     """Every kind of node and edge."""
-    task = {"name": "ward 7", "fingerprint": "0f" * 8, "kind": "classification"}
+    task = TaskSummary(name="ward 7", fingerprint="0f" * 8, kind="classification")
     made = Card(task=task, metrics={"accuracy": 0.9, "auc": 0.8})
     hub.publish(tiny([1.0], made), "base", licence="MIT")
     tuned = Card(
@@ -37,9 +38,15 @@ def rich(hub, tiny):
     hub.publish(tiny([4.0]), "liar", licence="MIT", parents=["base"])
     for source, gain in (("base@1", 0.05), ("tuned@1", -0.05), ("elsewhere/one@2", 0.0)):
         verdict = Verdict(gain, gain - 0.02, gain + 0.02, "accuracy")
-        target = task | {"metric": "accuracy"}
+        target = replace(task, metric="accuracy")
         hub.record(
-            Outcome(target, source, "probe", {}, "transfer", verdict, {}, (), (), (), 0, {}, {})
+            Outcome(
+                target=target,
+                source=source,
+                method="probe",
+                handed_over="transfer",
+                verdict=verdict,
+            )
         )
     with hub._store.records.writing() as db:
         verified.keep(
@@ -66,11 +73,12 @@ def sketched(rich):
 
 def about(task: Task) -> Outcome:
     """A transfer to a task that publishes its sketch."""
-    target = task.describe() | {
-        "sketch": sketch(task, rng=np.random.default_rng(len(task.name))).to_dict()
-    }
+    made = sketch(task, rng=np.random.default_rng(len(task.name)))
+    target = replace(task.describe(), sketch=made.to_dict())
     verdict = Verdict(0.01, 0.0, 0.02, "accuracy")
-    return Outcome(target, "base@1", "probe", {}, "transfer", verdict, {}, (), (), (), 0, {}, {})
+    return Outcome(
+        target=target, source="base@1", method="probe", handed_over="transfer", verdict=verdict
+    )
 
 
 def test_tasks_with_close_sketches_are_similar(sketched):
@@ -107,9 +115,11 @@ def test_sketches_that_were_lost_or_altered_are_read_anew(sketched):
 
 
 def test_what_is_no_sketch_says_nothing(rich):
-    target = {"name": "x", "fingerprint": "ab" * 8, "metric": "accuracy", "sketch": {"sums": "no"}}
+    target = TaskSummary(name="x", fingerprint="ab" * 8, metric="accuracy", sketch={"sums": "no"})
     verdict = Verdict(0.01, 0.0, 0.02, "accuracy")
-    rich.record(Outcome(target, "", "", {}, "transfer", verdict, {}, (), (), (), 0, {}, {}))
+    rich.record(
+        Outcome(target=target, source="", method="", handed_over="transfer", verdict=verdict)
+    )
     assert rich.query("ASK { ?t schema:name 'x' }") == [{"answer": True}]
     assert rich.query("ASK { ?x schema:isSimilarTo ?y }") == [{"answer": False}]
 

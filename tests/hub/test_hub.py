@@ -14,6 +14,7 @@ from bequest.core import (
     Outcome,
     RankedSource,
     Task,
+    TaskSummary,
     Verdict,
     as_inputs,
 )
@@ -29,7 +30,7 @@ def published(hub):
 
 def outcome(seed=0):
     return Outcome(
-        target={"name": "ward7"},
+        target=TaskSummary(name="ward7"),
         source="ward3",
         method="probe",
         settings={},
@@ -97,8 +98,8 @@ def test_a_folder_is_published_with_its_weights_byte_for_byte(hub, tiny, tmp_pat
 def test_a_task_goes_into_the_card(hub, tiny):
     task = Task(as_inputs(X), np.array([0, 1]), "classification", ("no", "yes"), "accuracy", "t")
     entry = hub.publish(tiny([1.0, 1.0]), "a", licence="MIT", task=task)
-    assert entry.card.task["fingerprint"] == task.fingerprint
-    assert hub.show("a").card.task["classes"] == ["no", "yes"]
+    assert entry.card.task.fingerprint == task.fingerprint
+    assert hub.show("a").card.task.classes == ("no", "yes")
 
 
 def test_an_expected_version_that_is_not_the_latest_is_a_conflict(hub, tiny):

@@ -8,7 +8,7 @@ import pytest
 from hub_places import everywhere
 
 from bequest.api.hub_graph import hub_graph
-from bequest.core import Card, Outcome, Verdict
+from bequest.core import Card, Outcome, TaskSummary, Verdict
 from bequest.errors import Conflict, HubError
 from bequest.hub import Hub
 from bequest.hub.facts import made
@@ -225,13 +225,15 @@ def test_a_damaged_parent_is_told_from_none_and_keeps_no_child_out(hub, base):
 
 
 def test_the_transfer_that_made_an_entry_is_known_by_the_name_of_its_source(hub, tiny):
-    task = {"name": "ward 7", "fingerprint": "0f" * 8}
+    task = TaskSummary(name="ward 7", fingerprint="0f" * 8)
     hub.publish(tiny([1.0]), "base", licence="MIT")
     card = Card(task=task, method="probe", parents=("base",))
     entry = hub.publish(tiny([2.0], card), "child", licence="MIT")
     verdict = Verdict(0.1, 0.0, 0.2, "accuracy")
     for source in ("base", "base@1", "base@2", "other"):
         hub.record(
-            Outcome(task, source, "probe", {}, "transfer", verdict, {}, (), (), (), 0, {}, {})
+            Outcome(
+                target=task, source=source, method="probe", handed_over="transfer", verdict=verdict
+            )
         )
     assert [outcome.source for outcome in made(entry, hub.outcomes())] == ["base", "base@1"]

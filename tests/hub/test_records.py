@@ -3,18 +3,20 @@
 import pytest
 
 from bequest.api.hub_graph import hub_graph
-from bequest.core import Outcome, Verdict
+from bequest.core import Outcome, TaskSummary, Verdict
 from bequest.hub.facts import taught
 from bequest.hub.memory import Kept
 from bequest.hub.names import name_and_version
 
-TASK = {"name": "ward 7", "fingerprint": "0f" * 8, "metric": "accuracy"}
+TASK = TaskSummary(name="ward 7", fingerprint="0f" * 8, metric="accuracy")
 VERDICT = Verdict(0.1, 0.0, 0.2, "accuracy")
 NO_VERSION = ["base@01", "base@0", "base@x", "base@", "base@1@x", "base@٣", f"base@{'9' * 5000}"]
 
 
 def outcome(source):
-    return Outcome(TASK, source, "probe", {}, "transfer", VERDICT, {}, (), (), (), 0, {}, {})
+    return Outcome(
+        target=TASK, source=source, method="probe", handed_over="transfer", verdict=VERDICT
+    )
 
 
 def tellings(hub, source):

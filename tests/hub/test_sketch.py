@@ -279,8 +279,8 @@ def test_every_sketch_that_is_made_is_read(iris, epsilon, delta):
 def exact_of(task):
     """What tells of the rows exactly, and would stand in what is published."""
     said = task.describe()
-    packed = remember(TinyModel([1.0]), task).card.task["fingerprints"]
-    return [said["fingerprint"], packed, json.dumps(said["class_shares"])]
+    packed = remember(TinyModel([1.0]), task).card.task.fingerprints
+    return [said.fingerprint, packed, json.dumps(said.class_shares)]
 
 
 @pytest.fixture
@@ -292,7 +292,7 @@ def secret():
 def test_what_is_published_with_a_sketch_tells_nothing_exact_of_the_rows(tmp_path, secret):
     hub = Hub(tmp_path / "hub")
     model = bq.train(secret, net="linear")  # its card remembers rows
-    assert "fingerprints" in model.card.task
+    assert model.card.task.fingerprints
     entry = hub.publish(model, "a/b", licence="MIT", task=secret, epsilon=1.0)
     hub.fetch("a/b", tmp_path / "got")
     written = "".join(
@@ -301,16 +301,16 @@ def test_what_is_published_with_a_sketch_tells_nothing_exact_of_the_rows(tmp_pat
     for told in (json.dumps(entry.to_dict()), written):
         assert not any(exact in told for exact in exact_of(secret))
     card = entry.card.task
-    made = TaskSketch.from_dict(card["sketch"])
-    assert (card["fingerprint"], card["rows"]) == (made.fingerprint, made.rows)
-    assert card["class_shares"] == list(made.shares)
-    assert (card["name"], card["metric"], card["classes"]) == ("secret", "accuracy", [0, 1])
+    made = TaskSketch.from_dict(card.sketch)
+    assert (card.fingerprint, card.rows) == (made.fingerprint, made.rows)
+    assert card.class_shares == made.shares
+    assert (card.name, card.metric, card.classes) == ("secret", "accuracy", (0, 1))
     assert not overlap([bq.Source(hub.pull("a/b"))], secret).seen
 
 
 def test_a_fingerprint_beside_a_sketch_recognises_no_guessed_row(secret):
     # The attacker knows all rows but the last, and has the right guess among his candidates.
-    published = with_sketch(Card(task=secret.describe()), sketch(secret)).task["fingerprint"]
+    published = with_sketch(Card(task=secret.describe()), sketch(secret)).task.fingerprint
     assert secret.fingerprint != published
     assert sketch(secret).fingerprint != published
 
@@ -322,7 +322,7 @@ def test_an_outcome_with_a_sketch_is_of_the_task_of_the_card_and_tells_nothing_e
     assert raced.outcome.splits
     card = with_sketch(remember(TinyModel([1.0]), secret).card, made)
     outcome = with_sketch(replace(raced.outcome, notes=()), made)
-    assert outcome.target["fingerprint"] == card.task["fingerprint"] == made.fingerprint
+    assert outcome.target.fingerprint == card.task.fingerprint == made.fingerprint
     assert Outcome.from_json(outcome.to_json()).cost["labels"] == made.rows
     for told in (json.dumps(card.to_dict()), outcome.to_json()):
         assert not any(exact in told for exact in exact_of(secret))
@@ -332,7 +332,7 @@ def test_an_outcome_with_a_sketch_is_of_the_task_of_the_card_and_tells_nothing_e
 
 def test_rows_by_noisy_counts_are_never_below_zero(iris):
     made = replace(shared(iris), counts=(-9.0, 1.0, 2.0))
-    assert (made.rows, made.describe()["rows"]) == (0, 0)
+    assert (made.rows, made.describe().rows) == (0, 0)
     assert (made.shares[0], sum(made.shares)) == (0.0, pytest.approx(1.0))
 
 
@@ -352,7 +352,7 @@ def test_an_epsilon_that_protects_nothing_is_refused(iris, epsilon):
     "damage",
     [
         {"version": 9},
-        {"format": 1},
+        {"format": 2},
         {"sums": [[1.0]]},
         {"whole": [1.0]},
         {"noise": -1.0},

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hub_tiny import TinyModel
 
 import bequest as bq
-from bequest.core import Card, Outcome, RankedSource, Task, Verdict
+from bequest.core import Card, Outcome, RankedSource, Task, TaskSummary, Verdict
 from bequest.errors import HubError
 from bequest.hub import Hub
 from bequest.hub.entry import Entry
@@ -14,7 +16,7 @@ from bequest.hub.suggest import Memory
 
 
 def entry(name, task=None, licence="MIT"):
-    card = Card(name=name, licence=licence, task=task or {})
+    card = Card(name=name, licence=licence, task=task or TaskSummary())
     return Entry(name, 1, "0" * 64, "2026-01-01", card, {})
 
 
@@ -67,7 +69,7 @@ def test_the_model_that_helped_others_is_suggested_first_and_the_unknown_one_las
 def test_outcomes_of_another_metric_are_not_mixed_in():
     memory = Memory()
     memory.learn([entry("a/one")])
-    said = {**vectors(0).describe(), "metric": "roc_auc"}
+    said = replace(vectors(0).describe(), metric="roc_auc")
     memory.learn(outcomes=[outcome(said, "a/one", 0.3)])
     assert not memory.suggest(vectors(1))[0].known
 
@@ -78,7 +80,7 @@ def test_of_two_specialists_the_one_with_the_like_sketch_is_first():
     for seed in range(30):
         left = bool(seed % 2)
         task = vectors(seed, -3.0 if left else 3.0)
-        said = {**task.describe(), "sketch": sketch(task, epsilon=8, rng=rng).to_dict()}
+        said = replace(task.describe(), sketch=sketch(task, epsilon=8, rng=rng).to_dict())
         for name, mine in (("a/left", left), ("a/right", not left)):
             memory.learn(outcomes=[outcome(said, name, 0.2 if mine else 0.0)])
     assert memory.suggest(vectors(90, -3.0))[0].name == "a/left@1"

@@ -175,7 +175,7 @@ def test_a_source_is_ranked_and_transferred(modality, tmp_path):
     target = task(40, seed=2, test=walks(40, seed=3))
     assert bq.rank([source()], target)[0].source == "mean place"
     result = bq.transfer(target, [source()], methods=["reuse", "stack"], budget=None)
-    assert result.outcome.target["modality"] == "walk"
+    assert result.outcome.target.modality == "walk"
     X, y = walks(40, seed=4)
     assert (result.model.predict(X) == y).mean() > 0.85
 

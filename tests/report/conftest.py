@@ -8,7 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bequest.core import ArmResult, LabelsSaved, Outcome, RankedSource, TestResult, Verdict
+from bequest.core import (
+    ArmResult,
+    LabelsSaved,
+    Outcome,
+    RankedSource,
+    TaskSummary,
+    TestResult,
+    Verdict,
+)
 
 VERSIONS = {"bequest": "0.1.0", "numpy": "2.3.1", "scikit-learn": "1.9.1", "torch": "2.13.0"}
 
@@ -55,15 +63,15 @@ def helps() -> Outcome:
         ),
     )
     return Outcome(
-        target={
-            "name": "digits 5-9",
-            "fingerprint": "3fb2a9c11d04e7aa",
-            "modality": "vector",
-            "kind": "classification",
-            "metric": "accuracy",
-            "rows": 50,
-            "classes": [5, 6, 7, 8, 9],
-        },
+        target=TaskSummary(
+            name="digits 5-9",
+            fingerprint="3fb2a9c11d04e7aa",
+            modality="vector",
+            kind="classification",
+            metric="accuracy",
+            rows=50,
+            classes=(5, 6, 7, 8, 9),
+        ),
         source="digits 0-4",
         method="fine-tune",
         settings={"lr": 0.001, "pull": 0.0},
@@ -132,7 +140,7 @@ def regression(metric: str = "r2") -> Outcome:
     wobble = [0.9, 1.0, 1.1, 1.05, 0.95]
     return replace(
         base,
-        target={**base.target, "name": "red wine quality", "kind": "regression", "classes": []},
+        target=replace(base.target, name="red wine quality", kind="regression", classes=()),
         source="white wine quality",
         method="stack",
         settings={"offset": True},

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bequest.core import TaskSummary
 from bequest.errors import DataError
 from bequest.report import page, render, write_report
 
@@ -52,7 +53,7 @@ def renamed(outcome, text: str):
     """Every name and free text of an outcome, replaced."""
     return replace(
         outcome,
-        target={"name": text, f"key {text}": text, "classes": [text, text]},
+        target=TaskSummary(name=text, classes=(text, text), unknown_keys={f"key {text}": text}),
         source=text,
         method=text,
         settings={text: text},
@@ -150,7 +151,9 @@ def test_a_folder_that_is_missing_or_named_as_the_file_is_refused(tmp_path, samp
 
 
 def test_a_fact_that_is_not_known_is_left_out(samples):
-    bare = replace(samples["no-source"](), folds={}, cost={}, target={}, arms=(), splits=())
+    bare = replace(
+        samples["no-source"](), folds={}, cost={}, target=TaskSummary(), arms=(), splits=()
+    )
     text = Tags(render(bare)).text
     assert "Time taken" not in text
     assert "No arm was run." in text

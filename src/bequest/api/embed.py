@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bequest.api.verbs import generator
-from bequest.core import Card
+from bequest.core import Card, TaskSummary
 from bequest.core.given import is_seconds
 from bequest.core.wording import counted
 from bequest.data.triples import Triples, read_triples, triples_from_rdf
@@ -110,7 +110,7 @@ def embed(
     with single_threaded() if small else nullcontext():
         fit = fit_triples(scoring, graph.rows, sizes, loop, rng=rng, seconds=budget)
         metrics = {} if held is None else _metrics(scoring, fit, graph, held)
-    said = {"name": graph.name, "rows": len(graph), "entities": sizes[0], "relations": sizes[1]}
+    said = TaskSummary(name=graph.name, rows=len(graph), entities=sizes[0], relations=sizes[1])
     settings = {"model": model, "dim": dim, "epochs": fit.epochs, "pull": loop.pull, "lr": loop.lr}
     card = Card(name=graph.name, task=said, metrics=metrics, method="embed", settings=settings)
     vectors = (fit.entities.numpy(), graph.relations, fit.relations.numpy())

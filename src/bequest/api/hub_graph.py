@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, final
+from typing import final
 
-from bequest.core import Outcome
+from bequest.core import Outcome, TaskSummary
 from bequest.hub import Entry, Hub
 from bequest.hub.facts import card_facts, task_facts
 from bequest.hub.lineage import Edge
@@ -135,9 +135,9 @@ class _Drawn:
                 self.nodes[key] = GraphNode(key, shown, "model", entry.licence, facts)
         return key
 
-    def _task(self, task: Mapping[str, Any]) -> str:
+    def _task(self, task: TaskSummary) -> str:
         """The key of a task's node; empty where nothing tells it from others."""
-        name, fingerprint = str(task.get("name", "")), str(task.get("fingerprint", ""))
+        name, fingerprint = task.name, task.fingerprint
         if not (name or fingerprint):
             return ""
         key = f"task {fingerprint}" if fingerprint else f"task named {name}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bequest.api.sources import Sources, expanded, named_apart
-from bequest.core import Source, Task
+from bequest.core import Source, Task, TaskSummary
 from bequest.core.wording import counted
 from bequest.errors import HubError
 from bequest.hub import Hub
@@ -96,28 +96,28 @@ def _order(
     place = SHORTLIST if hub is None else places.get((hub, source.name), SHORTLIST)
     return (
         not _fits(about, task),
-        about.get("fingerprint") == task.fingerprint,  # it has seen these very rows
+        about.fingerprint == task.fingerprint,  # it has seen these very rows
         hub is not None,
         place,
-        -_shared(about.get("classes"), task.classes),
-        about.get("kind") != task.kind,
+        -_shared(about.classes, task.classes),
+        about.kind != task.kind,
         source.name,
     )
 
 
-def _about(source: Source) -> Mapping[str, Any]:
+def _about(source: Source) -> TaskSummary:
     """What is known of the task that it was trained on, without opening it."""
     data = source.data
-    if source.card.task or data is None:
+    if data is None or source.card.task != TaskSummary():
         return source.card.task
-    return {"modality": data.modality, "kind": data.kind, "classes": data.classes}
+    return TaskSummary(modality=data.modality, kind=data.kind, classes=data.classes)
 
 
-def _fits(about: Mapping[str, Any], task: Task) -> bool:
-    return about.get("modality") in (None, task.modality)
+def _fits(about: TaskSummary, task: Task) -> bool:
+    return about.modality in ("", task.modality)
 
 
-def _shared(classes: Sequence[Any] | None, own: Sequence[Any]) -> float:
+def _shared(classes: Sequence[Any], own: Sequence[Any]) -> float:
     """Share of the target's classes that a source knows by name, from 0 to 1."""
-    known = {str(label) for label in classes or ()}
+    known = {str(label) for label in classes}
     return sum(str(label) in known for label in own) / max(len(own), 1)

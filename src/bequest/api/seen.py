@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import betabinom, binomtest
 
-from bequest.core import Model, Source, Task
+from bequest.core import Model, RowFingerprints, Source, Task, TaskSummary
 from bequest.core.wording import listed
 from bequest.data.near_duplicates import pack, row_fingerprints, unpack
 from bequest.errors import DataError
@@ -80,25 +80,31 @@ def remember(model: Model, task: Task, sources: Iterable[Source] = ()) -> Model:
     >>> from bequest.core import Card
     >>> task = Task.from_arrays([[0.0], [0.0], [1.0], [2.0]], ["a", "b", "a", "b"])
     >>> model = FunctionModel(len, spec=task.spec, classes=task.classes, card=Card())
-    >>> remember(model, task).card.task["repeated_rows"]
+    >>> remember(model, task).card.task.repeated_rows
     0.5
     """
     known = about_rows(row_fingerprints(task))
     parents = [source for source in sources if source.name in model.card.parents]
     earlier = {
-        record["fingerprints"]: record
+        record.fingerprints: record
         for source in parents
         for record in _records(source)
-        if record["fingerprints"] != known["fingerprints"]
+        if record.fingerprints != known.fingerprints
     }
-    carried = {"earlier_rows": [*earlier.values()][:MOST_EARLIER]} if earlier else {}
-    return model.with_card(replace(model.card, task={**model.card.task, **known, **carried}))
+    said = replace(
+        model.card.task,
+        rows=known.rows,
+        fingerprints=known.fingerprints,
+        repeated_rows=known.repeated_rows,
+        earlier_rows=tuple(earlier.values())[:MOST_EARLIER],
+    )
+    return model.with_card(replace(model.card, task=said))
 
 
-def about_rows(rows: Array) -> dict[str, Any]:
-    """What a card keeps of M fingerprints (uint64), as plain values."""
+def about_rows(rows: Array) -> RowFingerprints:
+    """What a card keeps of M fingerprints (uint64)."""
     kept = np.unique(rows)[: max(FEWEST, min(MOST, len(rows) // KEPT))]
-    return {"rows": len(rows), "fingerprints": pack(kept), "repeated_rows": _repeated(rows)}
+    return RowFingerprints(rows=len(rows), fingerprints=pack(kept), repeated_rows=_repeated(rows))
 
 
 def overlap(sources: Iterable[Source], task: Task) -> Overlap:
@@ -253,17 +259,16 @@ class SeenRows:
     whole: bool  # whether these are all
 
     @classmethod
-    def of_record(cls, said: Mapping[str, Any]) -> Self | None:
+    def of_record(cls, said: RowFingerprints) -> Self | None:
         """None where a record of rows holds no fingerprints, or none that can be read."""
         try:
-            kept = unpack(said.get("fingerprints", ""))
+            kept = unpack(said.fingerprints)
         except DataError:  # a card comes from anybody: what it cannot say is not known
             return None
-        repeated, rows = said.get("repeated_rows"), said.get("rows", 0)
-        if not len(kept) or not isinstance(repeated, int | float):
+        if not len(kept) or said.repeated_rows is None:
             return None
-        share = min(max(float(repeated), 0.0), 1.0)
-        return cls(kept, max(int(rows), len(kept)), share, len(kept) < FEWEST)
+        share = min(max(said.repeated_rows, 0.0), 1.0)
+        return cls(kept, max(said.rows, len(kept)), share, len(kept) < FEWEST)
 
     @classmethod
     def of_data(cls, data: Task) -> Self:
@@ -292,17 +297,19 @@ def _known(source: Source, task: Task) -> Iterable[SeenRows]:
         yield SeenRows.of_data(source.data)
 
 
-def _on_card(said: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+def _on_card(said: TaskSummary) -> Iterable[RowFingerprints]:
     """The records of rows on a card: of its own task, and of those of its sources."""
-    yield said
-    yield from said.get("earlier_rows", ())
+    yield RowFingerprints(
+        rows=said.rows, fingerprints=said.fingerprints, repeated_rows=said.repeated_rows
+    )
+    yield from said.earlier_rows
 
 
-def _records(source: Source) -> Iterable[dict[str, Any]]:
+def _records(source: Source) -> Iterable[RowFingerprints]:
     """What a card keeps of each task whose rows a source has seen, as far as they are known."""
     for record in () if source.model is None else _on_card(source.model.card.task):
         if SeenRows.of_record(record) is not None:
-            yield {name: record[name] for name in ("rows", "fingerprints", "repeated_rows")}
+            yield record
     if source.data is not None:
         yield about_rows(row_fingerprints(source.data))
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_path
 from bequest.core.timeout import with_timeout
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable, OutOfTime
-from bequest.frameworks.folder import load, own_part, read_json
+from bequest.frameworks.folder import load, own_part, read_json, with_name
 from bequest.frameworks.huggingface_cache import resolved
 from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
 from bequest.frameworks.pretrained import Pretrained, pretrained_named
@@ -50,10 +50,11 @@ __all__ = [
 
 FIRST = 3  # times as long as all others the first source may take: it brings the libraries in
 
+Pooling = Literal["mean", "first", "last"]
 Sources = Hub | Iterable[Source | Model | Task | Hub | Pretrained | str | os.PathLike[str]]
 
 
-def as_sources(given: Sources) -> tuple[Source, ...]:
+def as_sources(given: Sources, pooling: Pooling | None = None) -> tuple[Source, ...]:
     """Sources under different names; nothing is opened yet.
 
     Parameters
@@ -62,6 +63,8 @@ def as_sources(given: Sources) -> tuple[Source, ...]:
         A path is that of a model folder, or the name of a pretrained source, or of a model on the
         Hugging Face Hub (``hf://org/name@revision``), which is called by the commit that it means
         now; of a hub every model is a source.
+    pooling : {"mean", "first", "last"}, optional
+        As in `bequest.load`, for all that are paths or names.
 
     Raises
     ------
@@ -76,10 +79,10 @@ def as_sources(given: Sources) -> tuple[Source, ...]:
     >>> [source.name for source in as_sources([task, Source(data=task)])]
     ['near', 'near (2)']
     """
-    return named_apart(source for source, _ in expanded(given))
+    return named_apart(source for source, _ in expanded(given, pooling))
 
 
-def expanded(given: Sources) -> Iterator[tuple[Source, Hub | None]]:
+def expanded(given: Sources, pooling: Pooling | None = None) -> Iterator[tuple[Source, Hub | None]]:
     """Each source, and the hub that it comes from, for what `as_sources` takes."""
     if isinstance(given, Model | Task | Source | Pretrained | str | os.PathLike):
         raise DataError(
@@ -89,7 +92,7 @@ def expanded(given: Sources) -> Iterator[tuple[Source, Hub | None]]:
         raise DataError(f"sources is a list of models, or a hub, not a {type(given).__name__}.")
     if isinstance(given, Hub):
         return ((source, given) for source in given.sources())
-    return (found for one in given for found in _each(one))
+    return (found for one in given for found in _each(one, pooling))
 
 
 def named_apart(found: Iterable[Source]) -> tuple[Source, ...]:
@@ -236,7 +239,7 @@ def _digest(model: Model) -> str:
     return digest.hexdigest() if parameters else ""
 
 
-def _each(given: Any) -> Iterator[tuple[Source, Hub | None]]:
+def _each(given: Any, pooling: Pooling | None) -> Iterator[tuple[Source, Hub | None]]:
     if isinstance(given, Source):
         yield given, None
     elif isinstance(given, Model):
@@ -248,9 +251,10 @@ def _each(given: Any) -> Iterator[tuple[Source, Hub | None]]:
     elif isinstance(given, Hub):
         yield from ((source, given) for source in given.sources())
     elif is_huggingface_name(given):
-        yield _on_the_hub(HuggingFaceName.parse(given)), None
+        yield _on_the_hub(HuggingFaceName.parse(given), pooling), None
     elif isinstance(given, str | os.PathLike):
-        yield _in_folder(checked_path(given, "a model folder", ModelError).expanduser()), None
+        place = checked_path(given, "a model folder", ModelError).expanduser()
+        yield _in_folder(with_name(place), pooling), None
     else:
         raise DataError(
             f"a source is a Model, a Task, a Source, a Hub or the path of a model folder, not a "
@@ -258,15 +262,15 @@ def _each(given: Any) -> Iterator[tuple[Source, Hub | None]]:
         )
 
 
-def _on_the_hub(name: HuggingFaceName) -> Source:
+def _on_the_hub(name: HuggingFaceName, pooling: Pooling | None) -> Source:
     """A model by its name, at the commit that it means now: so the outcome says which it was."""
     pinned = str(resolved(name))
-    return Source(partial(load, pinned), card=Card(name=pinned), name=pinned)
+    return Source(partial(load, pinned, pooling=pooling), card=Card(name=pinned), name=pinned)
 
 
-def _in_folder(place: Path) -> Source:
+def _in_folder(place: Path, pooling: Pooling | None) -> Source:
     """A model folder, or one that `bequest transfer` wrote, with the model in it."""
-    if not place.exists():
+    if not place.exists() and pooling is None:
         return pretrained_named(place).source()
     inside = place / "model"
     if (own_part(inside) / "config.json").is_file() and not (
@@ -277,4 +281,4 @@ def _in_folder(place: Path) -> Source:
         card = Card.from_dict(read_json(own_part(place) / "card.json"))
     except (OSError, BequestError):  # not one of ours, or damaged: opening it says so
         card = Card(name=place.name)
-    return Source(partial(load, place), card=card, name=card.name or place.name)
+    return Source(partial(load, place, pooling=pooling), card=card, name=card.name or place.name)

@@ -46,6 +46,7 @@ from bequest.core import (
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task, is_seconds
 from bequest.core.timeout import with_timeout, without_timeouts
+from bequest.data.repeats import with_repeats_together
 from bequest.errors import (
     BequestError,
     BudgetTooSmall,
@@ -77,7 +78,6 @@ __all__ = ["transfer"]
 T = TypeVar("T")
 Progress = Callable[[str, float], None]
 CURVE = 2.15  # fits of all training rows that a learning curve costs a fold
-CURVE_FOLDS = 5
 OPENING = 0.25  # share of the budget, at most, for opening the sources
 HELD_OUT = 0.1  # share of the budget, at least, for asking both models for the held-out rows
 MEASURING = 0.05  # of what is left, for measuring what a held-out row takes
@@ -183,13 +183,15 @@ def transfer(
     if not isinstance(runner, Executor):
         raise DataError(f"an executor is a name or an Executor, not a {type(runner).__name__}.")
     task = task if test is None else task.with_test(checked_task(test, "test"))
+    task, repeats = with_repeats_together(task)
     with FeatureCache() as cache, ExitStack() as stack:
         if isinstance(executor, str):
             stack.enter_context(runner)
         if clock is not time.perf_counter:
             stack.enter_context(without_timeouts())
         run = _Run(task, seed, runner, cache, time_left, ensemble, allow_overlap, again)
-        return run.result(*narrowed(sources, task), methods)
+        given, narrowing = narrowed(sources, task)
+        return run.result(given, (*repeats, *narrowing), methods)
 
 
 @final
@@ -219,16 +221,16 @@ class _Clock:
 @final
 @dataclass(frozen=True)
 class _Judged:
-    """The models, and the outcome's fields that the race fills."""
+    """The models, and what of the outcome the race tells."""
 
     model: Model
     best_single: Model
-    said: dict[str, Any]
+    outcome: Outcome
 
     @classmethod
-    def of(cls, fits: Fits, said: dict[str, Any]) -> Self:
+    def of(cls, fits: Fits, outcome: Outcome) -> Self:
         """What the last fits gave."""
-        return cls(fits.model, fits.best, said)
+        return cls(fits.model, fits.best, outcome)
 
     def remembering(self, task: Task, sources: Sequence[Source]) -> tuple[Model, Model]:
         """The two, with the rows that they, and the sources that they are of, were trained on."""
@@ -252,9 +254,9 @@ class _Run:
     again: tuple[ArmResult, ...] | None
 
     def result(
-        self, sources: tuple[Source, ...], narrowing: tuple[str, ...], methods: Methods
+        self, sources: tuple[Source, ...], known: tuple[str, ...], methods: Methods
     ) -> Result:
-        """Open, rank, race, judge."""
+        """Open, rank, race, judge; what is `known` of the rows and the sources becomes notes."""
         task = self.task
         self.clock.tell("opening the sources")
         with due_in(OPENING * self.clock.left(), self.clock.read):
@@ -299,14 +301,13 @@ class _Run:
             for name, digest in digests(sources).items()
             if digest != before[name]
         )
-        said = judged.said.pop("notes")
+        said = judged.outcome
         running_cost, fails = self._running_cost(judged.model, per_row)
-        notes = (*said, *fails, *narrowing, *lost, *seen.notes, *unranked, *unsuited, *changed)
-        judged.said["arms"] = (*judged.said["arms"], *refused)
-        notes += _too_small(usable, task)
-        outcome = Outcome(
-            target=task.describe(),
+        more = (*fails, *lost, *seen.notes, *unranked, *unsuited, *changed)
+        outcome = replace(
+            said,
             ranking=tuple(ranking),
+            arms=(*said.arms, *refused),
             seed=self.seed,
             cost={
                 "peak_memory_mb": _peak_memory(),
@@ -315,8 +316,7 @@ class _Run:
                 "seconds": self.clock.elapsed(),
             },
             versions=_versions(),
-            notes=notes,
-            **judged.said,
+            notes=(*known, *said.notes, *more, *_too_small(usable, task)),
         )
         self.clock.progress("done", 1.0)
         model, best_single = judged.remembering(task, usable)
@@ -454,23 +454,24 @@ class _Run:
             missing = (*missing, "No verdict: a source has seen rows of this task.")
         fits = moved if handed == "transfer" else plain
         card = moved.model.card
-        said = {
-            "source": card.parents[0] if card.parents else chosen[0].name,
-            "method": card.method,
-            "settings": card.settings,
-            "handed_over": handed,
-            "verdict": verdict,
-            "gains": gains,
-            "folds": {"transfer": chosen[0].folds, "from-scratch": chosen[1].folds},
-            "splits": found.splits,
-            "arms": found.arms,
-            "labels_saved": saved,
-            "test": test,
-            "moved": card.moved,
-            "parameter_map": card.parameter_map,
-            "notes": (*found.notes, *moved.notes, *plain.notes, *missing, *untested),
-        }
-        return _Judged.of(fits, said)
+        outcome = Outcome(
+            target=task.describe(),
+            source=card.parents[0] if card.parents else chosen[0].name,
+            method=card.method,
+            settings=card.settings,
+            handed_over=handed,
+            verdict=verdict,
+            gains=gains,
+            folds={"transfer": chosen[0].folds, "from-scratch": chosen[1].folds},
+            splits=found.splits,
+            arms=found.arms,
+            labels_saved=saved,
+            test=test,
+            moved=card.moved,
+            parameter_map=card.parameter_map,
+            notes=(*found.notes, *moved.notes, *plain.notes, *missing, *untested),
+        )
+        return _Judged.of(fits, outcome)
 
     def _unjudged(
         self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], found: RaceResult, had: float
@@ -512,13 +513,19 @@ class _Run:
     def _only(self, fits: Fits, found: RaceResult, why: str) -> _Judged:
         """A model that nothing can be compared with."""
         card = fits.model.card
-        said = self._nothing(f"No verdict: {why}") | {"arms": found.arms}
+        notes = (f"No verdict: {why}", f"The model handed over: {card.name}.", *fits.notes)
+        outcome = replace(self._nothing(*notes), arms=found.arms)
         if card.parents:
-            said |= {"source": card.parents[0], "method": card.method, "settings": card.settings}
-            said |= {"handed_over": "transfer", "moved": card.moved}
-            said |= {"parameter_map": card.parameter_map}
-        said["notes"] += (f"The model handed over: {card.name}.", *fits.notes)
-        return _Judged.of(fits, said)
+            outcome = replace(
+                outcome,
+                source=card.parents[0],
+                method=card.method,
+                settings=card.settings,
+                handed_over="transfer",
+                moved=card.moved,
+                parameter_map=card.parameter_map,
+            )
+        return _Judged.of(fits, outcome)
 
     def _until(self) -> Until:
         """When the budget is used up; never where an earlier transfer runs again."""
@@ -542,23 +549,19 @@ class _Run:
         """From scratch without a race: as many arms as there is time for, one at least."""
         with self.cache.used(self.task):
             fits = Fits.in_time(scratch, self.task, self.seed, self._until())
-        said = self._nothing(why if fits.notes else f"{why} The model is trained from scratch.")
-        said["arms"], said["notes"] = arms, (*said["notes"], *fits.notes)
-        return _Judged.of(fits, said)
+        why = why if fits.notes else f"{why} The model is trained from scratch."
+        return _Judged.of(fits, replace(self._nothing(why, *fits.notes), arms=arms))
 
-    def _nothing(self, note: str) -> dict[str, Any]:
-        """The outcome's fields where there is no verdict."""
-        return {
-            "source": "",
-            "method": "",
-            "settings": {},
-            "handed_over": "from-scratch",
-            "verdict": replace(NOTHING, metric=self.task.metric_name),
-            "folds": {},
-            "splits": (),
-            "arms": (),
-            "notes": (note,),
-        }
+    def _nothing(self, *notes: str) -> Outcome:
+        """The outcome where there is no verdict."""
+        return Outcome(
+            target=self.task.describe(),
+            source="",
+            method="",
+            handed_over="from-scratch",
+            verdict=replace(NOTHING, metric=self.task.metric_name),
+            notes=notes,
+        )
 
     def _on_test(self, moved: Model, plain: Model) -> tuple[TestResult | None, tuple[str, ...]]:
         """Both on the held-out rows; a note where the metric says nothing of these."""
@@ -579,7 +582,7 @@ class _Run:
             return None, verdict, ("No learning curve: the rows have an order in time.",)
         better, base = found.transfer[found.transfer_index], found.scratch[found.scratch_index]
         seconds = [sum(found.seconds[arm] for arm in side.members) for side in (better, base)]
-        needed = CURVE * CURVE_FOLDS * seconds[1]
+        needed = CURVE * found.k * seconds[1]
         if self.again is None and needed > self.clock.left():
             why = f"No learning curve: it needs about {max(needed, 1):.0f} s more."
             return None, verdict, (why,)
@@ -588,7 +591,7 @@ class _Run:
         self.clock.tell("measuring the learning curve from scratch")
         options: dict[str, Any] = {
             "executor": self.executor,
-            "k": min(CURVE_FOLDS, found.k),
+            "k": found.k,  # as many rows to train on as transfer had
             "until": self._until(),
         }
         sides = [[every[arm] for arm in side.members] for side in (better, base)]

@@ -25,15 +25,18 @@ LIMIT = 2**30  # bytes of an example; a few rows are enough to see what reads wh
 ANY_SIZE = (3, 224, 224)  # for networks that make images as large as they want them
 
 
-def read_inputs(data: Path, spec: InputSpec, text: str | None = None) -> tuple[Sequence[str], Any]:
+def read_inputs(
+    data: Path, spec: InputSpec, text: str | None = None, *, skip_broken: bool = False
+) -> tuple[Sequence[str], Any]:
     """Names of image files (none for other data), and rows as a model wants them.
 
     `data` is a table, an .npz file with an array X, or a folder of images, sub-folders included;
-    `text` the column that a model of texts reads, told where only one can be.
+    `text` the column that a model of texts reads, told where only one can be. `skip_broken` leaves
+    out images that cannot be read.
     """
     place = existing(data)
     if place.is_dir():
-        return _images(place, spec)
+        return _images(place, spec, skip_broken)
     if place.suffix.lower() == ".npz":
         inputs = read_arrays(place, "X")[0]
         _check(spec, spec_of(inputs))
@@ -58,15 +61,15 @@ def _texts(path: Path, text: str | None) -> Texts:
     return Texts(column.tolist())
 
 
-def _images(folder: Path, spec: InputSpec) -> tuple[Sequence[str], Any]:
+def _images(folder: Path, spec: InputSpec, skip_broken: bool) -> tuple[Sequence[str], Any]:
     if spec.modality != "image":
         raise DataError(f"{folder} is a folder of images, the model takes {spec.modality} inputs.")
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
     if not files:
         raise DataError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}).")
     channels, height, width = spec.shape or ANY_SIZE
-    names = [as_text(file.relative_to(folder).as_posix()) for file in files]
-    return names, ImageFolder(files, size=(height, width), channels=channels)
+    images = ImageFolder(files, size=(height, width), channels=channels, skip_broken=skip_broken)
+    return [as_text(file.relative_to(folder).as_posix()) for file in images.paths], images
 
 
 def _check(wanted: InputSpec, offered: InputSpec) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, final
+from pathlib import Path
+from typing import Annotated, Any, final, get_args
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token, convert
 
 from bequest.cli._say import line, print_json
 
@@ -51,5 +53,13 @@ def command(name: str, *examples: str) -> App:
         name=name,
         help_epilogue="\n  ".join(["Examples:", *examples]),
         help_format="plaintext",
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative=(), converter=_converted),
     )
+
+
+def _converted(hint: Any, tokens: Sequence[Token]) -> Any:
+    """What cyclopts makes of tokens, but for an empty path: it would be the current folder."""
+    for token in tokens:
+        if Path in (hint, *get_args(hint)) and not token.value.strip():
+            raise CycloptsError(msg=f"{token.keyword or 'A path'} is empty: name a file or folder.")
+    return convert(hint, tokens)

@@ -34,7 +34,7 @@ def print_result(result: bq.Result) -> None:
     if said := judged(outcome):
         prose(said)
     prose(handed_over(outcome).striptags())
-    if outcome.labels_saved is not None:
+    if outcome.labels_saved is not None and outcome.verdict.kind == "helps":
         prose(labels_sentence(outcome.labels_saved))
     if (test := outcome.test) is not None:
         prose(

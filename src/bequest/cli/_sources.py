@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, final
@@ -9,7 +10,10 @@ from typing import Annotated, final
 from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
+from bequest.api.sources import Pooling, as_sources
 from bequest.cli._places import is_model
+from bequest.errors import BequestError
+from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
 from bequest.frameworks.not_a_folder import is_onnx, single_file
 from bequest.frameworks.pretrained import pretrained_named
@@ -19,6 +23,7 @@ __all__ = [
     "SourceOptions",
     "check_model",
     "check_sources",
+    "image_side",
     "model_folder",
     "read_sources",
 ]
@@ -37,6 +42,10 @@ class SourceOptions:
     hub: Annotated[str | None, Parameter(metavar="PLACE")] = None
     """A hub (folder or address), every model of which is a source."""
 
+    pooling: Annotated[Pooling | None, Parameter(show_default=False)] = None
+    """For each --source, a network of texts without a head: which of its last hidden states are
+    the features, the mean of all tokens or the first or last token's."""
+
 
 SOURCES = SourceOptions()
 
@@ -49,6 +58,8 @@ def check_sources(options: SourceOptions) -> None:
         place = check_model(folder)
         if place.is_file() and not is_onnx(place):
             raise single_file(place)
+    if options.pooling is not None and not options.source:
+        raise CycloptsError(msg="--pooling goes with --source.")
     if options.hub is not None:
         bq.Hub(options.hub).check()
 
@@ -63,10 +74,28 @@ def check_model(place: Path) -> Path:
     return place.expanduser()
 
 
-def read_sources(options: SourceOptions) -> list[Path | bq.Hub]:
-    """The folders that are named, and the hub; what is in them is opened when it is needed."""
+def read_sources(options: SourceOptions) -> list[bq.Source | bq.Hub]:
+    """What is named, and the hub; what is in them is opened when it is needed."""
     hubs = [] if options.hub is None else [bq.Hub(options.hub)]
-    return [*options.source, *hubs]
+    return [*as_sources(options.source, options.pooling), *hubs]
+
+
+def image_side(sources: Sequence[bq.Source | bq.Hub]) -> int | None:
+    """Pixels a side that the largest of the sources named reads; None where none reads images."""
+    return max(filter(None, map(_side, sources)), default=None)
+
+
+def _side(source: bq.Source | bq.Hub) -> int | None:
+    if isinstance(source, bq.Hub):
+        return None
+    try:
+        model = source.model
+    except BequestError:  # told where it is used
+        return None
+    if isinstance(reader := getattr(model, "encoder", None), Pixels):
+        return reader.side
+    shape = () if model is None or model.spec.modality != "image" else model.spec.shape or ()
+    return shape[-1] if shape else None
 
 
 def model_folder(folder: Path) -> Path:

@@ -42,7 +42,7 @@ def list_entries(
         print_json([entry.to_dict() for entry in entries])
         return
     rows = [
-        (entry, entry.licence, entry.card.task.get("name", ""), sized(entry.size), entry.published)
+        (entry, entry.licence, entry.card.task.name, sized(entry.size), entry.published)
         for entry in entries
     ]
     if rows:

@@ -37,6 +37,7 @@ def predict(
     *,
     text: str | None = None,
     proba: Annotated[bool, Parameter(show_default=False)] = False,
+    skip_broken: Annotated[bool, Parameter(show_default=False)] = False,
     out: Path | None = None,
     common: Common = COMMON,
 ) -> None:
@@ -50,13 +51,15 @@ def predict(
         Column of the texts, for a model of texts; told where only one column can be.
     proba
         The probability of each class, too.
+    skip_broken
+        Leave out images that cannot be read; else they are an error.
     out
         The .csv file to write; printed where left out.
     """
     if out is not None and out.exists() and out.samefile(data):
         raise DataError(f"--out {out} is the data itself: name another file.")
     with nullcontext() if out is None else new_file(out) as place:
-        columns = _predicted(model, data, text, proba)
+        columns = _predicted(model, data, text, proba, skip_broken)
         if place is not None:
             with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
                 csv.writer(file, lineterminator="\n").writerows(_rows(columns))
@@ -69,9 +72,11 @@ def predict(
         line(f"Written: {out} ({counted(rows, 'row')})")
 
 
-def _predicted(model: Path, data: Path, text: str | None, proba: bool) -> dict[str, Sequence[Any]]:
+def _predicted(
+    model: Path, data: Path, text: str | None, proba: bool, skip_broken: bool
+) -> dict[str, Sequence[Any]]:
     loaded = bq.load(model_folder(check_model(model)))
-    names, inputs = read_inputs(data, loaded.spec, text)
+    names, inputs = read_inputs(data, loaded.spec, text, skip_broken=skip_broken)
     columns: dict[str, Sequence[Any]] = {"file": names} if names else {}
     with progress(f"predicting {counted(len(inputs), 'row')}"):
         columns["prediction"] = loaded.predict(inputs).tolist()

@@ -80,7 +80,7 @@ def publish(
         expect=expect,
     )
     if outcome is not None and epsilon is not None:
-        outcome = with_sketch(outcome, TaskSketch.from_dict(entry.card.task["sketch"]))
+        outcome = with_sketch(outcome, TaskSketch.from_dict(entry.card.task.sketch))
     recorded = None if outcome is None else store.record(outcome)
     common.answer(
         {**entry.to_dict(), "outcome": recorded},
@@ -91,7 +91,7 @@ def publish(
 
 def _check_same(outcome: bq.Outcome, task: bq.Task, place: Path) -> None:
     """An outcome of other rows would tell of them exactly, and a sketch of these says nothing."""
-    if outcome.target.get("fingerprint") != task.fingerprint:
+    if outcome.target.fingerprint != task.fingerprint:
         raise DataError(
             f"the outcome in {place} is about other data than --data: with --epsilon, give the "
             f"data and the options that transfer had, or publish {place / 'model'} without it."

@@ -19,6 +19,7 @@ from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._say import line, print_json, sized, table, tidy
 from bequest.cli._sources import model_folder
 from bequest.core import Outcome
+from bequest.core.given import checked_path
 from bequest.frameworks.folder_facts import fact_lines, folder_facts
 from bequest.frameworks.not_a_folder import single_file
 from bequest.hub import Entry, split_reference
@@ -62,15 +63,16 @@ def show(
         Also look among all entries for parents that the card does not name; the first search
         reads each of them once.
     """
-    if Path(name).expanduser().exists():
-        _show_folder(Path(name).expanduser(), common)
+    place = checked_path(name, "an entry or a model folder").expanduser()
+    if place.exists():
+        _show_folder(place, common)
         return
     wanted, version = split_reference(name)
     store = bq.Hub(hub)
     entry = store.show(wanted, version)
     versions = [e.version for e in store.list(wanted, every=True) if e.name == wanted]
     lineage = store.lineage(wanted, entry.version, search=search)
-    task = str(entry.card.task.get("fingerprint", ""))
+    task = entry.card.task.fingerprint
     came = list(made(entry, store.outcomes(task) if task and entry.card.parents else ()))
     gave = list(taught(wanted, store.outcomes(wanted), version))
     if common.json:
@@ -169,7 +171,7 @@ def _print_taught(outcomes: Sequence[Outcome]) -> None:
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
-    task = str(outcome.target.get("name", ""))
+    task = outcome.target.name
     task = task if len(task) <= NAME else f"{task[: NAME - 1]}…"
     return (task, outcome.method, *_plain(outcome), outcome.verdict.kind)
 

@@ -41,6 +41,7 @@ from bequest.core.outcome import (
 from bequest.core.registry import Registry
 from bequest.core.source import Source
 from bequest.core.task import LOADERS, Label, Task
+from bequest.core.task_summary import RowFingerprints, TaskSummary
 
 __all__ = [
     "ENCODERS",
@@ -70,11 +71,13 @@ __all__ = [
     "Predicts",
     "RankedSource",
     "Registry",
+    "RowFingerprints",
     "Source",
     "SourceGain",
     "Table",
     "Takes",
     "Task",
+    "TaskSummary",
     "TestResult",
     "Texts",
     "Trains",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Any, Self, final, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Self, final
 
-from bequest.core import kinds
-from bequest.errors import ModelError
+import msgspec
+
+from bequest.core.records import Record, read
+from bequest.core.task_summary import TaskSummary
+from bequest.errors import DataError, ModelError
 
 __all__ = ["Card"]
 
@@ -16,15 +19,15 @@ _PARENTS = 1000
 
 @final
 @dataclass(frozen=True)
-class Card:
+class Card(Record):
     """What a model is, what it was trained on, how good it was, and where it comes from.
 
     Parameters
     ----------
     name : str
         What people call it.
-    task : mapping
-        Name, fingerprint, kind, metric, rows and classes of the task that it was trained on.
+    task : TaskSummary
+        Of the task that it was trained on.
     metrics : mapping of str to float
         What was measured, by name.
     licence : str
@@ -41,19 +44,17 @@ class Card:
         Where parameters were mapped into another network: the map, as plain values.
     """
 
+    versioned: ClassVar[bool] = True
+
     name: str = ""
-    task: Annotated[Mapping[str, Any], kinds.TASK] = field(default_factory=dict)
+    task: TaskSummary = field(default_factory=TaskSummary)
     metrics: Mapping[str, float] = field(default_factory=dict)
     licence: str = ""
-    parents: Annotated[tuple[str, ...], kinds.each(kinds.text, most=_PARENTS)] = ()
+    parents: Annotated[tuple[str, ...], msgspec.Meta(max_length=_PARENTS)] = ()
     moved: tuple[Mapping[str, Any], ...] = ()
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     parameter_map: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Card:
@@ -62,17 +63,12 @@ class Card:
         Raises
         ------
         ModelError
-            A key is not known, or its value is of another kind: cards come from strangers.
+            A value is of another kind than its field: cards come from strangers.
         """
-        known = dict(values)
-        if unknown := sorted(map(str, set(known) - {f.name for f in fields(cls)})):
-            raise ModelError(
-                f"the card has keys that this version does not know: {kinds.shown(unknown, 100)}."
-            )
-        _check(known)
-        for name in ("parents", "moved"):
-            known[name] = tuple(known.get(name, ()))
-        return cls(**known)
+        try:
+            return read(cls, values)
+        except DataError as error:
+            raise ModelError(f"this is no card: {error}.") from error
 
     def checked(self) -> Self:
         """The card itself, where it could be read back from its file.
@@ -82,17 +78,5 @@ class Card:
         ModelError
             As in `from_dict`; a card may also be made by hand.
         """
-        _check({f.name: getattr(self, f.name) for f in fields(self)})
+        self.from_dict(self.to_dict())
         return self
-
-
-_KINDS = {
-    name: kinds.of_hint(hint, kinds.number)
-    for name, hint in get_type_hints(Card, include_extras=True).items()
-}
-
-
-def _check(values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        if fault := _KINDS[name](value):
-            raise ModelError(f"the card has no sound {name!r}: {fault}.")

@@ -37,7 +37,7 @@ def checked_path(given: Any, what: str, error: type[BequestError] = DataError) -
     Raises
     ------
     BequestError
-        `given` is neither text nor a path, or holds a zero byte.
+        `given` is neither text nor a path, is empty, or holds a zero byte.
 
     Examples
     --------
@@ -51,6 +51,8 @@ def checked_path(given: Any, what: str, error: type[BequestError] = DataError) -
     if not isinstance(given, str | os.PathLike):
         shown = repr(given) if isinstance(given, int | float | bytes | None) else "give its path"
         raise error(f"{what} is named by a path, not by a {type(given).__name__}: {shown}.")
+    if not os.fspath(given).strip():  # a path that is empty would be the current folder
+        raise error(f"{what} is named by a path, and this one is empty.")
     place = Path(given)
     if "\0" in str(place):
         raise error(f"{what} cannot be at {str(place)!a}: a path holds no zero byte.")

@@ -218,6 +218,40 @@ class Model(ABC):
             f"by a {type(self).__name__}."
         )
 
+    def to_onnx(self, path: str | Path) -> None:
+        """Write the model as one ONNX file, which its programs read without torch or bequest.
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in ``.onnx``. An ONNX file there is replaced, anything else is left.
+
+        Notes
+        -----
+        The file takes any number of rows, by one input. ``samples``: float32 (N, ...) as this model
+        takes them, standardised inside; images must have the size that the network reads (the file
+        says it) and values from 0 to 1, for nothing is resized or cut inside. ``input_ids``: int64
+        (N, T), the tokens of texts with -1 behind the shorter ones, as ``model.encode`` gives them.
+        ``encoded``: a table as ``model.encode`` gives it. Outputs are ``probabilities`` (N, C) or
+        ``values`` (N, 1), and ``features`` (N, D), the input of the last linear layer. The file was
+        run, and gave what the network gives, before it takes its place.
+
+        Raises
+        ------
+        NotApplicable
+            There is no one network, torch's exporter does not manage it, or it is above 2 GiB.
+        ModelError
+            The path does not end in ``.onnx``, or something else is there.
+        MissingExtra
+            The extra ``onnx`` is not installed.
+        """
+        if isinstance(self, HasMembers):
+            raise NotApplicable(NO_SINGLE_NETWORK)
+        raise NotApplicable(
+            f"{self.name or 'this model'} is no single torch network, which is what is written as "
+            f"ONNX: its predictions are computed by a {type(self).__name__}."
+        )
+
     @abstractmethod
     def save(self, folder: str | Path) -> None:
         """Write a model folder: weights, `config.json`, `card.json`, `README.md`; no pickle.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal, Self, final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self, final
 
-from bequest.core import kinds
+from bequest.core.kinds import bare
 from bequest.core.metric import METRICS
+from bequest.core.records import Count, Record, Share, read
+from bequest.core.task_summary import TaskSummary
 from bequest.errors import DataError
 
 __all__ = [
@@ -22,7 +24,7 @@ VerdictKind = Literal["helps", "hurts", "undecided"]
 
 @final
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """Does transfer beat from scratch, on new rows of the same distribution?
 
     It is judged by a proper score, which sees how sure a model is of each row; the metric stands
@@ -55,11 +57,13 @@ class Verdict:
     Verdict(kind='helps', gain=+0.061, low=+0.032, high=+0.090, metric='accuracy')
     """
 
+    derived: ClassVar[tuple[str, ...]] = ("kind",)
+
     gain: float
     low: float
     high: float
     metric: str
-    level: Annotated[float, kinds.number] = 0.95
+    level: Share = 0.95
     score: str = ""
     score_gain: float | None = None
     score_low: float | None = None
@@ -160,7 +164,7 @@ def _said(value: float, metric: str, *, sign: bool = False) -> str:
 
 @final
 @dataclass(frozen=True)
-class RankedSource:
+class RankedSource(Record):
     """One source's place in the ranking.
 
     Parameters
@@ -187,7 +191,7 @@ class RankedSource:
 
 @final
 @dataclass(frozen=True)
-class ArmResult:
+class ArmResult(Record):
     """One arm of the race: a source, a method and its settings.
 
     Parameters
@@ -220,7 +224,7 @@ class ArmResult:
 
 @final
 @dataclass(frozen=True)
-class SourceGain:
+class SourceGain(Record):
     """What one source was worth, whether or not it was chosen.
 
     Parameters
@@ -240,7 +244,7 @@ class SourceGain:
 
 @final
 @dataclass(frozen=True)
-class LabelsSaved:
+class LabelsSaved(Record):
     """How many labels from scratch would need for the score that transfer has.
 
     Parameters
@@ -274,7 +278,7 @@ class LabelsSaved:
 
 @final
 @dataclass(frozen=True)
-class TestResult:
+class TestResult(Record):
     """Both candidates on the held-out rows, which chose nothing.
 
     Parameters
@@ -286,7 +290,7 @@ class TestResult:
         Their paired difference and its 95 % bootstrap interval.
     """
 
-    rows: Annotated[int, kinds.count]
+    rows: Count
     transfer: float
     scratch: float
     gain: float
@@ -297,14 +301,13 @@ class TestResult:
 
 
 @final
-@dataclass(frozen=True)
-class Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Record):
     """Everything there is to say about one transfer; `to_json` and back loses nothing.
 
     Parameters
     ----------
-    target : mapping
-        Name, fingerprint, modality, kind, metric, rows and classes of the task.
+    target : TaskSummary
     source, method, settings
         The transfer that was chosen: an arm, or ``"ensemble"`` with the methods and settings of its
         members; `source` is empty where no arm could run.
@@ -333,31 +336,28 @@ class Outcome:
         Near-duplicate rows, time that ran out, and whatever else a reader must know.
     """
 
-    target: Annotated[Mapping[str, Any], kinds.TASK]
+    versioned: ClassVar[bool] = True
+    finite: ClassVar[bool] = False  # a ranking, a verdict may say that nothing was measured
+
+    target: TaskSummary
     source: str
     method: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
     handed_over: Literal["transfer", "from-scratch"]
     verdict: Verdict
-    folds: Mapping[str, tuple[float, ...]]
-    splits: tuple[str, ...]
-    ranking: tuple[RankedSource, ...]
-    arms: tuple[ArmResult, ...]
-    seed: int
-    cost: Mapping[str, float]
-    versions: Mapping[str, str]
+    folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    splits: tuple[str, ...] = ()
+    ranking: tuple[RankedSource, ...] = ()
+    arms: tuple[ArmResult, ...] = ()
+    seed: int = 0
+    cost: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
     gains: tuple[SourceGain, ...] = ()
     labels_saved: LabelsSaved | None = None
     test: TestResult | None = None
     moved: tuple[Mapping[str, Any], ...] = ()
     parameter_map: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; the verdict carries its kind."""
-        values = asdict(self)
-        values["verdict"]["kind"] = self.verdict.kind
-        return values
 
     def to_json(self) -> str:
         """Strict JSON (no NaN, no Infinity: these are written as strings)."""
@@ -373,17 +373,10 @@ class Outcome:
             The text is no outcome, or a value in it is of another kind.
         """
         try:
-            values = _loose(json.loads(text))
-            if fault := _OUTCOME(values):
-                raise DataError(f"this is not an outcome of bequest: {fault}.")
-            values["verdict"].pop("kind")
-            outcome: Outcome = kinds.built(cls, values)
-        except DataError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            said = kinds.shown(f"{error}", 200)
+            return read(cls, _loose(json.loads(text)))
+        except (DataError, ValueError, RecursionError) as error:
+            said = bare(str(error), 200)
             raise DataError(f"this is not an outcome of bequest: {said}.") from error
-        return outcome
 
     def checked(self) -> Self:
         """The outcome itself, where it could be read back from its JSON.
@@ -396,12 +389,9 @@ class Outcome:
         try:
             text = self.to_json()
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise DataError(f"this outcome has no JSON: {kinds.shown(str(error), 200)}.") from error
+            raise DataError(f"this outcome has no JSON: {bare(str(error), 200)}.") from error
         type(self).from_json(text)
         return self
-
-
-_OUTCOME = kinds.of_hint(Outcome)
 
 
 def _strict(value: Any) -> Any:

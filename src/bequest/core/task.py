@@ -18,6 +18,7 @@ from bequest.core.inputs import Inputs, InputSpec, fingerprint, spec_of
 from bequest.core.metric import METRICS, Kind, Metric
 from bequest.core.registry import Registry
 from bequest.core.table import missing_cells
+from bequest.core.task_summary import TaskSummary
 from bequest.errors import DataError
 
 __all__ = ["LOADERS", "Label", "Task"]
@@ -206,21 +207,22 @@ class Task:
         """Content address of inputs, targets and classes: 16 hex digits."""
         return fingerprint(self.inputs, self.targets, self.classes, self.kind)
 
-    def describe(self) -> dict[str, Any]:
-        """What a card or an outcome says of the task, as plain values; no rows."""
-        said: dict[str, Any] = {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "modality": self.modality,
-            "kind": self.kind,
-            "metric": self.metric_name,
-            "rows": len(self),
-        }
+    def describe(self) -> TaskSummary:
+        """What a card or an outcome says of the task; no rows."""
+        shares: tuple[float, ...] = ()
         if self.classes and self.labelled:
             counts = np.bincount(self.targets, minlength=len(self.classes))
-            said["classes"] = list(self.classes)
-            said["class_shares"] = (counts / len(self)).tolist()
-        return said
+            shares = tuple((counts / len(self)).tolist())
+        return TaskSummary(
+            name=self.name,
+            fingerprint=self.fingerprint,
+            modality=self.modality,
+            kind=self.kind,
+            metric=self.metric_name,
+            rows=len(self),
+            classes=tuple(self.classes) if shares else (),
+            class_shares=shares,
+        )
 
     def take(self, rows: Any) -> Task:
         """The same task on some of its rows; the classes stay, even those left without a row."""
@@ -369,6 +371,7 @@ class Task:
         size: int | tuple[int, int] = 64,
         channels: int = 3,
         metric: str | None = None,
+        skip_broken: bool = False,
         unlabelled: str | Path | None = None,
         test: str | Path | None = None,
         name: str | None = None,
@@ -385,6 +388,9 @@ class Task:
             Grey or colour.
         metric, name
             As in `from_table`.
+        skip_broken : bool
+            Leave out files that are empty, damaged or no images under an image's name, here, in
+            `unlabelled` and in `test`; the log says which. Default: they are an error.
         unlabelled : path, optional
             A folder of further images, at any depth, whose classes are not known.
         test : path, optional
@@ -393,13 +399,15 @@ class Task:
         Raises
         ------
         DataError
-            The folder is missing, has fewer than two classes, or an image cannot be read.
+            The folder is missing, has fewer than two classes, or images cannot be read: how many,
+            and the first three.
         """
         return LOADERS["images"](
             folder,
             size=size,
             channels=channels,
             metric=metric,
+            skip_broken=skip_broken,
             unlabelled=unlabelled,
             test=test,
             name=name,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ def _parse(path: Path, data: bytes, delimiter: str, text: list[int]) -> pa.Table
         raise DataError(
             f"row {row.number} of {path} has {row.actual_columns} values, the header (row 1) has "
             f"{row.expected_columns} names: {row.text[:60]!r}."
+            f"{f' So it is in {len(found)} rows.' if len(found) > 1 else ''}"
         ) from error
 
 
@@ -127,16 +129,14 @@ def _arrow_table(data: bytes, delimiter: str, text: list[int]) -> pa.Table:
 def _find_ragged(data: bytes, delimiter: str, found: list[Any]) -> None:
     def note(row: Any) -> str:
         found.append(row)
-        return "error"
+        return "skip"  # all of them are counted
 
-    try:
+    with suppress(pa.ArrowInvalid):
         pyarrow.csv.read_csv(
             io.BytesIO(data),
             parse_options=_parsing(delimiter, handler=note),
             read_options=pyarrow.csv.ReadOptions(use_threads=False),  # else rows have no number
         )
-    except pa.ArrowInvalid:
-        return
 
 
 def _parsing(delimiter: str, *, handler: Any = None) -> Any:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bequest.core.given import as_text, checked_path
 from bequest.core.inputs import fingerprint
 from bequest.core.task import Task
+from bequest.core.wording import counted
 from bequest.data.arrays import made_task, with_held_out
 from bequest.data.labels import encode_known, read_labels
 from bequest.data.pixels import SUFFIXES, read_pixels
@@ -30,6 +31,7 @@ __all__ = ["CACHE_BYTES", "ImageFolder", "task_from_images"]
 
 CACHE_BYTES = 512 * 2**20  # decoded pixels kept in memory, per folder that was loaded
 IN_MEMORY = ("pixels", "known")  # what stays where it is when a folder goes to another process
+SHOWN = 3  # broken files that are named
 THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes without holding the interpreter
 
 logger = logging.getLogger(__name__)
@@ -52,11 +54,13 @@ class ImageFolder:
         Height and width that every image is resized to.
     channels : {1, 3}
         Grey or colour.
+    skip_broken : bool
+        Leave out files that cannot be decoded whole, with a line in the log; else they are refused.
 
     Raises
     ------
     DataError
-        A file cannot be decoded whole.
+        Files cannot be decoded whole: how many, and the first three; or none can.
 
     Examples
     --------
@@ -71,14 +75,35 @@ class ImageFolder:
 
     __slots__ = ("_rows", "_shared")
 
-    def __init__(self, paths: Sequence[Path], *, size: tuple[int, int], channels: int = 3) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        size: tuple[int, int],
+        channels: int = 3,
+        skip_broken: bool = False,
+    ) -> None:
         self._shared = _Shared(tuple(paths), size, channels)
-        self._rows = np.arange(len(paths))
+        broken = [read for read in self._shared.digests if isinstance(read, DataError)]
+        if broken and (not skip_broken or len(broken) == len(paths)):
+            raise DataError(
+                f"{_counted(broken, len(paths))} Replace or remove them"
+                f"{'' if skip_broken else ', or leave them out: skip_broken=True, --skip-broken'}."
+            )
+        if broken:
+            logger.warning("Left out: %s", _counted(broken, len(paths)))
+        sound = [isinstance(read, str) for read in self._shared.digests]
+        self._rows = np.flatnonzero(np.array(sound, dtype=bool))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(N, C, H, W)."""
         return (len(self), self._shared.channels, *self._shared.size)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Places of these images among the files that were given."""
+        return self._rows
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -105,7 +130,7 @@ class ImageFolder:
     @property
     def file_digests(self) -> list[str]:
         """The sha256 of each file, N times 64 hex digits, known without decoding one again."""
-        return [self._shared.digests[row] for row in self._rows]
+        return [str(self._shared.digests[row]) for row in self._rows]
 
     def content_digest(self) -> str:
         """Content address of the files and of the size that they are read in."""
@@ -125,8 +150,11 @@ class _Shared:
         with ThreadPoolExecutor(THREADS) as pool:
             self.digests = list(pool.map(self._verify, range(len(paths))))
 
-    def _verify(self, row: int) -> str:
-        pixels, content = self._decode(row)
+    def _verify(self, row: int) -> str | DataError:
+        try:
+            pixels, content = self._decode(row)
+        except DataError as error:  # all that are broken are told at once
+            return error
         self._keep(row, pixels)
         return hashlib.sha256(content).hexdigest()
 
@@ -170,12 +198,20 @@ class _Shared:
         return block
 
 
+def _counted(broken: Sequence[DataError], files: int) -> str:
+    """How many of the files cannot be read, and what is wrong with the first ones."""
+    said = "; ".join(str(error).rstrip(".") for error in broken[:SHOWN])
+    more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+    return f"{len(broken)} of {counted(files, 'image')} cannot be read: {said}{more}."
+
+
 def task_from_images(
     folder: str | Path,
     *,
     size: int | tuple[int, int] = 64,
     channels: int = 3,
     metric: str | None = None,
+    skip_broken: bool = False,
     unlabelled: str | Path | None = None,
     test: str | Path | None = None,
     name: str | None = None,
@@ -186,21 +222,34 @@ def task_from_images(
     no known image suffix, which are counted in the log. A link that leads out of the folder is an
     error. Images turned by their camera are turned upright; transparent ones lie on white.
     """
-    read = partial(ImageFolder, size=_checked_size(size, channels), channels=channels)
+    sides = _checked_size(size, channels)
+    read = partial(ImageFolder, size=sides, channels=channels, skip_broken=skip_broken)
     place = checked_path(folder, "a folder of images").expanduser()
-    paths, names = _class_files(place)
+    images, names = _with_classes(read, place)
     labels = read_labels(names, kind="classification")
     further = None
     if unlabelled is not None:
         root = checked_path(unlabelled, "unlabelled").expanduser()
         further = read(_all_images(root))
     name = name or as_text(place.resolve().name)
-    task = made_task(read(paths), labels, {}, further, kind=None, metric=metric, name=name)
+    task = made_task(images, labels, {}, further, kind=None, metric=metric, name=name)
     if test is None:
         return task
-    held_paths, held_names = _class_files(checked_path(test, "test").expanduser())
+    held, held_names = _with_classes(read, checked_path(test, "test").expanduser())
     targets = encode_known(held_names, "classification", task.classes)
-    return with_held_out(task, read(held_paths), targets, {})
+    return with_held_out(task, held, targets, {})
+
+
+def _with_classes(
+    read: Callable[[Sequence[Path]], ImageFolder], folder: Path
+) -> tuple[ImageFolder, list[str]]:
+    """The images of class folders, and the class of each; every class has one that can be read."""
+    paths, names = _class_files(folder)
+    images = read(paths)
+    kept = [names[row] for row in images.rows]
+    if lost := [name for name in dict.fromkeys(names) if name not in set(kept)]:
+        raise DataError(f"the class folder {folder / lost[0]} holds no image that can be read.")
+    return images, kept
 
 
 def _all_images(folder: Path) -> list[Path]:

@@ -41,6 +41,7 @@ __all__ = [
     "read_json",
     "spec_from_config",
     "unsynced",
+    "with_name",
     "write_folder",
 ]
 
@@ -193,7 +194,7 @@ def load(
         hub = need("bequest.frameworks.huggingface_load", extra="hf", purpose="models of the Hub")
         named: Model = hub.load_by_name(folder, modules=modules, base=base, pooling=pooling)
         return named
-    place = checked_path(folder, "a model folder", ModelError)
+    place = with_name(checked_path(folder, "a model folder", ModelError))
     if not place.exists():
         installed = pretrained_named(place)
         if pooling is not None:
@@ -233,6 +234,11 @@ def load(
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         own = own_part(place)
         raise ModelError(f"{own}/config.json is damaged: {shown(error, 200)}.") from error
+
+
+def with_name(place: Path) -> Path:
+    """The path of a folder under its name, which ``.`` and ``..`` do not say."""
+    return place if place.name not in ("", "..") else place.resolve()
 
 
 def is_peft(place: Path) -> bool:
@@ -301,7 +307,7 @@ def _config(place: Path) -> dict[str, Any]:
         raise ModelError(f"{place} is no model folder: it has no config.json.")
     config = read_json(own / "config.json")
     if fault := plain(config):
-        raise ModelError(f"{own}/config.json is unsound: {fault}.")
+        raise ModelError(f"{own}/config.json is unsound: ${fault}.")
     if is_timm(config):
         raise timm_folder(place, config)
     if config.get("format") is None:

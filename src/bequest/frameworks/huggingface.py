@@ -85,8 +85,6 @@ def load_foreign(
     where = folder.name
     card = Card(name=where, licence=licence_of(folder)) if card is None else card
     sentence = read_sentence_folder(folder)
-    if pooling not in (None, *POOLINGS):
-        raise ModelError(f"pooling is {', '.join(POOLINGS)} or None, not {shown(pooling)}.")
     if sentence is not None and pooling is not None:
         raise ModelError(f"{where} says how its features are made: load it without pooling=.")
     if sentence is not None:
@@ -99,10 +97,7 @@ def load_foreign(
         if modality == "text"
         else pixels_of(folder, config)
     )
-    way = _pooling(network, config, modality, headed)
-    if pooling is not None and (headed or modality != "text"):
-        raise ModelError(f"{where} is no network of texts without a head: pooling= is for those.")
-    way = way if pooling is None else POOLINGS[pooling]
+    way = _pooling(network, config, modality, headed, pooling, where)
     model = _model(network.eval(), config, reader, card, pooling=way)
     return replace(model, origin=original_files(folder))
 
@@ -139,13 +134,14 @@ def wrap_network(
     *,
     classes: tuple[Label, ...],
     name: str,
+    pooling: str | None,
     running: Mapping[str, Any],
 ) -> Network:
     """Make a model of a network of transformers that is in memory; it is not copied.
 
     `processor` makes its inputs: an image processor, or a tokenizer, of which the fast ones are
-    known. The config's classes are taken where there are none. `running` is its batch_size, device
-    and dtype, as in `TorchModel`.
+    known. The config's classes are taken where there are none. `pooling` is as in `load`, `running`
+    its batch_size, device and dtype, as in `TorchModel`.
     """
     values = json.loads(network.config.to_json_string())
     config = {key: value for key, value in values.items() if key not in ("auto_map", "format")}
@@ -173,7 +169,7 @@ def wrap_network(
         )
     modality: Modality = "text" if isinstance(reader, Tokens) else "image"
     about: dict[str, Any] = {"classes": classes, "running": running}
-    about["pooling"] = _pooling(network, config, modality, headed)
+    about["pooling"] = _pooling(network, config, modality, headed, pooling, name)
     return _model(network, config, reader, Card(name=name), **about)
 
 
@@ -228,7 +224,7 @@ def model_with_head(
     about = {**with_classes(config, labels if outputs > 1 else ()), "architectures": [kind]}
     made, modality, _ = build_network(about, whole, card.name)
     reader: Any = base.encoder
-    way = _pooling(made, about, modality, headed=True)
+    way = _pooling(made, about, modality, headed=True, where=card.name)
     return _model(made.eval(), about, reader, card, pooling=way)
 
 
@@ -274,8 +270,20 @@ def load_huggingface(
 
 
 def _pooling(
-    network: nn.Module, config: Mapping[str, Any], modality: Modality, headed: bool
+    network: nn.Module,
+    config: Mapping[str, Any],
+    modality: Modality,
+    headed: bool,
+    asked: str | None = None,
+    where: str = "",
 ) -> Pooling:
+    """How features come from tokens: as `asked`, else as the config says."""
+    if asked not in (None, *POOLINGS):
+        raise ModelError(f"pooling is {', '.join(POOLINGS)} or None, not {shown(asked)}.")
+    if asked is not None and (headed or modality != "text"):
+        raise ModelError(f"{where} is no network of texts without a head: pooling= is for those.")
+    if asked is not None:
+        return POOLINGS[asked]
     if headed:
         # decoders put the head on every token and take the last one's logits
         return "last" if isinstance(getattr(network, "score", None), nn.Linear) else ""

@@ -111,7 +111,7 @@ class HuggingFaceNetwork(ForeignNetwork):
             features: Tensor = self.sentence(hidden, mask)
             return features
         if self.pooling in ("last", "last-token"):
-            return hidden[torch.arange(len(hidden)), mask.sum(dim=1) - 1]
+            return hidden[torch.arange(hidden.shape[0]), mask.sum(dim=1) - 1]
         weights = mask.to(hidden.dtype)[:, :, None]
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
@@ -128,8 +128,9 @@ class HuggingFaceNetwork(ForeignNetwork):
         """What transformers calls the samples."""
         if self.modality == "image":
             return {"pixel_values": samples}
-        longest = int((samples != PADDING).sum(dim=1).max())
-        tokens = samples[:, :longest]
+        tokens = samples
+        if not torch.compiler.is_compiling():  # an export knows no numbers
+            tokens = samples[:, : int((samples != PADDING).sum(dim=1).max())]
         known = tokens != PADDING
         return {
             "input_ids": torch.where(known, tokens, self.padding),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bequest.core import Card
+from bequest.core import Card, TaskSummary
 from bequest.core.wording import counted
 from bequest.errors import ModelError
 from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
@@ -44,9 +44,8 @@ def model_card(card: Card, kind: str) -> str:
     front = _front(card, kind)
     lines = ["---", *front, "---", "", f"# {' '.join(card.name.split()) or 'A model'}", ""]
     task = card.task
-    if task:
-        rows = counted(int(task.get("rows", 0)), "row")
-        lines += [f"Trained on *{task.get('name')}*: {rows}, {task.get('kind')}."]
+    if task != TaskSummary():
+        lines += [f"Trained on *{task.name}*: {counted(task.rows, 'row')}, {task.kind}."]
     if card.parents and kind == "ensemble":
         lines += [f"An ensemble of models that were made from {', '.join(card.parents)}."]
     elif card.parents and not card.method:
@@ -76,7 +75,7 @@ def _front(card: Card, kind: str) -> list[str]:
     if card.licence:
         front += _licence(card.licence)
     front += ["library_name: bequest", "tags:", "- bequest", "- transfer-learning"]
-    pipeline = PIPELINES.get((card.task.get("modality", ""), card.task.get("kind", "")))
+    pipeline = PIPELINES.get((card.task.modality, card.task.kind))
     if pipeline:
         front += [f"pipeline_tag: {pipeline}"]
     own = _on_the_hub(card.name)
@@ -99,7 +98,7 @@ def _results(card: Card, pipeline: str) -> dict[str, Any]:
         {"type": name.split()[-1], "value": value, "name": name}
         for name, value in card.metrics.items()
     ]
-    data = {"name": str(card.task.get("name")), "type": str(card.task.get("fingerprint"))}
+    data = {"name": card.task.name, "type": card.task.fingerprint}
     result = {"task": {"type": pipeline}, "dataset": data, "metrics": metrics}
     return {"name": card.name or "model", "results": [result]}
 

@@ -19,6 +19,8 @@ FREE = 16  # columns, where their number is free
 def probe(content: bytes) -> dict[str, Any]:
     """Inputs and outputs of the graph by name, type and shape, and what it answers to a few rows.
 
+    Metadata are the texts by name that whoever wrote the file added.
+
     An answer is the list of labels that it maps to probabilities, or how many numbers a row has
     and whether they are probabilities.
     """
@@ -32,6 +34,7 @@ def probe(content: bytes) -> dict[str, Any]:
         side: [[one.name, one.type, list(one.shape or ())] for one in listed]
         for side, listed in sides.items()
     }
+    found["metadata"] = session.get_modelmeta().custom_metadata_map
     fed = {name: _rows(kind, shape) for name, kind, shape in found["inputs"]}
     said = session.run(None, fed)
     names = [name for name, _, _ in found["outputs"]]

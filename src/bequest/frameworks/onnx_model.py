@@ -22,15 +22,17 @@ from scipy.special import softmax
 
 from bequest.core import Card, InputSpec, Label, Model, Table, as_inputs
 from bequest.core.deadline import check_time, time_left
+from bequest.core.given import checked_path
 from bequest.core.limited import command
 from bequest.core.model import plain_labels
 from bequest.core.table import ColumnKind
 from bequest.errors import DataError, ModelError, NotApplicable, OutOfTime, UnsafeModel
 from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.onnx_external import external_tensor
+from bequest.frameworks.output import new_file
 from bequest.optional import need
 
-__all__ = ["OnnxModel", "load_onnx", "load_onnx_file"]
+__all__ = ["CLASSES", "MOST", "OnnxModel", "load_onnx", "load_onnx_file", "onnx_place"]
 
 Array = NDArray[Any]
 FILE = "model.onnx"
@@ -49,6 +51,7 @@ NUMBERS = {
 TEXTS = "tensor(string)"
 FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
 CUSTOM = re.compile(r"([\w.:]+)\(-?\d+\) is not a registered|No Op registered for (\w+) with")
+CLASSES = "bequest.classes"  # of the metadata of a file that we wrote: labels as JSON
 MAPS = "seq(map("  # skl2onnx's ZipMap: of each row a mapping from labels to probabilities
 
 
@@ -204,6 +207,11 @@ class OnnxModel(Model):
             }
         }
 
+    def to_onnx(self, path: str | Path) -> None:
+        """Write the file as it is; see `bequest.core.Model`."""
+        with new_file(onnx_place(path)) as work:
+            work.write_bytes(self.content)
+
     def save(self, folder: str | Path) -> None:
         """Write the file as it is, and what is known of it beside."""
         config = {
@@ -219,6 +227,19 @@ class OnnxModel(Model):
             card=self.card,
             write=self._write,
         )
+
+
+def onnx_place(path: str | Path) -> Path:
+    """Where an ONNX file may be written: its name ends in .onnx, and nothing else lies there."""
+    place = checked_path(path, "an ONNX file", ModelError)
+    if place.suffix.lower() != ".onnx":
+        raise ModelError(f"{place} does not end in .onnx: bequest.load knows such files by that.")
+    if place.is_file():
+        try:
+            external_tensor(place.read_bytes())
+        except ValueError as error:
+            raise ModelError(f"{place} exists and is no ONNX file: it is left as it is.") from error
+    return place
 
 
 def load_onnx_file(
@@ -239,6 +260,7 @@ def load_onnx_file(
     spec = _spec(sides["inputs"], path)
     predicts = _prediction(sides["outputs"], path)
     classes, logits = _answers(sides["answers"][predicts], path)
+    classes = _named(sides["metadata"], classes)
     return OnnxModel(
         path.read_bytes(),
         spec=spec,
@@ -348,6 +370,17 @@ def _answers(answer: Any, path: Path) -> tuple[tuple[Label, ...], bool]:
     if answer["width"] == 1:
         return (), False
     return tuple(range(answer["width"])), not answer["probabilities"]
+
+
+def _named(metadata: Mapping[str, str], classes: tuple[Label, ...]) -> tuple[Label, ...]:
+    """The labels that `Model.to_onnx` wrote, where they fit the prediction."""
+    try:
+        labels = json.loads(metadata.get(CLASSES, "[]"))
+    except (ValueError, RecursionError):
+        return classes
+    plain = isinstance(labels, list) and all(isinstance(x, str | int | float) for x in labels)
+    fits = plain and classes and len(set(labels)) == len(labels) == len(classes)
+    return tuple(labels) if fits else classes
 
 
 def _column(values: Array, kind: str) -> Array:

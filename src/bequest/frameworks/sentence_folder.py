@@ -209,7 +209,7 @@ def _optional(folder: Path, path: Path) -> dict[str, Any]:
         raise UnsafeModel(f"{path} is a link that leads out of the folder.")
     values = read_json(path)
     if fault := plain(values):
-        raise ModelError(f"{path} is unsound: {fault}.")
+        raise ModelError(f"{path} is unsound: ${fault}.")
     return values
 
 

@@ -181,13 +181,13 @@ class FirstFeatures(nn.Module):
 
 
 def _first(hidden: Tensor, mask: Tensor) -> Tensor:
-    return hidden[torch.arange(len(hidden), device=hidden.device), mask.argmax(dim=1)]
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), mask.argmax(dim=1)]
 
 
 def _last(hidden: Tensor, mask: Tensor) -> Tensor:
     places = torch.arange(mask.shape[1], device=mask.device)
     last = (mask * places).argmax(dim=1)
-    rows = torch.arange(len(hidden), device=hidden.device)
+    rows = torch.arange(hidden.shape[0], device=hidden.device)
     counts: Tensor = mask[rows, last, None].to(hidden.dtype)
     return hidden[rows, last] * counts  # zero where no token counts
 

@@ -119,6 +119,13 @@ class SklearnModel(Model):
             "settings": {name: described(value) for name, value in settings.items()},
         }
 
+    def to_onnx(self, path: str | Path) -> None:
+        """Refused: `NotApplicable` that says what converts estimators."""
+        raise NotApplicable(
+            f"{self.name or 'this model'} is a {title(self.estimator)} of scikit-learn, no torch "
+            "network. The package skl2onnx converts it: skl2onnx.to_onnx(model.estimator, X[:1])."
+        )
+
     def encode(self, X: Any) -> Any:
         """The samples as the estimator takes them: an array (N, D) or a DataFrame."""
         inputs = self._inputs(X)

@@ -49,10 +49,10 @@ class WholeNetwork(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         """Logits, values or features of samples, a row for each."""
         output: Tensor = self.network(as_read(self.network, self.prepare(samples)))
-        if self.target_scale is None:
-            return output
+        if self.target_scale is None or (output.ndim == 2 and output.shape[1] > 1):
+            return output  # no regression: features, or outputs that have no names
         mean, scale = self.target_scale
-        return output.float().reshape(len(output)) * scale + mean
+        return output.float().reshape(-1) * scale + mean
 
 
 def whole_network(model: Network) -> WholeNetwork:

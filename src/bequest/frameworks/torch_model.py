@@ -39,6 +39,7 @@ from bequest.frameworks.graph import build_graph, export_graph
 from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.networks import build
 from bequest.frameworks.original_folder import OriginalFiles, save_original
+from bequest.frameworks.to_onnx import export_onnx
 from bequest.frameworks.to_torch import whole_network
 from bequest.frameworks.weights import read_weights, write_weights
 
@@ -127,6 +128,11 @@ def _preprocessing(self: Network) -> str:
 def _to_torch(self: Network) -> nn.Module:
     """The network as one module with what prepares its samples; see `bequest.core.Model`."""
     return whole_network(self)
+
+
+def _to_onnx(self: Network, path: str | Path) -> None:
+    """The network as one ONNX file; see `bequest.core.Model`."""
+    export_onnx(self, path)
 
 
 def _parts(self: Network) -> tuple[object, ...]:
@@ -244,7 +250,7 @@ class TorchModel(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
-    to_torch = _to_torch
+    to_torch, to_onnx = _to_torch, _to_onnx
 
     def save(self, folder: str | Path) -> None:
         """Write weights as safetensors beside a config; a foreign class as a portable graph.
@@ -330,7 +336,7 @@ class TorchFeatures(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
-    to_torch = _to_torch
+    to_torch, to_onnx = _to_torch, _to_onnx
 
     def save(self, folder: str | Path) -> None:
         """Write the folder that it was loaded from, else one in the network's own way."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, final
 
 import torch
+from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
 from bequest.core.wording import listed
@@ -100,7 +101,12 @@ def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None
     metadata = {"format": "pt"}  # which transformers asks for
     if aliases:
         metadata[ALIASES] = json.dumps(aliases)
-    safetensors_torch.save_file(stored, path, metadata)
+    try:
+        safetensors_torch.save_file(stored, path, metadata)
+    except SafetensorError as error:
+        if (number := re.search(r"os error ([0-9]+)", str(error))) is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:

@@ -37,6 +37,7 @@ def wrap(
     example: Any = None,
     config: Mapping[str, Any] | None = None,
     processor: Any = None,
+    pooling: Literal["mean", "first", "last"] | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     size: int | tuple[int, int] | None = None,
@@ -71,6 +72,9 @@ def wrap(
         a portable graph that loads without the class.
     processor : tokenizer or image processor of transformers, optional
         For a network of transformers: what makes its inputs from texts or images.
+    pooling : {"mean", "first", "last"}, optional
+        For a network of transformers for texts without a head: which of its last hidden states are
+        the features, as in `bequest.load`. Default: the mean, or what its config says.
     mean, std : float or C floats, optional
         For a network of images (N, C, H, W) with pixels from 0 to 1: what it was trained with, as
         torchvision's ``Normalize`` means them; the default is 0 and 1.
@@ -120,6 +124,7 @@ def wrap(
         example=example,
         config=config,
         processor=processor,
+        pooling=pooling,
         images={"mean": mean, "std": std, "size": size, "crop": crop},
         running={"batch_size": batch_size, "device": device, "dtype": dtype},
     )
@@ -134,6 +139,7 @@ def _wrapped(
     example: Any,
     config: Mapping[str, Any] | None,
     processor: Any,
+    pooling: Any,
     images: Mapping[str, Any],
     running: Mapping[str, Any],
 ) -> Model:
@@ -154,9 +160,10 @@ def _wrapped(
         _refuse(given_settings(images), trained, "its processor says how images are prepared")
         door = need("bequest.frameworks.huggingface", extra="hf", purpose="a Hugging Face model")
         foreign: Model = door.wrap_network(
-            trained, processor, classes=labels, name=title, running=running
+            trained, processor, classes=labels, name=title, pooling=pooling, running=running
         )
         return foreign
+    _refuse(["pooling"] if pooling is not None else [], trained, "it is not transformers'")
     if processor is not None:
         raise ModelError(f"a {type(trained).__name__} takes no processor: it is not transformers'.")
     if isinstance(trained, nn.Module):

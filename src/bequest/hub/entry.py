@@ -6,12 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from bequest.core import Card
-from bequest.errors import Damaged, HubError, ModelError
+from bequest.core.records import Record, read
+from bequest.errors import Damaged, DataError, HubError
 from bequest.frameworks.folder import OWN
 from bequest.hub.licences import checked_licence
 from bequest.hub.names import checked_name
@@ -23,7 +24,7 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,6})?(Z|[+-][
 
 @final
 @dataclass(frozen=True)
-class StoredFile:
+class StoredFile(Record):
     """One file of an entry.
 
     Parameters
@@ -47,7 +48,7 @@ class StoredFile:
 
 @final
 @dataclass(frozen=True)
-class Entry:
+class Entry(Record):
     """One version of one name in a hub; it prints as ``name@version``.
 
     Parameters
@@ -65,6 +66,8 @@ class Entry:
     files : mapping of str to StoredFile
         Path inside of the model folder to what is stored.
     """
+
+    versioned: ClassVar[bool] = True
 
     name: str
     version: int
@@ -90,10 +93,6 @@ class Entry:
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Entry:
         """The entry that `to_dict` described.
@@ -104,14 +103,14 @@ class Entry:
             The values describe no entry, or its digest is not that of its files.
         """
         try:
-            files = {_inside(path): StoredFile(**file) for path, file in values["files"].items()}
-            card = Card.from_dict(values["card"])
-            entry = cls(**{**values, "card": card, "files": files})
-        except (AttributeError, KeyError, TypeError, ModelError) as error:
+            entry = read(cls, values)
+        except DataError as error:
             raise Damaged(f"the registry holds something that is no entry: {error}.") from error
+        for path in entry.files:
+            _check_inside(path)
         if not _is_time(entry.published):
             raise Damaged(f"nothing says when {entry.name!a:.140} was published: no ISO 8601 time.")
-        if manifest_digest(files) != entry.digest:
+        if manifest_digest(entry.files) != entry.digest:
             raise Damaged(f"the files of {entry} no longer match its digest {entry.digest[:12]}.")
         return entry
 
@@ -143,14 +142,13 @@ def _is_time(text: Any) -> bool:
     return True
 
 
-def _inside(path: str) -> str:
-    """The path of a file, refused where it would lead out of a folder on any platform."""
+def _check_inside(path: str) -> None:
+    """Raise `Damaged` where the path of a file would lead out of a folder on any platform."""
     parts = path.split("/")
     if "\\" in path or ":" in path or not all(parts) or {".", ".."} & set(parts):
         raise Damaged(f"the registry names a file outside of the model folder: {path!a:.80}.")
     if re.search(r"[\x00-\x1f\ud800-\udfff]", path):
         raise Damaged(f"the registry names a file as no file is named: {path!a:.80}.")
-    return path
 
 
 def manifest_digest(files: Mapping[str, StoredFile]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bequest.core import Outcome
+from bequest.core import Outcome, TaskSummary
 from bequest.hub.entry import Entry
 from bequest.hub.names import name_and_version
 
@@ -21,8 +21,8 @@ def card_facts(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "licence", entry.licence
     yield "published", entry.published
     yield "digest", entry.digest
-    if card.task.get("name"):
-        yield "task name", str(card.task["name"])
+    if card.task.name:
+        yield "task name", card.task.name
     yield from ((f"task {label}", value) for label, value in task_facts(card.task))
     for metric, value in card.metrics.items():
         yield metric, f"{value:.4g}"
@@ -34,16 +34,16 @@ def card_facts(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "moved", ", ".join(f"{key}: {value}" for key, value in part.items())
 
 
-def task_facts(task: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def task_facts(task: TaskSummary) -> Iterator[tuple[str, str]]:
     """What a card or an outcome says of a task, without its name.
 
     Examples
     --------
-    >>> list(task_facts({"name": "ward 7", "rows": 1200, "classes": ["ill", "well"]}))
+    >>> list(task_facts(TaskSummary(name="ward 7", rows=1200, classes=("ill", "well"))))
     [('rows', '1200'), ('classes', 'ill, well')]
     """
-    yield from ((word, str(task[word])) for word in _TASK if word in task)
-    if classes := task.get("classes"):
+    yield from ((word, str(said)) for word in _TASK if (said := getattr(task, word)))
+    if classes := task.classes:
         named = ", ".join(map(str, classes[:_SHORT]))
         more = len(classes) - _SHORT
         yield "classes", f"{named} and {more} more" if more > 0 else named
@@ -52,13 +52,13 @@ def task_facts(task: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def made(entry: Entry, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
     """The transfers that produced an entry: its task, its parent and its method."""
     card = entry.card
-    task, parents = card.task.get("fingerprint"), {str(parent) for parent in card.parents}
+    task, parents = card.task.fingerprint, {str(parent) for parent in card.parents}
     # An outcome may name a model of a folder, which the card calls by its name and version here.
     parents |= {name_and_version(parent)[0] for parent in parents}
     for outcome in outcomes:
         if (
             task
-            and outcome.target.get("fingerprint") == task
+            and outcome.target.fingerprint == task
             and outcome.handed_over == "transfer"
             and outcome.method == card.method
             and outcome.source in parents
@@ -84,16 +84,16 @@ def came_of(outcome: Outcome) -> dict[str, Any]:
     --------
     >>> from bequest.core import Verdict
     >>> verdict = Verdict(gain=0.12, low=0.08, high=0.16, metric="accuracy")
-    >>> outcome = Outcome({"name": "ward 7"}, "ward3@1", "probe", {}, "transfer", verdict, {}, (),
-    ...                   (), (), 0, {}, {})
+    >>> outcome = Outcome(target=TaskSummary(name="ward 7"), source="ward3@1", method="probe",
+    ...                   handed_over="transfer", verdict=verdict)
     >>> came_of(outcome)["verdict"], came_of(outcome)["target"]
     ('helps', 'ward 7')
     """
     verdict = outcome.verdict
     return {
         "source": outcome.source,
-        "target": outcome.target.get("name", ""),
-        "fingerprint": outcome.target.get("fingerprint", ""),
+        "target": outcome.target.name,
+        "fingerprint": outcome.target.fingerprint,
         "method": outcome.method,
         "metric": verdict.metric,
         "gain": verdict.gain,

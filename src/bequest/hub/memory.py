@@ -14,6 +14,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from bequest.core import TaskSummary
 from bequest.errors import Damaged, DataError
 from bequest.hub import rows
 from bequest.hub.names import name_and_version
@@ -92,24 +93,23 @@ class Kept:
     def learn_entry(self, entry: Mapping[str, Any]) -> None:
         """Take in an entry, as plain values; the latest version of a name stands for it."""
         card = entry["card"]
-        task, number = card["task"], self._model(entry["name"])
+        task, number = TaskSummary.from_dict(card["task"]), self._model(entry["name"])
         if entry["version"] < self.version[number]:
             return
         self.entries += 1
         self.version[number] = entry["version"]
         self.licence[number] = sys.intern(card["licence"])
-        kind = (task.get("modality"), task.get("kind"))
+        kind = (task.modality, task.kind)
         self.kind[number] = self.kinds.setdefault(kind, len(self.kinds))
-        fingerprint = task.get("fingerprint")
-        self.origin[number] = self._task(fingerprint, task) if fingerprint else _ABSENT
+        self.origin[number] = self._task(task) if task.fingerprint else _ABSENT
 
     def learn_outcome(self, outcome: Mapping[str, Any]) -> None:
         """Take in an outcome, as plain values; one without a source or a gain says nothing."""
-        target, source = outcome["target"], outcome["source"]
-        fingerprint, gain = target.get("fingerprint"), outcome["verdict"]["gain"]
-        if not fingerprint:
+        target, source = TaskSummary.from_dict(outcome["target"]), outcome["source"]
+        gain = outcome["verdict"]["gain"]
+        if not target.fingerprint:
             return
-        task = self._task(fingerprint, target)
+        task = self._task(target)
         if not source or not _finite(gain) or abs(gain) > _LARGEST:
             return
         # Read whole before anything is kept: it may be unsound at its end.
@@ -129,7 +129,7 @@ class Kept:
         fits = [
             place
             for (its_modality, its_kind), place in self.kinds.items()
-            if its_modality in (None, modality) and its_kind in (None, kind)
+            if its_modality in ("", modality) and its_kind in ("", kind)
         ]
         return np.flatnonzero(np.isin(np.array(self.kind, dtype=int), fits))
 
@@ -171,20 +171,20 @@ class Kept:
                 column.append(_ABSENT)
         return number
 
-    def _task(self, fingerprint: Any, about: Mapping[str, Any]) -> int:
-        number = self.tasks.setdefault(str(fingerprint), len(self.tasks))
-        if "sketch" in about and number not in self.sketches:
+    def _task(self, about: TaskSummary) -> int:
+        number = self.tasks.setdefault(about.fingerprint, len(self.tasks))
+        if about.sketch and number not in self.sketches:
             try:
-                found = TaskSketch.from_dict(about["sketch"])
+                found = TaskSketch.from_dict(about.sketch)
             except DataError:  # somebody else's, of another version or damaged: it says nothing
                 return number
             self.sketches[number] = found.embedding
         return number
 
 
-def key_of(about: Mapping[str, Any]) -> Key:
+def key_of(about: TaskSummary) -> Key:
     """Outcomes of tasks with another key say nothing of this one."""
-    return (str(about.get("modality")), str(about.get("kind")), str(about.get("metric")))
+    return (about.modality, about.kind, about.metric)
 
 
 def standard(values: Array) -> Array:

@@ -7,16 +7,17 @@ Where a sketch stands, nothing beside it is told of the task's rows that the ske
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core import Card, Outcome, Task, fingerprint
+from bequest.core import Card, Outcome, Task, TaskSummary, fingerprint
 from bequest.core.given import checked_task
 from bequest.core.kinds import shown
+from bequest.core.records import Record, read
 from bequest.errors import DataError
 from bequest.hub.common_space import VERSION
 from bequest.hub.embedding import FEATURES, task_features
@@ -34,24 +35,10 @@ __all__ = [
 
 Array = NDArray[Any]
 About = TypeVar("About", Card, Outcome)
-FORMAT = 2  # of what is written
 _LARGEST_JSON = 4096  # classes
 _LARGEST_EPSILON = 100.0
 _ROUNDING = 1e-9  # share of the noise that may be lost by writing it as a number
 _DECIMALS = 2  # the noise is never below 0.1: more would only show its last bits
-
-
-def _floats(values: Iterable[Any]) -> tuple[float, ...]:
-    return tuple(map(float, values))
-
-
-# How plain values become those of a `TaskSketch`.
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("classes", "columns"), tuple),
-    **dict.fromkeys(("counts", "whole"), _floats),
-    **dict.fromkeys(("epsilon", "delta", "noise"), float),
-    "sums": lambda rows: tuple(map(_floats, rows)),
-}
 
 
 @final
@@ -73,7 +60,7 @@ class LocalSketch:
 
 @final
 @dataclass(frozen=True, eq=False)
-class TaskSketch:
+class TaskSketch(Record):
     """What of a task may be shown: noisy sums of fixed random features, and noisy counts.
 
     Parameters
@@ -96,9 +83,12 @@ class TaskSketch:
         Standard deviation of the noise in every count and sum.
     """
 
+    versioned: ClassVar[bool] = True
+    derived: ClassVar[tuple[str, ...]] = ("version",)
+
     modality: str
     kind: str
-    classes: tuple[Any, ...]
+    classes: tuple[str | int | float | bool, ...]
     columns: tuple[str, ...]
     counts: tuple[float, ...]
     whole: tuple[float, ...]
@@ -106,6 +96,11 @@ class TaskSketch:
     epsilon: float
     delta: float
     noise: float
+
+    @property
+    def version(self) -> int:
+        """Of the random features: sketches of two versions cannot be compared."""
+        return VERSION
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -128,18 +123,17 @@ class TaskSketch:
         """
         return fingerprint("sketch", self.counts, self.whole, self.sums)
 
-    def describe(self) -> dict[str, Any]:
-        """What a card or an outcome may say of the task, as plain values; see `Task.describe`."""
-        said: dict[str, Any] = {
-            "fingerprint": self.fingerprint,
-            "modality": self.modality,
-            "kind": self.kind,
-            "rows": self.rows,
-            "sketch": self.to_dict(),
-        }
-        if self.classes:
-            said |= {"classes": list(self.classes), "class_shares": list(self.shares)}
-        return said
+    def describe(self) -> TaskSummary:
+        """What a card or an outcome may say of the task; see `Task.describe`."""
+        return TaskSummary(
+            fingerprint=self.fingerprint,
+            modality=self.modality,
+            kind=self.kind,
+            rows=self.rows,
+            classes=self.classes,
+            class_shares=self.shares if self.classes else (),
+            sketch=self.to_dict(),
+        )
 
     @property
     def mean(self) -> Array:
@@ -168,15 +162,9 @@ class TaskSketch:
     def _rows(self) -> float:
         return max(float(np.sum(self.counts)), 1.0)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; the key ``sketch`` of a card's or an outcome's task."""
-        said = {"version": VERSION, "format": FORMAT, **vars(self)}
-        said |= {key: list(said[key]) for key in ("classes", "columns", "counts", "whole")}
-        return {**said, "sums": [list(row) for row in self.sums]}
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TaskSketch:
-        """The sketch that `to_dict` described; every number in it is looked at.
+        """The sketch that these plain values describe; every number in it is looked at.
 
         Raises
         ------
@@ -184,12 +172,12 @@ class TaskSketch:
             The values describe no sketch, or one of another version, or one without privacy.
         """
         try:
-            if (values["version"], values["format"]) != (VERSION, FORMAT):
-                raise DataError(f"a sketch of version {values['version']} is not read here.")
-            rest = {key: values[key] for key in values if key not in ("version", "format")}
-            found = cls(**rest | {key: read(rest[key]) for key, read in _READ.items()})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            found = read(cls, values)
+        except DataError as error:
             raise DataError(f"this is no sketch of a task: {error}.") from error
+        if values.get("version") != VERSION:
+            version = shown(values.get("version"))
+            raise DataError(f"a sketch of version {version} is not read here.")
         found._check()
         return found
 
@@ -202,10 +190,8 @@ class TaskSketch:
             raise DataError(f"a sketch of {classes} classes has other numbers than it should.")
         if len(self.sums) != classes or any(len(row) != FEATURES for row in self.sums):
             raise DataError(f"a sketch's sums are not {classes} rows of {FEATURES}.")
-        every = np.concatenate([np.ravel(self.sums), self.whole, self.counts])
-        said = (self.epsilon, self.delta, self.noise)
-        if not (np.isfinite(every).all() and np.isfinite(said).all() and min(said) > 0):
-            raise DataError("a sketch holds numbers that are not finite, or has no noise.")
+        if min(self.epsilon, self.delta, self.noise) <= 0:
+            raise DataError("a sketch has no noise, or no privacy.")
         noise = self.noise * (1 + _ROUNDING)
         if self.epsilon > _LARGEST_EPSILON or self.delta < delta_of(
             self.epsilon, noise, sensitivity(classes)
@@ -366,8 +352,9 @@ def with_sketch(about: About, made: TaskSketch) -> About:
     Examples
     --------
     >>> task = Task.from_arrays(np.eye(4), [0, 1, 0, 1])
-    >>> sorted(with_sketch(Card(task=task.describe()), sketch(task)).task)[-2:]
-    ['rows', 'sketch']
+    >>> said = with_sketch(Card(task=task.describe()), sketch(task)).task
+    >>> said.name == task.name, said.fingerprint == task.fingerprint
+    (True, False)
     """
     if not isinstance(made, TaskSketch):
         raise DataError(f"a {type(made).__name__} is not for others: make one by sketch(task).")
@@ -383,7 +370,6 @@ def with_sketch(about: About, made: TaskSketch) -> About:
     )
 
 
-def _told(said: Mapping[str, Any], made: TaskSketch) -> dict[str, Any]:
+def _told(said: TaskSummary, made: TaskSketch) -> TaskSummary:
     """The words of people and the metric; of the rows only what the sketch says."""
-    kept = {key: said[key] for key in ("name", "metric") if key in said}
-    return {**kept, **made.describe()}
+    return replace(made.describe(), name=said.name, metric=said.metric)

@@ -121,7 +121,7 @@ class Memory:
         fitted = self._fitted.get(key)
         if fitted is None or not fitted.holds(kept):
             fitted = self._fitted[key] = _Fitted(kept, key)
-        return fitted.suggest(task, said, k, scores or {}, wanted)
+        return fitted.suggest(task, said.fingerprint, k, scores or {}, wanted)
 
 
 class _Fitted:
@@ -155,7 +155,7 @@ class _Fitted:
     def suggest(
         self,
         task: Task,
-        said: Mapping[str, Any],
+        fingerprint: str,
         k: int,
         scores: Mapping[str, Mapping[str, float]],
         licence: str | None,
@@ -166,7 +166,7 @@ class _Fitted:
             return self._without_outcomes(alike, np.flatnonzero(allowed), k)
         columns = self._columns(scores)
         model = self._fit(tuple(columns))
-        known = self._kept.tasks.get(str(said["fingerprint"]), -1)
+        known = self._kept.tasks.get(fingerprint, -1)
         number = int(self._task[known]) if 0 <= known < len(self._task) else -1
         found = model.predict(Target(number, alike, columns))
         order = _best(found, allowed, k)

@@ -117,8 +117,8 @@ def _target_prior(task: Task) -> NDArray[np.float64]:
 
 def _source_prior(source: Model, task: Task, columns: list[int]) -> NDArray[np.float64]:
     """What the source expects: its training shares where its card tells them, else its mean."""
-    shares = source.card.task.get("class_shares")
-    if shares is not None and len(shares) == len(source.classes):
+    shares = source.card.task.class_shares
+    if len(shares) == len(source.classes):
         prior = np.asarray(shares, dtype=np.float64)[columns]
     else:
         prior = output_of(source, task.inputs).mean(axis=0)[columns]

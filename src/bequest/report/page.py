@@ -29,10 +29,10 @@ def render(outcome: Outcome) -> str:
 
     Examples
     --------
-    >>> from bequest.core import Verdict
+    >>> from bequest.core import TaskSummary, Verdict
     >>> verdict = Verdict(gain=0.12, low=0.08, high=0.16, metric="accuracy")
-    >>> outcome = Outcome({"name": "digits 5-9"}, "digits 0-4", "fine-tune", {}, "transfer",
-    ...     verdict, {}, (), (), (), 0, {}, {})
+    >>> outcome = Outcome(target=TaskSummary(name="digits 5-9"), source="digits 0-4",
+    ...                   method="fine-tune", handed_over="transfer", verdict=verdict)
     >>> "about 12 more right answers in 100" in render(outcome)
     True
     """
@@ -73,13 +73,12 @@ def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
         if folds:
             facts.append((label, reading.value(sum(folds) / len(folds))))
     saved = outcome.labels_saved
-    if saved is not None and saved.saved >= 1:
+    if saved is not None and saved.saved >= 1 and outcome.verdict.kind == "helps":
         sure = math.isfinite(saved.needed)
         text = number(saved.saved, 0) if sure else words.at_least(saved)
         facts += [("Labels saved", text)] if text else []
-    rows = outcome.target.get("rows")
-    if isinstance(rows, int):
-        facts.append(("Your labelled rows", f"{rows:,}"))
+    if outcome.target.rows:
+        facts.append(("Your labelled rows", f"{outcome.target.rows:,}"))
     seconds = outcome.cost.get("seconds")
     if seconds is not None:
         facts.append(("Time taken", duration(seconds)))
@@ -113,7 +112,7 @@ def _moved(moved: tuple[Mapping[str, Any], ...], plan: MapView | None) -> dict[s
 def _details(outcome: Outcome) -> dict[str, Mapping[str, str]]:
     """Everything that a reader needs to run it again, by heading."""
     cost = {name.replace("_", " "): _cost(name, value) for name, value in outcome.cost.items()}
-    target = {name: _target(name, value) for name, value in outcome.target.items()}
+    target = {name: _target(name, value) for name, value in outcome.target.to_dict().items()}
     return {
         "The target": target,
         "Settings": {name: plain(value) for name, value in outcome.settings.items()},

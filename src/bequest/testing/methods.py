@@ -147,7 +147,7 @@ def check_the_card_says_how(case: MethodCase) -> None:
     """Method, settings, task and parent stand in the card, as plain values."""
     card = case.fit().card
     assert card.method == case.method.name
-    assert card.task["fingerprint"] == case.task.fingerprint
+    assert card.task.fingerprint == case.task.fingerprint
     assert card.parents == tuple(source.name for source in case.sources)
     assert json.loads(json.dumps(card.to_dict()))["settings"] == json.loads(
         json.dumps(case.method.settings())
