@@ -10,7 +10,7 @@ from bequest.cli._places import read_record
 from bequest.cli._say import line, prose, table
 from bequest.core.wording import counted
 from bequest.errors import DataError
-from bequest.hub.suggest import Suggestion
+from bequest.hub.suggestions.suggest import Suggestion
 from bequest.report.words import summary
 
 __all__ = ["print_result", "print_suggestions", "read_outcome"]
