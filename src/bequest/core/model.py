@@ -193,6 +193,10 @@ class Model(ABC):
         renamed.card = card
         return renamed
 
+    def no_network(self) -> str:
+        """Why torch cannot compute it, without a full stop."""
+        return f"{self.name or 'this model'} is no single torch network"
+
     def to_torch(self) -> Any:
         """A copy as one ``torch.nn.Module`` in evaluation mode, with what prepares the samples.
 
@@ -203,20 +207,18 @@ class Model(ABC):
             nothing, standardising, or a network's image settings; otherwise (texts, tables) what
             ``model.encode`` gives. Gives logits (N, C), whose softmax is ``predict_proba``, or one
             logit (N,) or (N, 1) for the second of two classes; values (N,) of a regression;
-            features (N, D) where the model has no outputs. Images are resized by torch's
+            features (N, D) where the model has no outputs. A linear head on a frozen network's
+            features becomes a layer; an average of such models runs a shared network once. Images
+            are resized by torch's
             antialiased filter, within 2 of 256 levels of Pillow's.
 
         Raises
         ------
         NotApplicable
-            There is no one network: it is of scikit-learn, a function, or made of several models.
+            Torch cannot compute it: trees, support vector machines and other estimators of
+            scikit-learn, functions, ONNX files; an average with such a member, which is named.
         """
-        if isinstance(self, HasMembers):
-            raise NotApplicable(NO_SINGLE_NETWORK)
-        raise NotApplicable(
-            f"{self.name or 'this model'} is no single torch network: its predictions are computed "
-            f"by a {type(self).__name__}."
-        )
+        raise NotApplicable(f"{self.no_network()}.")
 
     def to_onnx(self, path: str | Path) -> None:
         """Write the model as one ONNX file, which its programs read without torch or bequest.
@@ -239,18 +241,13 @@ class Model(ABC):
         Raises
         ------
         NotApplicable
-            There is no one network, torch's exporter does not manage it, or it is above 2 GiB.
+            As for `to_torch`; or torch's exporter does not manage it, or it is above 2 GiB.
         ModelError
             The path does not end in ``.onnx``, or something else is there.
         MissingExtra
             The extra ``onnx`` is not installed.
         """
-        if isinstance(self, HasMembers):
-            raise NotApplicable(NO_SINGLE_NETWORK)
-        raise NotApplicable(
-            f"{self.name or 'this model'} is no single torch network, which is what is written as "
-            f"ONNX: its predictions are computed by a {type(self).__name__}."
-        )
+        raise NotApplicable(f"{self.no_network()}, and that is what is written as ONNX.")
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:

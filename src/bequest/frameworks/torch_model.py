@@ -40,7 +40,7 @@ from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.networks import build
 from bequest.frameworks.original_folder import OriginalFiles, save_original
 from bequest.frameworks.to_onnx import export_onnx
-from bequest.frameworks.to_torch import whole_network
+from bequest.frameworks.to_torch import OwnHead, place_of, whole_network
 from bequest.frameworks.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -128,6 +128,11 @@ def _preprocessing(self: Network) -> str:
 def _to_torch(self: Network) -> nn.Module:
     """The network as one module with what prepares its samples; see `bequest.core.Model`."""
     return whole_network(self)
+
+
+def _layers(self: Network, trunks: list[Network]) -> nn.Module:
+    """Its own head's answer; see `bequest.frameworks.to_torch.HasLayers`."""
+    return OwnHead(place_of(self, trunks), len(self.classes), self.target_scale)
 
 
 def _to_onnx(self: Network, path: str | Path) -> None:
@@ -250,7 +255,7 @@ class TorchModel(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
-    to_torch, to_onnx = _to_torch, _to_onnx
+    layers, to_torch, to_onnx = _layers, _to_torch, _to_onnx
 
     def save(self, folder: str | Path) -> None:
         """Write weights as safetensors beside a config; a foreign class as a portable graph.
@@ -336,7 +341,7 @@ class TorchFeatures(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
-    to_torch, to_onnx = _to_torch, _to_onnx
+    layers, to_torch, to_onnx = _layers, _to_torch, _to_onnx
 
     def save(self, folder: str | Path) -> None:
         """Write the folder that it was loaded from, else one in the network's own way."""

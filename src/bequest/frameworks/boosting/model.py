@@ -80,14 +80,15 @@ class BoostedTrees(Model):
         object.__setattr__(self, "classes", labels)
         object.__setattr__(self, "spec", _spec(self.booster))
 
+    def no_network(self) -> str:
+        """What the trees are."""
+        return f"{self.name or 'this model'} is made of trees of {self.library}, no torch network"
+
     def to_onnx(self, path: str | Path) -> None:
         """Refused: `NotApplicable` that says what converts trees."""
         own = 'model.booster.trees.save_model("trees.onnx", format="onnx")'
         other = f"onnxmltools.convert_{self.library} converts them"
-        raise NotApplicable(
-            f"{self.name or 'this model'} is made of trees of {self.library}, no torch network: "
-            f"{own if self.library == 'catboost' else other}."
-        )
+        raise NotApplicable(f"{self.no_network()}: {own if self.library == 'catboost' else other}.")
 
     def labelled(self, labels: Mapping[Any, Label]) -> BoostedTrees:
         """The same trees under other labels; each of the classes has one."""
