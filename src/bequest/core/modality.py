@@ -145,6 +145,13 @@ class Modality(ABC):
     def row_digests(self, inputs: Inputs) -> Array:
         """`digests` of each row's exact content: objects of 32 bytes, shape (N,)."""
 
+    def read_files(self, samples: Any, spec: InputSpec) -> Any:
+        """New samples for a model of this modality: those in files are read, as `spec` says.
+
+        What is no file stays as it is, which the default always does.
+        """
+        return samples
+
     def describe(self, inputs: Inputs) -> InputSpec:
         """The spec of these inputs: by default the name, and a sample's shape where it has one."""
         return InputSpec(self.name, tuple(getattr(inputs, "shape", ()))[1:] or None)

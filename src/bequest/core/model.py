@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bequest.core.card import Card
 from bequest.core.feature_cache import cached
 from bequest.core.inputs import InputSpec, as_inputs
+from bequest.core.modality import MODALITIES
 from bequest.core.task import Label, Task
 from bequest.errors import BequestError, ModelError, NotApplicable
 
@@ -158,10 +159,11 @@ class Model(ABC):
 
         Parameters
         ----------
-        X : array, tensor, Table, DataFrame
-            N samples as the model's `spec` describes them.
+        X : array, tensor, Table, DataFrame, list of str, of paths or of PIL images
+            N samples as the model's `spec` describes them; for a model of images the files of
+            photos, too, which are read in the size that it was trained on.
         """
-        output = output_of(self, X)
+        output = output_of(self, self._samples(X))
         if not self.classes:
             return output
         return np.asarray(np.array(self.classes)[output.argmax(axis=1)])
@@ -170,7 +172,10 @@ class Model(ABC):
         """Class probabilities, shape (N, C), float64, rows summing to one."""
         if isinstance(self, Predicts) and not self.classes:
             raise NotApplicable("a regressor has no class probabilities.")
-        return output_of(self, X)
+        return output_of(self, self._samples(X))
+
+    def _samples(self, X: Any) -> Any:
+        return MODALITIES[self.spec.modality].read_files(X, self.spec)
 
     def parts(self) -> tuple[object, ...]:
         """The objects that compute its answers, as `bequest.core.feature_cache` knows them."""
