@@ -23,6 +23,7 @@ from bequest.core import Card, InputSpec, Label, Model, as_inputs, fingerprint
 from bequest.core.feature_cache import cached
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.address import network_address
+from bequest.frameworks.columns import Columns
 from bequest.frameworks.device import (
     AUTO,
     as_read,
@@ -80,7 +81,10 @@ def _check(self: Network) -> None:
 def _encode(self: Network, X: Any) -> Array:
     """The samples as the module takes them, float32, shape (N, ...); tokens of texts int64."""
     inputs = as_inputs(X)
-    return plain_rows(inputs) if self.encoder is None else np.asarray(self.encoder.encode(inputs))
+    if self.encoder is None:
+        return plain_rows(inputs)
+    encoded = np.asarray(self.encoder.encode(inputs))
+    return encoded.astype(np.float32) if encoded.dtype == np.float64 else encoded
 
 
 def _raw(self: Network, X: Any, layer: str = "") -> Array:
@@ -303,6 +307,8 @@ class TorchModel(Model):
         shape = self.spec.shape
         if shape is None and isinstance(self.encoder, Pixels):
             shape = self.encoder.read_shape
+        if shape is None and isinstance(self.encoder, Columns):
+            shape = (len(self.encoder.names),)
         if shape is None:
             return None
         zeros = np.zeros((2, *shape), dtype=np.float32)
