@@ -26,6 +26,7 @@ from bequest.api.arms import (
     transfer_arms,
 )
 from bequest.api.last_fits import ROOM, Fits, LastFits
+from bequest.api.misfits import misfits
 from bequest.api.narrow import narrowed
 from bequest.api.result import Result
 from bequest.api.seen import Overlap, overlap, remember
@@ -314,7 +315,7 @@ class _Run:
                 "seconds": self.clock.elapsed(),
             },
             versions=_versions(),
-            notes=(*said.notes, *more, *_too_small(usable, task)),
+            notes=(*said.notes, *more, *_too_small(usable, task), *misfits(usable, task)),
         )
         self.clock.progress("done", 1.0)
         model, best_single = judged.remembering(task, usable)

@@ -19,7 +19,12 @@ from bequest.frameworks.device import AUTO
 from bequest.frameworks.encoders import plain_rows
 from bequest.frameworks.forward import FIRST, find_head
 from bequest.frameworks.function_model import FunctionModel
-from bequest.frameworks.image_settings import channels_of, given_settings, image_settings
+from bequest.frameworks.image_settings import (
+    channels_of,
+    check_range,
+    given_settings,
+    image_settings,
+)
 from bequest.frameworks.onnx_model import OnnxModel
 from bequest.frameworks.relabelled import Relabelled
 from bequest.frameworks.sklearn_model import SklearnModel, wrap_estimator
@@ -276,6 +281,7 @@ def _module(
     encoder = None
     if asked := given_settings(images):
         encoder = image_settings(channels_of(module, given, asked), **images)
+        check_range(images["mean"], images["std"], given)
     sized = encoder is not None and encoder.read_shape is not None
     if given is None:
         linear = [part for part, layer in module.named_modules() if isinstance(layer, nn.Linear)]
