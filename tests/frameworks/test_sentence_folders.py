@@ -364,6 +364,13 @@ def test_the_links_of_the_hubs_own_cache_are_read(folder):
     )
 
 
+def test_a_module_whose_folder_is_missing_is_told_so(folder):
+    shutil.rmtree(folder / "1_Pooling")
+    refused(folder, ModelError, r"1_Pooling \(Pooling\) is listed in modules.json, and there is no")
+    (folder / "1_Pooling").touch()
+    refused(folder, ModelError, r"1_Pooling \(Pooling\) is listed in modules.json, and there is no")
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -291,11 +291,23 @@ def foreign_config(place: Path) -> dict[str, Any] | None:
     listed = (place / "modules.json").is_file()
     if own_part(place) != place:
         return None
+    _check_own_part(place)
     if not (place / "config.json").is_file():
         return {} if listed else None
     config = read_json(place / "config.json")
     named = listed or "model_type" in config or "architectures" in config
     return config if named and "format" not in config else None
+
+
+def _check_own_part(place: Path) -> None:
+    """Refuse what stands where our part of a kept folder was: its files would go unchecked."""
+    own = place / OWN
+    theirs = own.is_dir() and any(own.iterdir()) and not (own / "card.json").exists()
+    if os.path.lexists(own) and not theirs:
+        raise ModelError(
+            f"{own} is not the folder with config.json and card.json that bequest wrote into "
+            f"{place.name}: restore it, or take it out if the files are to be read as they are."
+        )
 
 
 def _config(place: Path) -> dict[str, Any]:
@@ -309,7 +321,12 @@ def _config(place: Path) -> dict[str, Any]:
         raise ModelError(f"{own}/config.json is unsound: {fault}.")
     if is_timm(config):
         raise timm_folder(place, config)
-    if config.get("format") != FORMAT:
+    if "format" not in config:
+        raise ModelError(
+            f"{place}/config.json is that of no model: it names neither a format of bequest nor "
+            "a model_type of transformers."
+        )
+    if config["format"] != FORMAT:
         raise ModelError(
             f"{place} has model format {shown(config.get('format'))}, this version reads {FORMAT}."
         )
@@ -342,7 +359,7 @@ def read_json(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}.") from error
     if not isinstance(values, dict):
-        raise ModelError(f"{path} holds no object.")
+        raise ModelError(f"{path} holds no object of names and values, but {shown(values)}.")
     return values
 
 

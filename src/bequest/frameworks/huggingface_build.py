@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bequest.core.kinds import bare
+from bequest.core.kinds import bare, shown
 from bequest.core.wording import listed
 from bequest.errors import ModelError
 from bequest.optional import need
@@ -41,6 +42,8 @@ OTHER_HEADS = {
     "ForVision2Seq": "writes texts about images",
     "ForImageTextToText": "writes texts about images",
 }
+ACTIVATIONS = ("hidden_act", "hidden_activation", "activation_function", "activation")
+FIELD = re.compile(r"Field '(\w+)' expected (.+), got \w+ \(value: (.*)\)")
 SPARE = 10**6  # numbers that a network may have beyond twice those of its files
 
 logger = logging.getLogger(__name__)
@@ -91,12 +94,37 @@ def build_network(
         ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError,
         OSError, RuntimeError, TypeError, ValueError, broken.StrictDataclassError,
     ) as error:  # fmt: skip
-        problem = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(f"{where}/config.json describes no network: {problem}") from error
+        raise ModelError(
+            f"{where}/config.json describes no network: {_problem(error, config)}"
+        ) from error
     _check_loaded(network, told, where, headed)
     if say:
         _say_left_out(type(network).__name__, told, "" if body else _named(config), where)
     return network, modality, headed
+
+
+def _problem(error: BaseException, config: Mapping[str, Any]) -> str:
+    """What transformers found wrong with a config, by the setting where it names one."""
+    text = " ".join(str(error).split())
+    if wrong := FIELD.search(text):
+        return f"{wrong[1]} = {wrong[3][:60]}, where {wrong[2][:60]} is wanted."
+    known = need("transformers.activations", extra="hf", purpose="a Hugging Face model").ACT2FN
+    for key in ACTIVATIONS:
+        if isinstance(config.get(key), str) and config[key] not in known:
+            return f"{key} = {shown(config[key])} is no activation that transformers knows."
+    if isinstance(error, KeyError) and (key := _said_by(config, error.args[0])):
+        return f"{key} = {shown(error.args[0])} is none that transformers knows."
+    return text[:200] or type(error).__name__
+
+
+def _said_by(config: Mapping[str, Any], value: Any) -> str:
+    """The setting of this value, those inside of others too; empty where there is none."""
+    for key, inner in config.items():
+        if inner == value:
+            return str(key)
+        if isinstance(inner, Mapping) and (below := _said_by(inner, value)):
+            return f"{key}.{below}"
+    return ""
 
 
 def _say_left_out(name: str, told: Mapping[str, Any], named: str, where: str) -> None:

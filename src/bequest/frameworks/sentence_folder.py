@@ -37,6 +37,7 @@ POOLING_FOLDER = "1_Pooling"
 MODULES_LIMIT = 2**20  # bytes; a list of a few lines
 MOST_MODULES = 64
 # Where sentence-transformers has kept its classes: version 2 to 4, then 5 and 6.
+WITHOUT_FOLDER = ("Normalize", "Dropout")  # an empty folder is often lost, and says nothing
 CLASS = re.compile(
     r"sentence_transformers\.(?:models|sentence_transformer\.modules|base\.modules)"
     r"(?:\.(?P<file>\w{1,60}))?\.(?P<name>\w{1,60})"
@@ -124,6 +125,8 @@ def layers_of(
     tensors: dict[str, Tensor] = {}
     for name, place in found.modules:
         where = f"{folder.name}/{place.relative_to(folder).as_posix()} ({name})"
+        if name not in WITHOUT_FOLDER and not place.is_dir():
+            raise ModelError(f"{where} is listed in {MODULES_FILE}, and there is no such folder.")
         step = READERS[name](_optional(folder, place / "config.json"), widths, where)
         if step is None:
             continue
