@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from bequest.core.kinds import bare, shown
 from bequest.core.wording import listed
 from bequest.errors import ModelError
+from bequest.frameworks.static_embedding import STATIC, static_embedding
 from bequest.optional import need
 
 __all__ = ["Modality", "build_network", "classifier_of", "other_head", "quiet"]
@@ -69,6 +71,8 @@ def build_network(
     auto = need("transformers.models.auto", extra="hf", purpose="a Hugging Face model")
     broken = need("huggingface_hub.errors", extra="hf", purpose="a Hugging Face model")
     kind = config["model_type"]
+    if kind == STATIC:
+        return static_embedding(tensors, where), "text", False
     if kind not in auto.CONFIG_MAPPING:
         raise ModelError(
             f"{where} is a network of type {kind[:60]!a}, which transformers "
@@ -98,9 +102,22 @@ def build_network(
             f"{where}/config.json describes no network: {_problem(error, config)}"
         ) from error
     _check_loaded(network, told, where, headed)
+    _keep_states(network)
     if say:
         _say_left_out(type(network).__name__, told, "" if body else _named(config), where)
     return network, modality, headed
+
+
+def _keep_states(network: Any) -> None:
+    """Let a network whose config asks for the states of all layers give them at every call.
+
+    transformers puts its hooks for them on at the first call and remembers that it did, while we
+    run a network so that it is left as it was, hooks too.
+    """
+    capturing = sys.modules.get("transformers.utils.output_capturing")
+    asked = getattr(network.config, "output_hidden_states", False)
+    if asked and capturing is not None and getattr(network, "_can_record_outputs", None):
+        capturing.maybe_install_capturing_hooks(network)
 
 
 def _problem(error: BaseException, config: Mapping[str, Any]) -> str:
