@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -25,6 +25,7 @@ __all__ = ["PADDING", "UNCUT", "Tokens"]
 
 Array = NDArray[Any]
 PADDING = -1  # where a text has no token any more
+KEPT = 4  # tokenizers in memory: a folder that is loaded again is not parsed again
 UNCUT = 2**31 - 1  # tokens: a text of any length
 LETTERS = 64  # characters a token that are looked at first; nearly all texts need no more
 
@@ -85,7 +86,7 @@ class Tokens:
     @cached_property
     def highest(self) -> int:
         """The largest token number."""
-        return max(self._tokenizer.get_vocab(with_added_tokens=False).values(), default=-1)
+        return _tokenizer(self.content, self.length, self.side)[1]
 
     def to_config(self) -> dict[str, Any]:
         """Plain values; the tokenizer is named by its content address."""
@@ -137,15 +138,21 @@ class Tokens:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        tokenizers = need("tokenizers", extra="hf", purpose="reading a tokenizer.json")
-        with _translated():
-            tokenizer = tokenizers.Tokenizer.from_str(self.content)
-            tokenizer.no_padding()
-            tokenizer.enable_truncation(self.length, direction=self.side)
-        return tokenizer
+        return _tokenizer(self.content, self.length, self.side)[0]
 
     def __getstate__(self) -> dict[str, Any]:
         return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@lru_cache(maxsize=KEPT)
+def _tokenizer(content: str, length: int, side: str) -> tuple[Any, int]:
+    """The library's tokenizer, which is not changed once it is made, and its largest number."""
+    tokenizers = need("tokenizers", extra="hf", purpose="reading a tokenizer.json")
+    with _translated():
+        tokenizer = tokenizers.Tokenizer.from_str(content)
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(length, direction=side)
+        return tokenizer, max(tokenizer.get_vocab(with_added_tokens=False).values(), default=-1)
 
 
 @contextmanager

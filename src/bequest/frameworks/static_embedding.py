@@ -31,7 +31,7 @@ class StaticEmbedding(nn.Module):
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
-        self.embedding = nn.Embedding.from_pretrained(table, freeze=False)
+        self.embedding = nn.Embedding(len(table), table.shape[1], _weight=table)
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The table."""
