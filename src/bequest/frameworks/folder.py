@@ -164,8 +164,8 @@ def load(
         Your own network classes that the folder may name; no other class is ever imported.
     base : Model, path or str, optional
         For the folder of an adapter, ours or peft's: the model that it was made on, its folder,
-        or its name on the Hub. peft's LoRA adapters are folded into a copy of it; a base that is
-        not given is never fetched.
+        or its name on the Hub. peft's LoRA adapters are folded into a copy of it. A base that is
+        not given is never fetched; one of peft's that was fetched before is taken from the cache.
     pooling : {"mean", "first", "last"}, optional
         For a Hugging Face network of texts without a head, such as a language model: which of its
         last hidden states are the features, the mean of all tokens or the first or last token's.
