@@ -44,6 +44,7 @@ from bequest.core import (
     Verdict,
     due_in,
 )
+from bequest.core.deadline import counted_from
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task, is_seconds
 from bequest.core.outcome import TOO_SHORT
@@ -176,7 +177,9 @@ def transfer(
         raise BudgetTooSmall(
             f"the budget must be None or a number of seconds above zero, not {budget!r}."
         )
-    time_left = _Clock(clock, clock(), budget or math.inf, progress or (lambda what, share: None))
+    time_left = _Clock(
+        clock, counted_from(clock), budget or math.inf, progress or (lambda what, share: None)
+    )
     task = checked_task(task)
     again = None if arms is None else checked_arms(arms)
     if again is not None and methods == "auto":
