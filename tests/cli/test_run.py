@@ -271,3 +271,23 @@ def test_a_budget_counts_from_the_start_of_the_process(cli, csv):
     assert run(["transfer", str(table), *given, "third", *asked]) == 0
     early = bq.Outcome.from_json(Path("third/outcome.json").read_text())
     assert not any("the time was too short" in note for note in early.notes)
+
+
+def test_a_call_that_still_runs_ends_with_the_process(tmp_path):
+    code = (
+        "import atexit, sys, time, bequest.cli._run as door\n"
+        "from bequest.core.timeout import with_timeout\n"
+        "from bequest.errors import OutOfTime\n"
+        "def run(tokens, age):\n"
+        "    try: with_timeout(lambda: time.sleep(300), 1.0, 'sleeping')\n"
+        "    except OutOfTime: print('given up')\n"
+        "    return 7\n"
+        "door.run = run\n"
+        "atexit.register(print, 'tidied')\n"
+        "try: door.main()\n"
+        "except SystemExit: print('left in the usual way')\n"
+    )
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (7, "")
+    assert done.stdout == "given up\ntidied\n"

@@ -469,7 +469,8 @@ class _Run:
         self.clock.tell("fitting the chosen models on all rows")
         every = (*arms, *scratch)
         chosen = found.transfer[found.transfer_index], found.scratch[found.scratch_index]
-        last = LastFits(every, found, task, seed, self._until(asking))
+        kept = min(asking, max(0.0, self.clock.left() / 3))  # a model and a verdict come first
+        last = LastFits(every, found, task, seed, self._until(kept))
         with self.cache.used(task):
             moved, plain = last.both(*chosen, first=handed)
             if isinstance(moved, NotApplicable) or isinstance(plain, NotApplicable):
@@ -597,7 +598,8 @@ class _Run:
             return None, ()
         try:
             compare = partial(compare_on_test, test, moved, plain, rng=rng)
-            return alone(compare, self._until().left, "asking both models"), ()
+            seconds = max(self._until().left, HELD_OUT / 2 * self.clock.budget)
+            return alone(compare, seconds, "asking both models"), ()
         except (DataError, ModelError, NotApplicable, OutOfTime) as error:
             return None, (f"No comparison on the held-out rows: {error}",)
 

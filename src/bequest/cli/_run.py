@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import io
 import logging
@@ -15,7 +16,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +26,7 @@ from bequest.cli._app import COMMANDS, app
 from bequest.cli._early import check_early
 from bequest.cli._say import Said, note, tidy
 from bequest.core.deadline import STARTED
+from bequest.core.timeout import abandoned
 from bequest.errors import BequestError
 
 __all__ = ["main", "run"]
@@ -37,7 +39,10 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold what this terminal cannot show
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:], _age()))
+    code = run(sys.argv[1:], _age())
+    if abandoned():
+        _leave_at_once(code)
+    sys.exit(code)
 
 
 def run(tokens: Sequence[str], age: float = 0.0) -> int:
@@ -73,6 +78,18 @@ def run(tokens: Sequence[str], age: float = 0.0) -> int:
     except Exception as error:  # the last door before a person: no traceback passes it
         return _failed(f"unexpected {type(error).__name__}: {error} (a bug? see --debug)", debug)
     return 0
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """Leave while a call that was given up still runs, in torch say.
+
+    The interpreter would end its thread inside of C++, which aborts the whole process.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever read has left
+            stream.flush()
+    os._exit(code)
 
 
 def _age() -> float:

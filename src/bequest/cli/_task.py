@@ -25,8 +25,8 @@ __all__ = ["DATA", "TASK", "TaskOptions", "arrays_in", "read_arrays", "read_task
 
 DATA = (
     "A table (.csv, .tsv, .csv.gz, .jsonl, .parquet, .feather, .arrow; give --target, and --text "
-    "where one column holds texts to learn from), a folder with one sub-folder of images per class, "
-    "or an .npz file with arrays X and y."
+    "where one column holds texts to learn from), a folder with one sub-folder of images per "
+    "class, or an .npz file with arrays X and y."
 )
 _OF_ALL = ("kind", "metric")
 _COLUMNS = ("groups", "time", "weights")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,13 +22,19 @@ from typing import Any, TypeVar, final
 
 from bequest.errors import OutOfTime
 
-__all__ = ["SHORTEST", "undone", "with_timeout", "without_timeouts"]
+__all__ = ["SHORTEST", "abandoned", "undone", "with_timeout", "without_timeouts"]
 
 T = TypeVar("T")
 SHORTEST = 1.0  # seconds that every call gets: less is no time for a machine that is busy
 GRACE = 0.5  # seconds for a call that was told to end
 STEP = 0.01  # seconds between two looks at a call that imports something
+NAME = "bequest: a call with a limit"  # of threads
 IMPORTS = "<frozen importlib._bootstrap>"  # the file of the code that imports
+
+
+def abandoned() -> bool:
+    """Whether a call that was abandoned still runs, as one in the code of a library may."""
+    return any(thread.name == NAME for thread in threading.enumerate())
 
 
 def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
@@ -127,7 +134,8 @@ class _Call:
         self.error: BaseException | None = None
         self._call = call
         # A daemon: a process that ends does not wait for a call that hangs.
-        self._thread = Thread(target=copy_context().run, args=(self._run,), daemon=True)
+        run = copy_context().run
+        self._thread = Thread(target=run, args=(self._run,), name=NAME, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

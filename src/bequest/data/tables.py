@@ -42,8 +42,8 @@ def read_table(
     Parameters
     ----------
     source : path, DataFrame of any kind, Arrow table, mapping of columns, Table
-        A file ends in .csv, .tsv (also .gz), .jsonl, .parquet, .feather or .arrow. A column without a name
-        that only counts the rows is left out.
+        A file ends in .csv, .tsv, .csv.gz, .tsv.gz, .jsonl, .parquet, .feather or .arrow. A column
+        without a name that only counts the rows is left out.
     kinds : mapping of str to {"number", "category", "date"}, optional
         The kinds that a model was trained on: columns of these names are read as such. Told from
         the values where left out.
