@@ -108,7 +108,7 @@ def test_inputs_of_one_column_each_are_a_table(tmp_path):
     model = bq.load(saved(whole, tmp_path))
     assert model.spec.kinds == ("number", "category")
     assert model.predict({"ward": ["b", None], "age": [1.0, 5.0]}).tolist() == [3.0, 5.0]
-    with pytest.raises(DataError, match="lacks columns that it reads: ward"):
+    with pytest.raises(DataError, match="lacks columns that the model reads: ward"):
         model.predict({"age": [1.0]})
 
 
