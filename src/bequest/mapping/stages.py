@@ -32,7 +32,8 @@ from bequest.mapping.plans.parametrised import is_computed, kept, plain
 from bequest.mapping.sources.source import Source, source_of
 from bequest.mapping.tracing.ops import Shape, Trace
 from bequest.mapping.tracing.registration import named_ops
-from bequest.mapping.tracing.trace import named_tensors, trace, trace_both
+from bequest.mapping.tracing.running import named_tensors
+from bequest.mapping.tracing.trace import trace, trace_both
 
 __all__ = ["map_parameters"]
 

@@ -11,7 +11,7 @@ from bequest.errors import MapError
 from bequest.mapping.disambiguation.search import search
 from bequest.mapping.disambiguation.trial_runs import Ambiguous, Compared, TrialRuns
 from bequest.mapping.matching.correspondence import Links, Matching, chosen
-from bequest.mapping.tracing.trace import REFUSED
+from bequest.mapping.tracing.running import REFUSED
 
 __all__ = ["Decided", "disambiguate"]
 

@@ -23,7 +23,7 @@ from bequest.mapping.rules.interleaved import GroupInterleaved
 from bequest.mapping.rules.layout import QKVInterleaved, split
 from bequest.mapping.rules.rule import Rule
 from bequest.mapping.tracing.ops import Shape, TensorSlice
-from bequest.mapping.tracing.trace import named_tensors
+from bequest.mapping.tracing.running import named_tensors
 
 __all__ = ["converted", "renamed"]
 
