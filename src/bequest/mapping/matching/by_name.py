@@ -70,8 +70,9 @@ def by_name(
     >>> by_name({"a.weight": (3, 2), "b.weight": (1, 3)}, target) is None
     True
     """
-    aliases = {name: target[first] for name, first in (same or {}).items()}
-    wanted, held = canonical({**target, **aliases}), canonical(source)
+    same = same or {}
+    shapes = {**target, **{name: target[first] for name, first in same.items()}}
+    wanted, held = canonical(shapes), canonical(source)
     best = best_prefixes(
         {wanted[name]: target[name] for name in target},
         {key: source[name] for name, key in held.items()},
@@ -80,19 +81,17 @@ def by_name(
         return None  # no name in common, or parts on both sides that are named alike
     target_prefix, source_prefix = best[0]
     places = set(wanted.values())
-    there = {moved(key, source_prefix, target_prefix, places): name for name, key in held.items()}
+    there = tree_of(
+        {moved(key, source_prefix, target_prefix, places): n for n, key in held.items()}
+    )
+    here = tree_of({key: name for name, key in wanted.items()})
     try:
-        found = list(
-            aligned(
-                tree_of({key: name for name, key in wanted.items()}), tree_of(there),
-                {**target, **aliases}, source, depth,
-            )
-        )  # fmt: skip
+        found = list(aligned(here, there, shapes, source, depth))
     except Undecided:
         return None
     pairs = {name: other for name, other, _ in found if name in target}
     for name, other, _ in found:  # the source may hold a shared tensor under any of its names
-        if name in aliases and same:
+        if name in same:
             pairs.setdefault(same[name], other)
     pairs |= known or {}
     turned = _turned(pairs, source, target)
@@ -101,10 +100,7 @@ def by_name(
     check_alone(best, wanted, held)
     order = {name: pairs[name] for name in target if name in pairs}
     repeats = {name: first for name, _, first in found if first != name and name in order}
-    prefixes = (
-        as_named(target_prefix, wanted) if target_prefix else "",
-        as_named(source_prefix, held) if source_prefix else "",
-    )
+    prefixes = as_named(target_prefix, wanted), as_named(source_prefix, held)
     return NamePairs(order, prefixes, turned, repeats)
 
 

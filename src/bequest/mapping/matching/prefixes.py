@@ -92,6 +92,6 @@ def check_alone(
 def as_named(prefix: Key, names: Mapping[str, Key]) -> str:
     """A prefix as the names have it."""
     for name, key in names.items():
-        if key[: len(prefix)] == prefix:
+        if prefix and key[: len(prefix)] == prefix:
             return ".".join(name.split(".")[: len(prefix) - len(key)])
     return ".".join(prefix)
