@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bequest.mapping.matching.saved_parts import Part, saved_parts
+from bequest.mapping.conversions.saved_parts import Part, saved_parts
 from bequest.mapping.plans.entry import Entry, Move
 from bequest.mapping.rules.interleaved import GroupInterleaved
 from bequest.mapping.rules.layout import QKVInterleaved, split
