@@ -33,8 +33,8 @@ from rdflib.plugins.sparql import prepareQuery
 from benchmarks.hub_made import entries, fill, make
 from bequest.hub import Hub, Iri
 from bequest.hub.graph.vocabulary import PREFIXES, node
-from bequest.hub.registry import Records
-from bequest.hub.rows import enter
+from bequest.hub.storage.folder.registry import Records
+from bequest.hub.storage.folder.rows import enter
 
 SIZES = {  # by quick
     True: {"models": 2_000, "tasks": 400, "outcomes": 6_000},

@@ -30,9 +30,9 @@ from pathlib import Path
 import numpy as np
 
 from bequest.core import ArmResult, Card, Outcome, RankedSource, Task, TaskSummary, Verdict
-from bequest.hub.entry import Entry, StoredFile, manifest_digest
-from bequest.hub.registry import Records
-from bequest.hub.sketch import sketch
+from bequest.hub.records.entry import Entry, StoredFile, manifest_digest
+from bequest.hub.sketches.task_sketch import sketch
+from bequest.hub.storage.folder.registry import Records
 
 LICENCES = ("Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-NC-4.0", "GPL-3.0-only", "CC-BY-SA-4.0")
 _SHARES = (0.45, 0.25, 0.12, 0.08, 0.05, 0.05)

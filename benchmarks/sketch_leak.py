@@ -24,9 +24,9 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 
 from bequest.core import Task
-from bequest.hub.common_space import direction
-from bequest.hub.embedding import FEATURES, frequencies, task_features
-from bequest.hub.sketch import sketch
+from bequest.hub.sketches.common_space import direction
+from bequest.hub.sketches.embedding import FEATURES, frequencies, task_features
+from bequest.hub.sketches.task_sketch import sketch
 
 FRESH = 99
 

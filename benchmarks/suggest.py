@@ -23,8 +23,8 @@ from benchmarks import suggest_worlds
 from benchmarks.hub_made import fill, outcome_like, task_of
 from benchmarks.published import model_zoo, scorers
 from bequest.hub import Hub
-from bequest.hub.gains import GainModel
-from bequest.hub.history import Outcomes, Target
+from bequest.hub.suggestions.gains import GainModel
+from bequest.hub.suggestions.history import Outcomes, Target
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 PUBLISHED = {"history": 0.758, "LogME": 0.676, "Model Spider": 0.800, "history and scores": 0.801}

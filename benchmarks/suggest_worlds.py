@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import weightedtau
 
-from bequest.hub.gains import GainModel
-from bequest.hub.history import Outcomes, Target
+from bequest.hub.suggestions.gains import GainModel
+from bequest.hub.suggestions.history import Outcomes, Target
 
 SIZES = {
     "3 tasks, all 10 models tried": (10, 3, 10),

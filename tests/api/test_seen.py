@@ -7,7 +7,7 @@ import bequest as bq
 from bequest.api import seen
 from bequest.api.seen import overlap, remember
 from bequest.core import Card, TaskSummary
-from bequest.hub.sketch import sketch, with_sketch
+from bequest.hub.sketches.task_sketch import sketch, with_sketch
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60_000, 4))

@@ -110,6 +110,20 @@ def test_images_are_predicted_with_their_names(cli):
     assert [row["file"] for row in rows[:2]] == ["dark/0.png", "dark/1.png"]
     assert all(row["file"].startswith(row["prediction"]) for row in rows)
     assert "--target does not go with" in cli("train", "photos", "--target", "x", "--out", "m").line
+    files = ["photos/light/3.png", "photos/dark/1.png"]
+    several = rows_of(cli("predict", "model", *files).out)
+    assert several == [
+        next(r for r in rows if f"photos/{r['file']}" == f) | {"file": f} for f in files
+    ]
+    assert [row["prediction"] for row in rows_of(cli("predict", "model", files[0]).out)] == [
+        "light"
+    ]
+    Path("notes.csv").write_text("a\n1\n")
+    for data in (["notes.csv"], [files[0], "notes.csv"], [files[0], "photos"]):
+        refused = cli("predict", "model", *data)
+        assert (refused.code, refused.out) == (1, "")
+        assert "folder of images" in refused.line
+        assert "image files" in refused.line
 
 
 def test_rank_prints_the_sources_in_order(cli, csv, saved, asked):

@@ -26,11 +26,11 @@ import numpy as np
 from hub_places import Shared
 
 from bequest.errors import Conflict, HubError
-from bequest.hub.bucket import Bucket
-from bequest.hub.entry import StoredFile
-from bequest.hub.fetched import FetchedObjects
-from bequest.hub.store import Store
-from bequest.hub.streams import hash_file
+from bequest.hub.records.entry import StoredFile
+from bequest.hub.storage.files.streams import hash_file
+from bequest.hub.storage.folder.store import Store
+from bequest.hub.storage.object_storage.bucket import Bucket
+from bequest.hub.storage.object_storage.remote_objects import FetchedObjects
 
 
 def kills(shared: Shared, times: int) -> dict[str, int]:

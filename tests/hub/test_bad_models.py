@@ -17,7 +17,8 @@ from torch import nn
 import bequest as bq
 from bequest.errors import BequestError, HubError, ModelError
 from bequest.frameworks import folder as folders
-from bequest.hub import Hub, streams
+from bequest.hub import Hub
+from bequest.hub.storage.files import streams
 
 FLOATS = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
 

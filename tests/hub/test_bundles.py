@@ -8,7 +8,8 @@ import pytest
 from hub_places import everywhere
 
 from bequest.errors import BequestError, Conflict, Damaged, HubError
-from bequest.hub import Hub, bundles
+from bequest.hub import Hub
+from bequest.hub.publishing import bundles
 
 
 @pytest.fixture

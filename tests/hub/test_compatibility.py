@@ -6,14 +6,14 @@ import pytest
 
 from bequest.core import Card
 from bequest.errors import HubError
-from bequest.hub.compatibility import (
+from bequest.hub.records.compatibility import (
     Compatible,
     allowed_licences,
     check_derived,
     compatible,
     may_become,
 )
-from bequest.hub.licences import LICENCES
+from bequest.hub.records.licences import LICENCES
 
 # Every answer from the licence's own text, or from the Free Software Foundation's list for what
 # goes with its licences; the section is named where it decides.

@@ -17,7 +17,7 @@ from bequest.api.sources import opened
 from bequest.errors import Damaged, HubError
 from bequest.frameworks.leftovers import STALE
 from bequest.hub import Entry, Hub
-from bequest.hub.staging import abandoned, staging
+from bequest.hub.storage.files.staging import abandoned, staging
 
 SCRIPT = Path(__file__).with_name("hub_faults.py")
 
@@ -248,7 +248,7 @@ def test_a_hub_that_stays_open_sweeps_again_after_a_while(hub, tiny, monkeypatch
     os.waitpid(child, 0)
     hub.publish(tiny([2.0]), "a", licence="MIT")
     assert len(list((hub.folder / "tmp").iterdir())) == 1
-    monkeypatch.setattr("bequest.hub.store._SWEEP", 0.0)
+    monkeypatch.setattr("bequest.hub.storage.folder.store._SWEEP", 0.0)
     hub.publish(tiny([3.0]), "a", licence="MIT")
     assert list((hub.folder / "tmp").iterdir()) == []
 

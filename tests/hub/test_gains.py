@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bequest.hub.gains import GainModel
-from bequest.hub.history import History, Outcomes, Target
+from bequest.hub.suggestions.gains import GainModel
+from bequest.hub.suggestions.history import History, Outcomes, Target
 
 
 def world(rng):

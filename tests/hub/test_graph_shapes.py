@@ -11,10 +11,11 @@ import pytest
 import rdflib
 
 from bequest.core import Card, Outcome, Task, TaskSummary, Verdict
-from bequest.hub import Iri, verified
+from bequest.hub import Iri
 from bequest.hub.graph import vocabulary
 from bequest.hub.lineage import Edge
-from bequest.hub.sketch import sketch
+from bequest.hub.sketches.task_sketch import sketch
+from bequest.hub.storage.folder import findings as verified
 
 SHAPES = Path(__file__).with_name("graph_shapes.ttl")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

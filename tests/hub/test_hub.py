@@ -165,7 +165,7 @@ def test_own_classes_reach_the_loading_of_a_foreign_folder(hub, tiny, tmp_path, 
 
     given = []
     monkeypatch.setattr(
-        "bequest.hub.publishing.load",
+        "bequest.hub.publishing.cards.load",
         lambda place, **named: given.append(named) or tiny([1.0]),
     )
     (tmp_path / "theirs").mkdir()
@@ -258,7 +258,7 @@ def test_a_folder_that_is_more_or_less_than_a_model_is_refused(spoil, line, hub,
 def test_a_file_that_changes_after_it_was_checked_is_refused(hub, tiny, tmp_path, monkeypatch):
     folder = tmp_path / "model"
     tiny([1.0]).save(folder)
-    from bequest.hub import publishing as module
+    from bequest.hub.publishing import cards as module
 
     def read_then_change(path, *given):
         found = read_folder(path, *given)

@@ -7,8 +7,8 @@ import pytest
 from benchmarks.hub_made import fill
 
 from bequest.errors import Damaged
-from bequest.hub.embedding import FEATURES
-from bequest.hub.memory import Kept
+from bequest.hub.sketches.embedding import FEATURES
+from bequest.hub.suggestions.outcome_table import Kept
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from bequest.api.hub_graph import hub_graph
 from bequest.core import Card, Outcome, TaskSummary, Verdict
 from bequest.errors import Conflict, HubError
 from bequest.hub import Hub
-from bequest.hub.facts import made
+from bequest.hub.records.facts import made
 
 DERIVED = "SELECT ?m ?p { ?m prov:wasDerivedFrom ?p } ORDER BY ?m ?p"
 

@@ -4,9 +4,9 @@ import pytest
 
 from bequest.api.hub_graph import hub_graph
 from bequest.core import Outcome, TaskSummary, Verdict
-from bequest.hub.facts import taught
-from bequest.hub.memory import Kept
-from bequest.hub.names import name_and_version
+from bequest.hub.records.facts import taught
+from bequest.hub.records.names import name_and_version
+from bequest.hub.suggestions.outcome_table import Kept
 
 TASK = TaskSummary(name="ward 7", fingerprint="0f" * 8, metric="accuracy")
 VERDICT = Verdict(0.1, 0.0, 0.2, "accuracy")

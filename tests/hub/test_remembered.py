@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from benchmarks.hub_made import fill, outcome_like, task_of
 
-import bequest.hub.suggest
+import bequest.hub.suggestions.suggest
 from bequest.hub import Hub
-from bequest.hub.memory import Kept
+from bequest.hub.suggestions.outcome_table import Kept
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A hub that was asked once, by a process that is gone."""
-    monkeypatch.setattr(bequest.hub.suggest, "_WORTH_KEEPING", 50)
+    monkeypatch.setattr(bequest.hub.suggestions.suggest, "_WORTH_KEEPING", 50)
     fill(tmp_path / "hub", 40, 8, 90, seed=2, sketched=0.5)
     Hub(tmp_path / "hub").suggest(task_of(1))
     return tmp_path / "hub"

@@ -13,9 +13,9 @@ from obstore.store import from_url
 from bequest.errors import Conflict, Damaged, HubError
 from bequest.frameworks.leftovers import process_mark
 from bequest.hub import Hub
-from bequest.hub.bucket import PART
-from bequest.hub.remote import RemoteStore
-from bequest.hub.store import Store
+from bequest.hub.storage.folder.store import Store
+from bequest.hub.storage.object_storage.bucket import PART
+from bequest.hub.storage.object_storage.store import RemoteStore
 
 SCRIPT = Path(__file__).with_name("s3_faults.py")
 FIRST = "log/0000000001"

@@ -6,8 +6,8 @@ from benchmarks.hub_made import outcome_like, task_of
 
 from bequest.core import Task
 from bequest.errors import Damaged
-from bequest.hub.seals import Altered, seal_of, sealed, unaltered
-from bequest.hub.sketch import similarity, sketch
+from bequest.hub.sketches.task_sketch import similarity, sketch
+from bequest.hub.storage.row_hash import Altered, seal_of, sealed, unaltered
 
 
 def test_a_seal_is_the_hash_of_the_text_and_is_told_of_anything():

@@ -20,9 +20,9 @@ from bequest.core import Card, Outcome, Task
 from bequest.data.cells import number_in
 from bequest.errors import DataError
 from bequest.hub import Hub
-from bequest.hub.embedding import FEATURES, task_features
-from bequest.hub.noise import gaussian_noise, sensitivity
-from bequest.hub.sketch import (
+from bequest.hub.sketches.embedding import FEATURES, task_features
+from bequest.hub.sketches.noise import gaussian_noise, sensitivity
+from bequest.hub.sketches.task_sketch import (
     LocalSketch,
     TaskSketch,
     distance,

@@ -23,9 +23,10 @@ from bequest.api.sources import opened
 from bequest.core import Card, Outcome, Task, TaskSummary, Verdict
 from bequest.core.kinds import shown
 from bequest.errors import BequestError, Conflict, Damaged, DataError, HubError, ModelError
-from bequest.hub import Hub, objects
-from bequest.hub.seals import seal_of
-from bequest.hub.sketch import sketch
+from bequest.hub import Hub
+from bequest.hub.sketches.task_sketch import sketch
+from bequest.hub.storage.files import objects
+from bequest.hub.storage.row_hash import seal_of
 
 TASK = Task.from_arrays(np.eye(4), [0, 1, 0, 1], name="t")
 

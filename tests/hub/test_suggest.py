@@ -8,11 +8,11 @@ import bequest as bq
 from bequest.core import Card, Outcome, RankedSource, Task, TaskSummary, Verdict
 from bequest.errors import HubError
 from bequest.hub import Hub
-from bequest.hub.entry import Entry
-from bequest.hub.gains import GainModel
-from bequest.hub.history import Outcomes, Target
-from bequest.hub.sketch import sketch
-from bequest.hub.suggest import Memory
+from bequest.hub.records.entry import Entry
+from bequest.hub.sketches.task_sketch import sketch
+from bequest.hub.suggestions.gains import GainModel
+from bequest.hub.suggestions.history import Outcomes, Target
+from bequest.hub.suggestions.suggest import Memory
 
 
 def entry(name, task=None, licence="MIT"):

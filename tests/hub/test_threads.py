@@ -16,8 +16,8 @@ import pytest
 from benchmarks.hub_made import fill, outcome_like, task_of
 
 from bequest.hub import Hub
-from bequest.hub.forks import Turn
 from bequest.hub.graph.lock import only_writer
+from bequest.hub.storage.files.fork_safety import Turn
 
 COUNT = "SELECT (COUNT(?m) AS ?n) { ?m a fair4ml:MLModel }"
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -10,7 +10,7 @@ import pytest
 from bequest.errors import HubError
 from bequest.hub import Hub
 from bequest.hub.lineage import Edge
-from bequest.hub.verified import keep, remember, unkept
+from bequest.hub.storage.folder.findings import keep, remember, unkept
 
 EDGE = Edge("base@1", "ward@1", "lora", "lora", True, "rank 2.", "not told")
 

@@ -19,7 +19,7 @@ from bequest.core import ENCODERS, MODALITIES, Modality, Task, as_inputs, finger
 from bequest.core.modality import digests
 from bequest.errors import BadPlugin, DataError, DuplicateName, ModelError, NotApplicable
 from bequest.frameworks.encoders import VectorEncoder
-from bequest.hub.sketch import local_sketch, similarity, sketch
+from bequest.hub.sketches.task_sketch import local_sketch, similarity, sketch
 from bequest.methods.from_scratch import FromScratch
 from bequest.testing import MODALITY_CHECKS, ModalityCase
 

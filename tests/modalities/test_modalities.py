@@ -12,7 +12,7 @@ from bequest.core.modality import dense
 from bequest.data.images import ImageFolder
 from bequest.errors import DataError, UnknownName
 from bequest.frameworks.encoders import fit_encoder
-from bequest.hub.common_space import in_common_space
+from bequest.hub.sketches.common_space import in_common_space
 from bequest.methods.from_scratch import FromScratch
 from bequest.testing import MODALITY_CHECKS, ModalityCase
 

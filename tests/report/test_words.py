@@ -54,7 +54,7 @@ def test_what_the_metric_shows_and_the_score_does_not_is_no_contradiction(sample
 def test_an_interval_of_the_metric_that_holds_zero_is_said_beside_helps(samples):
     verdict = scored(0.17, -0.10, 0.45, 0.1, 0.02, 0.2)
     text = said(words.headline(replace(samples["helps"](), verdict=verdict, test=None)))
-    assert "(between \N{MINUS SIGN}10 and 45). Judged by how far off each answer is" in text
+    assert "(between \N{MINUS SIGN}10 and 45). That figure alone may be chance." in text
 
 
 def test_what_was_measured_on_held_out_rows_stands_first(samples):
@@ -202,3 +202,15 @@ def test_a_verdict_of_a_proper_score_says_what_would_decide_it(samples):
         outcome = replace(samples["undecided"](), verdict=replace(verdict, labels=labels))
         assert words.judged(outcome).startswith("Judged by the Brier score")
         assert words.judged(outcome).endswith(expected)
+
+
+def test_a_summary_gives_the_figures_of_both_sides(samples):
+    helps = samples["helps"]()
+    said = words.summary(helps)
+    assert said[0] == words.headline(helps).striptags()
+    assert any(re.fullmatch(
+        r"On rows left out in turn: 0\.\d+ with transfer, 0\.\d+ from scratch \(accuracy\)\.", one
+    ) for one in said)  # fmt: skip
+    assert said[-1].startswith("On 647 held-out rows: ")
+    untold = replace(helps, test=None, folds={}, labels_saved=None)
+    assert len(words.summary(untold)) == len(said) - 3

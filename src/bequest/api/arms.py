@@ -18,7 +18,7 @@ from bequest.core import ArmResult, Baseline, Model, Source, Task, TransferMetho
 from bequest.core.wording import counted
 from bequest.errors import DataError, NotApplicable
 from bequest.evaluation import Arm
-from bequest.hub.compatibility import compatible
+from bequest.hub.records.compatibility import compatible
 from bequest.methods import BASELINES, METHODS
 from bequest.selection import quick_order
 

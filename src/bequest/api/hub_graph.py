@@ -7,9 +7,9 @@ from typing import final
 
 from bequest.core import Outcome, TaskSummary
 from bequest.hub import Entry, Hub
-from bequest.hub.facts import card_facts, task_facts
 from bequest.hub.lineage import Edge
-from bequest.hub.names import name_and_version
+from bequest.hub.records.facts import card_facts, task_facts
+from bequest.hub.records.names import name_and_version
 from bequest.report.graph_view import GraphEdge, GraphNode, HubGraph
 
 __all__ = ["hub_graph"]

@@ -14,8 +14,8 @@ from bequest.frameworks.file_formats import PICKLES
 from bequest.frameworks.folder import OWN, load
 from bequest.frameworks.huggingface_client import client, translated
 from bequest.frameworks.huggingface_name import HuggingFaceName
-from bequest.hub.licences import checked_licence
-from bequest.hub.publishing import published_card
+from bequest.hub.publishing.cards import published_card
+from bequest.hub.records.licences import checked_licence
 from bequest.optional import need
 
 __all__ = ["push"]

@@ -68,7 +68,7 @@ def remember(model: Model, task: Task, sources: Iterable[Source] = ()) -> Model:
     Of one task all are kept of 1,000 distinct rows, then 1,000 or a quarter, and 16,384 at most;
     beside them stands the share of the rows that are repeated, which tells what chance gives. A
     fingerprint is the hash of a coarsened row: who holds a row can ask whether it was seen. With a
-    sketch of the task (`bequest.hub.sketch`) none of this is published.
+    sketch of the task (`bequest.hub.sketches`) none of this is published.
 
     References
     ----------

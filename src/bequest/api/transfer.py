@@ -26,6 +26,7 @@ from bequest.api.arms import (
     transfer_arms,
 )
 from bequest.api.last_fits import ROOM, Fits, LastFits
+from bequest.api.misfits import misfits
 from bequest.api.narrow import narrowed
 from bequest.api.result import Result
 from bequest.api.seen import Overlap, overlap, remember
@@ -316,7 +317,7 @@ class _Run:
                 "seconds": self.clock.elapsed(),
             },
             versions=_versions(),
-            notes=(*known, *said.notes, *more, *_too_small(usable, task)),
+            notes=(*known, *said.notes, *more, *_too_small(usable, task), *misfits(usable, task)),
         )
         self.clock.progress("done", 1.0)
         model, best_single = judged.remembering(task, usable)

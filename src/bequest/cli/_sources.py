@@ -10,9 +10,10 @@ from typing import Annotated, final
 from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
-from bequest.api.sources import Pooling, as_sources
+from bequest.api.sources import Pooling, as_sources, opened
 from bequest.cli._places import is_model
-from bequest.errors import BequestError
+from bequest.core.modality import WAYS_ON
+from bequest.errors import BequestError, NotApplicable
 from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
 from bequest.frameworks.not_a_folder import is_onnx, single_file
@@ -22,6 +23,7 @@ __all__ = [
     "SOURCES",
     "SourceOptions",
     "check_model",
+    "check_readable",
     "check_sources",
     "image_side",
     "model_folder",
@@ -62,6 +64,21 @@ def check_sources(options: SourceOptions) -> None:
         raise CycloptsError(msg="--pooling goes with --source.")
     if options.hub is not None:
         bq.Hub(options.hub).check()
+
+
+def check_readable(sources: Sequence[bq.Source | bq.Hub], task: bq.Task) -> None:
+    """Raise where no named source reads the task, and there is a way to make one read it.
+
+    Otherwise a person who forgot an option would get a model from scratch.
+    """
+    if any(isinstance(source, bq.Hub) for source in sources):
+        return
+    ready, _ = opened(source for source in sources if isinstance(source, bq.Source))
+    models = [source.model for source in ready if source.model is not None]
+    refused = {model.name: model.applies(task) for model in models}
+    curable = [m.name for m in models if (m.spec.modality, task.modality) in WAYS_ON]
+    if curable and all(refused.values()):
+        raise NotApplicable(f"{curable[0]} cannot be used: {refused[curable[0]]}")
 
 
 def check_model(place: Path) -> Path:

@@ -14,7 +14,7 @@ from bequest.cli._places import is_result
 from bequest.cli._sources import model_folder
 from bequest.cli._task import TASK, TaskOptions, read_task
 from bequest.errors import DataError
-from bequest.hub.sketch import TaskSketch, with_sketch
+from bequest.hub.sketches import TaskSketch, with_sketch
 
 __all__ = ["app"]
 

@@ -23,7 +23,7 @@ from bequest.core.given import checked_path
 from bequest.frameworks.folder_facts import fact_lines, folder_facts
 from bequest.frameworks.not_a_folder import single_file
 from bequest.hub import Entry, split_reference
-from bequest.hub.facts import came_of, card_facts, made, taught
+from bequest.hub.records.facts import came_of, card_facts, made, taught
 from bequest.report.graph_view import spoken
 
 __all__ = ["app"]

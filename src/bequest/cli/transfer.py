@@ -18,7 +18,14 @@ from bequest.cli._places import is_result, new_folder
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json
 from bequest.cli._settings import check_options
-from bequest.cli._sources import SOURCES, SourceOptions, check_sources, image_side, read_sources
+from bequest.cli._sources import (
+    SOURCES,
+    SourceOptions,
+    check_readable,
+    check_sources,
+    image_side,
+    read_sources,
+)
 from bequest.cli._task import DATA, TASK, TaskOptions, read_task
 from bequest.errors import NotApplicable
 from bequest.methods import METHODS
@@ -78,6 +85,7 @@ def transfer(
             with progress("reading the data") as tell:
                 found = read_sources(sources)
                 read = read_task(data, task, image_side(found))
+                check_readable(found, read)
                 if "parameters" in methods and not common.json:
                     _print_maps(opened(as_sources(found))[0], read)
                 result = bq.transfer(

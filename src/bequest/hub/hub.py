@@ -19,15 +19,7 @@ from bequest.errors import BequestError, Damaged, HubError, NotApplicable
 from bequest.frameworks.folder import OWN, load
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.original_folder import ArchivedFile, stored_at
-from bequest.hub import rows
-from bequest.hub.bases import find_base
-from bequest.hub.bundles import read_bundle, write_bundle
-from bequest.hub.entry import Entry
-from bequest.hub.faults import told, written
-from bequest.hub.foreign import ForeignFolder
-from bequest.hub.forks import Turn
 from bequest.hub.graph import Graph
-from bequest.hub.licences import checked_licence
 from bequest.hub.lineage import (
     Edge,
     Finding,
@@ -38,18 +30,26 @@ from bequest.hub.lineage import (
     refresh,
     trace,
 )
-from bequest.hub.names import checked_name, checked_version
-from bequest.hub.parents import ParentCame, with_parents
-from bequest.hub.publishing import (
+from bequest.hub.publishing.adapter_base import find_base
+from bequest.hub.publishing.bundles import read_bundle, write_bundle
+from bequest.hub.publishing.cards import (
     checked_expect,
     given_model,
     given_parents,
     published_card,
 )
-from bequest.hub.remote import opened
-from bequest.hub.store import next_version
-from bequest.hub.streams import sync_folder
-from bequest.hub.suggest import Memory, Suggestion
+from bequest.hub.publishing.folder_import import ForeignFolder
+from bequest.hub.records.entry import Entry
+from bequest.hub.records.licences import checked_licence
+from bequest.hub.records.names import checked_name, checked_version
+from bequest.hub.storage.files.faults import told, written
+from bequest.hub.storage.files.fork_safety import Turn
+from bequest.hub.storage.files.streams import sync_folder
+from bequest.hub.storage.folder import rows
+from bequest.hub.storage.folder.store import next_version
+from bequest.hub.storage.object_storage.store import opened
+from bequest.hub.storage.parents import ParentCame, with_parents
+from bequest.hub.suggestions.suggest import Memory, Suggestion
 
 __all__ = ["Hub"]
 
@@ -89,7 +89,7 @@ class Hub:
     cards and outcomes stand in ``registry.sqlite`` (write-ahead log, full synchronisation), whose
     transaction is the one moment in which an entry begins to exist: a process that is killed
     leaves a whole entry or none. On object storage that moment is the creation of the next record
-    of the hub's log (`bequest.hub.log`), which exactly one of many can do.
+    of the hub's log (`bequest.hub.storage.object_storage.log`), which exactly one of many can do.
 
     Threads may share one object. A fork waits until no other thread has the registry open.
 
@@ -149,7 +149,7 @@ class Hub:
             What it was trained on, where its card does not say so or says something else.
         epsilon : float, optional
             Also publish a sketch of `task`, by which `suggest` finds the model for tasks like it:
-            without rows, and differentially private with this epsilon (`bequest.hub.sketch`). The
+            without rows, and differentially private with this epsilon (`bequest.hub.sketches`). The
             card then says nothing exact of the rows: no fingerprint of the task or of rows, and
             noisy counts. Its noise is drawn anew every time: each publication of one task costs
             epsilon once more. Weights and metrics are published as they are.
@@ -173,9 +173,10 @@ class Hub:
             The latest version is not the expected one.
         HubError
             Name, licence or expected version are refused, a parent in this hub does not allow the
-            licence or excludes another parent (`bequest.hub.compatibility`), the card says another
-            licence, the folder holds more than a model, epsilon is given without a task, parents
-            is no list of names and entries, the disk is full, or another process holds the hub.
+            licence or excludes another parent (`bequest.hub.records.compatibility`), the card says
+            another licence, the folder holds more than a model, epsilon is given without a task,
+            parents is no list of names and entries, the disk is full, or another process holds the
+            hub.
         ModelError
             The folder is no sound model folder.
         """

@@ -26,6 +26,7 @@ __all__ = [
     "labels_sentence",
     "moved_sentence",
     "ranking_sentence",
+    "summary",
 ]
 
 NAME = Markup("<bdi class='name'>{}</bdi>")
@@ -94,6 +95,26 @@ def _name(text: str) -> Markup:
     return NAME.format(short)
 
 
+def summary(outcome: Outcome) -> tuple[str, ...]:
+    """The verdict, which model was handed over, and the figures of both: plain paragraphs."""
+    paragraphs = [headline(outcome).striptags(), judged(outcome), handed_over(outcome).striptags()]
+    if outcome.labels_saved is not None and outcome.verdict.kind == "helps":
+        paragraphs.append(labels_sentence(outcome.labels_saved))
+    sides = (outcome.folds.get("transfer"), outcome.folds.get("from-scratch"))
+    if all(sides):
+        transfer, scratch = (sum(folds) / len(folds) for folds in sides if folds)
+        paragraphs.append(_both("On rows left out in turn", transfer, scratch, outcome))
+    if (test := outcome.test) is not None:
+        rows = count(test.rows, "held-out row")
+        paragraphs.append(_both(f"On {rows}", test.transfer, test.scratch, outcome))
+    return tuple(filter(None, paragraphs))
+
+
+def _both(where: str, transfer: float, scratch: float, outcome: Outcome) -> str:
+    sides = f"{transfer:.3g} with transfer, {scratch:.3g} from scratch"
+    return f"{where}: {sides} ({outcome.verdict.metric})."
+
+
 def headline(outcome: Outcome) -> Markup:
     """The verdict in a sentence; what was measured on held-out rows stands before it."""
     if not outcome.source:
@@ -125,7 +146,7 @@ def _said(verdict: Verdict) -> tuple[str, str]:
     amount = _singular((phrases.up if better else phrases.down).format(gain, SCRATCH), gain)
     amount = f"{amount} ({_between(*ends)})"
     if verdict.kind != "undecided":
-        by = "" if apart else " Judged by how far off each answer is; that figure may be chance."
+        by = "" if apart else " That figure alone may be chance."
         word = "better" if better else "worse"
         return f"building on {{}} made the model {word}:", f"{amount}.{by}"
     if not apart:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.errors import Damaged, DataError
-from bequest.hub.embedding import FEATURES
-from bequest.hub.sketch import TaskSketch
+from bequest.hub.sketches.embedding import FEATURES
+from bequest.hub.sketches.task_sketch import TaskSketch
 
 __all__ = ["Alike"]
 
@@ -43,7 +43,7 @@ class Alike:
     --------
     >>> import tempfile
     >>> from bequest.core import Task
-    >>> from bequest.hub.sketch import sketch
+    >>> from bequest.hub.sketches.task_sketch import sketch
     >>> rows = np.random.default_rng(0).normal(size=(80, 3))
     >>> same, other = (sketch(Task.from_arrays(rows + n, rows[:, 0] > 0)) for n in (0, 50))
     >>> with Alike(Path(tempfile.mkdtemp(), "tasks.sqlite")) as alike:
@@ -136,7 +136,7 @@ def _close(embedded: Array, first: int) -> Iterator[tuple[int, int]]:
 
 
 def _embedding(values: Any) -> tuple[str, Array] | None:
-    """Modality, and what `bequest.hub.sketch.similarity` compares; None where this is no sketch."""
+    """Modality, and what `bequest.hub.sketches.similarity` compares; None where it is no sketch."""
     try:
         sketch = TaskSketch.from_dict(values)
     except DataError:  # somebody else's, of another version or damaged: it says nothing

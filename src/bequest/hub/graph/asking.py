@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, final
 
 from bequest.errors import Damaged, HubError
-from bequest.hub.forks import Turn
 from bequest.hub.graph.terms import bound, rows, terms
 from bequest.hub.graph.vocabulary import PREFIXES
 from bequest.hub.graph.worker import MEMORY, MOST, Deadline, Worker, checked
+from bequest.hub.storage.files.fork_safety import Turn
 
 __all__ = ["Asker"]
 

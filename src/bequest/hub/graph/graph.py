@@ -19,14 +19,14 @@ from pyoxigraph import RdfFormat, parse, serialize
 from bequest.core.given import checked_path
 from bequest.errors import Damaged, HubError
 from bequest.frameworks.leftovers import beside
-from bequest.hub.faults import told
-from bequest.hub.forks import Turn
 from bequest.hub.graph.asking import Asker
 from bequest.hub.graph.index import Index
 from bequest.hub.graph.server import Server
 from bequest.hub.graph.terms import checked_query
 from bequest.hub.graph.vocabulary import PREFIXES
 from bequest.hub.graph.writing import dump
+from bequest.hub.storage.files.faults import told
+from bequest.hub.storage.files.fork_safety import Turn
 
 __all__ = ["FORMATS", "Graph"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from bequest.hub.forks import unforked
+from bequest.hub.storage.files.fork_safety import unforked
 
 __all__ = ["only_writer"]
 

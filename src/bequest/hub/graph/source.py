@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, final
 
-from bequest.hub import rows
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.alike import Alike
 from bequest.hub.graph.triples import Teller, quad, similar
-from bequest.hub.names import digest_in
-from bequest.hub.parents import Reference, came_before, resolve
-from bequest.hub.seals import UNSOUND, Altered, sealed
+from bequest.hub.records.names import digest_in
+from bequest.hub.storage.folder import rows
+from bequest.hub.storage.parents import Reference, came_before, resolve
+from bequest.hub.storage.row_hash import UNSOUND, Altered, sealed
 
 __all__ = ["FORMAT", "Position", "chunks", "furthest", "holds", "newest"]
 

@@ -9,7 +9,7 @@ from typing import Any, final
 
 from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.vocabulary import Iri, node
-from bequest.hub.names import digest_in, name_and_version
+from bequest.hub.records.names import digest_in, name_and_version
 
 __all__ = ["Meant", "Teller", "quad", "similar"]
 

@@ -3,7 +3,8 @@
 from bequest.hub.lineage.findings import Finding, findings
 from bequest.hub.lineage.relate import ensemble_of, merge_of, relate
 from bequest.hub.lineage.sketches import SketchIndex, index_in
-from bequest.hub.lineage.tree import Edge, Lineage, refresh, trace
+from bequest.hub.lineage.tree import Lineage, refresh, trace
+from bequest.hub.records.edge import Edge
 
 __all__ = [
     "Edge",

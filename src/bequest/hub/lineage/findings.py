@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import final
 
 from bequest.errors import Damaged
-from bequest.hub.entry import Entry
-from bequest.hub.lineage.tree import Edge, Shelf, trace
-from bequest.hub.objects import Files
+from bequest.hub.lineage.tree import Shelf, trace
+from bequest.hub.records.edge import Edge
+from bequest.hub.records.entry import Entry
+from bequest.hub.storage.files.objects import Files
 
 __all__ = ["Finding", "findings"]
 

@@ -22,8 +22,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.hub.forks import unforked
 from bequest.hub.lineage.correlate import centred
+from bequest.hub.storage.files.fork_safety import unforked
 
 __all__ = ["SUMS", "SketchIndex", "index_in", "sketches", "weight_sketch"]
 

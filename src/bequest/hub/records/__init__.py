@@ -1,0 +1,1 @@
+"""What a hub says of a model: its entry, name, licence, and what its card states."""

@@ -1,0 +1,1 @@
+"""Where a hub keeps files and records, and what every store answers."""

@@ -1,0 +1,1 @@
+"""Bytes on disk: under their hashes, synced, and safe beside forks and faults."""

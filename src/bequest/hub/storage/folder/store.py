@@ -1,0 +1,233 @@
+"""Where a hub keeps what it was given: files under their hashes, records in the registry."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import final
+
+from bequest.core import Card, Outcome
+from bequest.errors import Conflict, Damaged, HubError
+from bequest.frameworks.folder import unsynced
+from bequest.hub.records.edge import Edge
+from bequest.hub.records.entry import Entry, StoredFile, manifest_digest
+from bequest.hub.storage.files.faults import told
+from bequest.hub.storage.files.objects import Files, Objects
+from bequest.hub.storage.files.staging import abandoned, staging
+from bequest.hub.storage.files.streams import hash_file, sync_folder
+from bequest.hub.storage.folder import rows
+from bequest.hub.storage.folder.findings import remember
+from bequest.hub.storage.folder.registry import Records, identity
+from bequest.hub.storage.parents import check_settled, enter_new, parents_of, settled
+
+__all__ = ["Store", "copy_files", "entered", "hashed", "next_version"]
+
+_SWEEP = 300.0  # seconds between two looks at what killed processes left
+
+
+@final
+class Store:
+    """A folder with objects, a registry, and the transactions that keep the two in step.
+
+    It is made by the first write; `wait` is in seconds, for another process that is writing.
+    """
+
+    def __init__(self, folder: Path, wait: float) -> None:
+        self.folder = folder
+        self.objects = Objects(folder / "objects")
+        self.records = Records(folder / "registry.sqlite", wait)
+        self._swept = -_SWEEP
+        self._founded: tuple[int, int] | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever published or recorded here."""
+        return self.records.path.exists()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """One state of the registry; what goes wrong is told in one line."""
+        with told(self.folder), self.records.reading() as db:
+            yield db
+
+    def find(self, name: str, version: int | None) -> Entry:
+        """As `rows.find`."""
+        with self.reading() as db:
+            return rows.find(db, name, version)
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A new folder to make an entry in, removed at the end, whatever happens."""
+        self._refuse_other_folder()
+        with told(self.folder), unsynced():
+            self._found()
+            if time.monotonic() - self._swept > _SWEEP:
+                self._sweep()
+                self._swept = time.monotonic()
+            with staging(self.folder) as work:
+                yield work
+
+    def settled(self, name: str, card: Card) -> Card:
+        """As `bequest.hub.storage.parents.settled`."""
+        with self.reading() as db:
+            return settled(db, name, card)
+
+    def parents(self, entries: Iterable[Entry]) -> list[dict[str, Entry | None]]:
+        """As `parents_of`, for each entry."""
+        with self.reading() as db:
+            return [parents_of(db, entry) for entry in entries]
+
+    def enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
+        """Keep the files of a staged folder and enter them under the next version of a name.
+
+        The card is `settled`. `Conflict` where the latest version is not the expected one;
+        `ParentCame` where a parent is here now that was not when the card was settled; `HubError`
+        where its licence does not allow that of its child.
+        """
+        paths, files = hashed(staged)
+        with self._kept(paths) as db:
+            return entered(db, name, card, files, expect)
+
+    def take_in(self, work: Path, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+        """Enter entries of another hub, parents first, under their versions: all of them or none.
+
+        `work` is a folder within `staging` with their files, each named by its sha256. Gives those
+        that are new here; `Conflict` where a name and version is another model here, `HubError`
+        where a parent's licence does not allow its child's.
+        """
+        digests = sorted({file.digest for entry in entries for file in entry.files.values()})
+        with self._kept({digest: work / digest for digest in digests}) as db:
+            return enter_new(db, entries)
+
+    def record(self, outcome: Outcome) -> str:
+        """Keep an outcome; gives the sha256 of its JSON."""
+        self._refuse_other_folder()
+        with told(self.folder):
+            self._found()
+            with self.records.writing() as db:
+                return rows.add_outcome(db, outcome)
+
+    def remember(self, edges: Iterable[Edge]) -> None:
+        """Keep what the weights said of claimed parents."""
+        with told(self.folder):
+            remember(self.records, edges)
+
+    def damages(self, name: str | None = None) -> tuple[Damaged, ...]:
+        """What is wrong beside the rows and the objects, or with one name: see `rows.unsound`."""
+        with self.reading() as db:
+            return tuple(Damaged(line) for line in rows.unsound(db, name))
+
+    def copy(self, entry: Entry, place: Path) -> None:
+        """Copy the files of an entry to a new folder, each checked against its hash."""
+        with told(self.folder, place.parent):
+            copy_files(self.objects, entry, place)
+
+    def _found(self) -> None:
+        """Make the hub where there is none yet, and wait until its own name is on the disk."""
+        if self._founded is not None and self._founded == identity(self.folder):
+            self.records.create()
+            return
+        made = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.records.create()  # first: by this file a hub is known
+        self.objects.folder.mkdir(exist_ok=True)
+        sync_folder(self.folder)
+        # Also where another process has just made it.
+        for place in dict.fromkeys([self.folder.parent, *(place.parent for place in made)]):
+            with suppress(PermissionError):  # a folder of somebody else's: it stood there before
+                sync_folder(place)
+        self._founded = identity(self.folder)
+
+    @contextmanager
+    def _kept(self, files: Mapping[str, Path]) -> Iterator[sqlite3.Connection]:
+        """A transaction whose objects stand before it and are forgotten where it fails."""
+        try:
+            self.objects.add_all(files)
+            with self.records.writing() as db:
+                # Another process may have forgotten an object that nothing used; none can now.
+                for digest, path in files.items():
+                    if not self.objects.has(digest):
+                        self.objects.add_all({digest: path})
+                yield db
+        except BaseException:
+            with suppress(OSError, sqlite3.Error, HubError):  # the first fault is the one to tell
+                self._forget(files)
+            raise
+
+    def _forget(self, digests: Collection[str]) -> None:
+        with self.records.writing() as db:
+            for digest in digests:
+                if not rows.used(db, digest):
+                    self.objects.remove(digest)
+
+    def _sweep(self) -> None:
+        for work in abandoned(self.folder):
+            try:
+                digests = {hash_file(path)[0] for path in work.rglob("*") if path.is_file()}
+            except FileNotFoundError:  # another process is sweeping it
+                continue
+            # Its owner was killed, perhaps after its objects stood and before an entry used them.
+            self._forget(digests)
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _refuse_other_folder(self) -> None:
+        if self.exists or not self.folder.is_dir():
+            return
+        names = {path.name for path in self.folder.iterdir()}
+        if self.records.path.exists():  # another thread or process has just made it
+            return
+        if "registry.tip" in names:
+            raise Damaged(
+                f"the hub {self.folder} lacks its registry.sqlite: put back a copy of it."
+            )
+        log = self.records.path.with_name("registry.sqlite-wal")
+        # Power may have gone while it was made: some of its names are there, not all.
+        begun = {"tmp", "objects", "registry.sqlite-shm"}
+        if names - begun - ({log.name} if log.exists() and not log.stat().st_size else set()):
+            raise HubError(f"{self.folder} holds other things and no hub: it is left as it is.")
+
+
+def copy_files(objects: Files, entry: Entry, place: Path) -> None:
+    """Copy the files of an entry to a new folder, each checked against its hash."""
+    place.mkdir()
+    for path, file in entry.files.items():
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        objects.copy(file, place / path)
+
+
+def hashed(staged: Path) -> tuple[dict[str, Path], dict[str, StoredFile]]:
+    """The files of a folder: where each digest stands, and what stands under each path."""
+    found = {p.relative_to(staged).as_posix(): p for p in staged.rglob("*") if p.is_file()}
+    files = {inside: StoredFile(*hash_file(found[inside])) for inside in sorted(found)}
+    return {file.digest: found[inside] for inside, file in files.items()}, files
+
+
+def entered(
+    db: sqlite3.Connection,
+    name: str,
+    card: Card,
+    files: Mapping[str, StoredFile],
+    expect: int | None,
+) -> Entry:
+    """Enter a settled card under the next version of a name, in a transaction that has begun."""
+    version = next_version(rows.latest(db, name), name, expect)
+    check_settled(db, name, card)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = Entry(name, version, manifest_digest(files), when, card, files)
+    rows.enter(db, entry)
+    return entry
+
+
+def next_version(latest: int, name: str, expect: int | None) -> int:
+    """The version behind the latest one; `Conflict` where that is not the expected one."""
+    if expect is not None and expect != latest:
+        raise Conflict(
+            f"{name} is at version {latest}, not at {expect} as expected: somebody else published "
+            f"first. Look at it, then publish with expect={latest}."
+        )
+    return latest + 1

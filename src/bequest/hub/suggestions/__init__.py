@@ -1,0 +1,1 @@
+"""Recorded outcomes, and which models are likely to help a task."""
