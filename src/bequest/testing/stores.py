@@ -241,7 +241,7 @@ def check_entries_of_another_hub_come_all_or_none(case: StoreCase) -> None:
 
 
 def check_parents_are_looked_at_when_an_entry_begins(case: StoreCase) -> None:
-    """`ParentCame` where one came since, `HubError` where its licence does not allow the child's."""
+    """`ParentCame` where one came since, `HubError` where its licence bars that of the child."""
     with case.place() as opened:
         store = opened()
         base = _enter(store, "base", licence="GPL-3.0-only")
