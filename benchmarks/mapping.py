@@ -208,8 +208,8 @@ def timed(pair: str, size: dict[str, int], repeats: int, folder: Path) -> dict:
         "apply_s": apply_s,
         "clone_s": clone_s,
         "transposing_clone_s": turned_s,
-        "transposed_share": sum(e.numbers for e in plan.entries if e.target in turned)
-        / sum(e.numbers for e in plan.entries),
+        "transposed_share": sum(e.size for e in plan.entries if e.target in turned)
+        / sum(e.size for e in plan.entries),
         "apply_ratio": statistics.median(mine / plain for mine, plain, _ in turns),
         "apply_ratio_to_transposing": statistics.median(mine / plain for mine, _, plain in turns),
         "memory": {kind: in_child(pair, size, kind, file) for kind in ("network", "file")},

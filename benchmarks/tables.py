@@ -608,13 +608,15 @@ def map_transformers() -> str:
 def heart_automl() -> str:
     """Hearts beside AutoML on the rows of both hospitals."""
     found = results("heart_automl")["figures"]
-    if found["left_out"]:
+    if "runs" not in found:
         return f"- Not run: {', '.join(found['left_out'])}."
     means = {name: f"{100 * mean:.1f}" for name, mean in found["means"].items()}
+    autogluon = f", AutoGluon on them {means['autogluon']}" if "autogluon" in means else ""
     return (
         f"- {len(found['runs'])} draws, balanced accuracy: bequest {means['bequest']} without the "
         f"source's rows and {means['bequest_with_data']} with them, FLAML on the rows of both "
-        f"hospitals {means['flaml']}, the best of ten lines {means['ten_lines']}. bequest without "
+        f"hospitals {means['flaml']}{autogluon}, the best of ten lines {means['ten_lines']}. "
+        f"bequest without "
         f"the rows over FLAML with them: {_points(found['bequest_over_flaml'])} points."
     )
 

@@ -125,3 +125,11 @@ def test_what_the_command_writes_is_a_result(tmp_path, monkeypatch, capsys):
     assert run([*tokens.split(), "--budget", "60", "--out", "new"]) == 0
     again = bq.load_result("new")
     assert len(again.best_single.predict(task.inputs)) == len(task)
+
+
+def test_a_result_prints_as_the_command_line_shows_it(result):
+    shown = str(result).splitlines()
+    assert shown[0].split() == ["source", "score", "interval"]
+    assert any("building on" in line.lower() for line in shown)
+    assert repr(result).startswith(f"Result({result.verdict.kind}, source=")
+    assert len(repr(result)) < 200

@@ -33,7 +33,7 @@ def test_a_map_of_two_exchanged_tensors_is_wrong(monkeypatch):
             for entry, to in ((second, first), (first, second))
         ]
         entries = replace(first, moves=moves[0]), bias, replace(second, moves=moves[1]), last
-        return replace(plan, entries=entries, opinion=())
+        return replace(plan, entries=entries, expected=())
 
     source, target = two()
     monkeypatch.setattr(bq, "map_parameters", exchanged)

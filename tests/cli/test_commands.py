@@ -1,4 +1,5 @@
 import csv as tables
+import errno
 import io
 import os
 import sqlite3
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import bequest as bq
+from bequest.errors import DataError
 
 
 def rows_of(text):
@@ -107,6 +110,20 @@ def test_images_are_predicted_with_their_names(cli):
     assert [row["file"] for row in rows[:2]] == ["dark/0.png", "dark/1.png"]
     assert all(row["file"].startswith(row["prediction"]) for row in rows)
     assert "--target does not go with" in cli("train", "photos", "--target", "x", "--out", "m").line
+    files = ["photos/light/3.png", "photos/dark/1.png"]
+    several = rows_of(cli("predict", "model", *files).out)
+    assert several == [
+        next(r for r in rows if f"photos/{r['file']}" == f) | {"file": f} for f in files
+    ]
+    assert [row["prediction"] for row in rows_of(cli("predict", "model", files[0]).out)] == [
+        "light"
+    ]
+    Path("notes.csv").write_text("a\n1\n")
+    for data in (["notes.csv"], [files[0], "notes.csv"], [files[0], "photos"]):
+        refused = cli("predict", "model", *data)
+        assert (refused.code, refused.out) == (1, "")
+        assert "folder of images" in refused.line
+        assert "image files" in refused.line
 
 
 def test_rank_prints_the_sources_in_order(cli, csv, saved, asked):
@@ -300,3 +317,38 @@ def test_a_damaged_entry_is_named_on_stderr_and_the_others_are_listed(cli, saved
     assert done.err == "bequest: the row of a@1 in the registry was altered. It is left out.\n"
     assert cli("show", "a", "--hub", hub.folder).code == 1
     assert cli("pull", "a", "--hub", hub.folder, "--out", "a").code == 1
+
+
+def test_images_are_read_in_the_size_of_the_source_unless_another_is_named(cli, monkeypatch):
+    rng = np.random.default_rng(0)
+    for shade, low in (("dark", 0), ("light", 160)):
+        os.makedirs(f"photos/{shade}")
+        for number in range(6):
+            pixels = rng.integers(low, low + 80, size=(48, 48, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(f"photos/{shade}/{number}.png")
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+    small = bq.wrap(network, example=np.zeros((1, 3, 32, 32), np.float32), size=40, crop=32)
+    small.save("small")
+    shapes = []
+
+    def seen(models, task, **options):
+        shapes.append(task.spec.shape)
+        raise DataError("enough")
+
+    monkeypatch.setattr(bq, "rank", seen)
+    for size in ((), ("--size", 16)):
+        cli("rank", "photos", "--source", "small", *size)
+    assert shapes == [(3, 32, 32), (3, 16, 16)]
+
+
+def test_a_full_disk_loses_the_folder_and_not_the_verdict(cli, csv, saved, asked, monkeypatch):
+    def full(result, folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "model"))
+
+    monkeypatch.setattr("bequest.cli.transfer.write_result", full)
+    done = cli("transfer", csv(), "--target", "outcome", "--source", saved, "--out", "new")
+    assert done.code == 1
+    assert "building on ward3" in done.out
+    assert "Written" not in done.out
+    assert done.err == "bequest: new cannot be written: No space left on device.\n"
+    assert not Path("new").exists()

@@ -39,7 +39,7 @@ def test_json_is_a_map_that_can_be_checked_later(cli, two, tmp_path):
     assert {entry["target"] for entry in stored["entries"]} >= {"0.weight", "2.bias"}
     (tmp_path / "map.json").write_text(json.dumps(stored))
     again = cli("map", *two, "--plan", "map.json", "--json").json
-    assert again["doubts"] == []
+    assert again["discrepancies"] == []
     assert again["entries"] == stored["entries"]
 
 
@@ -48,7 +48,7 @@ def test_a_stored_map_that_the_two_do_not_suggest_is_refused_with_its_table(cli,
     (tmp_path / "map.json").write_text(stored)
     done = cli("map", *two, "--plan", "map.json")
     assert done.code == 1
-    assert "doubt: 2.weight" in done.out
+    assert "discrepancy: 2.weight" in done.out
     assert "map.json is not what the two suggest, in 2 of 4 tensors" in done.err
 
 

@@ -1,5 +1,7 @@
 """Texts on the command line."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,27 @@ def test_options_that_texts_do_not_have_are_wrong_usage(cli, reviews):
 def test_a_column_of_texts_that_is_missing_is_named(reviews):
     with pytest.raises(DataError, match="Did you mean 'body'"):
         read_task(reviews, TaskOptions(target="stars", text="bdy"))
+
+
+def test_a_source_that_reads_texts_asks_for_the_column(cli):
+    words = ["good day sun", "fine warm sea", "bad cold rain", "grim fog mud"]
+    rows = "".join(f"{words[n % 4]} {n},{'low' if n % 4 > 1 else 'high'}\n" for n in range(40))
+    Path("mails.csv").write_text("body,mood\n" + rows)
+    assert cli("train", "mails.csv", "--text", "body", "--target", "mood", "--out", "t").code == 0
+    given = ("transfer", "mails.csv", "--target", "mood", "--source", "t", "--budget", 5)
+    refused = cli(*given, "--out", "out")
+    assert refused.code == 1
+    assert "--text COLUMN" in refused.line
+    assert not Path("out").exists()
+
+
+def test_a_source_that_reads_arrays_asks_for_the_columns(cli, csv):
+    import bequest as bq
+
+    table = csv()
+    rows = np.random.default_rng(0).normal(size=(40, 2))
+    bq.train(bq.Task.from_arrays(rows, rows[:, 0] > 0)).save("arrays")
+    given = ("transfer", table, "--target", "outcome", "--source", "arrays", "--budget", 5)
+    refused = cli(*given, "--out", "out")
+    assert refused.code == 1
+    assert "bequest.wrap(model, columns=[...])" in refused.line

@@ -290,10 +290,10 @@ def test_loading_leaves_the_settings_of_transformers_and_randomness_alone(tmp_pa
         ({"id2label": {"0": "a", "1": "b"}}, ModelError, r"stores classifier.* \(3"),
         ({"id2label": {"0": "a", "1": "a", "2": "b"}}, ModelError, "alike"),
         ({"id2label": {"0": "a", "1": "b", "7": "c"}}, ModelError, "id2label"),
-        ({"id2label": [1, 2, 3]}, ModelError, "no network"),
+        ({"id2label": [1, 2, 3]}, ModelError, "says id2label"),
         ({"problem_type": "multi_label_classification"}, ModelError, "several labels"),
         ({"hidden_size": 32}, ModelError, "stores"),
-        ({"hidden_size": -1}, ModelError, "no network"),
+        ({"hidden_size": -1}, ModelError, "hidden_size = -1"),
         ({"hidden_size": "many"}, ModelError, "no network"),
         ({"hidden_act": "evil"}, ModelError, "no network"),
         ({"num_hidden_layers": 10**9}, ModelError, "num_hidden_layers = 1000000000"),
@@ -588,3 +588,50 @@ def test_sources_of_the_command_line_are_pooled_as_asked(tmp_path, capsys):
         assert run([*data, *source, "--pooling", pooling]) == code
         told = capsys.readouterr()
         assert said in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        ("bert", {"hidden_size": 0}, "config.json says hidden_size = 0: it is 1 or more"),
+        ("bert", {"vocab_size": -1}, "config.json says vocab_size = -1: it is 1 or more"),
+        ("bert", {"num_hidden_layers": -1}, "says num_hidden_layers = -1: it is 1 or more"),
+        ("bert", {"max_position_embeddings": -1}, "max_position_embeddings = -1: it is 0 or more"),
+        ("bert", {"num_attention_heads": 3}, "16.* is not a multiple of .* attention heads .3"),
+        ("bert", {"hidden_act": "evil"}, "hidden_act = 'evil' is no activation that transformers"),
+        ("bert", {"hidden_size": "big"}, "hidden_size = 'big', where int is wanted"),
+        ("bert", {"id2label": 5}, "config.json says id2label = 5"),
+        ("bert", {"id2label": float("nan")}, "config.json says id2label = NaN"),
+        ("gpt2", {"activation_function": "evil"}, "activation_function = 'evil' is no activation"),
+        ("llama", {"rope_scaling": {"type": "evil"}}, "rope_scaling.type = 'evil' is none that"),
+    ],
+)
+def test_an_impossible_config_is_refused_by_the_setting(tmp_path, kind, values, said):
+    folder = text_folder(tmp_path, kind, **values)
+    with pytest.raises(ModelError, match=said) as refused:
+        bq.load(folder)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("values", [{"hidden_sizes": []}, {"depths": [1, 0]}])
+def test_an_impossible_config_of_an_image_network_is_refused_by_the_setting(tmp_path, values):
+    folder = image_folder(tmp_path, "resnet")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+    with pytest.raises(ModelError, match=f"says {next(iter(values))} = .*: it is 1 or more"):
+        bq.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "names neither a format of bequest nor a model_type of transformers"),
+        ("[]", r"holds no object of names and values, but \[\]"),
+        ("null", "holds no object of names and values, but None"),
+    ],
+)
+def test_a_config_that_says_nothing_is_told_so(tmp_path, text, said):
+    folder = text_folder(tmp_path)
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ModelError, match=said):
+        bq.load(folder)

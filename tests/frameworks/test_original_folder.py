@@ -337,7 +337,7 @@ def test_a_folder_of_too_many_files_is_refused(folder, tmp_path):
     refused(folder, tmp_path, ModelError, "more than 10000 files")
 
 
-@pytest.mark.parametrize("name", ["card.json", "README.md", "theirs.txt"])
+@pytest.mark.parametrize("name", ["README.md", "theirs.txt"])
 def test_files_where_ours_would_lie_are_not_written_over(folder, tmp_path, name):
     (folder / "bequest").mkdir()
     (folder / "bequest" / name).write_text("{}")
@@ -369,6 +369,27 @@ def test_the_config_of_ours_that_was_altered_is_named_and_not_theirs(folder, tmp
     config.write_text(json.dumps(json.loads(config.read_text()) | {"batch_size": 3}))
     with pytest.raises(ModelError, match=r"copy/bequest/config\.json was altered"):
         bq.load(copy)
+
+
+@pytest.mark.parametrize("left", ["a file", "a link", "an empty folder", "the card alone"])
+def test_a_kept_folder_is_not_read_unchecked_without_the_part_of_ours(folder, tmp_path, left):
+    copy = tmp_path / "copy"
+    saved(folder, copy)
+    own = copy / "bequest"
+    if left == "the card alone":
+        (own / "config.json").unlink()
+    else:
+        shutil.rmtree(own)
+    if left == "a file":
+        own.write_text("x")
+    elif left == "a link":
+        own.symlink_to(tmp_path / "nowhere")
+    elif left == "an empty folder":
+        own.mkdir()
+    with pytest.raises(ModelError, match="copy/bequest is not the folder with config"):
+        bq.load(copy)
+    shutil.rmtree(own) if left[-6:] == "folder" or left[:3] == "the" else own.unlink()
+    bq.load(copy)  # as the folder of another library, which it was
 
 
 def test_a_file_that_is_missing_is_noticed(folder, tmp_path):

@@ -217,3 +217,62 @@ def test_weights_that_are_a_pickle_or_missing_are_one_line(pair):
 def test_a_whole_model_takes_no_base(pair):
     with pytest.raises(ModelError, match="is a whole model, no adapter"):
         bq.load(pair[0], base=pair[0])
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    import huggingface_hub
+    from tests.frameworks.hub_server import on_this_machine
+
+    with on_this_machine(tmp_path, monkeypatch) as made:
+        yield made
+        huggingface_hub.close_session()
+
+
+def test_the_base_is_taken_from_the_cache_of_the_hub_and_never_fetched(server, tmp_path):
+    base = folder_of(network(), tmp_path / "base")
+    commit = server.add("org/base", base)
+    adapted(network(), tmp_path / "adapter")
+    with pytest.raises(ModelError, match=r"is an adapter of org/base .* name on the Hub"):
+        bq.load(tmp_path / "adapter")
+    assert not server.asked
+    bq.load("hf://org/base")
+    asked = len(server.asked)
+    found = bq.load(tmp_path / "adapter")
+    assert len(server.asked) == asked
+    assert found.card.parents == (f"hf://org/base@{commit}",)
+    wanted = bq.load(tmp_path / "adapter", base=base).features(TEXTS)
+    np.testing.assert_array_equal(found.features(TEXTS), wanted)
+    [weights] = (tmp_path / "cache").rglob("snapshots/*/model.safetensors")
+    weights.resolve().unlink()
+    with pytest.raises(ModelError, match="is not in the cache as a whole"):
+        bq.load(tmp_path / "adapter")
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize("name", ["../base", "/etc", "a/b/c", "", None, 3, "org/base@../x"])
+def test_a_base_whose_name_is_none_of_the_hub_is_not_looked_for(tmp_path, monkeypatch, name):
+    base = folder_of(network(), tmp_path / "base")
+    adapted(network(), tmp_path / "adapter")
+    config = tmp_path / "adapter" / "adapter_config.json"
+    config.write_text(
+        json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": name})
+    )
+    monkeypatch.chdir(tmp_path / "adapter")
+    with pytest.raises(ModelError, match="predicts nothing without it"):
+        bq.load(tmp_path / "adapter")
+    bq.load(tmp_path / "adapter", base=base)
+
+
+def test_a_hub_finds_the_base_by_its_name(tmp_path):
+    base = bq.load(folder_of(network(), tmp_path / "base"))
+    adapted(network(), tmp_path / "adapter")
+    store = bq.Hub(tmp_path / "hub")
+    with pytest.raises(ModelError, match="is an adapter of org/base"):
+        store.publish(tmp_path / "adapter", "adapted", licence="MIT")
+    other = bq.load(folder_of(network(seed=5), tmp_path / "other"))
+    store.publish(other, "other", licence="MIT")
+    store.publish(base, "org/base", licence="MIT")
+    store.publish(tmp_path / "adapter", "adapted", licence="MIT")
+    wanted = bq.load(tmp_path / "adapter", base=base).features(TEXTS)
+    np.testing.assert_array_equal(store.pull("adapted").features(TEXTS), wanted)

@@ -305,9 +305,7 @@ def test_a_class_of_its_own_is_refused_by_name_and_not_imported(folder, name, mo
     assert not {"evil", "custom_st"} & (set(sys.modules) - before)
 
 
-@pytest.mark.parametrize(
-    "name", ["LSTM", "WordEmbeddings", "StaticEmbedding", "Router", "WeightedLayerPooling"]
-)
+@pytest.mark.parametrize("name", ["LSTM", "WordEmbeddings", "Router"])
 def test_a_module_that_is_not_read_is_refused_by_name(folder, name):
     broken(folder, type=f"sentence_transformers.models.{name}")
     refused(folder, ModelError, name)
@@ -362,6 +360,13 @@ def test_the_links_of_the_hubs_own_cache_are_read(folder):
     np.testing.assert_array_equal(
         bq.load(snapshot).features(TEXTS), bq.load(folder).features(TEXTS)
     )
+
+
+def test_a_module_whose_folder_is_missing_is_told_so(folder):
+    shutil.rmtree(folder / "1_Pooling")
+    refused(folder, ModelError, r"1_Pooling \(Pooling\) is listed in modules.json, and there is no")
+    (folder / "1_Pooling").touch()
+    refused(folder, ModelError, r"1_Pooling \(Pooling\) is listed in modules.json, and there is no")
 
 
 @pytest.mark.parametrize(
@@ -485,7 +490,7 @@ def test_a_list_of_modules_that_is_none_is_refused(folder, content, said):
 
 @pytest.mark.parametrize(
     ("keep", "said"),
-    [([1, 2], "one Transformer comes first"), ([0], "no Pooling"), ([0, 2, 1], "reads"),
+    [([1, 2], "StaticEmbedding comes first"), ([0], "no Pooling"), ([0, 2, 1], "reads"),
      ([0, 0, 1], "without a name of its own")],
 )  # fmt: skip
 def test_modules_in_another_order_or_too_few_are_refused(folder, keep, said):
@@ -560,3 +565,109 @@ def test_a_mark_that_an_editor_puts_before_the_text_is_passed_over(folder):
 def test_a_config_without_a_number_is_refused(folder):
     change(folder / "config.json", layer_norm_eps=float("nan"))
     refused(folder, ModelError, "config.json says layer_norm_eps = NaN")
+
+
+def static(place, kind="sentence-transformers", **about):
+    """The folder of a static embedding, as that library or model2vec writes it."""
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    tokenizer = hub.tokenizer()
+    table = torch.randn(len(hub.WORDS), 6, generator=torch.Generator().manual_seed(0))
+    about = {"modules": [], **about}
+    folder = written(place, StaticEmbedding(tokenizer, table), *about.pop("modules"), **about)
+    if kind == "model2vec":
+        tensors = {"embeddings": table.half()[:9]}
+        tensors["mapping"] = torch.tensor([*range(9), 8, 0, 3])
+        tensors["weights"] = torch.rand(12, generator=torch.Generator().manual_seed(1))
+        (file,) = folder.rglob("model.safetensors")
+        save_file(tensors, file)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["sentence-transformers", "model2vec"])
+def test_a_static_embedding_gives_that_librarys_features(tmp_path, kind):
+    folder = static(tmp_path, kind, modules=[Normalize()])
+    if kind == "model2vec":  # half precision there, single precision here
+        np.testing.assert_allclose(bq.load(folder).features(TEXTS), theirs(folder), atol=2e-3)
+    else:
+        check_equal(folder, [*TEXTS, "good " * 300])
+    assert not bq.load(folder).features([""]).any()
+
+
+def test_a_static_embedding_with_a_prompt_a_cut_and_a_dense_layer(tmp_path):
+    about = {"prompts": {"q": "a good "}, "default_prompt_name": "q", "truncate_dim": 3}
+    folder = static(tmp_path, modules=[Dense(6, 4), Normalize()], **about)
+    for length in (None, 3):
+        (file,) = folder.rglob("tokenizer.json")
+        told = json.loads(file.read_text())
+        cut = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+        file.write_text(json.dumps({**told, "truncation": cut if length else None}))
+        check_equal(folder)
+
+
+def test_a_static_embedding_is_kept_probed_tuned_and_saved(tmp_path):
+    folder = static(tmp_path, modules=[Normalize()])
+    model = bq.load(folder)
+    model.save(tmp_path / "copy")
+    np.testing.assert_array_equal(theirs(tmp_path / "copy"), theirs(folder))
+    again = bq.load(tmp_path / "copy")
+    np.testing.assert_array_equal(again.features(TEXTS), model.features(TEXTS))
+    task = bq.Task.from_text(
+        ["a good film", "bad film", "very good", "the bad"] * 5, [1, 0, 1, 0] * 5
+    )
+    for method in (FineTune(steps=3), Probe()):
+        tuned = method.fit([bq.Source(model)], task, rng=np.random.default_rng(0))
+        tuned.save(tmp_path / "tuned")
+        same = bq.load(tmp_path / "tuned")
+        np.testing.assert_allclose(same.predict_proba(TEXTS), tuned.predict_proba(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"other": torch.ones(12, 6)}, "one table is wanted"),
+        ({"embedding.weight": torch.ones(12)}, "one table is wanted"),
+        ({"embeddings": torch.ones(12, 6), "mapping": torch.ones(12)}, "one row for each token"),
+        ({"embeddings": torch.ones(2, 6), "mapping": torch.tensor([2] * 12)}, "that the table has"),
+        ({"embeddings": torch.ones(2, 6), "mapping": torch.tensor([-1] * 12)}, "that the table"),
+        ({"embeddings": torch.ones(12, 6), "weights": torch.ones(3)}, "one weight for each token"),
+        ({"embedding.weight": torch.ones(11, 6)}, "tokens up to 11, the table has 11 rows"),
+        ({"embedding.weight": torch.ones(0, 6)}, "one table is wanted"),
+    ],
+)
+def test_a_table_that_is_no_static_embedding_is_refused(tmp_path, tensors, said):
+    folder = static(tmp_path)
+    (file,) = folder.rglob("model.safetensors")
+    save_file(tensors, file)
+    refused(folder, ModelError, said)
+
+
+def weighted(tmp_path, start=1, depth=2, states=True):
+    from sentence_transformers.sentence_transformer.modules import WeightedLayerPooling
+
+    layers = WeightedLayerPooling(16, num_hidden_layers=depth, layer_start=start)
+    torch.nn.init.normal_(layers.layer_weights, mean=1, generator=torch.Generator().manual_seed(0))
+    body = transformer(tmp_path, config={"output_hidden_states": states})
+    return written(tmp_path, body, layers, Pooling(16), Normalize())
+
+
+@pytest.mark.parametrize("start", [0, 1, 2])
+@pytest.mark.parametrize("states", [True, False])  # without, the library passes over the module
+def test_the_weighted_layers_are_that_librarys(tmp_path, start, states):
+    folder = weighted(tmp_path, start, states=states)
+    check_equal(folder)
+    model = bq.load(folder)
+    task = bq.Task.from_text(["a good film", "bad film"] * 8, [1, 0] * 8)
+    tuned = FineTune(steps=2).fit([bq.Source(model)], task, rng=np.random.default_rng(0))
+    tuned.save(tmp_path / "tuned")
+    same = bq.load(tmp_path / "tuned")
+    np.testing.assert_array_equal(same.predict_proba(TEXTS), tuned.predict_proba(TEXTS))
+
+
+def test_weighted_layers_that_the_network_does_not_have_are_refused(tmp_path):
+    folder = weighted(tmp_path, depth=5)
+    refused(folder, ModelError, "weighs the layers 1 to 5, the network's are 0 to 2")
+    change(folder / "1_WeightedLayerPooling" / "config.json", num_hidden_layers=2, layer_start=-1)
+    refused(folder, ModelError, "weighs the layers -1 to 2")
+    change(folder / "1_WeightedLayerPooling" / "config.json", layer_start=0)
+    refused(folder, ModelError, "stored|fit the network|has .* numbers")

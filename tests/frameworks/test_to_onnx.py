@@ -11,6 +11,7 @@ import bequest as bq
 from bequest.core import Card
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.ensemble import Ensemble
+from bequest.methods.probe import Probe
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3)).astype(np.float32) * 5 + 3
@@ -167,7 +168,6 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
             r"ward is a LogisticRegression .* skl2onnx\.to_onnx",
         ),
         (bq.wrap(lambda X: X[:, 0], name="slope"), "slope is no single torch network"),
-        (Ensemble((bq.wrap(nn.Linear(2, 1)),), card=Card()), "take result.best_single"),
         (bq.wrap(nn.Linear(2, 1)), "the shape of its input, which is not known"),
     ],
 )
@@ -175,6 +175,24 @@ def test_what_is_no_single_network_is_refused_with_the_way_on(model, said, tmp_p
     with pytest.raises(NotApplicable, match=said):
         model.to_onnx(tmp_path / "it.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_probes_on_one_network_are_one_file(tmp_path):
+    network = bq.wrap(
+        nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).eval(), example=X[:2]
+    )
+    task = bq.Task.from_arrays(X, np.array(["a", "b", "c"])[np.arange(len(X)) % 3])
+    rng = np.random.default_rng(0)
+    probes = [
+        Probe(scaling=scaling).fit([bq.Source(network)], task, rng=rng)
+        for scaling in ("none", "l2")
+    ]
+    for model in (Ensemble(tuple(probes), card=Card(), temperature=0.7), probes[1]):
+        model.to_onnx(tmp_path / "it.onnx")
+        again = bq.load(tmp_path / "it.onnx")
+        assert again.classes == ("a", "b", "c")
+        np.testing.assert_allclose(again.predict_proba(X), model.predict_proba(X), atol=1e-5)
+        np.testing.assert_allclose(again.features(X), network.features(X), atol=1e-5)
 
 
 def test_trees_are_refused_with_the_way_on(tmp_path):

@@ -11,6 +11,9 @@ from bequest.core import Card
 from bequest.errors import NotApplicable
 from bequest.frameworks.ensemble import Ensemble
 from bequest.frameworks.huggingface_images import Pixels
+from bequest.methods.probe import Probe
+from bequest.methods.reuse import Reuse
+from bequest.methods.stack import Stack
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3)).astype(np.float32) * 5 + 3
@@ -138,12 +141,116 @@ def test_a_network_of_transformers_without_outputs_gives_features():
     [
         (
             bq.wrap(LogisticRegression().fit([[0.0], [1.0]], ["a", "b"]), name="ward"),
-            "ward is no sin",
+            "ward is a LogisticRegression of scikit-learn, no torch network",
         ),
         (bq.wrap(lambda X: X[:, 0], name="slope"), "slope is no single torch network"),
-        (Ensemble((bq.wrap(nn.Linear(2, 1)),), card=Card()), "take result.best_single"),
     ],
 )
 def test_what_is_no_single_network_is_refused_with_the_reason(model, said):
     with pytest.raises(NotApplicable, match=said):
         model.to_torch()
+
+
+def test_outputs_without_names_stay_a_row_each():
+    model = bq.wrap(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 7)).eval())
+    assert model.to_torch()(torch.from_numpy(X[:4])).shape == (4, 7)
+
+
+LABELS = np.array(["cat", "dog", "eel"])[RNG.integers(0, 3, 40)]
+
+
+def source(classes=None):
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 3 if classes else 1)).eval()
+    return bq.wrap(network, classes=classes, example=X[:2], name="net")
+
+
+def fitted(method, labels=LABELS, classes=None, of=None, **task):
+    made_of = [bq.Source(of or source(classes))]
+    task = bq.Task.from_arrays(X, labels, **task)
+    return method.fit(made_of, task, rng=np.random.default_rng(0))
+
+
+def assert_same(model):
+    given = model.to_torch()(torch.from_numpy(X)).detach()
+    if model.classes:
+        np.testing.assert_allclose(given.softmax(1), model.predict_proba(X), atol=1e-5)
+    else:
+        np.testing.assert_allclose(given, model.predict(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [LABELS, np.where(LABELS == "eel", "eel", "fish")])
+@pytest.mark.parametrize(
+    "method",
+    [
+        Probe(),
+        Probe(scaling="standard", strength=10.0),
+        Probe(scaling="l2", strength=10.0, calibrated=True),
+    ],
+)
+def test_a_linear_probe_is_a_layer_on_the_frozen_network(method, labels):
+    assert_same(fitted(method, labels))
+
+
+def test_a_linear_probe_of_a_regression_gives_values():
+    assert_same(fitted(Probe(scaling="l2"), X[:, 0] * 100 + 7000, kind="regression"))
+
+
+@pytest.mark.parametrize("offset", [True, False])
+def test_a_linear_head_on_outputs_is_a_layer(offset):
+    assert_same(fitted(Stack(offset=offset, inputs=False), classes=["cat", "dog", "eel"]))
+
+
+def test_a_source_under_the_tasks_labels_is_a_module():
+    assert_same(fitted(Reuse(), classes=["Dog", "eel", "CAT"]))
+
+
+def test_a_class_without_a_row_has_no_probability():
+    task = bq.Task.from_arrays(X, LABELS).take(np.flatnonzero(LABELS != "dog"))
+    model = Probe().fit([bq.Source(source())], task, rng=np.random.default_rng(0))
+    assert model.classes == ("cat", "dog", "eel")
+    assert_same(model)
+
+
+def test_an_average_runs_a_shared_network_once():
+    of = source(["cat", "dog", "eel"])
+    members = [fitted(Probe(), of=of), fitted(Probe(scaling="l2"), of=of), fitted(Reuse(), of=of)]
+    model = Ensemble(tuple(members), card=Card(), temperature=0.5)
+    assert_same(model)
+    ran = []
+    module = model.to_torch()
+    for part in module.modules():
+        if isinstance(part, nn.Tanh):
+            part.register_forward_hook(lambda *_: ran.append(1))
+    module(torch.from_numpy(X))
+    assert ran == [1]
+
+
+def test_an_average_of_different_networks_is_a_module():
+    tuned = bq.train(bq.Task.from_arrays(X, LABELS), net="mlp")
+    assert_same(Ensemble((fitted(Probe()), tuned), card=Card()))
+
+
+def test_an_average_with_a_kernel_names_what_it_is_and_which_member_could():
+    members = (fitted(Probe(head="svm")), fitted(Probe(scaling="l2")))
+    with pytest.raises(NotApplicable) as refused:
+        Ensemble(members, card=Card(name="ward")).to_torch()
+    said = str(refused.value)
+    assert "members[0]" in said
+    assert "SVC of scikit-learn" in said
+    assert "model.members[1].to_torch()" in said
+    assert "Stacked" not in said
+    with pytest.raises(NotApplicable, match="SVC of scikit-learn"):
+        members[0].to_torch()
+
+
+def test_the_module_of_a_probe_can_be_saved_and_is_a_copy(tmp_path):
+    model = fitted(Probe())
+    module = model.to_torch()
+    torch.save(module, tmp_path / "it.pt")
+    again = torch.load(tmp_path / "it.pt", weights_only=False)
+    assert torch.equal(again(torch.from_numpy(X)), module(torch.from_numpy(X)))
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.zero_()
+    assert model.source.module[0].weight.abs().sum() > 0

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.weights import (
@@ -269,3 +270,13 @@ JSON = st.recursive(
 )
 def test_invented_headers_are_refused_or_give_what_they_say(file, header, body):
     read_or_refuse(raw(file, header, body))
+
+
+def test_a_full_disk_is_an_error_of_the_system_with_its_place(tmp_path, monkeypatch):
+    def full(tensors, path, metadata):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space left") as told:
+        write_weights(tmp_path / "w.safetensors", {"a": torch.zeros(2)})
+    assert (told.value.errno, told.value.filename) == (28, str(tmp_path / "w.safetensors"))

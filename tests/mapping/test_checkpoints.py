@@ -213,6 +213,12 @@ def test_blocks_of_one_network_are_not_taken_for_several():
         bq.map_parameters(tensors, layers)
     with pytest.raises(MapError, match=r"holds 4 blocks like the target, 'layers\.0', "):
         bq.map_parameters(layers.state_dict(), nn.TransformerEncoderLayer(16, 2, 32))
+    one = nn.TransformerEncoderLayer(16, 2, 32)
+    stages = {
+        f"conv{n}_x.{name}": tensor for n in (2, 3, 4) for name, tensor in one.state_dict().items()
+    }
+    with pytest.raises(MapError, match=r"holds 3 blocks like the target, 'conv2_x', "):
+        bq.map_parameters(stages, one)
 
 
 class Chain(nn.Module):

@@ -176,7 +176,7 @@ def test_such_a_map_is_stored_and_read():
     read = ParameterMap.from_json(plan.to_json())
     assert read == plan
     bound = bq.map_parameters(source, target, plan=read)
-    assert bound.doubts == ()
+    assert bound.discrepancies == ()
     assert torch.equal(bound.state_dict()["4.weight"], torch.eye(8))
 
 

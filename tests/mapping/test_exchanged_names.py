@@ -84,7 +84,7 @@ def test_an_exchange_across_depths_or_roles_is_said_and_not_applied_at_full_conf
     sure = {entry.target: entry.confidence for entry in plan.entries}
     assert {name for name, found in sure.items() if found <= CONTRADICTED} == {one, other}
     assert plan.confidence == CONTRADICTED
-    assert plan.doubts == ()
+    assert plan.discrepancies == ()
 
 
 def test_names_of_a_source_are_said_as_the_file_has_them():

@@ -217,7 +217,7 @@ def test_a_skipped_router_and_a_stored_map_are_as_they_were():
     bound = bq.map_parameters(
         source, target, skip="model.layers.0.mlp", plan=again, example={"input_ids": TOKENS}
     )
-    assert not bound.doubts
+    assert not bound.discrepancies
     one, two = bound.state_dict(), plan.state_dict()
     assert all(torch.equal(one[name], two[name]) for name in two)
 

@@ -159,7 +159,9 @@ class Glued(nn.Module):
         return self.head(x)
 
 
-@pytest.mark.parametrize("spelled", ["layer{}", "block_{}", "Stage{}", "h{}", "encoder_layer{}"])
+@pytest.mark.parametrize(
+    "spelled", ["layer{}", "block_{}", "Stage{}", "h{}", "encoder_layer{}", "blk{}"]
+)
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize(
     ("depth", "wanted"), [("even", (0, 3)), ("first", (0, 1)), ("last", (2, 3))]
@@ -169,6 +171,18 @@ def test_blocks_whose_number_is_glued_to_a_word_are_spread_too(spelled, first, d
     plan = bq.map_parameters(held, Glued(2, spelled, first, seed=1), depth=depth)
     found = [origins(plan)[f"{spelled.format(first + n)}.up.weight"] for n in range(2)]
     assert found == [(f"{spelled.format(first + n)}.up.weight",) for n in wanted]
+
+
+@pytest.mark.parametrize("spelled", ["res{}", "net{}", "up_{}"])
+@pytest.mark.parametrize(
+    ("depth", "wanted"), [("even", (0, 1)), ("first", (0, 1)), ("last", (2, 3))]
+)
+def test_parts_that_may_be_parallel_are_spread_only_where_a_depth_is_asked_for(
+    spelled, depth, wanted
+):
+    plan = bq.map_parameters(Glued(4, spelled).state_dict(), Glued(2, spelled, seed=1), depth=depth)
+    found = [origins(plan)[f"{spelled.format(n)}.up.weight"] for n in range(2)]
+    assert found == [(f"{spelled.format(n)}.up.weight",) for n in wanted]
 
 
 def test_more_blocks_with_a_glued_number_change_nothing_at_first():
@@ -263,7 +277,7 @@ def test_one_class_with_other_settings_is_refused_where_both_were_run():
     assert str(plan).startswith("Do not apply this: both are Leaky")
     with pytest.raises(MapError, match="do not give the same"):
         plan.apply()
-    assert isinstance(plan.apply(doubtful=True), Leaky)
+    assert isinstance(plan.apply(force=True), Leaky)
     stored = type(plan).from_json(plan.to_json())
     bound = bq.map_parameters(Leaky(0.1), Leaky(0.9), example=torch.randn(4, 4), plan=stored)
     with pytest.raises(MapError, match=r"^both are Leaky"):

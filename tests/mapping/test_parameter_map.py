@@ -30,7 +30,7 @@ def mlp(*widths: int, seed: int = 0) -> nn.Sequential:
 def test_every_number_is_accounted_for():
     plan = bq.map_parameters(mlp(4, 8, 3), mlp(4, 12, 3))
     for entry in plan.entries:
-        assert entry.copied + entry.reshaped + entry.initialised == entry.numbers
+        assert entry.copied + entry.reshaped + entry.initialised == entry.size
 
 
 def test_a_wider_perceptron_is_the_same_function():
@@ -193,11 +193,11 @@ def test_what_is_no_map_is_one_line(text):
 def test_a_map_bound_to_other_networks_is_refused():
     plan = ParameterMap.from_json(bq.map_parameters(mlp(4, 8, 3), mlp(4, 8, 3)).to_json())
     bound = bq.map_parameters(mlp(4, 16, 3), mlp(4, 8, 8, 3), plan=plan)
-    assert bound.doubts
+    assert bound.discrepancies
     with pytest.raises(MapError):
         bound.apply()
     with pytest.raises(MapError):
-        bound.apply(doubtful=True)
+        bound.apply(force=True)
 
 
 def test_an_edited_map_is_applied_only_when_told_so():
@@ -207,7 +207,7 @@ def test_an_edited_map_is_applied_only_when_told_so():
     edited = bq.map_parameters(source, target, plan=ParameterMap.from_json(json.dumps(values)))
     with pytest.raises(MapError, match="not what the two networks suggest"):
         edited.apply()
-    made = edited.apply(doubtful=True)
+    made = edited.apply(force=True)
     assert torch.equal(made[2].weight, target[2].weight)
     assert torch.equal(made[4].weight, source[4].weight)
 

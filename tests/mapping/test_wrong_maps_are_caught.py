@@ -34,7 +34,7 @@ def made(name: str) -> tuple[object, ParameterMap]:
     plan = bq.map_parameters(pair.left, pair.right, example=pair.example)
     stored = ParameterMap.from_json(plan.to_json())
     bound = bq.map_parameters(pair.left, pair.right, plan=stored)
-    assert bound.doubts == ()
+    assert bound.discrepancies == ()
     assert bound.check(pair.example) == ()
     return pair, bound
 
@@ -128,7 +128,7 @@ def test_most_damages_show_in_the_outputs_alone(kind):
     for round_ in range(16):
         names = usable(kind)
         pair, plan = made(names[round_ % len(names)])
-        bad = replace(plan, entries=tuple(DAMAGE[kind](plan, rng)), opinion=())
+        bad = replace(plan, entries=tuple(DAMAGE[kind](plan, rng)), expected=())
         tried += 1
         shown += bool(bad.check(pair.example))
     assert shown >= 0.85 * tried

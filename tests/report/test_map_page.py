@@ -70,7 +70,7 @@ def test_what_is_refused_stands_above_the_table(refused):
 def test_doubts_of_a_stored_map_are_shown(sound):
     stored = ParameterMap.from_json(sound.to_json())
     other = bq.map_parameters(net(8, 3), net(16, 4), skip=["2", "0"], plan=stored)
-    assert other.doubts
+    assert other.discrepancies
     assert "suggest another map" in render_map(other)
 
 

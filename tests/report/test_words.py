@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bequest.core import LabelsSaved, Verdict
+from bequest.core import LabelsSaved, TestResult, Verdict
 from bequest.report import words
 
 
@@ -15,7 +15,7 @@ def said(markup) -> str:
 
 
 def test_a_gain_in_accuracy_reads_as_right_answers_in_a_hundred(samples):
-    assert said(words.headline(samples["helps"]())) == (
+    assert said(words.headline(replace(samples["helps"](), test=None))) == (
         "Building on digits 0-4 made the model better: about 12 more right answers in 100 than "
         "training from scratch (between 8 and 16)."
     )
@@ -32,6 +32,65 @@ def test_undecided_names_both_ends_and_their_directions(samples):
     assert "anything from 3 fewer to 6 more right answers in 100" in said(
         words.headline(samples["undecided"]())
     )
+
+
+SCORED = {"metric": "accuracy", "score": "neg_brier_score"}
+
+
+def scored(gain, low, high, *score):
+    names = ("score_gain", "score_low", "score_high")
+    return Verdict(gain, low, high, **SCORED, **dict(zip(names, score, strict=True)))
+
+
+def test_what_the_metric_shows_and_the_score_does_not_is_no_contradiction(samples):
+    verdict = scored(0.26, 0.01, 0.52, 0.001, -0.2, 0.2)
+    assert said(words.headline(replace(samples["undecided"](), verdict=verdict, test=None))) == (
+        "It is not clear whether building on digits 0-4 helps: about 26 more right answers in "
+        "100 than training from scratch (between 1 and 52), but the probabilities of its answers, "
+        "which decide, do not say so."
+    )
+
+
+def test_an_interval_of_the_metric_that_holds_zero_is_said_beside_helps(samples):
+    verdict = scored(0.17, -0.10, 0.45, 0.1, 0.02, 0.2)
+    text = said(words.headline(replace(samples["helps"](), verdict=verdict, test=None)))
+    assert "(between \N{MINUS SIGN}10 and 45). That figure alone may be chance." in text
+
+
+def test_what_was_measured_on_held_out_rows_stands_first(samples):
+    test = TestResult(240, 0.85, 0.67, 0.18, 0.12, 0.25)
+    text = said(words.headline(replace(samples["undecided"](), test=test)))
+    assert text.startswith(
+        "On 240 held-out rows, building on digits 0-4 made the model better: about 18 more right "
+        "answers in 100 than training from scratch (between 12 and 25). By the labelled rows "
+        "alone, it is not clear: new data may show"
+    )
+    unknown = replace(test, gain=math.nan)
+    alone = said(words.headline(replace(samples["undecided"](), test=unknown)))
+    assert alone.startswith("It is not clear")
+
+
+@pytest.mark.parametrize("held_out", [None, TestResult(9, 0.5, 0.5, 0.1, -0.1, 0.2)])
+def test_a_metric_of_a_stranger_is_text_in_the_headline(samples, held_out):
+    verdict = Verdict(0.1, -0.1, 0.2, "<b>{x}")
+    text = str(words.headline(replace(samples["helps"](), verdict=verdict, test=held_out)))
+    assert "<b>" not in text
+    assert "&lt;b&gt;(x)" in text
+
+
+@pytest.mark.parametrize(
+    ("labels", "probability", "expected"),
+    [
+        (math.inf, 0.519, "cannot be told from so few."),
+        (math.inf, 0.93, "would not decide it, as far as can be told."),
+        (120.0, 0.6, "About 120 labelled rows would decide it."),
+    ],
+)
+def test_never_is_said_only_where_the_gain_is_told_from_none(
+    samples, labels, probability, expected
+):
+    verdict = replace(samples["undecided"]().verdict, labels=labels, probability=probability)
+    assert words.judged(replace(samples["undecided"](), verdict=verdict)).endswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +144,7 @@ def test_a_long_name_loses_its_middle_in_a_sentence(samples):
     outcome = samples["crowded"]()
     assert len(outcome.source) > 100
     assert "…" in words.headline(outcome)
-    assert len(said(words.headline(outcome))) < 200
+    assert len(said(words.headline(outcome))) < 300
 
 
 def test_the_ranking_may_say_that_no_source_looks_better(samples):
@@ -143,3 +202,15 @@ def test_a_verdict_of_a_proper_score_says_what_would_decide_it(samples):
         outcome = replace(samples["undecided"](), verdict=replace(verdict, labels=labels))
         assert words.judged(outcome).startswith("Judged by the Brier score")
         assert words.judged(outcome).endswith(expected)
+
+
+def test_a_summary_gives_the_figures_of_both_sides(samples):
+    helps = samples["helps"]()
+    said = words.summary(helps)
+    assert said[0] == words.headline(helps).striptags()
+    assert any(re.fullmatch(
+        r"On rows left out in turn: 0\.\d+ with transfer, 0\.\d+ from scratch \(accuracy\)\.", one
+    ) for one in said)  # fmt: skip
+    assert said[-1].startswith("On 647 held-out rows: ")
+    untold = replace(helps, test=None, folds={}, labels_saved=None)
+    assert len(words.summary(untold)) == len(said) - 3

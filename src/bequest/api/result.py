@@ -9,7 +9,7 @@ from typing import final
 
 from bequest.api.result_folder import best_single_of, read_parts, save_result
 from bequest.core import ArmResult, Model, Outcome, Verdict
-from bequest.report import write_report
+from bequest.report import summary, write_report
 from bequest.selection import Ranking
 
 __all__ = ["Result", "load_result"]
@@ -39,6 +39,14 @@ class Result:
     outcome: Outcome
     ranking: Ranking
     best_single: Model
+
+    def __repr__(self) -> str:
+        source = self.outcome.source or "none"
+        return f"Result({self.verdict.kind}, source={source!r}, model={self.model.name!r})"
+
+    def __str__(self) -> str:
+        """What `bequest transfer` shows: the ranking, the verdict, the figures of both sides."""
+        return "\n".join([f"{self.ranking}", "", *summary(self.outcome)])
 
     @property
     def verdict(self) -> Verdict:

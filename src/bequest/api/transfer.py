@@ -26,6 +26,7 @@ from bequest.api.arms import (
     transfer_arms,
 )
 from bequest.api.last_fits import ROOM, Fits, LastFits
+from bequest.api.misfits import misfits
 from bequest.api.narrow import narrowed
 from bequest.api.result import Result
 from bequest.api.seen import Overlap, overlap, remember
@@ -46,6 +47,7 @@ from bequest.core import (
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task, is_seconds
 from bequest.core.timeout import with_timeout, without_timeouts
+from bequest.data.repeats import with_repeats_together
 from bequest.errors import (
     BequestError,
     BudgetTooSmall,
@@ -77,7 +79,6 @@ __all__ = ["transfer"]
 T = TypeVar("T")
 Progress = Callable[[str, float], None]
 CURVE = 2.15  # fits of all training rows that a learning curve costs a fold
-CURVE_FOLDS = 5
 OPENING = 0.25  # share of the budget, at most, for opening the sources
 HELD_OUT = 0.1  # share of the budget, at least, for asking both models for the held-out rows
 MEASURING = 0.05  # of what is left, for measuring what a held-out row takes
@@ -183,13 +184,15 @@ def transfer(
     if not isinstance(runner, Executor):
         raise DataError(f"an executor is a name or an Executor, not a {type(runner).__name__}.")
     task = task if test is None else task.with_test(checked_task(test, "test"))
+    task, repeats = with_repeats_together(task)
     with FeatureCache() as cache, ExitStack() as stack:
         if isinstance(executor, str):
             stack.enter_context(runner)
         if clock is not time.perf_counter:
             stack.enter_context(without_timeouts())
         run = _Run(task, seed, runner, cache, time_left, ensemble, allow_overlap, again)
-        return run.result(*narrowed(sources, task), methods)
+        given, narrowing = narrowed(sources, task)
+        return run.result(given, (*repeats, *narrowing), methods)
 
 
 @final
@@ -252,9 +255,9 @@ class _Run:
     again: tuple[ArmResult, ...] | None
 
     def result(
-        self, sources: tuple[Source, ...], narrowing: tuple[str, ...], methods: Methods
+        self, sources: tuple[Source, ...], known: tuple[str, ...], methods: Methods
     ) -> Result:
-        """Open, rank, race, judge."""
+        """Open, rank, race, judge; what is `known` of the rows and the sources becomes notes."""
         task = self.task
         self.clock.tell("opening the sources")
         with due_in(OPENING * self.clock.left(), self.clock.read):
@@ -301,7 +304,7 @@ class _Run:
         )
         said = judged.outcome
         running_cost, fails = self._running_cost(judged.model, per_row)
-        more = (*fails, *narrowing, *lost, *seen.notes, *unranked, *unsuited, *changed)
+        more = (*fails, *lost, *seen.notes, *unranked, *unsuited, *changed)
         outcome = replace(
             said,
             ranking=tuple(ranking),
@@ -314,7 +317,7 @@ class _Run:
                 "seconds": self.clock.elapsed(),
             },
             versions=_versions(),
-            notes=(*said.notes, *more, *_too_small(usable, task)),
+            notes=(*known, *said.notes, *more, *_too_small(usable, task), *misfits(usable, task)),
         )
         self.clock.progress("done", 1.0)
         model, best_single = judged.remembering(task, usable)
@@ -580,7 +583,7 @@ class _Run:
             return None, verdict, ("No learning curve: the rows have an order in time.",)
         better, base = found.transfer[found.transfer_index], found.scratch[found.scratch_index]
         seconds = [sum(found.seconds[arm] for arm in side.members) for side in (better, base)]
-        needed = CURVE * CURVE_FOLDS * seconds[1]
+        needed = CURVE * found.k * seconds[1]
         if self.again is None and needed > self.clock.left():
             why = f"No learning curve: it needs about {max(needed, 1):.0f} s more."
             return None, verdict, (why,)
@@ -589,7 +592,7 @@ class _Run:
         self.clock.tell("measuring the learning curve from scratch")
         options: dict[str, Any] = {
             "executor": self.executor,
-            "k": min(CURVE_FOLDS, found.k),
+            "k": found.k,  # as many rows to train on as transfer had
             "until": self._until(),
         }
         sides = [[every[arm] for arm in side.members] for side in (better, base)]

@@ -13,7 +13,7 @@ from bequest.cli._places import existing
 from bequest.cli._task import arrays_in, read_arrays
 from bequest.core import InputSpec, Texts, spec_of
 from bequest.core.given import as_text
-from bequest.data.images import ImageFolder
+from bequest.data.images import ANY_SIZE, ImageFolder
 from bequest.data.pixels import SUFFIXES
 from bequest.data.tables import read_columns, read_table
 from bequest.errors import DataError
@@ -22,21 +22,28 @@ from bequest.frameworks.weights import read_weights
 __all__ = ["read_example", "read_inputs"]
 
 LIMIT = 2**30  # bytes of an example; a few rows are enough to see what reads what
-ANY_SIZE = (3, 224, 224)  # for networks that make images as large as they want them
 
 
 def read_inputs(
-    data: Path, spec: InputSpec, text: str | None = None, *, skip_broken: bool = False
+    data: Sequence[Path], spec: InputSpec, text: str | None = None, *, skip_broken: bool = False
 ) -> tuple[Sequence[str], Any]:
     """Names of image files (none for other data), and rows as a model wants them.
 
-    `data` is a table, an .npz file with an array X, or a folder of images, sub-folders included;
-    `text` the column that a model of texts reads, told where only one can be. `skip_broken` leaves
-    out images that cannot be read.
+    `data` is a table, an .npz file with an array X, a folder of images, sub-folders included, or
+    any number of image files; `text` is the column that a model of texts reads, told where only one
+    can be. `skip_broken` leaves out images that cannot be read.
     """
-    place = existing(data)
+    places = [existing(one) for one in data]
+    if len(places) > 1 or places[0].suffix.lower() in SUFFIXES:
+        return _files(places, spec, skip_broken)
+    [place] = places
     if place.is_dir():
         return _images(place, spec, skip_broken)
+    if spec.modality == "image" and place.suffix.lower() != ".npz":
+        raise DataError(
+            f"{place} is no image: the model reads a folder of images, image files "
+            f"({', '.join(sorted(SUFFIXES))}), or an .npz file with an array X."
+        )
     if place.suffix.lower() == ".npz":
         inputs = read_arrays(place, "X")[0]
         _check(spec, spec_of(inputs))
@@ -67,9 +74,29 @@ def _images(folder: Path, spec: InputSpec, skip_broken: bool) -> tuple[Sequence[
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
     if not files:
         raise DataError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}).")
-    channels, height, width = spec.shape or ANY_SIZE
-    images = ImageFolder(files, size=(height, width), channels=channels, skip_broken=skip_broken)
+    images = _read(files, spec, skip_broken)
     return [as_text(file.relative_to(folder).as_posix()) for file in images.paths], images
+
+
+def _files(files: Sequence[Path], spec: InputSpec, skip_broken: bool) -> tuple[Sequence[str], Any]:
+    """Image files that are named one by one."""
+    if spec.modality != "image":
+        raise DataError(f"{files[0]} is an image, the model takes {spec.modality} inputs.")
+    other = next(
+        (file for file in files if file.is_dir() or file.suffix.lower() not in SUFFIXES), None
+    )
+    if other is not None:
+        raise DataError(
+            f"{other} is no image file: give one folder of images, or image files "
+            f"({', '.join(sorted(SUFFIXES))})."
+        )
+    images = _read(files, spec, skip_broken)
+    return [as_text(str(file)) for file in images.paths], images
+
+
+def _read(files: Sequence[Path], spec: InputSpec, skip_broken: bool) -> ImageFolder:
+    channels, height, width = spec.shape or ANY_SIZE
+    return ImageFolder(files, size=(height, width), channels=channels, skip_broken=skip_broken)
 
 
 def _check(wanted: InputSpec, offered: InputSpec) -> None:

@@ -11,7 +11,7 @@ from bequest.cli._say import line, prose, table
 from bequest.core.wording import counted
 from bequest.errors import DataError
 from bequest.hub.suggestions.suggest import Suggestion
-from bequest.report.words import handed_over, headline, judged, labels_sentence
+from bequest.report.words import summary
 
 __all__ = ["print_result", "print_suggestions", "read_outcome"]
 
@@ -30,17 +30,8 @@ def print_result(result: bq.Result) -> None:
     outcome = result.outcome
     line(result.ranking)
     line()
-    prose(headline(outcome).striptags())
-    if said := judged(outcome):
-        prose(said)
-    prose(handed_over(outcome).striptags())
-    if outcome.labels_saved is not None:
-        prose(labels_sentence(outcome.labels_saved))
-    if (test := outcome.test) is not None:
-        prose(
-            f"On {test.rows} held-out rows: {test.transfer:.3g} with transfer, {test.scratch:.3g} "
-            f"from scratch ({outcome.verdict.metric})."
-        )
+    for paragraph in summary(outcome):
+        prose(paragraph)
     for remark in outcome.notes[:NOTED]:
         prose(f"Note: {remark}")
     if len(outcome.notes) > NOTED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, final
@@ -9,8 +10,11 @@ from typing import Annotated, final
 from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
-from bequest.api.sources import Pooling, as_sources
+from bequest.api.sources import Pooling, as_sources, opened
 from bequest.cli._places import is_model
+from bequest.core.modality import WAYS_ON
+from bequest.errors import BequestError, NotApplicable
+from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
 from bequest.frameworks.not_a_folder import is_onnx, single_file
 from bequest.frameworks.pretrained import pretrained_named
@@ -19,7 +23,9 @@ __all__ = [
     "SOURCES",
     "SourceOptions",
     "check_model",
+    "check_readable",
     "check_sources",
+    "image_side",
     "model_folder",
     "read_sources",
 ]
@@ -60,6 +66,21 @@ def check_sources(options: SourceOptions) -> None:
         bq.Hub(options.hub).check()
 
 
+def check_readable(sources: Sequence[bq.Source | bq.Hub], task: bq.Task) -> None:
+    """Raise where no named source reads the task, and there is a way to make one read it.
+
+    Otherwise a person who forgot an option would get a model from scratch.
+    """
+    if any(isinstance(source, bq.Hub) for source in sources):
+        return
+    ready, _ = opened(source for source in sources if isinstance(source, bq.Source))
+    models = [source.model for source in ready if source.model is not None]
+    refused = {model.name: model.applies(task) for model in models}
+    curable = [m.name for m in models if (m.spec.modality, task.modality) in WAYS_ON]
+    if curable and all(refused.values()):
+        raise NotApplicable(f"{curable[0]} cannot be used: {refused[curable[0]]}")
+
+
 def check_model(place: Path) -> Path:
     """The path itself, where something is there, or a model elsewhere is called so."""
     if is_huggingface_name(place):
@@ -74,6 +95,24 @@ def read_sources(options: SourceOptions) -> list[bq.Source | bq.Hub]:
     """What is named, and the hub; what is in them is opened when it is needed."""
     hubs = [] if options.hub is None else [bq.Hub(options.hub)]
     return [*as_sources(options.source, options.pooling), *hubs]
+
+
+def image_side(sources: Sequence[bq.Source | bq.Hub]) -> int | None:
+    """Pixels a side that the largest of the sources named reads; None where none reads images."""
+    return max(filter(None, map(_side, sources)), default=None)
+
+
+def _side(source: bq.Source | bq.Hub) -> int | None:
+    if isinstance(source, bq.Hub):
+        return None
+    try:
+        model = source.model
+    except BequestError:  # told where it is used
+        return None
+    if isinstance(reader := getattr(model, "encoder", None), Pixels):
+        return reader.side
+    shape = () if model is None or model.spec.modality != "image" else model.spec.shape or ()
+    return shape[-1] if shape else None
 
 
 def model_folder(folder: Path) -> Path:

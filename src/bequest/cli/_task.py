@@ -29,6 +29,7 @@ DATA = (
 )
 _OF_ALL = ("kind", "metric")
 _COLUMNS = ("groups", "time", "weights")
+SIDE = 64  # pixels of an image, where nobody says more
 _OF_IMAGES = ("size", "channels", "skip_broken")
 _NOT_OF_IMAGES = ("target", "text", *_COLUMNS, "drop", "kind")
 _NOT_OF_ARRAYS = ("drop", "text", *_OF_IMAGES)
@@ -71,7 +72,8 @@ class TaskOptions:
     """scikit-learn's name of a metric; accuracy or r2 where left out."""
 
     size: int | None = None
-    """Pixels that images are resized to, in height and width: 64 where left out."""
+    """Pixels that images are resized to, in height and width: by default what the largest --source
+    reads, or 64."""
 
     channels: Literal[1, 3] | None = None
     """Grey or colour images: 3 where left out."""
@@ -83,8 +85,8 @@ class TaskOptions:
 TASK = TaskOptions()
 
 
-def read_task(data: Path, options: TaskOptions) -> bq.Task:
-    """Read the target."""
+def read_task(data: Path, options: TaskOptions, side: int | None = None) -> bq.Task:
+    """Read the target; images in `side` pixels, or 64, where the options name no size."""
     if options.metric is not None:
         METRICS[options.metric]  # says which there are where there is no such one
     for name, path in (("test", options.test), ("unlabelled", options.unlabelled)):
@@ -92,7 +94,7 @@ def read_task(data: Path, options: TaskOptions) -> bq.Task:
             raise DataError(f"there is no file or folder {path}, which --{name} names.")
     place = existing(data)
     if place.is_dir():
-        return _images(place, options)
+        return _images(place, options, side or SIDE)
     if place.suffix.lower() == ".npz":
         return _arrays(place, options)
     return _table(place, options)
@@ -156,11 +158,11 @@ def _arrays(path: Path, options: TaskOptions) -> bq.Task:
     return bq.Task.from_arrays(X, y, test=test, name=as_text(path.stem), **given)
 
 
-def _images(path: Path, options: TaskOptions) -> bq.Task:
+def _images(path: Path, options: TaskOptions, side: int) -> bq.Task:
     _refuse(options, _NOT_OF_IMAGES, "a folder of images")
     return bq.Task.from_images(
         path,
-        size=64 if options.size is None else options.size,
+        size=side if options.size is None else options.size,
         channels=options.channels or 3,
         **_given(options, "metric", "skip_broken", "unlabelled", "test"),
     )

@@ -90,10 +90,10 @@ def map_(
     )
     if made.contradiction:
         raise MapError(made.contradiction)
-    if made.doubts:
+    if made.discrepancies:
         raise MapError(
-            f"{plan} is not what the two suggest, in {len(made.doubts)} of "
-            f"{len(made.entries)} tensors: {made.doubts[0]}"
+            f"{plan} is not what the two suggest, in {len(made.discrepancies)} of "
+            f"{len(made.entries)} tensors: {made.discrepancies[0]}"
         )
 
 

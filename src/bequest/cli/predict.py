@@ -22,19 +22,25 @@ from bequest.errors import DataError
 
 __all__ = ["app"]
 
+ROWS = "Rows as the model was trained on, labels may be there; of photos a folder or files."
+
 app = command(
     "predict",
     "bequest predict ward7/ new-patients.csv --out predictions.csv",
     "bequest predict birds/model new-photos/ --proba | head",
+    "bequest predict birds/model new.jpg other.jpg",
 )
 
 
 @app.default
 def predict(
     model: Path,
-    data: Annotated[Path, Parameter(help="Rows as the model was trained on; labels may be there.")],
+    data: Annotated[
+        Path,
+        Parameter(help=ROWS),
+    ],
     /,
-    *,
+    *more: Annotated[Path, Parameter(help="Further image files.")],
     text: str | None = None,
     proba: Annotated[bool, Parameter(show_default=False)] = False,
     skip_broken: Annotated[bool, Parameter(show_default=False)] = False,
@@ -56,10 +62,14 @@ def predict(
     out
         The .csv file to write; printed where left out.
     """
-    if out is not None and out.exists() and out.samefile(data):
+    if (
+        out is not None
+        and out.exists()
+        and any(out.samefile(one) for one in (data, *more) if one.exists())
+    ):
         raise DataError(f"--out {out} is the data itself: name another file.")
     with nullcontext() if out is None else new_file(out) as place:
-        columns = _predicted(model, data, text, proba, skip_broken)
+        columns = _predicted(model, (data, *more), text, proba, skip_broken)
         if place is not None:
             with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
                 csv.writer(file, lineterminator="\n").writerows(_rows(columns))
@@ -73,7 +83,7 @@ def predict(
 
 
 def _predicted(
-    model: Path, data: Path, text: str | None, proba: bool, skip_broken: bool
+    model: Path, data: Sequence[Path], text: str | None, proba: bool, skip_broken: bool
 ) -> dict[str, Sequence[Any]]:
     loaded = bq.load(model_folder(check_model(model)))
     names, inputs = read_inputs(data, loaded.spec, text, skip_broken=skip_broken)

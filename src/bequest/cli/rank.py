@@ -12,7 +12,7 @@ import bequest as bq
 from bequest.cli._options import COMMON, Common, command
 from bequest.cli._progress import progress
 from bequest.cli._settings import check_options
-from bequest.cli._sources import SOURCES, SourceOptions, check_sources, read_sources
+from bequest.cli._sources import SOURCES, SourceOptions, check_sources, image_side, read_sources
 from bequest.cli._task import DATA, TASK, TaskOptions, read_task
 
 __all__ = ["app"]
@@ -43,8 +43,8 @@ def rank(
     """
     check_options(seed=seed)
     check_sources(sources)
-    read = read_task(data, task)
     models = read_sources(sources)
+    read = read_task(data, task, image_side(models))
     with progress("ranking the sources"):
         ranking = bq.rank(models, read, seed=seed)
     common.answer([asdict(entry) for entry in ranking], ranking)

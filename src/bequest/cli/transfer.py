@@ -18,7 +18,14 @@ from bequest.cli._places import is_result, new_folder
 from bequest.cli._progress import progress
 from bequest.cli._say import line, print_json
 from bequest.cli._settings import check_options
-from bequest.cli._sources import SOURCES, SourceOptions, check_sources, read_sources
+from bequest.cli._sources import (
+    SOURCES,
+    SourceOptions,
+    check_readable,
+    check_sources,
+    image_side,
+    read_sources,
+)
 from bequest.cli._task import DATA, TASK, TaskOptions, read_task
 from bequest.errors import NotApplicable
 from bequest.methods import METHODS
@@ -72,29 +79,41 @@ def transfer(
     methods: Literal["auto"] | list[str] = list(method) or "auto"
     check_options(methods=methods, executor=executor, budget=budget, seed=seed)
     check_sources(sources)
-    with new_folder(out, ours=is_result) as folder, progress("reading the data") as tell:
-        read = read_task(data, task)
-        found = read_sources(sources)
-        if "parameters" in methods and not common.json:
-            _print_maps(opened(as_sources(found))[0], read)
-        result = bq.transfer(
-            read,
-            found,
-            methods=methods,
-            budget=budget,
-            ensemble=ensemble,
-            seed=seed,
-            executor=executor,
-            allow_overlap=allow_overlap,
-            progress=tell,
-        )
-        write_result(result, folder)
+    result, written = None, False
+    try:
+        with new_folder(out, ours=is_result) as folder:
+            with progress("reading the data") as tell:
+                found = read_sources(sources)
+                read = read_task(data, task, image_side(found))
+                check_readable(found, read)
+                if "parameters" in methods and not common.json:
+                    _print_maps(opened(as_sources(found))[0], read)
+                result = bq.transfer(
+                    read,
+                    found,
+                    methods=methods,
+                    budget=budget,
+                    ensemble=ensemble,
+                    seed=seed,
+                    executor=executor,
+                    allow_overlap=allow_overlap,
+                    progress=tell,
+                )
+            write_result(result, folder)
+        written = True
+    finally:  # a disk that is full loses the folder, not the verdict
+        if result is not None:
+            _print(result, out if written else None, common)
+
+
+def _print(result: bq.Result, out: Path | None, common: Common) -> None:
     if common.json:
         print_json({**json.loads(result.outcome.to_json()), "written": out})
         return
     print_result(result)
-    line()
-    line(f"Written: {out / 'model'}, {out / 'outcome.json'}, {out / 'report.html'}")
+    if out is not None:
+        line()
+        line(f"Written: {out / 'model'}, {out / 'outcome.json'}, {out / 'report.html'}")
 
 
 def _print_maps(sources: Sequence[bq.Source], task: bq.Task) -> None:

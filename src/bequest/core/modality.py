@@ -64,6 +64,18 @@ class GivesCodes(Protocol):
         """Levels of each code column."""
 
 
+WAYS_ON = {  # from what a model reads and a task offers to what a person can do
+    ("text", "table"): (
+        " Where one column holds the texts to learn from, name it: --text COLUMN on the command "
+        'line, Task.from_text(table, text="COLUMN", target=...) in Python.'
+    ),
+    ("vector", "table"): (
+        " Where its places stand for columns, name these in their order: "
+        "bequest.wrap(model, columns=[...])."
+    ),
+}
+
+
 @final
 @dataclass(frozen=True)
 class InputSpec:
@@ -96,8 +108,10 @@ class InputSpec:
         'the source takes vectors of shape (64,), the task has (30,).'
         """
         if self.modality != offered.modality:
+            way_on = WAYS_ON.get((self.modality, offered.modality), "")
             return NotApplicable(
                 f"the source takes {self.modality} inputs, the task has {offered.modality} inputs."
+                f"{way_on}"
             )
         return MODALITIES[self.modality].accepts(self, offered)
 
@@ -144,6 +158,13 @@ class Modality(ABC):
     @abstractmethod
     def row_digests(self, inputs: Inputs) -> Array:
         """`digests` of each row's exact content: objects of 32 bytes, shape (N,)."""
+
+    def read_files(self, samples: Any, spec: InputSpec) -> Any:
+        """New samples for a model of this modality: those in files are read, as `spec` says.
+
+        What is no file stays as it is, which the default always does.
+        """
+        return samples
 
     def describe(self, inputs: Inputs) -> InputSpec:
         """The spec of these inputs: by default the name, and a sample's shape where it has one."""
@@ -199,6 +220,7 @@ MODALITIES: Registry[Modality] = Registry(
 ENCODERS: Registry[Any] = Registry(
     "encoder",
     {
+        "columns": "bequest.frameworks.columns:Columns",
         "pixels": "bequest.frameworks.huggingface_images:Pixels",
         "scaler": "bequest.frameworks.encoders:Scaler",
         "table": "bequest.frameworks.encoders:TableEncoder",

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bequest.core.card import Card
 from bequest.core.feature_cache import cached
 from bequest.core.inputs import InputSpec, as_inputs
+from bequest.core.modality import MODALITIES
 from bequest.core.task import Label, Task
 from bequest.errors import BequestError, ModelError, NotApplicable
 
@@ -158,10 +159,11 @@ class Model(ABC):
 
         Parameters
         ----------
-        X : array, tensor, Table, DataFrame
-            N samples as the model's `spec` describes them.
+        X : array, tensor, Table, DataFrame, list of str, of paths or of PIL images
+            N samples as the model's `spec` describes them; for a model of images the files of
+            photos, too, which are read in the size that it was trained on.
         """
-        output = output_of(self, X)
+        output = output_of(self, self._samples(X))
         if not self.classes:
             return output
         return np.asarray(np.array(self.classes)[output.argmax(axis=1)])
@@ -170,7 +172,10 @@ class Model(ABC):
         """Class probabilities, shape (N, C), float64, rows summing to one."""
         if isinstance(self, Predicts) and not self.classes:
             raise NotApplicable("a regressor has no class probabilities.")
-        return output_of(self, X)
+        return output_of(self, self._samples(X))
+
+    def _samples(self, X: Any) -> Any:
+        return MODALITIES[self.spec.modality].read_files(X, self.spec)
 
     def parts(self) -> tuple[object, ...]:
         """The objects that compute its answers, as `bequest.core.feature_cache` knows them."""
@@ -193,6 +198,10 @@ class Model(ABC):
         renamed.card = card
         return renamed
 
+    def no_network(self) -> str:
+        """Why torch cannot compute it, without a full stop."""
+        return f"{self.name or 'this model'} is no single torch network"
+
     def to_torch(self) -> Any:
         """A copy as one ``torch.nn.Module`` in evaluation mode, with what prepares the samples.
 
@@ -203,20 +212,18 @@ class Model(ABC):
             nothing, standardising, or a network's image settings; otherwise (texts, tables) what
             ``model.encode`` gives. Gives logits (N, C), whose softmax is ``predict_proba``, or one
             logit (N,) or (N, 1) for the second of two classes; values (N,) of a regression;
-            features (N, D) where the model has no outputs. Images are resized by torch's
+            features (N, D) where the model has no outputs. A linear head on a frozen network's
+            features becomes a layer; an average of such models runs a shared network once. Images
+            are resized by torch's
             antialiased filter, within 2 of 256 levels of Pillow's.
 
         Raises
         ------
         NotApplicable
-            There is no one network: it is of scikit-learn, a function, or made of several models.
+            Torch cannot compute it: trees, support vector machines and other estimators of
+            scikit-learn, functions, ONNX files; an average with such a member, which is named.
         """
-        if isinstance(self, HasMembers):
-            raise NotApplicable(NO_SINGLE_NETWORK)
-        raise NotApplicable(
-            f"{self.name or 'this model'} is no single torch network: its predictions are computed "
-            f"by a {type(self).__name__}."
-        )
+        raise NotApplicable(f"{self.no_network()}.")
 
     def to_onnx(self, path: str | Path) -> None:
         """Write the model as one ONNX file, which its programs read without torch or bequest.
@@ -239,18 +246,13 @@ class Model(ABC):
         Raises
         ------
         NotApplicable
-            There is no one network, torch's exporter does not manage it, or it is above 2 GiB.
+            As for `to_torch`; or torch's exporter does not manage it, or it is above 2 GiB.
         ModelError
             The path does not end in ``.onnx``, or something else is there.
         MissingExtra
             The extra ``onnx`` is not installed.
         """
-        if isinstance(self, HasMembers):
-            raise NotApplicable(NO_SINGLE_NETWORK)
-        raise NotApplicable(
-            f"{self.name or 'this model'} is no single torch network, which is what is written as "
-            f"ONNX: its predictions are computed by a {type(self).__name__}."
-        )
+        raise NotApplicable(f"{self.no_network()}, and that is what is written as ONNX.")
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:

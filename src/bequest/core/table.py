@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
@@ -18,13 +19,23 @@ from bequest.core.wording import counted
 from bequest.errors import DataError
 from bequest.optional import need
 
-__all__ = ["ColumnKind", "Table", "frame_columns", "is_missing", "missing_cells", "plain_array"]
+__all__ = [
+    "ColumnKind",
+    "Table",
+    "absent_columns",
+    "frame_columns",
+    "is_missing",
+    "missing_cells",
+    "plain_array",
+]
 
 ColumnKind = Literal["number", "category", "date"]
 KINDS: Mapping[str, ColumnKind] = {"f": "number", "M": "date", "O": "category"}
 NUMBERS = (int, float, np.number, np.bool_, decimal.Decimal)
 DATES = (datetime.date, np.datetime64)  # datetime.datetime and pandas.Timestamp are dates
 TIMES = (datetime.timedelta, datetime.time, np.timedelta64)  # np.timedelta64 is an np.number, too
+SHOWN = 5  # columns that a message names
+CLOSE = 0.8  # likeness of two names, as difflib measures it
 NESTED = (list, tuple, dict, set, bytes, np.ndarray)
 
 
@@ -384,3 +395,24 @@ def _cast(name: str, values: NDArray[Any], kind: ColumnKind) -> NDArray[Any]:
 def _said(value: Any) -> str:
     whole = isinstance(value, float) and np.isfinite(value) and value == int(value)
     return str(int(value)) if whole else str(value)
+
+
+def absent_columns(absent: Sequence[str], offered: Sequence[str]) -> str:
+    """The first columns that are lacking, each with one that is there and written nearly so.
+
+    Examples
+    --------
+    >>> absent_columns(["MEAN_RADIUS", "age"], ["mean radius", "site"])
+    "MEAN_RADIUS (there is 'mean radius': rename it), age"
+    """
+    shown = []
+    for name in absent[:SHOWN]:
+        alike = [other for other in offered if _plain_name(other) == _plain_name(name)]
+        near = alike or difflib.get_close_matches(name, offered, n=1, cutoff=CLOSE)
+        shown.append(f"{name} (there is {near[0]!r}: rename it)" if near else name)
+    return ", ".join(shown) + (", ..." if len(absent) > SHOWN else "")
+
+
+def _plain_name(name: str) -> str:
+    """Without case, spaces, and what stands between words."""
+    return "".join(sign for sign in name.casefold() if sign.isalnum()) or name

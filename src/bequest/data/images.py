@@ -17,6 +17,7 @@ from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from bequest.core.given import as_text, checked_path
 from bequest.core.inputs import fingerprint
@@ -24,13 +25,14 @@ from bequest.core.task import Task
 from bequest.core.wording import counted
 from bequest.data.arrays import made_task, with_held_out
 from bequest.data.labels import encode_known, read_labels
-from bequest.data.pixels import SUFFIXES, read_pixels
+from bequest.data.pixels import SUFFIXES, pixels_of_image, read_pixels
 from bequest.errors import DataError
 
-__all__ = ["CACHE_BYTES", "ImageFolder", "task_from_images"]
+__all__ = ["ANY_SIZE", "CACHE_BYTES", "ImageFolder", "photos", "task_from_images"]
 
 CACHE_BYTES = 512 * 2**20  # decoded pixels kept in memory, per folder that was loaded
 IN_MEMORY = ("pixels", "known")  # what stays where it is when a folder goes to another process
+ANY_SIZE = (3, 224, 224)  # for networks that make images as large as they want them
 SHOWN = 3  # broken files that are named
 THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes without holding the interpreter
 
@@ -203,6 +205,66 @@ def _counted(broken: Sequence[DataError], files: int) -> str:
     said = "; ".join(str(error).rstrip(".") for error in broken[:SHOWN])
     more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
     return f"{len(broken)} of {counted(files, 'image')} cannot be read: {said}{more}."
+
+
+def photos(samples: Any, shape: tuple[int, ...]) -> Any:
+    """Image files, or images of Pillow, as a model of images (C, H, W) reads them.
+
+    Parameters
+    ----------
+    samples : path, or list or array of paths and Pillow's images
+        Anything else is given back as it is.
+    shape : (C, H, W)
+
+    Returns
+    -------
+    ImageFolder or float32 array, shape (N, C, H, W)
+
+    Raises
+    ------
+    DataError
+        A file cannot be read, is a folder, or the model has other than 1 or 3 channels.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> photos([Image.new("L", (9, 9), 255)], (3, 2, 2)).shape
+    (1, 3, 2, 2)
+    """
+    if isinstance(samples, str | os.PathLike):
+        samples = [samples]
+    listed = isinstance(samples, list | tuple) or getattr(samples, "ndim", 0) == 1
+    given = list(samples) if listed else []
+    if not given or not all(isinstance(one, str | os.PathLike | Image.Image) for one in given):
+        return samples
+    channels, height, width = shape
+    if channels not in (1, 3):
+        raise DataError(f"the model reads images of {channels} channels, photos have 1 or 3.")
+    paths = [None if isinstance(one, Image.Image) else Path(one).expanduser() for one in given]
+    files = [path for path in paths if path is not None]
+    for path in files:
+        if path.is_dir():
+            raise DataError(
+                f"{path} is a folder: give its files, such as sorted(Path(folder).glob('*.jpg'))."
+            )
+    read = ImageFolder(files, size=(height, width), channels=channels) if files else None
+    if read is not None and len(files) == len(given):
+        return read
+    rows = iter(() if read is None else read.read_rows())
+    every = [
+        _of_pillow(one, shape) if path is None else next(rows)
+        for one, path in zip(given, paths, strict=True)
+    ]
+    return np.stack(every)
+
+
+def _of_pillow(image: Image.Image, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    channels, height, width = shape
+    try:
+        pixels = pixels_of_image(image, (height, width), channels)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"an image of Pillow cannot be read: {error}.") from error
+    return pixels.astype(np.float32) / np.float32(255)
 
 
 def task_from_images(

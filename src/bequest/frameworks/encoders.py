@@ -23,6 +23,7 @@ from bequest.core import (
     as_inputs,
     modality_of,
 )
+from bequest.core.table import absent_columns
 from bequest.errors import DataError, ModelError, UnknownName
 
 __all__ = [
@@ -215,7 +216,8 @@ class TableEncoder:
         table = _as_table(inputs)
         absent = [name for name in self.columns if name not in table.columns]
         if absent:
-            raise DataError(f"the table lacks columns that the model reads: {', '.join(absent)}.")
+            named = absent_columns(absent, table.names)
+            raise DataError(f"the table lacks columns that the model reads: {named}.")
         values, marks = [], []
         for name, (mean, scale, marked) in self.numbers.items():
             column = _as_number(_numeric(table, name))

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from bequest.core import (
     Card,
@@ -38,6 +39,11 @@ from bequest.frameworks.nested import (
     save_parts,
     shared_models,
 )
+from bequest.frameworks.to_onnx import export_onnx
+from bequest.frameworks.to_torch import AverageLayers, layers_of, whole_model
+
+if TYPE_CHECKING:
+    from bequest.frameworks.torch_model import Network
 
 __all__ = ["Ensemble", "MemberSummary", "load_ensemble", "sharpened"]
 
@@ -178,6 +184,32 @@ class Ensemble(Model):
         """What each member is, in their order, as its card says it."""
         return tuple(MemberSummary.of(member.card) for member in self.members)
 
+    def layers(self, trunks: list[Network]) -> nn.Module:
+        """The members' average; see `bequest.frameworks.to_torch.HasLayers`."""
+        found: list[nn.Module] = []
+        refused: list[str] = []
+        able: list[int] = []
+        for place, member in enumerate(self.members):
+            try:
+                found.append(layers_of(member, trunks))
+                able.append(place)
+            except NotApplicable as reason:
+                refused.append(f"members[{place}]: {reason}")
+        if refused:
+            raise NotApplicable(
+                f"{self.name or 'this model'} averages {len(self.members)} models, which torch "
+                f"cannot compute as one: {' '.join(refused)} {_ways_on(able)}"
+            )
+        return AverageLayers(found, len(self.classes), self.temperature)
+
+    def to_torch(self) -> nn.Module:
+        """The average as one module, shared networks run once; see `bequest.core.Model`."""
+        return whole_model(self)
+
+    def to_onnx(self, path: str | Path) -> None:
+        """The average as one ONNX file; see `bequest.core.Model`."""
+        export_onnx(self, path)
+
     @property
     def structure(self) -> Mapping[str, Any]:
         """The members', and the temperature."""
@@ -243,6 +275,14 @@ def _trunk(model: Model) -> Model:
     while (held := model.inner()) and not isinstance(model, Ensemble):
         model = held[0]
     return model
+
+
+def _ways_on(able: Sequence[int]) -> str:
+    """What of an ensemble leaves as torch all the same."""
+    if not able:
+        return "None of them is a torch network."
+    calls = ", ".join(f"model.members[{place}].to_torch()" for place in able)
+    return f"What can be one module by itself: {calls}."
 
 
 def _said(model: Model) -> str:

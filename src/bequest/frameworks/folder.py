@@ -165,8 +165,8 @@ def load(
         Your own network classes that the folder may name; no other class is ever imported.
     base : Model, path or str, optional
         For the folder of an adapter, ours or peft's: the model that it was made on, its folder,
-        or its name on the Hub. peft's LoRA adapters are folded into a copy of it; a base that is
-        not given is never fetched.
+        or its name on the Hub. peft's LoRA adapters are folded into a copy of it. A base that is
+        not given is never fetched; one of peft's that was fetched before is taken from the cache.
     pooling : {"mean", "first", "last"}, optional
         For a Hugging Face network of texts without a head, such as a language model: which of its
         last hidden states are the features, the mean of all tokens or the first or last token's.
@@ -292,11 +292,23 @@ def foreign_config(place: Path) -> dict[str, Any] | None:
     listed = (place / "modules.json").is_file()
     if own_part(place) != place:
         return None
+    _check_own_part(place)
     if not (place / "config.json").is_file():
         return {} if listed else None
     config = read_json(place / "config.json")
     named = listed or "model_type" in config or "architectures" in config
     return config if named and "format" not in config else None
+
+
+def _check_own_part(place: Path) -> None:
+    """Refuse what stands where our part of a kept folder was: its files would go unchecked."""
+    own = place / OWN
+    theirs = own.is_dir() and any(own.iterdir()) and not (own / "card.json").exists()
+    if os.path.lexists(own) and not theirs:
+        raise ModelError(
+            f"{own} is not the folder with config.json and card.json that bequest wrote into "
+            f"{place.name}: restore it, or take it out if the files are to be read as they are."
+        )
 
 
 def _config(place: Path) -> dict[str, Any]:
@@ -348,7 +360,7 @@ def read_json(path: Path, limit: int = CONFIG_LIMIT) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}.") from error
     if not isinstance(values, dict):
-        raise ModelError(f"{path} holds no object.")
+        raise ModelError(f"{path} holds no object of names and values, but {shown(values)}.")
     return values
 
 

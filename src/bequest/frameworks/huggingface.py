@@ -51,6 +51,7 @@ from bequest.frameworks.huggingface_network import (
 from bequest.frameworks.original_folder import original_files
 from bequest.frameworks.sentence_folder import SentenceFolder, layers_of, read_sentence_folder
 from bequest.frameworks.sentence_modules import SentenceLayers, layers_from
+from bequest.frameworks.static_embedding import STATIC
 from bequest.frameworks.torch_model import Network, TorchFeatures, TorchModel
 from bequest.frameworks.unchanged import evaluating
 
@@ -105,7 +106,7 @@ def load_foreign(
 def _sentence_model(folder: Path, sentence: SentenceFolder, card: Card, say: bool) -> TorchFeatures:
     """The network of a sentence-transformers folder with all that comes behind it."""
     place, where = sentence.transformer, folder.name
-    config = audited(_config_of(place), where)
+    config = {"model_type": STATIC} if sentence.static else audited(_config_of(place), where)
     network, modality, _ = build_network(config, folder_weights(place), where, body=True, say=say)
     if modality != "text":
         raise ModelError(f"{where} is for {modality}s: of sentence-transformers texts are read.")
@@ -113,11 +114,12 @@ def _sentence_model(folder: Path, sentence: SentenceFolder, card: Card, say: boo
     module = HuggingFaceNetwork(
         network.eval(), modality="text", config=config, pooling="layers", layers=SentenceLayers([])
     )
-    hidden, mask = _tried(module, tokens, where, module.hidden)
-    width, skipped = hidden.shape[2], tokens.prompt_tokens
-    steps, tensors = layers_of(sentence, folder, width, skipped, folder_weights)
-    module.sentence = layers_from(steps, tensors)
-    module.add_head(module.sentence(hidden, mask).shape[1])
+    hidden, mask, states = _tried(module, tokens, where, module.hidden)
+    sizes = (hidden.shape[2], len(states), tokens.prompt_tokens)
+    steps, tensors = layers_of(sentence, folder, *sizes, folder_weights)
+    layers = module.sentence = layers_from(steps, tensors)
+    features = _tried(module, tokens, where, lambda _: layers(hidden, mask, states))
+    module.add_head(features.shape[1])
     given: dict[str, Any] = {"spec": InputSpec("text"), "card": card, "encoder": tokens}
     return TorchFeatures(module.eval(), **given)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +13,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bequest.core.kinds import bare
+from bequest.core.kinds import bare, shown
 from bequest.core.wording import listed
 from bequest.errors import ModelError
+from bequest.frameworks.static_embedding import STATIC, static_embedding
 from bequest.optional import need
 
 __all__ = ["Modality", "build_network", "classifier_of", "other_head", "quiet"]
@@ -41,6 +44,8 @@ OTHER_HEADS = {
     "ForVision2Seq": "writes texts about images",
     "ForImageTextToText": "writes texts about images",
 }
+ACTIVATIONS = ("hidden_act", "hidden_activation", "activation_function", "activation")
+FIELD = re.compile(r"Field '(\w+)' expected (.+), got \w+ \(value: (.*)\)")
 SPARE = 10**6  # numbers that a network may have beyond twice those of its files
 
 logger = logging.getLogger(__name__)
@@ -66,6 +71,8 @@ def build_network(
     auto = need("transformers.models.auto", extra="hf", purpose="a Hugging Face model")
     broken = need("huggingface_hub.errors", extra="hf", purpose="a Hugging Face model")
     kind = config["model_type"]
+    if kind == STATIC:
+        return static_embedding(tensors, where), "text", False
     if kind not in auto.CONFIG_MAPPING:
         raise ModelError(
             f"{where} is a network of type {kind[:60]!a}, which transformers "
@@ -91,12 +98,50 @@ def build_network(
         ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError,
         OSError, RuntimeError, TypeError, ValueError, broken.StrictDataclassError,
     ) as error:  # fmt: skip
-        problem = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(f"{where}/config.json describes no network: {problem}") from error
+        raise ModelError(
+            f"{where}/config.json describes no network: {_problem(error, config)}"
+        ) from error
     _check_loaded(network, told, where, headed)
+    _keep_states(network)
     if say:
         _say_left_out(type(network).__name__, told, "" if body else _named(config), where)
     return network, modality, headed
+
+
+def _keep_states(network: Any) -> None:
+    """Let a network whose config asks for the states of all layers give them at every call.
+
+    transformers puts its hooks for them on at the first call and remembers that it did, while we
+    run a network so that it is left as it was, hooks too.
+    """
+    capturing = sys.modules.get("transformers.utils.output_capturing")
+    asked = getattr(network.config, "output_hidden_states", False)
+    if asked and capturing is not None and getattr(network, "_can_record_outputs", None):
+        capturing.maybe_install_capturing_hooks(network)
+
+
+def _problem(error: BaseException, config: Mapping[str, Any]) -> str:
+    """What transformers found wrong with a config, by the setting where it names one."""
+    text = " ".join(str(error).split())
+    if wrong := FIELD.search(text):
+        return f"{wrong[1]} = {wrong[3][:60]}, where {wrong[2][:60]} is wanted."
+    known = need("transformers.activations", extra="hf", purpose="a Hugging Face model").ACT2FN
+    for key in ACTIVATIONS:
+        if isinstance(config.get(key), str) and config[key] not in known:
+            return f"{key} = {shown(config[key])} is no activation that transformers knows."
+    if isinstance(error, KeyError) and (key := _said_by(config, error.args[0])):
+        return f"{key} = {shown(error.args[0])} is none that transformers knows."
+    return text[:200] or type(error).__name__
+
+
+def _said_by(config: Mapping[str, Any], value: Any) -> str:
+    """The setting of this value, those inside of others too; empty where there is none."""
+    for key, inner in config.items():
+        if inner == value:
+            return str(key)
+        if isinstance(inner, Mapping) and (below := _said_by(inner, value)):
+            return f"{key}.{below}"
+    return ""
 
 
 def _say_left_out(name: str, told: Mapping[str, Any], named: str, where: str) -> None:

@@ -10,12 +10,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from bequest.core.timeout import with_timeout
 from bequest.errors import ModelError, OutOfTime
@@ -27,13 +27,16 @@ from bequest.optional import need
 
 __all__ = ["fetched", "resolved"]
 
+T = TypeVar("T")
 ANSWER = 10.0  # seconds in which the Hub says what a commit is, or holds
 BRANCH = "main"  # of every repository on the Hub the default one
 OURS = "bequest"  # folder beside theirs in the cache of a repository
 
 
-def resolved(name: HuggingFaceName) -> HuggingFaceName:
+def resolved(name: HuggingFaceName, *, local: bool = False) -> HuggingFaceName:
     """The same name at the commit that it means now, or meant last where the Hub is out of reach.
+
+    With `local` the Hub is not asked.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def resolved(name: HuggingFaceName) -> HuggingFaceName:
     ask = partial(client().resolve_revision, name.repo, revision=name.revision or BRANCH)
     with translated(name):
         try:
-            found = with_timeout(ask, ANSWER, "the Hub's answer")
+            found = ask(local_files_only=True) if local else _in_time(ask)
         except OutOfTime:  # a network that swallows what is sent: as if there were none
             found = ask(local_files_only=True)
         pinned = name.at(str(found.resolved))
@@ -64,14 +67,22 @@ def resolved(name: HuggingFaceName) -> HuggingFaceName:
     return pinned
 
 
+def _in_time(ask: Callable[[], T]) -> T:
+    return with_timeout(ask, ANSWER, "the Hub's answer")
+
+
 @contextmanager
-def fetched(name: HuggingFaceName) -> Iterator[tuple[Path, dict[Path, Path]]]:
+def fetched(
+    name: HuggingFaceName, *, local: bool = False
+) -> Iterator[tuple[Path, dict[Path, Path]]]:
     """A folder of the files that loading a model needs, each checked, while the block lasts.
 
     Parameters
     ----------
     name : HuggingFaceName
         With a commit.
+    local : bool
+        Take what the cache holds, and ask nobody for what it does not.
 
     Returns
     -------
@@ -87,7 +98,7 @@ def fetched(name: HuggingFaceName) -> Iterator[tuple[Path, dict[Path, Path]]]:
     UnsafeModel
         The weights are there as pickles only.
     """
-    commit = _Commit(name)
+    commit = _Commit(name, local)
     work = _workplace(name)
     try:
         folder = work / name.repo.rpartition("/")[2]
@@ -102,8 +113,8 @@ def fetched(name: HuggingFaceName) -> Iterator[tuple[Path, dict[Path, Path]]]:
 class _Commit:
     """The files of a commit, in the cache or, where one is not there, on the Hub."""
 
-    def __init__(self, name: HuggingFaceName) -> None:
-        self.name = name
+    def __init__(self, name: HuggingFaceName, local: bool) -> None:
+        self.name, self.local = name, local
         self._api = client()
         self._reached = False
 
@@ -117,7 +128,7 @@ class _Commit:
             return as_listing(told, self.name)
         with translated(self.name):
             self._reach()
-            told = with_timeout(self._asked, ANSWER, "the Hub's answer")
+            told = _in_time(self._asked)
             files = as_listing(told, self.name)
         _keep(kept, files)
         return files
@@ -153,6 +164,8 @@ class _Commit:
 
     def _reach(self) -> None:
         """Raise at once where the Hub does not answer: what follows would try for 23 seconds."""
+        if self.local:
+            raise ModelError(f"{self.name} is not in the cache as a whole.")
         if not self._reached:
             self._api.repo_info(self.name.repo, revision=self.name.revision, timeout=ANSWER)
             self._reached = True

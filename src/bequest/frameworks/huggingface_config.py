@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bequest.core import Label
+from bequest.core.kinds import shown
 from bequest.errors import ModelError, UnsafeModel
 
 __all__ = ["audited", "classes_of", "with_classes"]
@@ -26,6 +27,14 @@ PASSED_OVER = (
     "transformers_weights", "device_map",
 )  # fmt: skip
 REPEATED = re.compile(r"layers?|depths?|blocks?|stages?|experts|heads")
+# What a network has at least one of, whatever its type; null is transformers' own choice.
+COUNTED = frozenset((
+    "d_model", "depths", "dim", "embed_dim", "embedding_size", "head_dim", "hidden_size",
+    "hidden_sizes", "image_size", "n_embd", "n_head", "n_heads", "n_layer",
+    "n_layers", "num_attention_heads", "num_channels", "num_heads", "num_hidden_layers",
+    "num_key_value_heads", "num_layers", "patch_size", "vocab_size",
+))  # fmt: skip
+PERHAPS_NONE = frozenset(("max_position_embeddings", "n_positions", "type_vocab_size"))
 MOST_REPEATS = 4096  # of layers, heads or experts; the deepest public models have about 200
 DEFAULT_LABEL = re.compile(r"LABEL_(\d+)")
 
@@ -60,6 +69,14 @@ def audited(values: Mapping[str, Any], where: str) -> dict[str, Any]:
                 f"{where}/config.json says {key} = {str(value)[:40]}, at most {MOST_REPEATS} are "
                 "built."
             )
+    for key in sorted((COUNTED | PERHAPS_NONE).intersection(values)):
+        least = int(key in COUNTED)
+        if _smallest(values[key]) < least:
+            raise ModelError(
+                f"{where}/config.json says {key} = {str(values[key])[:40]}: it is {least} or more."
+            )
+    if not isinstance(values.get("id2label") or {}, Mapping):
+        raise ModelError(f"{where}/config.json says id2label = {shown(values['id2label'])}.")
     if not isinstance(values.get("model_type"), str):
         raise ModelError(f"{where}/config.json names no model_type: it is no Hugging Face model.")
     return {key: _without(value) for key, value in values.items() if key not in PASSED_OVER}
@@ -140,6 +157,12 @@ def _without(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without(inner) for key, inner in value.items() if key not in PASSED_OVER}
     return [_without(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _smallest(value: Any) -> float:
+    if isinstance(value, list):
+        return min((_smallest(inner) for inner in value), default=0)
+    return value if isinstance(value, int | float) else 1
 
 
 def _largest(value: Any) -> float:

@@ -20,6 +20,7 @@ from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.huggingface_inputs import Tokens
 from bequest.frameworks.sentence_folder import SentenceFolder
 from bequest.frameworks.shards import check_shard, shards_of
+from bequest.frameworks.static_embedding import static_tokens
 from bequest.frameworks.weights import DTYPES, read_header, read_weights
 
 __all__ = [
@@ -96,6 +97,9 @@ def tokens_of(
     content = _tokenizer_file(folder)
     if sentence is None:
         return tokens_from(content, told, config, network, folder.name)
+    if sentence.static:
+        known = len(network.get_input_embeddings().weight)  # type: ignore[operator]
+        return static_tokens(content, known, sentence.prompt, folder.name)
     if sentence.lower:
         content = _in_lower_case(content, folder)
     stated = sentence.length

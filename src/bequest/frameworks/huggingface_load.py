@@ -15,10 +15,13 @@ from bequest.frameworks.original_folder import stored_at
 __all__ = ["load_by_name"]
 
 
-def load_by_name(given: Any, **asked: Any) -> Model:
-    """The model of a name such as ``hf://org/name``; `asked` and errors are as in `load`."""
-    name = resolved(HuggingFaceName.parse(given))
-    with fetched(name) as (folder, kept), stored_at(kept):
+def load_by_name(given: Any, *, local: bool = False, **asked: Any) -> Model:
+    """The model of a name such as ``hf://org/name``; `asked` and errors are as in `load`.
+
+    With `local` it comes from the cache, and the Hub is not asked.
+    """
+    name = resolved(HuggingFaceName.parse(given), local=local)
+    with fetched(name, local=local) as (folder, kept), stored_at(kept):
         try:
             model = load(folder, **asked)
         except ModelError as error:  # the folder is gone when a person reads of it

@@ -24,6 +24,7 @@ from bequest.frameworks.huggingface_config import with_classes
 from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.huggingface_inputs import PADDING, Tokens
 from bequest.frameworks.sentence_modules import SentenceLayers
+from bequest.frameworks.static_embedding import StaticEmbedding
 from bequest.frameworks.torch_model import ForeignNetwork, Network
 from bequest.frameworks.weights import write_weights
 
@@ -102,27 +103,31 @@ class HuggingFaceNetwork(ForeignNetwork):
 
     def pooled(self, samples: Tensor) -> Tensor:
         """Features (N, D) of the samples, where the network does not pool by itself."""
-        hidden, mask = self.hidden(samples)
+        hidden, mask, layers = self.hidden(samples)
         if self.pooling == "image":
             return self._pooled_patches(hidden)
         if self.pooling == "first":
             return hidden[:, 0]
         if self.sentence is not None:
-            features: Tensor = self.sentence(hidden, mask)
+            features: Tensor = self.sentence(hidden, mask, layers)
             return features
         if self.pooling in ("last", "last-token"):
             return hidden[torch.arange(hidden.shape[0]), mask.sum(dim=1) - 1]
         weights = mask.to(hidden.dtype)[:, :, None]
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
-    def hidden(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Last hidden states (N, T, D), and the mask (N, T) of tokens.
+    def hidden(self, samples: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Last hidden states (N, T, D), the mask (N, T) of tokens, and the states of all layers.
+
+        The latter only where the config asks for them.
 
         Of images the states have the network's own shape, and the mask has no meaning.
         """
         given = self._given(samples)
         body: nn.Module = self.network.base_model if self.pooling == "last" else self.network  # type: ignore[assignment]
-        return body(**given).last_hidden_state, given.get("attention_mask", samples)
+        output = body(**given)
+        layers = tuple(getattr(output, "hidden_states", None) or ())
+        return output.last_hidden_state, given.get("attention_mask", samples), layers
 
     def _given(self, samples: Tensor) -> dict[str, Tensor]:
         """What transformers calls the samples."""
@@ -158,7 +163,8 @@ class HuggingFaceNetwork(ForeignNetwork):
         ours.
         """
         name = type(self.network).__name__
-        if not type(self.network).__module__.startswith("transformers."):
+        own = isinstance(self.network, StaticEmbedding)
+        if not (own or type(self.network).__module__.startswith("transformers.")):
             raise ModelError(
                 f"{name} is no class of transformers' own: its folder could not be loaded again "
                 "without running its code."

@@ -9,13 +9,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from bequest.core.kinds import shown
 from bequest.errors import ModelError
-from bequest.frameworks.huggingface_images import SIDES, Pixels
+from bequest.frameworks.huggingface_images import LEVELS, SIDES, Pixels
 
-__all__ = ["channels_of", "given_settings", "image_settings"]
+__all__ = ["channels_of", "check_range", "given_settings", "image_settings"]
+
+BRIGHTEST = 2.0  # of pixels from 0 to 1, with room
 
 
 def given_settings(settings: Mapping[str, Any]) -> list[str]:
@@ -81,6 +84,26 @@ def image_settings(
         channels=channels,
         centre="torchvision",
     )
+
+
+def check_range(mean: Any, std: Any, example: Any) -> None:
+    """Raise where a mean or a deviation is of pixels from 0 to 255, and no example has such."""
+    values = [abs(float(v)) for one in (mean, std) if one is not None for v in np.ravel(one)]
+    if max(values, default=0.0) <= BRIGHTEST:
+        return
+    if example is not None and float(np.max(np.abs(np.asarray(example)))) > BRIGHTEST:
+        return  # no photos: the network was trained on other numbers
+    raise ModelError(
+        "pixels run from 0 to 1 here, and mean and std are of levels from 0 to 255: divide both "
+        f"by 255 ({_divided('mean', mean)}{_divided('std', 1.0 if std is None else std)[:-2]})."
+    )
+
+
+def _divided(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    numbers = [f"{float(number) / LEVELS:.4g}" for number in np.ravel(value)]
+    return f"{name}={numbers[0] if len(numbers) == 1 else '(' + ', '.join(numbers) + ')'}, "
 
 
 def _per_channel(

@@ -25,8 +25,9 @@ from bequest.core.deadline import check_time, time_left
 from bequest.core.given import checked_path
 from bequest.core.limited import command
 from bequest.core.model import plain_labels
-from bequest.core.table import ColumnKind
+from bequest.core.table import ColumnKind, absent_columns
 from bequest.errors import DataError, ModelError, NotApplicable, OutOfTime, UnsafeModel
+from bequest.frameworks.columns import Columns
 from bequest.frameworks.folder import spec_from_config, write_folder
 from bequest.frameworks.onnx_external import external_tensor
 from bequest.frameworks.output import new_file
@@ -167,17 +168,25 @@ class OnnxModel(Model):
 
     def _fed(self, inputs: Any) -> dict[str, Any]:
         """Rows by the names of the graph's inputs."""
-        if self.spec.modality != "table":
+        if self.spec.modality == "table" and self._one_matrix:
+            inputs = Columns(self.spec.columns).encode(inputs)
+        if self.spec.modality != "table" or self._one_matrix:
             [(name, kind, _)] = self.inputs
             return {name: np.asarray(inputs).astype(NUMBERS[kind])}
         if not isinstance(inputs, Table):
             raise DataError(f"{self._title} reads a table, not a {type(inputs).__name__}.")
         absent = [name for name in self.spec.columns if name not in inputs.columns]
         if absent:
-            raise DataError(f"the table lacks columns that it reads: {', '.join(absent[:5])}.")
+            named = absent_columns(absent, inputs.names)
+            raise DataError(f"the table lacks columns that the model reads: {named}.")
         kinds = dict(zip(self.spec.columns, self.spec.kinds, strict=True))
         table = inputs.cast(kinds)
         return {name: _column(table.columns[name], kind) for name, kind, _ in self.inputs}
+
+    @property
+    def _one_matrix(self) -> bool:
+        """Whether it reads all columns side by side, and no input for each."""
+        return len(self.inputs) == 1 and len(self.inputs[0][2]) == 2 and len(self.spec.columns) != 1
 
     @cached_property
     def _session(self) -> Any:

@@ -1,6 +1,7 @@
 """A folder of peft: a LoRA adapter of a network of transformers, put on its base.
 
-Nothing is fetched: the folder says what its base is called, and a person gives it. r is the rank.
+Nothing is fetched: the folder says what its base is called, and a person gives it, or the cache of
+the Hub has it. r is the rank.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.huggingface import model_with_head
 from bequest.frameworks.huggingface_files import licence_of
+from bequest.frameworks.huggingface_load import load_by_name
 from bequest.frameworks.huggingface_network import HuggingFaceNetwork
 from bequest.frameworks.torch_model import TorchFeatures, TorchModel
 from bequest.frameworks.weights import read_weights
@@ -58,8 +60,8 @@ def load_peft(
     Raises
     ------
     ModelError
-        No base is given, or one that is no network of transformers or does not have the layers;
-        or the adapter is of another kind than LoRA.
+        No base is given, and the cache of the Hub does not hold it; or one that is no network of
+        transformers or does not have the layers; or the adapter is of another kind than LoRA.
     UnsafeModel
         Its weights are a pickle.
 
@@ -71,10 +73,7 @@ def load_peft(
     where, named = folder.name, _base_name(config)
     _check(config, where)
     if base is None:
-        raise ModelError(
-            f"{where} is an adapter of {named} and predicts nothing without it, which is not "
-            "fetched: bequest.load(folder, base=...) with that model, or its folder."
-        )
+        base = _cached(config, where)
     if not isinstance(base, TorchModel | TorchFeatures) or not isinstance(
         base.module, HuggingFaceNetwork
     ):
@@ -112,6 +111,20 @@ def _short(name: str) -> str:
 def _base_name(config: Mapping[str, Any]) -> str:
     named = config.get("base_model_name_or_path")
     return bare(named) if isinstance(named, str) and named else "a model that it does not name"
+
+
+def _cached(config: Mapping[str, Any], where: str) -> Model:
+    """The base by the name that the adapter gives, out of the cache of the Hub."""
+    named, revision = config.get("base_model_name_or_path"), config.get("revision")
+    name = f"hf://{named or ''}" + (f"@{revision}" if revision else "")
+    try:
+        return load_by_name(name, local=True)
+    except ModelError as error:
+        raise ModelError(
+            f"{where} is an adapter of {_base_name(config)} and predicts nothing without it, which "
+            "is not fetched: bequest.load(folder, base=...) with that model, its folder, or its "
+            f"name on the Hub. (Of the cache: {error})"
+        ) from error
 
 
 def _check(config: Mapping[str, Any], where: str) -> None:

@@ -8,14 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from bequest.core import Card, InputSpec, Label, Model, features_of, output_of, parameters_of
 from bequest.frameworks.folder import write_folder
 from bequest.frameworks.nested import load_inside, save_inside
+from bequest.frameworks.to_onnx import export_onnx
+from bequest.frameworks.to_torch import TrunkOutput, layers_of, whole_model
+
+if TYPE_CHECKING:
+    from bequest.frameworks.torch_model import Network
 
 __all__ = ["Relabelled", "load_relabelled"]
 
@@ -65,6 +72,18 @@ class Relabelled(Model):
         """The source's."""
         return parameters_of(self.source)
 
+    def layers(self, trunks: list[Network]) -> nn.Module:
+        """The source's, relabelled; see `bequest.frameworks.to_torch.HasLayers`."""
+        return _RelabelledLayers(layers_of(self.source, trunks), self.columns, self.weights)
+
+    def to_torch(self) -> nn.Module:
+        """The source and the labels put on it as one module; see `bequest.core.Model`."""
+        return whole_model(self)
+
+    def to_onnx(self, path: str | Path) -> None:
+        """The source and the labels put on it as one ONNX file; see `bequest.core.Model`."""
+        export_onnx(self, path)
+
     @property
     def structure(self) -> Mapping[str, Any]:
         """The source's, named as such."""
@@ -92,6 +111,25 @@ class Relabelled(Model):
             card=self.card,
             write=lambda place: save_inside(self.source, place / "source"),
         )
+
+
+@final
+class _RelabelledLayers(nn.Module):
+    """Some of the source's classes, weighted."""
+
+    columns: Tensor
+    shift: Tensor
+
+    def __init__(self, source: nn.Module, columns: Sequence[int], weights: Sequence[float]) -> None:
+        super().__init__()
+        self.source = source
+        self.register_buffer("columns", torch.tensor(list(columns)))
+        self.register_buffer("shift", torch.tensor(list(weights), dtype=torch.float32).log())
+
+    def forward(self, given: Sequence[TrunkOutput]) -> Tensor:
+        """Logits (N, C)."""
+        known: Tensor = self.source(given).log_softmax(dim=1)
+        return known[:, self.columns] + self.shift
 
 
 def load_relabelled(

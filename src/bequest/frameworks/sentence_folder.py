@@ -21,7 +21,7 @@ from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
 from bequest.frameworks.folder import read_json
 from bequest.frameworks.original_folder import is_inside
-from bequest.frameworks.sentence_modules import SENTENCE, TOKENS
+from bequest.frameworks.sentence_modules import SENTENCE, STATES, TOKENS
 from bequest.frameworks.sentence_readers import READERS, WITH_WEIGHTS, Step, Widths
 from bequest.frameworks.sentence_settings import (
     MODEL_FILE,
@@ -37,13 +37,14 @@ POOLING_FOLDER = "1_Pooling"
 MODULES_LIMIT = 2**20  # bytes; a list of a few lines
 MOST_MODULES = 64
 # Where sentence-transformers has kept its classes: version 2 to 4, then 5 and 6.
+WITHOUT_FOLDER = ("Normalize", "Dropout")  # an empty folder is often lost, and says nothing
 CLASS = re.compile(
     r"sentence_transformers\.(?:models|sentence_transformer\.modules|base\.modules)"
     r"(?:\.(?P<file>\w{1,60}))?\.(?P<name>\w{1,60})"
 )
+FIRST = ("Transformer", "StaticEmbedding")
 OTHERS = (
-    "Asym", "BoW", "CLIPModel", "CNN", "LSTM", "Router", "StaticEmbedding", "WeightedLayerPooling",
-    "WordEmbeddings", "WordWeights",
+    "Asym", "BoW", "CLIPModel", "CNN", "LSTM", "Router", "WordEmbeddings", "WordWeights",
 )  # fmt: skip
 SETTINGS_FILES = tuple(
     f"sentence_{kind}_config.json"
@@ -70,6 +71,8 @@ class SentenceFolder:
         Class and folder of what comes behind the transformer.
     width : int or None
         Of the first features that are kept.
+    static : bool
+        Whether a table of embeddings stands in the transformer's place.
     """
 
     transformer: Path
@@ -78,6 +81,7 @@ class SentenceFolder:
     prompt: str
     modules: tuple[tuple[str, Path], ...]
     width: int | None
+    static: bool = False
 
 
 def read_sentence_folder(folder: Path) -> SentenceFolder | None:
@@ -94,36 +98,46 @@ def read_sentence_folder(folder: Path) -> SentenceFolder | None:
     else:
         modules = [_module(folder, entry) for entry in _listed_modules(folder)]
     names = [name for name, _ in modules]
-    if names[:1] != ["Transformer"] or "Transformer" in names[1:]:
+    if names[0] not in FIRST or any(name in FIRST for name in names[1:]):
         raise ModelError(
-            f"{folder.name}/{MODULES_FILE} lists {listed(names)}: one Transformer comes first."
+            f"{folder.name}/{MODULES_FILE} lists {listed(names)}: one Transformer or "
+            "StaticEmbedding comes first."
         )
-    transformer = modules[0][1]
-    length, lower = transformer_settings(
-        _settings(folder, transformer), f"{folder.name}'s Transformer"
-    )
+    transformer, static = modules[0][1], names[0] == "StaticEmbedding"
+    length, lower = None, False
+    if not static:
+        length, lower = transformer_settings(
+            _settings(folder, transformer), f"{folder.name}'s Transformer"
+        )
     about = _optional(folder, folder / MODEL_FILE)
     prompt, width = prompt_and_width(about, folder.name)
-    return SentenceFolder(transformer, length, lower, prompt, tuple(modules[1:]), width)
+    return SentenceFolder(transformer, length, lower, prompt, tuple(modules[1:]), width, static)
 
 
 def layers_of(
     found: SentenceFolder,
     folder: Path,
     width: int,
+    states: int,
     skipped: int,
     weights: Callable[[Path], Mapping[str, Tensor]],
 ) -> tuple[list[Step], dict[str, Tensor]]:
     """What `SentenceLayers` is made of, behind a network of so many features, and its tensors.
 
-    `skipped` is the number of tokens of the prompt; `weights` reads the tensors of one module.
-    `ModelError` where the modules do not fit the network or each other.
+    `states` are those of its layers, if it gives them, and 0 if not; `skipped` is the number of
+    tokens of the prompt; `weights` reads the tensors of one module. `ModelError` where the modules
+    do not fit the network or each other.
     """
-    widths: Widths = {TOKENS: width}
+    widths: Widths = {TOKENS: width} | ({STATES: states} if states else {})
     steps: list[Step] = []
+    if found.static:
+        widths = {SENTENCE: width}
+        steps.append({"layer": "pooling", "modes": ["mean"], "skipped": 0})
     tensors: dict[str, Tensor] = {}
     for name, place in found.modules:
         where = f"{folder.name}/{place.relative_to(folder).as_posix()} ({name})"
+        if name not in WITHOUT_FOLDER and not place.is_dir():
+            raise ModelError(f"{where} is listed in {MODULES_FILE}, and there is no such folder.")
         step = READERS[name](_optional(folder, place / "config.json"), widths, where)
         if step is None:
             continue
@@ -167,7 +181,7 @@ def _module(folder: Path, entry: Config) -> tuple[str, Path]:
     called, path = entry.get("type"), entry.get("path")
     found = CLASS.fullmatch(called) if isinstance(called, str) else None
     name = found["name"] if found else ""
-    own = name in {"Transformer", *READERS, *OTHERS}
+    own = name in {*FIRST, *READERS, *OTHERS}
     if not found or not own or _plain_name(found["file"] or name) != _plain_name(name):
         raise UnsafeModel(
             f"{folder.name}/{MODULES_FILE} names a class that is not sentence-transformers' own, "
@@ -175,7 +189,7 @@ def _module(folder: Path, entry: Config) -> tuple[str, Path]:
             "where you trust it, and hand its features to bequest.wrap as a function."
         )
     if name in OTHERS:
-        known = ", ".join(["Transformer", *READERS])
+        known = ", ".join([*FIRST, *READERS])
         raise ModelError(f"{folder.name} has a module {name}, which is not read. Read are {known}.")
     return name, _inside(folder, path)
 

@@ -16,10 +16,13 @@ from torch import Tensor, nn
 
 from bequest.frameworks.filled import filled
 
-__all__ = ["ACTIVATIONS", "LAYERS", "MODES", "SENTENCE", "TOKENS", "SentenceLayers", "layers_from"]
+__all__ = [
+    "ACTIVATIONS", "LAYERS", "MODES", "SENTENCE", "STATES", "TOKENS", "SentenceLayers",
+    "layers_from",
+]  # fmt: skip
 
 TOKENS, SENTENCE = "token_embeddings", "sentence_embedding"
-MASK = "attention_mask"
+MASK, STATES = "attention_mask", "all_layer_embeddings"
 FEWEST = 1e-9  # of a weight that is divided by, where no token counts
 Values = dict[str, Any]
 
@@ -43,9 +46,12 @@ class SentenceLayers(nn.Module):
             made.append(LAYERS[step["layer"]](**settings))
         self.layers = nn.ModuleList(made)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Features (N, D) of tokens (N, T, D); those count whose mask (N, T) is 1."""
-        values: Values = {TOKENS: hidden, MASK: mask}
+    def forward(self, hidden: Tensor, mask: Tensor, states: Sequence[Tensor] = ()) -> Tensor:
+        """Features (N, D) of tokens (N, T, D); those count whose mask (N, T) is 1.
+
+        `states` are those of all layers, where one of these layers reads them.
+        """
+        values: Values = {TOKENS: hidden, MASK: mask, STATES: states}
         for layer in self.layers:
             layer(values)
         features: Tensor = values[SENTENCE]
@@ -83,6 +89,27 @@ class PoolTokens(nn.Module):
         mask[:, : self.skipped] = 0
         pooled = [MODES[mode](values[TOKENS], mask) for mode in self.modes]
         values[SENTENCE] = torch.cat(pooled, dim=-1)
+
+
+@final
+class WeightedLayers(nn.Module):
+    """Each token as the weighted mean of what the last layers of the network say of it.
+
+    Parameters
+    ----------
+    count : int
+        How many layers.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.layer_weights = nn.Parameter(torch.ones(count))
+
+    def forward(self, values: Values) -> None:
+        """Read the states of all layers, write the tokens."""
+        states = torch.stack(list(values[STATES][-len(self.layer_weights) :]))
+        weights = self.layer_weights / self.layer_weights.sum()
+        values[TOKENS] = (weights[:, None, None, None] * states).sum(dim=0)
 
 
 @final
@@ -232,6 +259,7 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
 }  # fmt: skip
 LAYERS: Mapping[str, Callable[..., nn.Module]] = {
     "pooling": PoolTokens,
+    "weighted-layers": WeightedLayers,
     "dense": DenseLayer,
     "normalize": UnitLength,
     "layer-norm": NormLayer,

@@ -9,7 +9,7 @@ from typing import Any
 from bequest.core.kinds import bare, shown
 from bequest.core.wording import listed
 from bequest.errors import ModelError, UnsafeModel
-from bequest.frameworks.sentence_modules import ACTIVATIONS, MODES, SENTENCE, TOKENS
+from bequest.frameworks.sentence_modules import ACTIVATIONS, MODES, SENTENCE, STATES, TOKENS
 from bequest.frameworks.sentence_settings import Config, flag, number
 
 __all__ = ["READERS", "WITH_WEIGHTS", "Step", "Widths"]
@@ -138,8 +138,24 @@ def _dropout(values: Config, widths: Widths, where: str) -> Step:
     return {"layer": "dropout", "share": float(share)}
 
 
-WITH_WEIGHTS = ("Dense", "LayerNorm")
+def _weighted_layers(values: Config, widths: Widths, where: str) -> Step | None:
+    if STATES not in widths:  # as in the library: a network whose config keeps its states to itself
+        return None
+    _fitting(_dimension(values, widths, where), widths, TOKENS, where)
+    layers = {"num_hidden_layers": 12, "layer_start": 4, **values}
+    depth = number(layers, "num_hidden_layers", where)
+    start = layers["layer_start"]
+    if depth + 1 != widths[STATES] or type(start) is not int or not 0 <= start <= depth:
+        raise ModelError(
+            f"{where} weighs the layers {shown(start)} to {depth}, the network's are 0 to "
+            f"{widths[STATES] - 1}."
+        )
+    return {"layer": "weighted-layers", "count": depth + 1 - start}
+
+
+WITH_WEIGHTS = ("Dense", "LayerNorm", "WeightedLayerPooling")
 READERS: Mapping[str, Callable[[Config, Widths, str], Step | None]] = {
+    "WeightedLayerPooling": _weighted_layers,
     "Pooling": _pooling,
     "Dense": _dense,
     "Normalize": _normalize,

@@ -119,11 +119,16 @@ class SklearnModel(Model):
             "settings": {name: described(value) for name, value in settings.items()},
         }
 
+    def no_network(self) -> str:
+        """What the estimator is."""
+        name = self.name or "this model"
+        return f"{name} is a {title(self.estimator)} of scikit-learn, no torch network"
+
     def to_onnx(self, path: str | Path) -> None:
         """Refused: `NotApplicable` that says what converts estimators."""
         raise NotApplicable(
-            f"{self.name or 'this model'} is a {title(self.estimator)} of scikit-learn, no torch "
-            "network. The package skl2onnx converts it: skl2onnx.to_onnx(model.estimator, X[:1])."
+            f"{self.no_network()}. The package skl2onnx converts it: "
+            "skl2onnx.to_onnx(model.estimator, X[:1])."
         )
 
     def encode(self, X: Any) -> Any:

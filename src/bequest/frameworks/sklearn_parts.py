@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from bequest.core import Label, Table, Texts
 from bequest.core.model import plain_labels
+from bequest.core.table import absent_columns
 from bequest.errors import DataError, ModelError
 from bequest.optional import need
 
@@ -71,7 +72,8 @@ def estimator_inputs(estimator: Any, inputs: Any) -> Any:
 def _frame(table: Table, names: Sequence[str]) -> Any:
     absent = [name for name in names if name not in table.columns]
     if absent:
-        raise DataError(f"the table lacks columns that the model reads: {', '.join(absent[:5])}.")
+        named = absent_columns(absent, table.names)
+        raise DataError(f"the table lacks columns that the model reads: {named}.")
     pandas = need("pandas", extra="", purpose="a model that was fitted on a DataFrame")
     return pandas.DataFrame({name: _cells(table.columns[name]) for name in names})
 

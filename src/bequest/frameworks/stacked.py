@@ -5,21 +5,30 @@ N samples, D numbers, C classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
+from torch import Tensor, nn
 
 from bequest.core import Card, Encoder, InputSpec, Label, Model, as_inputs
 from bequest.core.modality import dense
 from bequest.core.model import features_of, output_of, parameters_within
+from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import encoder_from_config
 from bequest.frameworks.folder import spec_from_config, write_folder
+from bequest.frameworks.linear_layers import linear_layers
 from bequest.frameworks.nested import load_inside, save_inside
+from bequest.frameworks.sklearn_model import SklearnModel
+from bequest.frameworks.to_onnx import export_onnx
+from bequest.frameworks.to_torch import TrunkOutput, layers_of, place_of, whole_model, whole_network
+from bequest.frameworks.torch_model import Network, TorchModel
 
 __all__ = ["Stacked", "View", "load_stacked", "log_probabilities", "view_of"]
 
@@ -87,6 +96,35 @@ class Stacked(Model):
         """The source's under ``source.``, the head's under ``head.``, of those that show theirs."""
         return parameters_within({"source": self.source, "head": self.head})
 
+    def layers(self, trunks: list[Network]) -> nn.Module:
+        """The head on the network's features; see `bequest.frameworks.to_torch.HasLayers`."""
+        head = self._head_layers()
+        own = "outputs" in self.views or self.offset
+        below = layers_of(self.source, trunks) if own else None
+        place = place_of(self.source, trunks) if "features" in self.views else None
+        return _HeadLayers(self, head, place, below)
+
+    def _head_layers(self) -> nn.Module:
+        title = self.name or "this model"
+        if "inputs" in self.views:
+            raise NotApplicable(f"{title} reads the samples beside what a network gives.")
+        if isinstance(self.head, TorchModel):
+            return whole_network(self.head)
+        if not isinstance(self.head, SklearnModel):
+            raise NotApplicable(f"{self.head.no_network()}.")
+        try:
+            return linear_layers(self.head.estimator, self.classes)
+        except NotApplicable as reason:
+            raise NotApplicable(f"{title} is no single torch network: {reason}.") from reason
+
+    def to_torch(self) -> nn.Module:
+        """The network and the head as one module; see `bequest.core.Model`."""
+        return whole_model(self)
+
+    def to_onnx(self, path: str | Path) -> None:
+        """The network and the head as one ONNX file; see `bequest.core.Model`."""
+        export_onnx(self, path)
+
     @property
     def structure(self) -> Mapping[str, Any]:
         """Source, head, and what passes between them."""
@@ -119,6 +157,37 @@ class Stacked(Model):
             save_inside(self.head, place / "head")
 
         write_folder(folder, kind="stacked", config=config, card=self.card, write=write)
+
+
+@final
+class _HeadLayers(nn.Module):
+    """A linear head on the views of a source."""
+
+    def __init__(
+        self, model: Stacked, head: nn.Module, place: int | None, below: nn.Module | None
+    ) -> None:
+        super().__init__()
+        self.views, self.offset, self.place = model.views, model.offset, place
+        self.of_source, self.classes = len(model.source.classes), len(model.classes)
+        self.head, self.below = head, below
+
+    def forward(self, given: Sequence[TrunkOutput]) -> Tensor:
+        """Logits (N, C) or values (N,)."""
+        said = None if self.below is None else self._said(self.below(given))
+        read = [
+            given[self.place][0] if view == "features" and self.place is not None else said
+            for view in self.views
+        ]
+        answer: Tensor = self.head(torch.cat([one for one in read if one is not None], dim=1))
+        answer = answer.log_softmax(dim=1) if self.classes else answer
+        answer = answer + said if self.offset and said is not None else answer
+        return answer if self.classes else answer.reshape(-1)
+
+    def _said(self, below: Tensor) -> Tensor:
+        """As `view_of` gives outputs: log-probabilities with a floor, or a column of values."""
+        if not self.of_source:
+            return below.reshape(-1, 1)
+        return below.log_softmax(dim=1).clamp(min=math.log(FLOOR))
 
 
 def load_stacked(

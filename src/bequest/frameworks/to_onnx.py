@@ -9,28 +9,40 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bequest.core import Model, Trains
 from bequest.errors import NotApplicable
 from bequest.frameworks.encoders import Scaler, TableEncoder, VectorEncoder
 from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.huggingface_inputs import PADDING, Tokens
 from bequest.frameworks.onnx_model import CLASSES, MOST, onnx_place
 from bequest.frameworks.output import new_file
-from bequest.frameworks.to_torch import WholeNetwork, whole_network
+from bequest.frameworks.to_torch import (
+    HasLayers,
+    PrepareImages,
+    WholeNetwork,
+    whole_model,
+    whole_network,
+)
 from bequest.optional import need
 
 if TYPE_CHECKING:
+    from bequest.frameworks.ensemble import Ensemble
+    from bequest.frameworks.relabelled import Relabelled
+    from bequest.frameworks.stacked import Stacked
     from bequest.frameworks.torch_model import Network
+
+    _Combined: TypeAlias = Ensemble | Relabelled | Stacked
 
 __all__ = ["export_onnx"]
 
@@ -38,6 +50,34 @@ Array = NDArray[Any]
 LOGGERS = ("torch.onnx", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
 NEAR = 1e-4  # of the largest output: how far the file's answers may be from the network's
 TOKENS = 8  # of the example; other lengths are read as well
+
+
+@final
+class _CombinedAnswers(nn.Module):
+    """What the file of heads on frozen networks gives; features are those of the first network."""
+
+    def __init__(self, model: HasLayers, classes: int) -> None:
+        super().__init__()
+        self.whole, self.classes = whole_model(model), classes
+        for trunk in self.whole.networks():
+            prepare = trunk.prepare
+            if isinstance(prepare, PrepareImages):
+                prepare.pixels = replace(prepare.pixels, resize=None, crop=None)
+            _as_single_operators(trunk.network)
+
+    def forward(self, samples: Tensor) -> dict[str, Tensor]:
+        """Outputs by name."""
+        answer, features = self.whole.with_features(samples)
+        if self.classes:
+            return {"probabilities": answer.softmax(dim=1), "features": features}
+        return {"values": answer.reshape(-1, 1), "features": features}
+
+
+def _as_single_operators(network: nn.Module) -> None:
+    """Of transformers: the exporter trips over fused attention."""
+    inner = getattr(network, "network", None)
+    if inner is not None and hasattr(inner, "set_attn_implementation"):
+        inner.set_attn_implementation("eager")
 
 
 @final
@@ -50,10 +90,7 @@ class _Answers(nn.Module):
         if isinstance(encoder, Pixels):
             model = replace(model, encoder=replace(encoder, resize=None, crop=None))
         self.whole: WholeNetwork = whole_network(model)
-        network = getattr(self.whole.network, "network", None)  # of transformers
-        if network is not None and hasattr(network, "set_attn_implementation"):
-            # the exporter trips over the fused one
-            network.set_attn_implementation("eager")
+        _as_single_operators(self.whole.network)
         self.classes = len(model.classes)
         self.held: list[Tensor] = []
         if model.classes or isinstance(self._head(model), nn.Linear):
@@ -87,15 +124,18 @@ class _Answers(nn.Module):
         return {"values": raw.reshape(-1, 1)}
 
 
-def export_onnx(model: Network, path: str | Path) -> None:
-    """Write the network as one ONNX file; see `bequest.core.Model.to_onnx`."""
+def export_onnx(model: Network | _Combined, path: str | Path) -> None:
+    """Write the model as one ONNX file; see `bequest.core.Model.to_onnx`."""
     place = onnx_place(path)
     need("onnxscript", extra="onnx", purpose="writing ONNX files")
-    size = sum(tensor.nbytes for tensor in model.module.state_dict().values())
+    networks: list[Network] = []
+    model.layers(networks)
+    tensors = [one for network in networks for one in network.module.state_dict().values()]
+    size = sum(tensor.nbytes for tensor in tensors)
     if size > MOST:
         raise NotApplicable(f"{_title(model)} has {size / 2**30:.1f} GiB: one ONNX file holds 2.")
-    name, example = _example(model)
-    answers = _Answers(model).cpu().eval()
+    name, example = _one_example(networks, _title(model))
+    answers = _answers(model).cpu().eval()
     program = _exported(answers, name, example, _title(model))
     program.model.metadata_props[CLASSES] = json.dumps(list(model.classes))
     with new_file(place) as work:
@@ -103,8 +143,25 @@ def export_onnx(model: Network, path: str | Path) -> None:
         _check_answers(work, answers, name, example, _title(model))
 
 
-def _title(model: Network) -> str:
+def _title(model: Model) -> str:
     return model.name or "this model"
+
+
+def _answers(model: Network | _Combined) -> nn.Module:
+    if isinstance(model, Trains):
+        return _Answers(model)
+    return _CombinedAnswers(model, len(model.classes))
+
+
+def _one_example(networks: Sequence[Network], title: str) -> tuple[str, Tensor]:
+    """Of the networks, which one file can only serve if they read the same."""
+    (name, example), *others = map(_example, networks)
+    if any(other != name or two.shape != example.shape for other, two in others):
+        raise NotApplicable(
+            f"{title} runs {len(networks)} networks that read inputs of different shapes: one ONNX "
+            "file has one input. Write one member: model.members[0].to_onnx(path)."
+        )
+    return name, example
 
 
 def _example(model: Network) -> tuple[str, Tensor]:
@@ -133,7 +190,7 @@ def _example(model: Network) -> tuple[str, Tensor]:
     return "samples", torch.zeros(2, *shape)
 
 
-def _exported(answers: _Answers, name: str, example: Tensor, title: str) -> Any:
+def _exported(answers: nn.Module, name: str, example: Tensor, title: str) -> Any:
     free: dict[int, Any] = {0: torch.export.Dim.DYNAMIC}
     if not example.is_floating_point():
         free[1] = torch.export.Dim.DYNAMIC
@@ -182,7 +239,7 @@ def _quiet() -> Iterator[None]:
             one.setLevel(level)
 
 
-def _check_answers(work: Path, answers: _Answers, name: str, example: Tensor, title: str) -> None:
+def _check_answers(work: Path, answers: nn.Module, name: str, example: Tensor, title: str) -> None:
     """Raise `NotApplicable` unless the file answers as the network does."""
     runtime = need("onnxruntime", extra="onnx", purpose="ONNX files")
     session = runtime.InferenceSession(str(work), providers=["CPUExecutionProvider"])

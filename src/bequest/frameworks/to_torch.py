@@ -1,19 +1,20 @@
 """A model of ours as one torch module, with what prepares its samples inside.
 
-N samples, C channels, H and W pixels.
+N samples, C channels or classes, D features, H and W pixels.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bequest.core import Model, Trains
 from bequest.errors import NotApplicable
 from bequest.frameworks.device import as_read
 from bequest.frameworks.encoders import Encoder, Scaler
@@ -22,7 +23,10 @@ from bequest.frameworks.huggingface_images import LEVELS, NEAR, Pixels
 if TYPE_CHECKING:
     from bequest.frameworks.torch_model import Network
 
-__all__ = ["WholeNetwork", "whole_network"]
+__all__ = [
+    "AverageLayers", "HasLayers", "OwnHead", "PrepareImages", "Trunk", "TrunkOutput",
+    "WholeModel", "WholeNetwork", "layers_of", "place_of", "whole_model", "whole_network",
+]  # fmt: skip
 
 FILTERS = ("bilinear", "bicubic")  # of Pillow's six, those that torch has
 
@@ -67,11 +71,134 @@ def whole_network(model: Network) -> WholeNetwork:
     return WholeNetwork(_preparation(model.encoder), network, scale).eval()
 
 
+TrunkOutput = tuple[Tensor, Tensor]  # input of the head (N, D), and the network's own output
+
+
+@runtime_checkable
+class HasLayers(Protocol):
+    """What a model that torch can compute from the outputs of networks can do."""
+
+    def layers(self, trunks: list[Network]) -> nn.Module:
+        """A module from a sequence of `TrunkOutput` to logits (N, C) or values (N,).
+
+        `trunks` are the networks that are run, in the order of that sequence; those that are
+        lacking are added to it. `NotApplicable` where torch cannot compute it.
+        """
+
+
+def layers_of(model: Model, trunks: list[Network]) -> nn.Module:
+    """The layers of any model; see `HasLayers`."""
+    if not isinstance(model, HasLayers):
+        raise NotApplicable(f"{model.no_network()}.")
+    return model.layers(trunks)
+
+
+def place_of(network: Model, trunks: list[Network]) -> int:
+    """Place of a network among those that are run, which it joins; a shared one is run once."""
+    if not isinstance(network, Trains):
+        raise NotApplicable(f"{network.no_network()}.")
+    for place, other in enumerate(trunks):
+        if other.module is network.module and other.encoder == network.encoder:
+            return place
+    trunks.append(network)  # type: ignore[arg-type]  # no other class of ours trains
+    return len(trunks) - 1
+
+
+@final
+class Trunk(nn.Module):
+    """A network after the preparation of its samples; gives the input of its head, too."""
+
+    def __init__(self, model: Network) -> None:
+        super().__init__()
+        self.prepare, self.network = _preparation(model.encoder), copy.deepcopy(model.module)
+        self.head = model.head
+
+    def forward(self, samples: Tensor) -> TrunkOutput:
+        """Input of the head (N, D), empty where there is no head, and the output."""
+        kept: list[Tensor] = []
+        hook = self.network.get_submodule(self.head).register_forward_pre_hook(
+            lambda _, given: kept.append(given[0])
+        )
+        try:
+            raw = self.network(as_read(self.network, self.prepare(samples)))
+        finally:
+            hook.remove()
+        return kept[-1].float(), raw.float()
+
+
+@final
+class OwnHead(nn.Module):
+    """What a network's own head says, as logits of all classes, or values in the task's unit."""
+
+    def __init__(self, place: int, classes: int, target_scale: tuple[float, float]) -> None:
+        super().__init__()
+        self.place, self.classes, self.target_scale = place, classes, target_scale
+
+    def forward(self, given: Sequence[TrunkOutput]) -> Tensor:
+        """Logits (N, C) or values (N,)."""
+        raw = given[self.place][1]
+        if not self.classes:
+            mean, scale = self.target_scale
+            single = raw.ndim == 1 or raw.shape[1] == 1
+            return raw.reshape(-1) * scale + mean if single else raw
+        if raw.ndim == 1 or raw.shape[1] == 1:
+            second = raw.reshape(-1, 1)
+            return torch.cat([torch.zeros_like(second), second], dim=1)
+        return raw
+
+
+@final
+class AverageLayers(nn.Module):
+    """The mean of members' probabilities, as logits at a temperature, or of their values."""
+
+    def __init__(self, members: Sequence[nn.Module], classes: int, temperature: float) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.classes, self.temperature = classes, temperature
+
+    def forward(self, given: Sequence[TrunkOutput]) -> Tensor:
+        """Logits (N, C) or values (N,)."""
+        said = torch.stack([member(given) for member in self.members])
+        if not self.classes:
+            return said.mean(dim=0)
+        return said.log_softmax(dim=2).logsumexp(dim=0) / self.temperature
+
+
+@final
+class WholeModel(nn.Module):
+    """Networks that are run once each, and what computes the model's answer from theirs."""
+
+    def __init__(self, model: HasLayers) -> None:
+        super().__init__()
+        trunks: list[Network] = []
+        self.layers = model.layers(trunks)
+        self.trunks = nn.ModuleList(map(Trunk, trunks))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Logits (N, C) or values (N,) of samples."""
+        return self.with_features(samples)[0]
+
+    def networks(self) -> Iterator[Trunk]:
+        """The networks, in their order."""
+        return (trunk for trunk in self.trunks if isinstance(trunk, Trunk))
+
+    def with_features(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """The answer, and the features (N, D) of the first network."""
+        given = [trunk(samples) for trunk in self.trunks]
+        answer: Tensor = self.layers(given)
+        return answer, given[0][0]
+
+
+def whole_model(model: HasLayers) -> WholeModel:
+    """A copy of the model as one module in evaluation mode."""
+    return WholeModel(model).eval()
+
+
 def _preparation(encoder: Encoder | None) -> nn.Module:
     if isinstance(encoder, Scaler):
         return _Standardise(encoder)
     if isinstance(encoder, Pixels):
-        return _PrepareImages(encoder)
+        return PrepareImages(encoder)
     return nn.Identity()  # the module takes what the encoder gives
 
 
@@ -96,7 +223,7 @@ class _Standardise(nn.Module):
 
 
 @final
-class _PrepareImages(nn.Module):
+class PrepareImages(nn.Module):
     """What `Pixels` does, resized by torch."""
 
     mean: Tensor
@@ -113,6 +240,7 @@ class _PrepareImages(nn.Module):
         self.register_buffer("scale", torch.tensor(pixels.scale).reshape(-1, 1, 1))
 
     def forward(self, samples: Tensor) -> Tensor:
+        """Encoded images (N, C, H, W)."""
         sized = self._cut(self._resized(samples))
         sized = sized.flip(1) if self.pixels.backwards else sized
         encoded = (sized - self.mean) / self.scale

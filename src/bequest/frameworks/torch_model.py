@@ -23,6 +23,7 @@ from bequest.core import Card, InputSpec, Label, Model, as_inputs, fingerprint
 from bequest.core.feature_cache import cached
 from bequest.errors import ModelError, NotApplicable
 from bequest.frameworks.address import network_address
+from bequest.frameworks.columns import Columns
 from bequest.frameworks.device import (
     AUTO,
     as_read,
@@ -40,7 +41,7 @@ from bequest.frameworks.huggingface_images import Pixels
 from bequest.frameworks.networks import build
 from bequest.frameworks.original_folder import OriginalFiles, save_original
 from bequest.frameworks.to_onnx import export_onnx
-from bequest.frameworks.to_torch import whole_network
+from bequest.frameworks.to_torch import OwnHead, place_of, whole_network
 from bequest.frameworks.weights import read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def _check(self: Network) -> None:
 def _encode(self: Network, X: Any) -> Array:
     """The samples as the module takes them, float32, shape (N, ...); tokens of texts int64."""
     inputs = as_inputs(X)
-    return plain_rows(inputs) if self.encoder is None else np.asarray(self.encoder.encode(inputs))
+    if self.encoder is None:
+        return plain_rows(inputs)
+    encoded = np.asarray(self.encoder.encode(inputs))
+    return encoded.astype(np.float32) if encoded.dtype == np.float64 else encoded
 
 
 def _raw(self: Network, X: Any, layer: str = "") -> Array:
@@ -128,6 +132,11 @@ def _preprocessing(self: Network) -> str:
 def _to_torch(self: Network) -> nn.Module:
     """The network as one module with what prepares its samples; see `bequest.core.Model`."""
     return whole_network(self)
+
+
+def _layers(self: Network, trunks: list[Network]) -> nn.Module:
+    """Its own head's answer; see `bequest.frameworks.to_torch.HasLayers`."""
+    return OwnHead(place_of(self, trunks), len(self.classes), self.target_scale)
 
 
 def _to_onnx(self: Network, path: str | Path) -> None:
@@ -250,7 +259,7 @@ class TorchModel(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
-    to_torch, to_onnx = _to_torch, _to_onnx
+    layers, to_torch, to_onnx = _layers, _to_torch, _to_onnx
 
     def save(self, folder: str | Path) -> None:
         """Write weights as safetensors beside a config; a foreign class as a portable graph.
@@ -298,6 +307,8 @@ class TorchModel(Model):
         shape = self.spec.shape
         if shape is None and isinstance(self.encoder, Pixels):
             shape = self.encoder.read_shape
+        if shape is None and isinstance(self.encoder, Columns):
+            shape = (len(self.encoder.names),)
         if shape is None:
             return None
         zeros = np.zeros((2, *shape), dtype=np.float32)
@@ -336,7 +347,7 @@ class TorchFeatures(Model):
 
     encode, features, parameters, parts = _encode, _features, _parameters, _parts
     retrained, preprocessing = _retrained, cached_property(_preprocessing)
-    to_torch, to_onnx = _to_torch, _to_onnx
+    layers, to_torch, to_onnx = _layers, _to_torch, _to_onnx
 
     def save(self, folder: str | Path) -> None:
         """Write the folder that it was loaded from, else one in the network's own way."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, final
 
 import torch
+from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
 from bequest.core.wording import listed
@@ -100,7 +101,12 @@ def write_weights(path: str | Path, tensors: Mapping[str, torch.Tensor]) -> None
     metadata = {"format": "pt"}  # which transformers asks for
     if aliases:
         metadata[ALIASES] = json.dumps(aliases)
-    safetensors_torch.save_file(stored, path, metadata)
+    try:
+        safetensors_torch.save_file(stored, path, metadata)
+    except SafetensorError as error:
+        if (number := re.search(r"os error ([0-9]+)", str(error))) is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -326,6 +332,8 @@ def _check_booleans(tensors: Mapping[str, torch.Tensor], where: str) -> None:
 def _finite(tensor: torch.Tensor) -> bool:
     """Whether all numbers are; takes no memory, unlike `torch.isfinite`."""
     if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    if math.isfinite(float(tensor.sum())):  # the quicker of the two, and no proof the other way
         return True
     low, high = torch.aminmax(tensor)
     return math.isfinite(float(low)) and math.isfinite(float(high))

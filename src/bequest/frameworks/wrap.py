@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, final
 
 import torch
 from torch import nn
@@ -14,14 +14,20 @@ from bequest.core import Card, InputSpec, Label, Model, as_inputs, spec_of
 from bequest.core.model import plain_labels
 from bequest.errors import ModelError
 from bequest.frameworks.boosting import BoostedTrees, wrap_boosted
+from bequest.frameworks.columns import Columns, table_spec
 from bequest.frameworks.device import AUTO
 from bequest.frameworks.encoders import plain_rows
 from bequest.frameworks.forward import FIRST, find_head
 from bequest.frameworks.function_model import FunctionModel
-from bequest.frameworks.image_settings import channels_of, given_settings, image_settings
+from bequest.frameworks.image_settings import (
+    channels_of,
+    check_range,
+    given_settings,
+    image_settings,
+)
 from bequest.frameworks.onnx_model import OnnxModel
 from bequest.frameworks.relabelled import Relabelled
-from bequest.frameworks.sklearn_model import wrap_estimator
+from bequest.frameworks.sklearn_model import SklearnModel, wrap_estimator
 from bequest.frameworks.torch_model import TorchModel
 from bequest.optional import need
 
@@ -45,6 +51,7 @@ def wrap(
     batch_size: int | None = None,
     device: str = AUTO,
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Model:
     """Make a model of something that is already trained.
 
@@ -94,6 +101,9 @@ def wrap(
         For a network: what its predictions are computed in. Default: the half precision of its
         parameters where they have one, else bfloat16 on a CUDA device that has it, float32
         elsewhere. Training is in float32 with bfloat16 products on such a device.
+    columns : sequence of str, optional
+        For a model that was fitted on an array (N, D): the names of the D columns that a task's
+        table has for its places, all of them numbers. The model then reads tables.
 
     Returns
     -------
@@ -128,6 +138,7 @@ def wrap(
         images={"mean": mean, "std": std, "size": size, "crop": crop},
         running={"batch_size": batch_size, "device": device, "dtype": dtype},
     )
+    model = model if columns is None else _on_columns(model, columns)
     return model if labels is None else _labelled(model, labels)
 
 
@@ -186,6 +197,36 @@ def _wrapped(
     )
 
 
+def _on_columns(model: Model, columns: Any) -> Model:
+    """The model with a table's columns in the places of the array that it was fitted on."""
+    title = model.name or "the model"
+    if isinstance(model, BoostedTrees):
+        return model.with_columns(columns)
+    width = model.spec.shape[0] if model.spec.shape else None
+    spec = table_spec(columns, width, title)
+    if model.spec.modality == "vector":
+        if isinstance(model, OnnxModel):
+            return replace(model, spec=spec)
+        if isinstance(model, SklearnModel | TorchModel):
+            return replace(model, spec=spec, encoder=Columns(spec.columns, model.encoder))
+        if isinstance(model, FunctionModel):
+            return replace(model, spec=spec, function=_OfColumns(model.function, spec.columns))
+    why = "a transfer made it" if model.spec.modality == "vector" else "it was fitted on no array"
+    raise ModelError(f"{title} reads {model.spec.modality} inputs and takes no columns: {why}.")
+
+
+@final
+@dataclass(frozen=True)
+class _OfColumns:
+    """A function of an array, asked for the columns of a table."""
+
+    function: Callable[[Any], Any]
+    names: tuple[str, ...]
+
+    def __call__(self, inputs: Any) -> Any:
+        return self.function(Columns(self.names).encode(inputs))
+
+
 def _labelled(model: Model, labels: Any) -> Model:
     """The model under other labels, one for each of its classes."""
     if not isinstance(labels, Mapping):
@@ -240,6 +281,7 @@ def _module(
     encoder = None
     if asked := given_settings(images):
         encoder = image_settings(channels_of(module, given, asked), **images)
+        check_range(images["mean"], images["std"], given)
     sized = encoder is not None and encoder.read_shape is not None
     if given is None:
         linear = [part for part, layer in module.named_modules() if isinstance(layer, nn.Linear)]

@@ -1,4 +1,4 @@
-"""Which numbers of a source go where in a target, by which rule, and how sure that is."""
+"""Which parameters of a source go where in a target, by which rule, and with what confidence."""
 
 from bequest.mapping.plans.entry import Entry, Move
 from bequest.mapping.plans.parameter_map import ParameterMap

@@ -17,8 +17,9 @@ from bequest.errors import MapError
 from bequest.mapping.building.confidence import CONTRADICTED
 from bequest.mapping.building.plan_builder import PlanBuilder
 from bequest.mapping.building.rule_choice import NameHints
-from bequest.mapping.disambiguation.exchanged_names import doubted
-from bequest.mapping.disambiguation.search import Ambiguous, disambiguate
+from bequest.mapping.disambiguation.decide import disambiguate
+from bequest.mapping.disambiguation.exchanged_names import with_exchanged
+from bequest.mapping.disambiguation.trial_runs import Ambiguous
 from bequest.mapping.matching.by_name import by_name
 from bequest.mapping.matching.by_structure import match
 from bequest.mapping.matching.experts import upcycled
@@ -60,16 +61,16 @@ def map_parameters(
     source : torch.nn.Module, Model, path, or mapping of str to Tensor
         A path is that of a .safetensors file, of the index of several, or of a folder with either.
         A file, a mapping or a TorchScript module cannot be run: names and shapes decide, and
-        trained weights that contradict the names are doubted. States of an optimiser, counters and
-        what is no tensor are left out, and the map says so.
+        trained weights that contradict the names lower the confidence. States of an optimiser,
+        counters and what is no tensor are left out, and the map says so.
     target : torch.nn.Module or Model
         Any network, of the same architecture or another.
     example : tensor, tuple or mapping, optional
         What both take: ``module(x)``, ``module(*x)`` or ``module(**x)``. Both are run on it, to see
-        what reads what, and to settle what shapes and names leave open. Without it an input is made
-        up from the first layer.
+        what reads what, and to decide what shapes and names leave open. Without it a dummy input is
+        derived from the first layer.
     skip : str or sequence of str
-        Tensors or parts of the target (``"head"``) that keep their own numbers.
+        Tensors or parts of the target (``"head"``) that keep their own values.
     classes : pair of sequences, optional
         The source's and the target's labels, in the order of the outputs. Models bring theirs.
     vocabulary : pair of mappings, optional
@@ -78,14 +79,15 @@ def map_parameters(
         Names of the source's and the target's input columns.
     depth : {"even", "first", "last"}
         Where the target has more or fewer of a repeated block: which of the source's each gets.
-        Blocks that "even" has to repeat start as ones that change nothing, where they can.
+        Blocks that "even" has to repeat start as ones that change nothing, where they can. Parts
+        like ``head1``, whose name says nothing of depth, are blocks for "first" and "last" alone.
     prefix : str, optional
         The part of the source that is meant, where it holds several networks (``"teacher"``): the
         beginning of its names up to a dot, or the submodule. Empty: all of it is one network. By
         default it is the one part that has all of the target's names and shapes, else it is asked.
     plan : ParameterMap, optional
-        A map read from text: it is bound to the two networks and held against what would be
-        planned, see `ParameterMap.doubts`.
+        A map read from text: it is bound to the two networks and compared with what would be
+        planned, see `ParameterMap.discrepancies`.
 
     Returns
     -------
@@ -113,15 +115,15 @@ def map_parameters(
     >>> small = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     >>> wide = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
     >>> print(map_parameters(small, wide))
-    target    shape  rule            source    sure
-    ────────  ─────  ──────────────  ────────  ────
+    target    shape  rule            source    confidence
+    ────────  ─────  ──────────────  ────────  ──────────
     0.weight  16×4   repeat          0.weight  1.00
     0.bias    16     repeat          0.bias    1.00
     2.weight  3×16   repeat, shared  2.weight  1.00
     2.bias    3      copy            2.bias    1.00
     <BLANKLINE>
     100.0% of 131 parameters come from the source: 83 copied, 48 reshaped; 0 initialised.
-    Both networks were run on a made-up input.
+    Both networks were run on a dummy input.
     Run on one input, both give the same (to ...).
     """
     if depth not in get_args(Depth):
@@ -140,7 +142,7 @@ def map_parameters(
     if plan is None:
         return made
     why = made.contradiction if plan.entries == made.entries else ""
-    return replace(plan, source=held, target=whole, opinion=made.entries, contradiction=why)
+    return replace(plan, source=held, target=whole, expected=made.entries, contradiction=why)
 
 
 def _planned(
@@ -180,11 +182,11 @@ def _traces(source: Source, target: nn.Module, example: Any) -> tuple[Trace, Tra
 
 def _compared_with_weights(made: ParameterMap, source: Source, target: Trace) -> ParameterMap:
     """Where no run confirmed a map: do the weights contradict the names, or the shared layers?"""
-    entries, notes = doubted(made.entries, source, target, CONTRADICTED)
+    entries, notes = with_exchanged(made.entries, source, target, CONTRADICTED)
     entries = refused(entries, source, target)
     why = "" if any(entry.problem for entry in entries) else made.contradiction
     notes = (*made.notes, *notes)
-    return replace(made, entries=entries, opinion=entries, notes=notes, contradiction=why)
+    return replace(made, entries=entries, expected=entries, notes=notes, contradiction=why)
 
 
 def _named_as_stored(source: Any, target: nn.Module, prefix: str | None) -> bool:

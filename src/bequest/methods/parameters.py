@@ -235,7 +235,7 @@ class Parameters(TransferMethod):
 
 def _moved(plan: ParameterMap) -> list[dict[str, Any]]:
     return [
-        {"part": entry.target, "numbers": entry.numbers, "rule": f"{entry.rule}, then tuned"}
+        {"part": entry.target, "numbers": entry.size, "rule": f"{entry.rule}, then tuned"}
         for entry in plan.entries
         if entry.role != "constant"
     ]

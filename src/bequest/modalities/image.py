@@ -11,7 +11,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core.modality import Inputs, Modality, dense, digests
+from bequest.core.modality import Inputs, InputSpec, Modality, dense, digests
+from bequest.data.images import ANY_SIZE, photos
 from bequest.data.near_duplicates import image_fingerprints
 from bequest.frameworks.unit_rows import averaged_down
 from bequest.modalities.vector import array_digests, blocks, directions, float_array
@@ -37,6 +38,13 @@ class Image(Modality):
         if len(getattr(samples, "shape", ())) != 4:
             return None
         return samples if hasattr(samples, "read_rows") else float_array(samples)
+
+    def read_files(self, samples: Any, spec: InputSpec) -> Any:
+        """Photos of paths and of Pillow, in the size of the model; other samples as they are.
+
+        A model that takes any size is given 224 by 224 pixels.
+        """
+        return photos(samples, spec.shape or ANY_SIZE)
 
     def holds(self, inputs: Inputs) -> bool:
         """Whether they have four dimensions."""

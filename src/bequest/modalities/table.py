@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.modality import Inputs, InputSpec, Modality, dense, digests
-from bequest.core.table import Table, frame_columns, missing_cells
+from bequest.core.table import Table, absent_columns, frame_columns, missing_cells
 from bequest.core.wording import counted
 from bequest.data.cells import number_in, years
 from bequest.data.near_duplicates import table_fingerprints
@@ -55,8 +55,7 @@ class Tables(Modality):
         if absent:
             return NotApplicable(
                 f"the source reads {counted(len(wanted.columns), 'column')}, "
-                f"{len(absent)} of them not in the task: {', '.join(absent[:5])}"
-                f"{', ...' if len(absent) > 5 else '.'}"
+                f"{len(absent)} of them not in the task: {absent_columns(absent, offered.columns)}."
             )
         theirs = dict(zip(offered.columns, offered.kinds, strict=False))
         for name, kind in zip(wanted.columns, wanted.kinds, strict=False):

@@ -80,7 +80,7 @@ class MapView:
     confidence: float | None  # of the least sure tensor; None where nothing moves
     tensors: int
     refused: tuple[Row, ...]  # those that keep the map from being applied
-    doubts: tuple[str, ...]
+    discrepancies: tuple[str, ...]
     blocks: tuple[Block, ...]
     more: int  # rows that are left out
     unused: tuple[str, ...]
@@ -109,7 +109,7 @@ def view_of(plan: ParameterMap) -> MapView:
         plan.confidence if any(entry.moves for entry in plan.entries) else None,
         len(plan.entries),
         tuple(_row(entry, "") for entry in plan.entries if entry.problem),
-        plan.doubts,
+        plan.discrepancies,
         tuple(_blocks(entries, few)),
         len(plan.entries) - len(entries),
         plan.unused,

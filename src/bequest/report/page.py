@@ -73,7 +73,7 @@ def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
         if folds:
             facts.append((label, reading.value(sum(folds) / len(folds))))
     saved = outcome.labels_saved
-    if saved is not None and saved.saved >= 1:
+    if saved is not None and saved.saved >= 1 and outcome.verdict.kind == "helps":
         sure = math.isfinite(saved.needed)
         text = number(saved.saved, 0) if sure else words.at_least(saved)
         facts += [("Labels saved", text)] if text else []

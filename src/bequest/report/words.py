@@ -26,10 +26,12 @@ __all__ = [
     "labels_sentence",
     "moved_sentence",
     "ranking_sentence",
+    "summary",
 ]
 
 NAME = Markup("<bdi class='name'>{}</bdi>")
 LONGEST = 48  # characters of a name in a sentence
+EVEN = 0.16  # of a probability: within a standard error of even
 SCRATCH = "training from scratch"
 MORE, LOWER = ("more", "fewer"), ("lower", "higher")
 
@@ -93,31 +95,65 @@ def _name(text: str) -> Markup:
     return NAME.format(short)
 
 
+def summary(outcome: Outcome) -> tuple[str, ...]:
+    """The verdict, which model was handed over, and the figures of both: plain paragraphs."""
+    paragraphs = [headline(outcome).striptags(), judged(outcome), handed_over(outcome).striptags()]
+    if outcome.labels_saved is not None and outcome.verdict.kind == "helps":
+        paragraphs.append(labels_sentence(outcome.labels_saved))
+    sides = (outcome.folds.get("transfer"), outcome.folds.get("from-scratch"))
+    if all(sides):
+        transfer, scratch = (sum(folds) / len(folds) for folds in sides if folds)
+        paragraphs.append(_both("On rows left out in turn", transfer, scratch, outcome))
+    if (test := outcome.test) is not None:
+        rows = count(test.rows, "held-out row")
+        paragraphs.append(_both(f"On {rows}", test.transfer, test.scratch, outcome))
+    return tuple(filter(None, paragraphs))
+
+
+def _both(where: str, transfer: float, scratch: float, outcome: Outcome) -> str:
+    sides = f"{transfer:.3g} with transfer, {scratch:.3g} from scratch"
+    return f"{where}: {sides} ({outcome.verdict.metric})."
+
+
 def headline(outcome: Outcome) -> Markup:
-    """The verdict in one sentence."""
-    verdict = outcome.verdict
+    """The verdict in a sentence; what was measured on held-out rows stands before it."""
     if not outcome.source:
         return _no_source(outcome)
-    name = _name(outcome.source)
+    name, verdict, test = _name(outcome.source), outcome.verdict, outcome.test
+    if test is None or not math.isfinite(test.gain):
+        start, amount = _said(verdict)
+        return Markup("{} {}").format(Markup(start[:1].upper() + start[1:]).format(name), amount)
+    measured = Verdict(gain=test.gain, low=test.low, high=test.high, metric=verdict.metric)
+    start, amount = _said(measured)
+    unclear = "it is not clear: " if verdict.kind == "undecided" else ""
+    return Markup("On {}, {} {} By the labelled rows alone, {}{}").format(
+        count(test.rows, "held-out row"),
+        Markup(start).format(name),
+        amount,
+        unclear,
+        _said(verdict)[1],
+    )
+
+
+def _said(verdict: Verdict) -> tuple[str, str]:
+    """Whether building on a source helps, with a place for its name; and by how much."""
     phrases = _phrases(verdict.metric)
     if math.isinf(verdict.low) or math.isinf(verdict.high):
-        return Markup(
-            "It is not known whether building on {} helps: too little was measured."
-        ).format(name)
+        return "it is not known whether building on {} helps:", "too little was measured."
     gain, low, high = _amounts(verdict)
-    if verdict.kind == "helps":
-        what = phrases.up.format(gain, SCRATCH)
-        return Markup("Building on {} made the model better: {} ({}).").format(
-            name, _singular(what, gain), _between(verdict.low, low, high)
-        )
-    if verdict.kind == "hurts":
-        what = phrases.down.format(gain, SCRATCH)
-        return Markup("Building on {} made the model worse: {} ({}).").format(
-            name, _singular(what, gain), _between(-verdict.high, high, low)
-        )
-    return Markup("It is not clear whether building on {} helps: {} than {}.").format(
-        name, _range(verdict, phrases, low, high), SCRATCH
-    )
+    better, apart = verdict.gain > 0, verdict.low > 0 or verdict.high < 0
+    ends = (verdict.low, low, high) if better else (-verdict.high, high, low)
+    amount = _singular((phrases.up if better else phrases.down).format(gain, SCRATCH), gain)
+    amount = f"{amount} ({_between(*ends)})"
+    if verdict.kind != "undecided":
+        by = "" if apart else " That figure alone may be chance."
+        word = "better" if better else "worse"
+        return f"building on {{}} made the model {word}:", f"{amount}.{by}"
+    if not apart:
+        amount = f"{_range(verdict, phrases, low, high)} than {SCRATCH}."
+    else:
+        amount += ", but the probabilities of its answers, which decide, do not say so."
+    return "it is not clear whether building on {} helps:", amount
 
 
 def _between(nearest: float, near: str, far: str) -> str:
@@ -142,12 +178,17 @@ def judged(outcome: Outcome) -> str:
     if verdict.contradicted:
         parts.append("The metric does not say the same, so nothing is decided.")
     if verdict.labels is not None and verdict.kind == "undecided":
-        parts.append(
-            "More labels would not decide it, as far as can be told."
-            if math.isinf(verdict.labels)
-            else f"About {number(verdict.labels, 0)} labelled rows would decide it."
-        )
+        parts.append(_deciding(verdict.labels, verdict.probability))
     return " ".join(parts)
+
+
+def _deciding(labels: float, probability: float) -> str:
+    """How many labelled rows would decide it; a gain about zero may be any that is small."""
+    if math.isfinite(labels):
+        return f"About {number(labels, 0)} labelled rows would decide it."
+    if EVEN < probability < 1 - EVEN:
+        return "How many labelled rows would decide it cannot be told from so few."
+    return "More labels would not decide it, as far as can be told."
 
 
 def _percent(probability: float) -> str:
@@ -299,7 +340,7 @@ def _no_source(outcome: Outcome) -> Markup:
 
 
 def _phrases(metric: str) -> Phrases:
-    label = reading_of(metric).label
+    label = reading_of(metric).label.translate({ord("{"): "(", ord("}"): ")"})  # of a stranger
     other = Phrases.of(f"{label} is about {{}} {{}} than {{}}", ("higher", "lower"), f" {label}")
     return PHRASES.get(metric, other)
 

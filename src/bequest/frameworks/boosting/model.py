@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bequest.core import Card, Inputs, InputSpec, Label, Model, Table, Task, as_inputs
 from bequest.core.feature_cache import cached
 from bequest.core.model import plain_labels
-from bequest.core.table import ColumnKind
+from bequest.core.table import ColumnKind, absent_columns
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable
 from bequest.frameworks.boosting.catboost_trees import CatBoost
 from bequest.frameworks.boosting.files import library_module, read_trees
@@ -27,6 +27,7 @@ from bequest.frameworks.boosting.library import Booster, Growth, TreeLibrary
 from bequest.frameworks.boosting.lightgbm_trees import LightGBM
 from bequest.frameworks.boosting.rows import columns_in, rows_of
 from bequest.frameworks.boosting.xgboost_trees import XGBoost
+from bequest.frameworks.columns import table_spec
 from bequest.frameworks.folder import spec_from_config, write_folder
 
 __all__ = ["BoostedTrees", "load_boosted", "wrap_boosted"]
@@ -80,14 +81,23 @@ class BoostedTrees(Model):
         object.__setattr__(self, "classes", labels)
         object.__setattr__(self, "spec", _spec(self.booster))
 
+    def no_network(self) -> str:
+        """What the trees are."""
+        return f"{self.name or 'this model'} is made of trees of {self.library}, no torch network"
+
     def to_onnx(self, path: str | Path) -> None:
         """Refused: `NotApplicable` that says what converts trees."""
         own = 'model.booster.trees.save_model("trees.onnx", format="onnx")'
         other = f"onnxmltools.convert_{self.library} converts them"
-        raise NotApplicable(
-            f"{self.name or 'this model'} is made of trees of {self.library}, no torch network: "
-            f"{own if self.library == 'catboost' else other}."
-        )
+        raise NotApplicable(f"{self.no_network()}: {own if self.library == 'catboost' else other}.")
+
+    def with_columns(self, columns: Sequence[str]) -> BoostedTrees:
+        """The same trees with these names for the columns that they read, in their order."""
+        known = self.booster
+        names = table_spec(columns, known.width, self._title).columns
+        levels = dict(zip(known.columns, names, strict=False))
+        categories = {levels[one]: of for one, of in known.categories.items()}
+        return replace(self, booster=replace(known, columns=names, categories=categories))
 
     def labelled(self, labels: Mapping[Any, Label]) -> BoostedTrees:
         """The same trees under other labels; each of the classes has one."""
@@ -125,7 +135,7 @@ class BoostedTrees(Model):
         if absent:
             return NotApplicable(
                 f"the source reads {len(pairs)} columns, {len(absent)} of them not in the task: "
-                f"{', '.join(absent[:5])}."
+                f"{absent_columns(absent, task.spec.columns)}."
             )
         for name, column in pairs:
             kind = offered.get(column or "", "number")

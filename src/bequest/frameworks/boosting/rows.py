@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core import Inputs, Table
+from bequest.core.table import absent_columns
 from bequest.errors import DataError
 from bequest.frameworks.boosting.library import Booster
 from bequest.optional import need
@@ -59,7 +60,8 @@ def rows_of(booster: Booster, inputs: Inputs, plain_name: Callable[[str], str]) 
     found = columns_in(booster.columns, inputs.names, plain_name)
     absent = [name for name, one in zip(booster.columns, found, strict=True) if one is None]
     if absent:
-        raise DataError(f"the table lacks columns that the model reads: {', '.join(absent[:5])}.")
+        named = absent_columns(absent, inputs.names)
+        raise DataError(f"the table lacks columns that the model reads: {named}.")
     table = inputs.select([name for name in found if name is not None])
     coded = [name in booster.categories for name in booster.columns]
     kinds = zip(table.names, coded, strict=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bequest.core import Model
 from bequest.errors import BequestError, Damaged, HubError
+from bequest.frameworks.folder import is_peft
 from bequest.hub.records.entry import Entry, StoredFile
 from bequest.hub.storage.files.objects import Files
 from bequest.hub.storage.files.streams import read_small
@@ -29,6 +31,11 @@ def find_base(
     `entries` gives every version of every entry, and is asked only where the folder holds an
     adapter.
     """
+    named = _json(folder / "adapter_config.json").get("base_model_name_or_path")
+    if isinstance(named, str) and is_peft(folder):
+        # peft knows no content address: the adapter names its base, and has its layers or not
+        called = [entry for entry in entries() if _is_called(entry, named)]
+        return next(filter(None, map(partial(_pulled, pull), reversed(called))), None)
     config = _json(folder / "config.json")
     if config.get("kind") != "adapter" or not isinstance(config.get("base"), dict):
         return None
@@ -42,11 +49,22 @@ def find_base(
         # What an entry says of itself is a hint: loading the adapter computes the address again.
         if file is None or not address or _stated(_kept(objects, file)) != address:
             continue
-        try:
-            return pull(entry)
-        except BequestError:
-            continue
+        if (found := _pulled(pull, entry)) is not None:
+            return found
     return None
+
+
+def _pulled(pull: Callable[[Entry], Model], entry: Entry) -> Model | None:
+    try:
+        return pull(entry)
+    except BequestError:
+        return None
+
+
+def _is_called(entry: Entry, named: str) -> bool:
+    """Whether an entry is called so, or is a model of that name on the Hugging Face Hub."""
+    names = [name.partition("@")[0] for name in (str(entry), *entry.card.parents[:1])]
+    return named in names or f"hf://{named}" in names
 
 
 def _stated(config: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from bequest.core import Card, Model, Task
 from bequest.core.given import checked_path, checked_task
 from bequest.core.kinds import bare
 from bequest.errors import HubError
-from bequest.frameworks.folder import foreign_config, load
+from bequest.frameworks.folder import foreign_config, is_peft, load
 from bequest.frameworks.huggingface_name import is_huggingface_name
 from bequest.frameworks.original_folder import files_of
 from bequest.hub.publishing.folder_import import ForeignFolder, read_folder
@@ -45,6 +45,8 @@ def given_model(
     if foreign_config(place) is not None:
         files_of(place)  # refused here where they cannot be kept
         return load(place, modules=modules)
+    if is_peft(place):
+        return load(place, modules=modules, base=base_of(place))
     return read_folder(place, modules, base_of)
 
 

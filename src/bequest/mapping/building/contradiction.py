@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from bequest.mapping.disambiguation.search import Decided
+from bequest.mapping.disambiguation.decide import Decided
 from bequest.mapping.plans.entry import Entry
 from bequest.mapping.rules.layout import ZerosInit
 from bequest.mapping.rules.neutral import IdentityInit, OnesInit
@@ -65,13 +65,13 @@ def _uneven(entries: Sequence[Entry], trace: Trace) -> str:
 
 
 def _perhaps_fused(entries: Sequence[Entry]) -> str:
-    """A wider matrix that may hold queries, keys and values, in an order that no name tells."""
+    """A wider matrix that may hold queries, keys and values, in an unknown order."""
     for entry in entries:
         for move in entry.moves:
             wide, narrow = move.put.shape, move.taken.shape
             thrice = all(len(s) == 2 and s[0] == 3 * s[1] for s in (wide, narrow))
             in_parts = any(isinstance(rule, RepeatParts) for rule in move.rules)
-            # "query_key_value" may stand head by head
+            # "query_key_value" may be interleaved head by head
             known = in_parts and "query_key_value" not in entry.target
             if wide != narrow and thrice and not known:
                 return (

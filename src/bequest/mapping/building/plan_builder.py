@@ -13,7 +13,7 @@ from bequest.mapping.building.confidence import MISFIT, UNLIKE, Confidence
 from bequest.mapping.building.contradiction import contradiction
 from bequest.mapping.building.rule_choice import NameHints, Resolved, axes_of, resolve
 from bequest.mapping.building.sizes import Sizes
-from bequest.mapping.disambiguation.search import Decided
+from bequest.mapping.disambiguation.decide import Decided
 from bequest.mapping.matching.by_name import NamePairs
 from bequest.mapping.matching.correspondence import Correspondence
 from bequest.mapping.matching.name_correspondences import new_parts, uses_of

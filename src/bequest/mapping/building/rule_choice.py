@@ -1,4 +1,4 @@
-"""Third stage: by which rules a link's numbers get the target's shape."""
+"""By which rules a correspondence's values get the target's shape."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NameHints:
 @final
 @dataclass(frozen=True)
 class Resolved:
-    """A link with its rules, or with the problem that forbids it."""
+    """A correspondence with its rules, or with the problem that forbids it."""
 
     taken: TensorSlice
     put: TensorSlice
@@ -79,7 +79,7 @@ def axes_of(op: Op, role: str, piece: TensorSlice, *, head: bool, fed: bool) -> 
 def resolve(link: Correspondence, known: NameHints, *, head: bool, fed: bool) -> Resolved:
     """The rules, axis by axis.
 
-    With `head`, both sites give the networks' outputs; with `fed`, they read the inputs.
+    With `head`, both operations give the networks' outputs; with `fed`, they read the inputs.
     """
     taken, put = _one_rank(link.source, link.target)
     op = link.ops[0]

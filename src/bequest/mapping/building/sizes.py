@@ -1,4 +1,4 @@
-"""Whether pairs of tensors agree on how wide the one network is beside the other."""
+"""Whether pairs of tensors agree on the ratio of the two networks' widths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Sizes"]
 
 @final
 class Sizes:
-    """Which size of the source stands for which of the target, as most correspondences have it.
+    """Which size of the source becomes which of the target, as most correspondences have it.
 
     Two networks of one width pair 64 with 64; where the target is twice as wide, 64 with 128. A
     correspondence that brings together other sizes most likely pairs the wrong layers. `source` and
@@ -65,5 +65,5 @@ def _bare(shape: Shape) -> list[int]:
 
 
 def _commonest(pairs: Mapping[tuple[int, int], int]) -> dict[int, int]:
-    """For each first size the second that it stands beside most often, of several its equal."""
+    """For each first size the second that it is paired with most often, of several its equal."""
     return dict(sorted(pairs, key=lambda pair: (pairs[pair], pair[0] == pair[1])))

@@ -1,4 +1,4 @@
-"""What should stand in a place of a trained network, predicted from the tensors around it.
+"""What is expected in a place of a trained network, predicted from the tensors around it.
 
 Tensors that share an axis are trained together, and what each does to a unit shows in the others:
 under gradient flow the squared norms of what comes into a unit and of what leaves it keep their
@@ -27,7 +27,7 @@ from bequest.mapping.disambiguation.unit_statistics import Array, Measured, of_t
 
 __all__ = ["Expected", "Place", "clipped", "expectations"]
 
-NEAR = 6  # the longest way between two sites, in depth, whose tensors are compared
+NEAR = 6  # the longest way between two operations, in depth, whose tensors are compared
 RIDGE = 1.0  # of the prediction: its predictors are correlated among themselves
 STEPS = 12  # of conjugate gradients
 ENOUGH = 3  # pairs of rows from which a finer kind is learned from
@@ -36,7 +36,7 @@ ENOUGH = 3  # pairs of rows from which a finer kind is learned from
 @final
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor stands in the network."""
+    """Where a tensor is in the network."""
 
     depth: int
     role: str  # what all blocks call it
@@ -73,9 +73,9 @@ def expectations(
     groups: Sequence[Sequence[Axis]], places: Mapping[str, Place], measured: Measured,
     held: Mapping[str, str],
 ) -> dict[str, list[Expected]]:  # fmt: skip
-    """What should stand in each tensor's place, by its name.
+    """What is expected in each tensor's place, by its name.
 
-    `groups` are axes that count the same units; `held` says what the places hold.
+    `groups` are axes that count the same units; `held` is what each place holds.
     """
     number: dict[Any, int] = {}
     rows = [Rows(axes, places, number, measured, held) for axes in groups]
@@ -144,7 +144,7 @@ class Window:
 
     @property
     def predicted(self) -> Array:
-        """What should stand in the rows: (h, D)."""
+        """What is expected in the rows: (h, D)."""
         found: Array = self.share @ self.rows.values[self.near]
         return found
 

@@ -1,6 +1,6 @@
-"""Tensors of one shape whose weights fit each other's places better than their own: names may lie.
+"""Exchanged names: tensors of one shape whose weights fit each other's places better.
 
-Each is compared with what should stand in its place, see `coupling`. Two roles are also told apart
+Each is compared with what is expected in its place, see `coupling`. Two roles are also compared
 by size, mean, signs and tails of their values.
 
 Shapes in the comments: N tensors of one shape, D units on an axis.
@@ -24,24 +24,24 @@ from bequest.mapping.plans.entry import Entry
 from bequest.mapping.sources.source import Source
 from bequest.mapping.tracing.ops import Op, Shape, Trace
 
-__all__ = ["doubted", "exchanged"]
+__all__ = ["exchanged", "with_exchanged"]
 
 Pair = tuple[str, str]
 
 NUMBER = re.compile(r"\d+")
 # How much better an exchange fits, in standard errors, from which it is reported: calibrated on
 # trained and random networks (benchmarks/results/map_name_swaps.json).
-DOUBTFUL = 2.75
+REPORTED = 2.75
 MOST = 8  # exchanges that are looked for
 LARGEST = 10**9  # parameters of a source that is looked at
 CROWD = 500  # tensors of one shape that are compared, each with each
 FEWEST = 8  # units on an axis that say something
 UNSURE = 0.5  # added to the squared weights: what is predicted badly cannot add up to certainty
-CLIPPED = 20.0  # the most that one property says, in standard errors
+CLIPPED = 20.0  # the most that one property counts, in standard errors
 STATISTICS = 5.0  # the most that statistics of values say
 
 
-def doubted(
+def with_exchanged(
     entries: Sequence[Entry], source: Source, trace: Trace, most: float
 ) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     """The entries, those that seem exchanged with a confidence of at most `most`; and a note each.
@@ -49,7 +49,7 @@ def doubted(
     Only tensors that are taken whole and as they are are compared.
     """
     taken = {e.target: e for e in entries if e.target in trace.shapes and _is_whole(e, source)}
-    if sum(entry.numbers for entry in taken.values()) > LARGEST:
+    if sum(entry.size for entry in taken.values()) > LARGEST:
         note = f"With more than {LARGEST:.0e} parameters, exchanged names were not looked for."
         return tuple(entries), (note,)
     alike = Counter(entry.shape for entry in taken.values())
@@ -85,7 +85,7 @@ def _is_whole(entry: Entry, source: Source) -> bool:
     there = source.shapes.get(move.source, ())
     if move.taken.transposed != move.put.transposed:
         there = (*there[1::-1], *there[2:])
-    return there == entry.shape and math.prod(move.put.shape) == entry.numbers > 1
+    return there == entry.shape and math.prod(move.put.shape) == entry.size > 1
 
 
 def exchanged(names: Iterable[str], read: Callable[[str], Tensor], trace: Trace) -> list[Pair]:
@@ -96,7 +96,7 @@ def exchanged(names: Iterable[str], read: Callable[[str], Tensor], trace: Trace)
     names : iterable of str
         Tensors of the network that are looked at.
     read : callable
-        From a name to what is to stand there; called once for each.
+        From a name to the tensor that is to be there; called once for each.
     trace : Trace
         Of the network.
 
@@ -171,7 +171,7 @@ def _surest(
 ) -> Pair | None:  # fmt: skip
     """The exchange that the weights speak for most, if they do."""
     expected = expectations(groups, places, measured, held)
-    best: tuple[float, Pair | None] = -DOUBTFUL, None
+    best: tuple[float, Pair | None] = -REPORTED, None
     for names in classes:
         kept = _fit(names, expected, measured, held) + _usual(names, places, measured, held)
         one, other = divmod(int(kept.argmin()), len(names))
@@ -203,7 +203,7 @@ def _fit(
 def _better(row: Expected, names: Mapping[str, int], values: Array, own: int) -> Array:
     """How much better than each other tensor the own one fits what is expected: (N,).
 
-    What the other one contributes is left out of the prediction: where the file lies, it stands
+    What the other one contributes is left out of the prediction: where names are exchanged, it is
     elsewhere.
     """
     whole = row.parts.sum(axis=0)

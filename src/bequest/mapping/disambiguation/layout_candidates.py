@@ -1,4 +1,4 @@
-"""Layouts inside a tensor that no shape tells: tried where both networks run and still differ."""
+"""Layouts inside a tensor that no shape shows: tried where both networks run and still differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bequest.mapping.tracing.ops import WEIGHTS, TensorSlice, Trace
 
 __all__ = ["layout_candidates", "with_layout"]
 
-Layouts = dict[str, tuple[Rule, ...]]  # by the key of a link
+Layouts = dict[str, tuple[Rule, ...]]  # by the key of a correspondence
 HEADS = (2, 4, 8, 12, 16)  # where no module names theirs
 BEFORE = 3  # levels before the first difference that may be its cause
 
@@ -25,7 +25,7 @@ BEFORE = 3  # levels before the first difference that may be its cause
 def layout_candidates(
     links: Sequence[Correspondence], source_trace: Trace, target_trace: Trace, depth: float
 ) -> Iterator[Layouts]:
-    """Rules for links at or shortly before `depth`, the nearest level first."""
+    """Rules for correspondences at or shortly before `depth`, the nearest level first."""
     depths = sorted(
         {link.ops[0].depth for link in links if link.ops[0].depth <= depth}, reverse=True
     )
@@ -48,13 +48,13 @@ def layout_candidates(
 def _everywhere(
     chosen: Sequence[Correspondence], links: Sequence[Correspondence]
 ) -> list[Correspondence]:
-    """The links of other blocks that look like the chosen ones and stand among the like."""
-    beside: dict[int, list[Correspondence]] = {}
+    """Those of other blocks that look like the chosen ones and have the same neighbours."""
+    by_depth: dict[int, list[Correspondence]] = {}
     for link in links:
-        beside.setdefault(link.ops[0].depth, []).append(link)
+        by_depth.setdefault(link.ops[0].depth, []).append(link)
 
     def look(link: Correspondence) -> Any:
-        level = beside[link.ops[0].depth]
+        level = by_depth[link.ops[0].depth]
         shapes = tuple((other.role, other.target.shape, other.target.start) for other in level)
         return shapes, level.index(link)
 
@@ -81,7 +81,7 @@ def _pixels(weights: Sequence[Correspondence]) -> Iterator[Layouts]:
 def _fused_parts(
     here: Sequence[Correspondence], links: Sequence[Correspondence]
 ) -> Iterator[Layouts]:
-    """A wider layer may be several in one tensor, or one although its name says otherwise."""
+    """A wider layer may be several in one tensor, or one in spite of its name."""
     wider = [link for link in here if link.target.shape[0] != link.source.shape[0]]
     for parts in (3, 2, 1):
         fit = [
@@ -123,7 +123,8 @@ def _woven(
 def with_layout(
     link: Correspondence, rules: tuple[Rule, ...], source_trace: Trace, target_trace: Trace
 ) -> Correspondence:
-    """A link with its layout; one that is woven takes from, or goes into, the whole tensor."""
+    """A correspondence with its layout; one that is interleaved takes from, or goes into, the whole
+    tensor."""
     if not rules:
         return link
     woven = rules[0]
@@ -155,7 +156,7 @@ def _interleaved(
     source_trace: Trace,
     target_trace: Trace,
 ) -> Iterator[Layouts]:
-    """One fused product against several: its rows may stand head by head."""
+    """One fused product against several: its rows may be interleaved head by head."""
     for back in (False, True):
         fused = [link for link in here if _is_part(link, source_trace, target_trace, back=back)]
         for groups in heads:
@@ -184,11 +185,11 @@ def _rotary(
     here: Sequence[Correspondence], heads: Sequence[int], links: Sequence[Correspondence]
 ) -> Iterator[Layouts]:
     """q and k together, for each of the numbers of heads that they may have."""
-    bundles: dict[tuple[int, int], list[Correspondence]] = {}
+    parallel_ops: dict[tuple[int, int], list[Correspondence]] = {}
     for link in here:
         place = (link.ops[0].order, link.target.start)
-        bundles.setdefault(place, []).append(link)
-    pairs = permutations(bundles.values(), 2)
+        parallel_ops.setdefault(place, []).append(link)
+    pairs = permutations(parallel_ops.values(), 2)
     for back, (left, right), some, few in product((False, True), pairs, heads, heads):
         both = ((left, some), (right, few))
         even = all(x.target.shape[0] % (2 * n) == 0 for group, n in both for x in group)

@@ -79,7 +79,7 @@ class _Joined:
 
 
 def _made(op: Op, trace: Trace) -> Iterator[Axis]:
-    """The axes that count what a site gives."""
+    """The axes that count what an operation gives."""
     for role, piece in op.pieces.items():
         last = len(piece.shape) - 1 if op.kind in ("embedding", "table") else 0
         axis = _stored(piece, last if role == "weight" else 0, trace)
@@ -88,7 +88,7 @@ def _made(op: Op, trace: Trace) -> Iterator[Axis]:
 
 
 def _met(before: Op, op: Op, trace: Trace) -> Iterator[tuple[Axis, Axis]]:
-    """Pairs of axes, of what a site gives and of what the next reads of it."""
+    """Pairs of axes, of what an operation gives and of what the next reads of it."""
     read = list(_read(op, trace))
     for given in _made(before, trace):
         for taken in read:
@@ -104,7 +104,7 @@ def _met(before: Op, op: Op, trace: Trace) -> Iterator[tuple[Axis, Axis]]:
 
 
 def _read(op: Op, trace: Trace) -> Iterator[Axis]:
-    """The axes that count what a site takes."""
+    """The axes that count what an operation takes."""
     weight = op.pieces.get("weight")
     each = op.kind not in WEIGHTS or (weight is not None and weight.shape[1:2] == (1,))
     if each:  # a normalisation, or a convolution of each channel by itself

@@ -1,4 +1,4 @@
-"""What is measured of trained tensors to tell whether they belong where their names put them."""
+"""Statistics of trained tensors that show whether they belong where their names put them."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-"""First stage: the tensors that both sides call by one name.
+"""Tensors that both sides call by one name.
 
 A library keeps the names of its tensors stable, and a checkpoint is read into the class that wrote
 it by names alone. So where most names agree, also after one common prefix and the renamings that
 libraries are known for, each tensor goes to its namesake. A repeated block that the target has more
 or less often is spread by its number. Where few names agree, or names say nothing (`0.weight`),
-shapes and order decide instead: see `match`.
+shapes and order decide instead: see `by_structure`.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ __all__ = ["NamePairs", "by_name"]
 Tree = dict[str, Any]  # components to trees, the last to a name; "" where a name ends in a node
 Pair = tuple[str, str, str]  # the target's name, the source's, the first that got the source's
 
+NUMBERED = re.compile(r"(.*?)(\d+)")
 LONGEST = 4  # components of a prefix
 COMMON = 32  # prefixes of one end from which on it says nothing: all blocks have it
 SAME = 0.5  # least share of the smaller side's tensors whose names and shapes agree
@@ -52,7 +54,7 @@ class NamePairs:
 
 
 class _Undecided(Exception):
-    """Blocks of the two sides cannot be told from each other by their numbers."""
+    """Which blocks of the two sides correspond is not clear from their numbers."""
 
 
 def by_name(
@@ -101,7 +103,7 @@ def by_name(
     except _Undecided:
         return None
     pairs = {name: other for name, other, _ in found if name in target}
-    for name, other, _ in found:  # a shared tensor may stand in the source under any of its names
+    for name, other, _ in found:  # the source may hold a shared tensor under any of its names
         if name in aliases and same:
             pairs.setdefault(same[name], other)
     pairs |= known or {}
@@ -159,7 +161,7 @@ def _length(prefixes: tuple[Key, Key]) -> int:
 
 
 def _starts(key: Key) -> Iterator[int]:
-    """Where a prefix may end: before the first number, which tells blocks apart."""
+    """Where a prefix may end: before the first number, which names a block."""
     for start in range(min(LONGEST + 1, len(key))):
         if start > 1 and key[start - 1].isdigit():
             return
@@ -193,7 +195,7 @@ def _aligned(
     Raises `_Undecided` where it is not clear which block is which.
     """
     block: dict[str, str | None] = {part: part for part in target}
-    here, there = _numbered(target), _numbered(source)
+    here, there = _numbered(target, depth), _numbered(source, depth)
     for word in here.keys() & there.keys():
         numbered = here[word], there[word]
         if set(numbered[0]) == set(numbered[1]):
@@ -220,11 +222,16 @@ def _aligned(
             yield name, other, start if copy == part else _beside(target[copy], inside, name)
 
 
-def _numbered(tree: Tree) -> dict[str, list[str]]:
-    """The parts that a number tells apart, in its order, by the word before it if there is any."""
+def _numbered(tree: Tree, depth: Depth) -> dict[str, list[str]]:
+    """The numbered parts in order, by the word before the number if there is any.
+
+    A word that is no block's (`head1`, `branch2`) may number what is parallel: such parts are
+    blocks only where a depth is asked for.
+    """
+    pattern = GLUED if depth == "even" else NUMBERED
     found: dict[str, list[str]] = {}
     for part in sorted(tree, key=natural):
-        glued = GLUED.fullmatch(part)
+        glued = pattern.fullmatch(part)
         if part.isdigit() or glued:
             found.setdefault(glued[1] if glued else "", []).append(part)
     return found

@@ -1,16 +1,17 @@
-"""Second stage: which site of the source each site of the target corresponds to.
+"""Which operation of the source each operation of the target corresponds to.
 
-Levels are aligned in order; inside a pair of levels bundles are assigned by shape, by what they
-read, by name and by order; rows are laid over rows, so that a fused product meets its parts. What
-stands in no order (tables, tokens, embeddings) is assigned by shape, name and place.
+Levels, operations of one depth, are aligned in order; inside a pair of levels parallel operations
+are assigned by shape, by what they read, by name and by order; rows are aligned with rows, so that
+a fused product meets its parts. What has no order (tables, tokens, embeddings) is assigned by
+shape, name and depth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby, permutations, takewhile
-from typing import Any, final
+from itertools import takewhile
+from typing import final
 
 import numpy as np
 
@@ -21,17 +22,16 @@ from bequest.mapping.matching.levels import (
     ParallelOps,
     align,
     assigned,
-    bundles,
     fit,
     fused_shape,
-    inputs_match,
     levels,
+    parallel_ops,
 )
 from bequest.mapping.matching.neutral_blocks import neutral_blocks
 from bequest.mapping.matching.repeated_blocks import Depth, by_blocks
+from bequest.mapping.matching.unordered import match_unordered
 from bequest.mapping.rules import Rule
-from bequest.mapping.tracing.names import likeness
-from bequest.mapping.tracing.ops import MAIN, Op, TensorSlice, Trace
+from bequest.mapping.tracing.ops import Op, TensorSlice, Trace
 
 __all__ = ["match"]
 
@@ -41,10 +41,10 @@ IN_TURN = 0.6  # of as many layers of one shape side by side, that each takes th
 def match(
     source: Trace, target: Trace, depth: Depth = "even", ways: Mapping[int, int] | None = None
 ) -> Matching:
-    """Find the corresponding sites.
+    """Find the corresponding operations.
 
     `depth` says which of the source's blocks each of the target's gets, where these are more or
-    fewer; `ways` which way each choice takes: what reads the sites of a choice follows it.
+    fewer; `ways` which way each choice takes: what reads the operations of a choice follows it.
 
     Examples
     --------
@@ -55,7 +55,6 @@ def match(
     ['1.weight', '1.bias']
     """
     found = _Found(source, target, ways or {})
-    found.link_loose()
     target_levels, source_levels = levels(target), levels(source)
     pairs = align(target_levels, source_levels)
     if len(pairs) < max(len(target_levels), len(source_levels)):
@@ -70,25 +69,30 @@ def match(
 
 @final
 class _Found:
-    """Links as they are made, with what was linked already."""
+    """Correspondences as they are made, with what was paired already."""
 
     def __init__(self, source: Trace, target: Trace, ways: Mapping[int, int]) -> None:
         self.source, self.target = source, target
         self.ways = ways
-        self.links: list[Correspondence] = []
-        self.choices: list[Choice] = []
-        self.partners: dict[int, set[int]] = {}  # source's sites by the target's
+        unordered = match_unordered(source, target)
+        self.links, self.choices = list(unordered.links), list(unordered.choices)
+        self.partners: dict[int, set[int]] = {}  # source's operations by the target's
+        self._note(chosen(self.links, self.choices, ways))
+
+    def _note(self, links: Iterable[Correspondence]) -> None:
+        for op, other in (link.ops for link in links):
+            self.partners.setdefault(op.order, set()).add(other.order)
 
     def link_levels(self, target: Level, source: Level) -> None:
-        """Assign the bundles of two levels to each other."""
-        first, second = bundles(target), bundles(source)
-        scores = np.array([[self._bundle_fit(a, b) for b in second] for a in first])
+        """Assign the parallel operations of two levels to each other."""
+        first, second = parallel_ops(target), parallel_ops(source)
+        scores = np.array([[self._parallel_fit(a, b) for b in second] for a in first])
         for i, j in assigned(scores):
             for group in row_alignment.chunks(first[i], second[j]):
                 self._link_chunk(*group)
 
-    def _bundle_fit(self, target: ParallelOps, source: ParallelOps) -> float:
-        """How alike two bundles are, and whether what they read corresponds."""
+    def _parallel_fit(self, target: ParallelOps, source: ParallelOps) -> float:
+        """How alike two sets of parallel operations are, and whether what they read corresponds."""
         alike = fit(target, source)
         if alike == 0:
             return 0.0
@@ -101,9 +105,7 @@ class _Found:
     def _link_chunk(self, target: ParallelOps, source: ParallelOps) -> None:
         ways = list(self._ways(target, source))
         taken = ways[min(self.ways.get(len(self.choices), 0), len(ways) - 1)]
-        for link in taken:
-            op, other = link.ops
-            self.partners.setdefault(op.order, set()).add(other.order)
+        self._note(taken)
         if len(ways) == 1:
             self.links += ways[0]
         else:
@@ -118,8 +120,8 @@ class _Found:
         orders = row_alignment.orders(named[1] or source, keep_shapes=len(target) == len(source))
         if len(target) == len(source) and all(op.recurrent for op in (*target, *source)):
             orders.sort(key=lambda order: not self._together(ordered, order))
-        told = bool(named[0] and named[1])
-        sure = 0.95 if told or len(orders) == 1 else 1 / len(orders)
+        named_alike = bool(named[0] and named[1])
+        sure = 0.95 if named_alike or len(orders) == 1 else 1 / len(orders)
         if len(target) == len(source):
             sure = max(sure, IN_TURN)
         if len(target) > len(source):
@@ -132,10 +134,10 @@ class _Found:
             yield tuple(self._laid(ordered, order, sure))
 
     def _together(self, target: ParallelOps, source: ParallelOps) -> bool:
-        """Products with the state, each beside the partner of the product beside it."""
+        """Whether products with the state are paired as those with the input next to them."""
         pairs = zip(target, source, strict=True)
         return all(
-            _beside(other, self.source) in self.partners.get(_beside(op, self.target), ())
+            _next_to(other, self.source) in self.partners.get(_next_to(op, self.target), ())
             for op, other in pairs
         )
 
@@ -151,7 +153,7 @@ class _Found:
                 continue
             pairs, part = _overlaid(wanted, given)
             if part < 1 and not (self.source.ran and self.target.ran):
-                continue  # which rows are which only a run tells
+                continue  # which rows are which only a run shows
             for (op, piece), (other, whole) in pairs:
                 yield Correspondence(piece, whole, role, (op, other), part * _sure(op, other, sure))
 
@@ -169,13 +171,13 @@ class _Found:
             bias = other.pieces.get("bias")
             if bias is None or "bias" in op.pieces or bias.tensor in used:
                 continue
-            beside = min(
+            near = min(
                 (link for link in inner if link.source.shape == bias.shape),
                 key=lambda link: abs(link.ops[1].order - other.order),
                 default=None,
             )
-            if beside is not None:
-                self.links.append(replace(beside, source=bias, added=True))
+            if near is not None:
+                self.links.append(replace(near, source=bias, added=True))
 
     def link_shifts(self) -> None:
         """A vector that is added to a sum is the bias of one of its terms."""
@@ -199,71 +201,6 @@ class _Found:
             for choice in self.choices
         ]
 
-    def link_loose(self) -> None:
-        """Assign tables, tokens and embeddings by shape, name and place."""
-        wanted = _loose(self.target)
-        given = _loose(self.source)
-        if not wanted or not given:
-            return
-        last_t = max((s.depth for s in self.target.ops), default=1) or 1
-        last_s = max((s.depth for s in self.source.ops), default=1) or 1
-        scores = np.zeros((len(wanted), len(given)))
-        for i, (op, _, piece) in enumerate(wanted):
-            for j, (other, _, whole) in enumerate(given):
-                shape = _loose_shape(op, piece, other, whole)
-                if shape == 0:
-                    continue
-                near = 1 - abs(op.depth / last_t - other.depth / last_s)
-                order = 1 - abs(i / len(wanted) - j / len(given))
-                name = likeness(piece.tensor, whole.tensor)
-                kind = op.kind == other.kind
-                scores[i, j] = shape + 0.4 * name + 0.4 * near + 0.1 * order + 0.1 * kind
-                scores[i, j] = max(0.01, scores[i, j] + inputs_match(op, other))
-        self._take_loose(wanted, given, scores)
-
-    def _take_loose(self, wanted: Any, given: Any, scores: Any) -> None:
-        pairs = assigned(scores)
-        for i, j in pairs:
-            op, role, piece = wanted[i]
-            other, _, whole = given[j]
-            rival = [
-                n for n in range(len(wanted)) if n != i and scores[n, j] >= scores[i, j] - 0.02
-            ]
-            sure = 1 / (1 + len(rival)) if rival else 0.9
-            if likeness(piece.tensor, whole.tensor) > 0.6:
-                sure = max(sure, 0.95)
-            exact = piece.bare == whole.bare
-            link = Correspondence(piece, whole, role, (op, other), sure if exact else 0.8 * sure)
-            self.links.append(link)
-        self._swappable(wanted, given, pairs)
-        for link in chosen(self.links, self.choices, self.ways):
-            target_op, other = link.ops
-            self.partners.setdefault(target_op.order, set()).add(other.order)
-
-    def _swappable(self, wanted: Any, given: Any, pairs: Any) -> None:
-        """Tables of one shape at one depth could stand for each other: a choice."""
-
-        def key(pair: tuple[int, int]) -> Any:
-            op, _, piece = wanted[pair[0]]
-            other, _, whole = given[pair[1]]
-            return (op.depth, piece.bare, other.depth, whole.bare, op.input_statistics)
-
-        for _, group in groupby(sorted(pairs, key=key), key=key):
-            members = list(group)
-            if not 1 < len(members) <= 3:
-                continue
-            targets = [wanted[i] for i, _ in members]
-            ways = tuple(
-                tuple(
-                    Correspondence(piece, whole, role, (op, other), 0.5)
-                    for (op, role, piece), (other, _, whole) in zip(targets, order, strict=True)
-                )
-                for order in permutations([given[j] for _, j in members])
-            )
-            taken = {piece for _, _, piece in targets}
-            self.links = [link for link in self.links if link.target not in taken]
-            self.choices.append(Choice(ways, targets[0][0].depth))
-
 
 Used = tuple[Op, TensorSlice]
 
@@ -271,7 +208,7 @@ Used = tuple[Op, TensorSlice]
 def _overlaid(
     target: Sequence[Used], source: Sequence[Used]
 ) -> tuple[Iterable[tuple[Used, Used]], float]:
-    """The rows of both sides beside each other, and what is left of the confidence."""
+    """Pairs of rows of both sides, and a factor of the confidence."""
     if len(target) == len(source) == 1:
         return [(target[0], source[0])], 1.0
     if sum(p.shape[0] for _, p in target) == sum(p.shape[0] for _, p in source):
@@ -285,8 +222,8 @@ def _overlaid(
     return zip(*split, strict=False), 0.8
 
 
-def _beside(op: Op, trace: Trace) -> int:
-    """The product with the input that stands beside one with the state, and is named like it."""
+def _next_to(op: Op, trace: Trace) -> int:
+    """The product with the input next to one with the state, and named like it."""
     near = [n for n in (op.order - 1, op.order + 1) if 0 <= n < len(trace.ops)]
     fit = [n for n in near if not trace.ops[n].recurrent and trace.ops[n].kind == op.kind]
     return max(fit, key=lambda n: _same_letters(trace.ops[n].name, op.name), default=-1)
@@ -305,28 +242,8 @@ def _free_biases(trace: Trace, linked: set[TensorSlice]) -> list[tuple[Op, Tenso
     return [(op, p) for op, p in found if len(p.shape) == 1 and p.tensor not in tensors]
 
 
-def _loose(trace: Trace) -> list[tuple[Op, str, TensorSlice]]:
-    return [
-        (op, role, piece)
-        for op in trace.ops
-        if op.kind not in MAIN
-        for role, piece in op.pieces.items()
-    ]
-
-
-def _loose_shape(op: Op, piece: TensorSlice, other: Op, whole: TensorSlice) -> float:
-    """1 where equal, less where a table is longer or wider; 0 where the ranks differ."""
-    one, two = piece.bare, whole.bare
-    if one == two:
-        return 1.0
-    if len(one) != len(two) or not one:
-        return 0.0
-    ratios = [min(a, b) / max(a, b, 1) for a, b in zip(one, two, strict=True)]
-    return 0.6 * float(np.prod(ratios) ** 0.25)
-
-
 def _sure(op: Op, other: Op, sure: float) -> float:
-    """Confidence of a link between two sites: less where the shapes differ."""
+    """Confidence of a link between two operations: less where the shapes differ."""
     if op.shape == other.shape and op.name == other.name:
         return max(sure, 0.99)
     return sure if op.main.bare == other.main.bare else 0.9 * sure

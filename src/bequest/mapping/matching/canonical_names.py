@@ -26,7 +26,7 @@ WRAPPERS = frozenset(
 )  # of torch, and of peft around a layer that it adapts
 SILENT = PLAIN | {"runningmean", "runningvar", "numbatchestracked"}
 BLOCKS = frozenset({"layer", "layers", "block", "blocks", "h"})
-GLUED = re.compile(r"(.*(?:layer|block|stage|level|unit)|h)(\d+)")  # without underscores
+GLUED = re.compile(r"(.*(?:layer|block|blk|stage|level|unit|cell)|h)(\d+)")  # no underscores
 HALVES = ("encoder", "decoder")
 
 
@@ -37,8 +37,8 @@ class Contradictions:
     Examples
     --------
     >>> blocks = {f"layers.{n}.fc.weight": (3, 3) for n in range(2)}
-    >>> theirs = {name.replace("layers", "h"): shape for name, shape in blocks.items()}
-    >>> found = Contradictions(theirs, blocks)
+    >>> source = {name.replace("layers", "h"): shape for name, shape in blocks.items()}
+    >>> found = Contradictions(source, blocks)
     >>> found.between("h.0.fc.weight", "layers.0.fc.weight")
     False
     >>> found.between("h.0.fc.weight", "layers.1.fc.weight")
@@ -48,10 +48,10 @@ class Contradictions:
     def __init__(self, source: Mapping[str, Shape], target: Mapping[str, Shape]) -> None:
         self._keys = canonical(source), canonical(target)
         own = {key: (name, source[name]) for name, key in self._keys[0].items()}
-        told = {n: key for n, key in self._keys[1].items() if is_telling(key)}
+        telling = {n: key for n, key in self._keys[1].items() if is_telling(key)}
         self._own = {
             name: own[key][0]
-            for name, key in told.items()
+            for name, key in telling.items()
             if key in own and own[key][1] == target[name]
         }
         self._blocks = {_block(key) for key in self._keys[0].values()} == {
@@ -78,7 +78,7 @@ def is_telling(key: Key) -> bool:
 
 
 def _block(key: Key) -> str:
-    """The number of the block that a name is in, where it says so."""
+    """The number of the block that a name is in, if it has one."""
     glued = next((found[2] for part in key if (found := GLUED.fullmatch(part))), "")
     pairs = pairwise(key)
     return next((part for word, part in pairs if part.isdigit() and word in BLOCKS), glued)

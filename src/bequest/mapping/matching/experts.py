@@ -1,4 +1,4 @@
-"""Mixtures of experts: each expert a copy of the dense block that stood there ("upcycling").
+"""Mixtures of experts: each expert a copy of the dense block in its place ("upcycling").
 
 Names and shapes say which tensors are experts, as a numbered list of modules or as matrices stacked
 along a first axis, and which block of the source is the dense one. With the router's weights
@@ -41,7 +41,7 @@ class _Experts:
 
     @property
     def place(self) -> tuple[int, ...]:
-        """The numbers of the blocks that it stands in."""
+        """The numbers of the blocks that it is in."""
         return tuple(int(part) for part in self.holder.split(".") if part.isdigit())
 
     @property
@@ -105,7 +105,7 @@ def _listed(
 
 
 def _stacked(holder: str, names: Mapping[str, str], shapes: Shapes) -> _Experts | None:
-    """Matrices (experts, outputs, inputs); gate and up may stand in one, the gate's rows first."""
+    """Matrices (experts, outputs, inputs); gate and up may be one tensor, the gate's rows first."""
     parts: dict[str, tuple[TensorSlice, ...]] = {}
     for tail, name in names.items():
         count, rows, columns = shapes[name]

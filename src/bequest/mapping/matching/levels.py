@@ -1,4 +1,4 @@
-"""The order of a network as levels of parallel sites, and the alignment of two such orders."""
+"""The order of a network as levels of parallel operations, and the alignment of two such orders."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ __all__ = [
     "align",
     "assigned",
     "best_path",
-    "bundles",
     "fit",
     "levels",
     "likenesses",
+    "parallel_ops",
 ]
 
-ParallelOps = tuple[Op, ...]  # parallel sites that read the same: an attention's q, k and v
+ParallelOps = tuple[Op, ...]  # parallel operations that read the same: an attention's q, k and v
 Level = tuple[Op, ...]
 LEAST = 0.3  # a pair of levels less alike than this is no pair
 
 
 def levels(trace: Trace) -> list[Level]:
-    """Main sites by depth, in order of execution inside a level."""
+    """Main operations by depth, in order of execution inside a level."""
     ops = sorted((op for op in trace.ops if op.kind in MAIN), key=lambda s: (s.depth, s.order))
     return [tuple(group) for _, group in groupby(ops, key=lambda op: op.depth)]
 
 
-def bundles(level: Level) -> list[ParallelOps]:
-    """The sites of a level that read the same and take inputs of one shape."""
+def parallel_ops(level: Level) -> list[ParallelOps]:
+    """The operations of a level that read the same and take inputs of one shape."""
     found: dict[tuple[Any, ...], list[Op]] = {}
     for op in level:
         key = (op.kind, op.reads, op.recurrent, op.shape[1:])
@@ -63,7 +63,7 @@ def fit(target: ParallelOps, source: ParallelOps) -> float:
 
 
 def inputs_match(one: Op, other: Op) -> int:
-    """1 where both got the same numbers of the input, -1 where others, 0 where it is not known."""
+    """1 where both got the same values of the input, -1 where others, 0 where it is not known."""
     if not one.input_statistics or not other.input_statistics:
         return 0
     scale = max(1e-6, *map(abs, one.input_statistics))
@@ -74,9 +74,9 @@ def inputs_match(one: Op, other: Op) -> int:
     return 1 if near else -1
 
 
-def fused_shape(bundle: ParallelOps) -> Shape:
-    """The shape that the bundle would have, fused."""
-    return (sum(op.shape[0] for op in bundle), *bundle[0].shape[1:])
+def fused_shape(parallel: ParallelOps) -> Shape:
+    """The shape that parallel operations would have, fused."""
+    return (sum(op.shape[0] for op in parallel), *parallel[0].shape[1:])
 
 
 def _shapes(one: Shape, other: Shape) -> float:
@@ -86,7 +86,7 @@ def _shapes(one: Shape, other: Shape) -> float:
         return 1.0
     if len(one) != len(other):
         longer, shorter = (one, other) if len(one) > len(other) else (other, one)
-        if len(shorter) != 2:  # a one-dimensional kernel against k × 1: the same numbers
+        if len(shorter) != 2:  # a one-dimensional kernel against k × 1: the same values
             kernels = [[n for n in shape[2:] if n > 1] for shape in (one, other)]
             return 0.95 if one[:2] == other[:2] and kernels[0] == kernels[1] else 0.0
         inner = int(np.prod(longer[1:]))
@@ -106,7 +106,7 @@ def assigned(scores: NDArray[Any]) -> list[tuple[int, int]]:
 def align(target: Sequence[Level], source: Sequence[Level]) -> list[tuple[int, int]]:
     """Pairs of levels, in order on both sides, whose likeness adds up highest.
 
-    Inside a pair of levels, the bundles are assigned.
+    Inside a pair of levels, parallel operations are assigned.
     """
     return best_path(likenesses(target, source)) if target and source else []
 
@@ -160,7 +160,7 @@ def _kinds(order: Sequence[Level]) -> tuple[list[int], list[Level]]:
             (s.kind, s.shape, s.recurrent, len(s.pieces), words(s.name), s.input_statistics)
             for s in level
         )
-        key = (*key, tuple(len(bundle) for bundle in bundles(level)))
+        key = (*key, tuple(len(parallel) for parallel in parallel_ops(level)))
         if key not in seen:
             seen[key] = len(first)
             first.append(level)
@@ -169,7 +169,7 @@ def _kinds(order: Sequence[Level]) -> tuple[list[int], list[Level]]:
 
 
 def _level_fit(target: Level, source: Level) -> float:
-    wanted, given = bundles(target), bundles(source)
+    wanted, given = parallel_ops(target), parallel_ops(source)
     scores = np.array([[fit(one, other) for other in given] for one in wanted])
     total = sum(scores[i, j] for i, j in assigned(scores))
     return float(total / max(len(wanted), len(given)))

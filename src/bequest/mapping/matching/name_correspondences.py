@@ -1,4 +1,4 @@
-"""Links between tensors of one name, and the parts of the target that the source has not."""
+"""Correspondences between tensors of one name, and the target's parts that the source lacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bequest.mapping.matching.by_name import NamePairs
-from bequest.mapping.matching.correspondence import Correspondence, marked
+from bequest.mapping.matching.correspondence import Correspondence, Links, marked
 from bequest.mapping.matching.levels import levels
 from bequest.mapping.matching.neutral_blocks import neutral_blocks
 from bequest.mapping.plans.entry import Entry
@@ -15,7 +15,7 @@ from bequest.mapping.tracing.ops import Op, Shape, TensorSlice, Trace
 
 __all__ = ["Use", "named_links", "new_parts", "uses_of"]
 
-Use = tuple[Op, str, TensorSlice]  # a site, and a piece of a tensor with its role there
+Use = tuple[Op, str, TensorSlice]  # an operation, and a piece of a tensor with its role there
 COPIED = 0.99  # sure of names and shapes that agree; what is run on an input becomes 1
 RESIZED = 0.95  # of names that agree where a shape does not
 
@@ -31,7 +31,7 @@ def uses_of(trace: Trace) -> dict[str, list[Use]]:
 
 def named_links(
     named: NamePairs, source_trace: Trace, target_trace: Trace, shapes: Mapping[str, Shape]
-) -> tuple[Correspondence, ...]:
+) -> Links:
     """The rows of each tensor from its namesake's; `shapes` are those of the source's tensors."""
     target_uses, source_uses = uses_of(target_trace), uses_of(source_trace)
     links = [
@@ -55,7 +55,7 @@ def _links(
     shape = target_trace.shapes[name]
     constant = name in target_trace.constants
     if constant or not target_uses:
-        if shape == there:  # what no site uses is read as it stands
+        if shape == there:  # what no operation uses is copied whole
             op = Op("other", name.rpartition(".")[0], {}, 0, frozenset(), -1)
             role = "constant" if constant else "parameter"
             yield Correspondence(
@@ -111,7 +111,7 @@ def _level_pairs(named: NamePairs, target_trace: Trace) -> list[tuple[int, int]]
 
 
 def new_parts(named: NamePairs, target_trace: Trace, entries: Sequence[Entry]) -> frozenset[str]:
-    """The target's tensors that stand behind all that have namesakes: a new head, a new pooler.
+    """The target's tensors after all that have namesakes: a new head, a new pooler.
 
     Of a network that was seen running, those that nothing with a namesake reads; else those that
     were registered after the last namesake, or in a part (`classifier.`) without any. Nothing is a
@@ -132,12 +132,12 @@ def new_parts(named: NamePairs, target_trace: Trace, entries: Sequence[Entry]) -
             place[entry.target] < last and entry.target.partition(".")[0] in known,
         )
     ]
-    small = sum(e.numbers for e in new) < sum(e.numbers for e in entries if e.moves)
+    small = sum(e.size for e in new) < sum(e.size for e in entries if e.moves)
     return frozenset(entry.target for entry in new) if small else frozenset()
 
 
 def _feeding(named: NamePairs, target_trace: Trace) -> dict[str, bool]:
-    """Whether a site with a namesake reads, over whatever is between, what a tensor gives."""
+    """Whether an operation with a namesake reads, over whatever is between, what a tensor gives."""
     by_order = {op.order: op for op in target_trace.ops}
     open_ = [s for s in target_trace.ops if any(p.tensor in named.pairs for p in s.pieces.values())]
     reached: set[int] = set()

@@ -18,7 +18,7 @@ from bequest.mapping.tracing.ops import WEIGHTS, Op, Trace
 
 __all__ = ["neutral_blocks", "neutral_rules", "repeated"]
 
-Role = tuple[int, str]  # place of a site, and the tensor's role in it
+Role = tuple[int, str]  # place of an operation, and the tensor's role in it
 NORM: Mapping[str, Rule] = {
     "weight": OnesInit(),
     "bias": ZerosInit(),
@@ -30,13 +30,13 @@ NORM: Mapping[str, Rule] = {
 def neutral_blocks(
     target: Trace, order: Sequence[Level], pairs: Sequence[tuple[int, int]]
 ) -> dict[int, dict[str, Rule]]:
-    """By place, the sites in blocks that can change nothing, with such numbers by their role.
+    """By place, the operations in blocks that can change nothing, with such rules by their role.
 
     `order` are the target's levels, `pairs` places among them and among the source's.
     """
     found: dict[int, dict[str, Rule]] = {}
-    for numbers in repeated(pairs):
-        block = [order[n] for n in numbers]
+    for places in repeated(pairs):
+        block = [order[n] for n in places]
         rules = neutral_rules(target, block)
         if rules:
             found |= {op.order: {} for level in block for op in level}
@@ -46,7 +46,7 @@ def neutral_blocks(
 
 
 def repeated(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """The target's levels whose source's level stands in an earlier pair too, block by block.
+    """The target's levels whose source's level is in an earlier pair too, block by block.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def _tensors(op: Op) -> set[str]:
 
 
 def _width(op: Op) -> int:
-    """Channels that a site reads."""
+    """Channels that an operation reads."""
     return op.shape[1] if op.kind in WEIGHTS and len(op.shape) > 1 else op.shape[0]
 
 

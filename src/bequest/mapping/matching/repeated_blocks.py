@@ -16,7 +16,7 @@ __all__ = ["Depth", "block_of", "by_blocks"]
 
 Depth = Literal["even", "first", "last"]
 Run = tuple[int, int, int]  # first level, levels in a block, blocks
-NUMBERS = (1, 2, 3)  # of a name, that tell blocks apart: layer.3, stages.0.blocks.3, ...
+NUMBERS = (1, 2, 3)  # of a name, that number blocks: layer.3, stages.0.blocks.3, ...
 
 
 def by_blocks(
@@ -167,7 +167,7 @@ def _shape_keys(order: Sequence[Level]) -> list[int]:
 
 
 def _shape_runs(order: Sequence[Level]) -> list[Run]:
-    """Where names tell nothing: shapes that repeat, the longest repetition from each start on."""
+    """For names without numbers: shapes that repeat, the longest repetition from each start."""
     keys = _shape_keys(order)
     found: list[Run] = []
     start = 0

@@ -1,4 +1,4 @@
-"""How the rows of two bundles are laid over each other: cut, ordered, split."""
+"""How the rows of two sets of parallel operations are aligned: cut, ordered, split."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bequest.mapping.tracing.ops import Op, TensorSlice
 __all__ = ["by_projection", "chunks", "cut", "orders", "split_evenly"]
 
 LETTERS = ("query", "key", "value", "gate", "up")
-MOST_ORDERS = 24  # orders of one bundle that are told apart: those of four equal products
+MOST_ORDERS = 24  # orders of parallel operations that are tried: those of four equal products
 
 
 def chunks(target: ParallelOps, source: ParallelOps) -> list[tuple[ParallelOps, ParallelOps]]:
-    """The smallest parts of two bundles with as many rows on both sides, in order.
+    """The smallest parts of both with as many rows on both sides, in order.
 
-    Equal products of one bundle stay together: which of them is which is a choice. Empty where the
+    Equal products stay together: which of them is which is a choice. Empty where the
     one cannot be laid over the other.
     """
     if len(target) == len(source):
@@ -36,9 +36,9 @@ def chunks(target: ParallelOps, source: ParallelOps) -> list[tuple[ParallelOps, 
     return [(target, source)] if 1 in (len(target), len(source)) else []
 
 
-def _by_shape(bundle: ParallelOps) -> dict[tuple[int, ...], list[Op]]:
+def _by_shape(parallel: ParallelOps) -> dict[tuple[int, ...], list[Op]]:
     found: dict[tuple[int, ...], list[Op]] = {}
-    for op in bundle:
+    for op in parallel:
         found.setdefault(op.shape, []).append(op)
     return found
 
@@ -47,7 +47,7 @@ def _runs_of_order(
     target: Sequence[Op], source: Sequence[Op]
 ) -> list[tuple[ParallelOps, ParallelOps]]:
     """Four and fewer stay together; more (a decoder's products with the encoder's result, all of
-    one shape) are cut where another site runs in between."""
+    one shape) are cut where another operation runs in between."""
     if factorial(len(target)) <= MOST_ORDERS:
         return [(tuple(target), tuple(source))]
     cuts_t, cuts_s = _adjacent(target), _adjacent(source)
@@ -83,21 +83,21 @@ def _walk(target: ParallelOps, source: ParallelOps) -> list[tuple[ParallelOps, P
     return [(target, source)] if few else parts
 
 
-def by_projection(bundle: ParallelOps) -> ParallelOps | None:
+def by_projection(parallel: ParallelOps) -> ParallelOps | None:
     """In the order q, k, v, or gate, up, where the names say so of all."""
-    said = [projection(op.name) for op in bundle]
-    if len(bundle) > 1 and all(said) and len(set(said)) == len(said):
-        return tuple(sorted(bundle, key=lambda op: LETTERS.index(projection(op.name))))
+    said = [projection(op.name) for op in parallel]
+    if len(parallel) > 1 and all(said) and len(set(said)) == len(said):
+        return tuple(sorted(parallel, key=lambda op: LETTERS.index(projection(op.name))))
     return None
 
 
-def orders(bundle: ParallelOps, *, keep_shapes: bool) -> list[ParallelOps]:
-    """Orders of a bundle, as it is first; with `keep_shapes` equal ones change places only."""
-    if factorial(len(bundle)) > MOST_ORDERS:
-        return [bundle]
-    orders = [tuple(order) for order in permutations(bundle)]
+def orders(parallel: ParallelOps, *, keep_shapes: bool) -> list[ParallelOps]:
+    """All orders, the given one first; with `keep_shapes` only equal ones change places."""
+    if factorial(len(parallel)) > MOST_ORDERS:
+        return [parallel]
+    orders = [tuple(order) for order in permutations(parallel)]
     if keep_shapes:
-        shapes = [op.shape for op in bundle]
+        shapes = [op.shape for op in parallel]
         orders = [order for order in orders if [op.shape for op in order] == shapes]
     return orders
 

@@ -2,7 +2,7 @@
 
 Since version 5 it converts on the way: the files keep the names of earlier versions, experts apart,
 queries, keys and values in one tensor. The library's own conversion is run once, from the network
-to the file, on tensors that hold the numbers of their places; what comes out says for each tensor
+to the file, on tensors whose values are their own positions; what comes out says for each tensor
 of a file which places it fills.
 """
 

@@ -1,6 +1,6 @@
 """A network's tensors as transformers saves them, part by part, where whole they are too large.
 
-What the library saves is followed by numbers in place of weights, four bytes each. Most tensors
+The library converts tensors of positions, four bytes each, in place of weights. Most tensors
 only change their names: on the meta device the one that comes out is the one that went in. The
 others are converted in small groups, and with one axis cut short where the conversion leaves that
 axis alone, so that a layer of many experts takes as little memory as one of few.
@@ -23,7 +23,7 @@ from bequest.mapping.tracing.ops import Shape
 
 __all__ = ["Part", "saved_parts"]
 
-MOST = 200_000_000  # numbers that are followed at once
+MOST = 200_000_000  # values that are converted at once
 SHORT = (37, 41, 43, 47, 53, 59, 61, 67)  # lengths of an axis that is cut: one that no other has
 FAILED = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
@@ -34,7 +34,7 @@ Save = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]  # as the library 
 @final
 @dataclass(frozen=True)
 class Part:
-    """Some tensors with the numbers of their places, as they went in and as they are saved."""
+    """Some tensors whose values are their positions, as they went in and as they are saved."""
 
     shapes: Shapes  # of the network's tensors
     starts: Mapping[str, int]  # the number of their first place
@@ -97,7 +97,7 @@ def _numbered(save: Save, shapes: Shapes, cut: tuple[int, int] = (0, 0)) -> Iter
 def _on_meta(
     save: Save, shapes: Shapes
 ) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None:
-    """What goes in and what comes out, without numbers."""
+    """What goes in and what comes out, shapes only."""
     given = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     try:
         return given, save(given)

@@ -1,7 +1,7 @@
 """Layers that one network shares and the other has apart, as ALBERT and BERT; and tied weights.
 
 One layer that the source runs N times is copied into the N layers of the target. The other way, a
-shared tensor of the target is filled only where all that it stands for are equal in the source.
+shared tensor of the target is filled only where all tensors that it replaces are equal.
 
 Lan et al., ALBERT: A Lite BERT for Self-supervised Learning, ICLR 2020.
 """
@@ -57,7 +57,7 @@ def unshared(source_trace: Trace, target_trace: Trace) -> dict[str, Entry]:
 
 
 def refused(entries: Sequence[Entry], source: Source, target_trace: Trace) -> tuple[Entry, ...]:
-    """The entries, with a problem where one tensor of the target stands for several that differ.
+    """The entries, with a problem where one tensor of the target replaces several that differ.
 
     Those are tensors of a layer that the target runs N times, filled from one of N layers of which
     the others go nowhere; and tied weights that the source has apart.

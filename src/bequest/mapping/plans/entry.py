@@ -1,4 +1,4 @@
-"""What a map says of one tensor of the target."""
+"""One entry of a map: what fills one tensor of the target."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Amounts", "Entry", "Move", "move_fits"]
 @final
 @dataclass(frozen=True)
 class Move:
-    """Some numbers of a source's tensor into a target's."""
+    """Some values of a source's tensor into a target's."""
 
-    source: str  # the source's tensor; empty where the rules make the numbers
+    source: str  # the source's tensor; empty where the rules make the values
     taken: TensorSlice  # which part of it
     put: TensorSlice  # where it goes
     rules: tuple[Rule, ...] = ()  # applied in order, each along one axis
@@ -27,7 +27,7 @@ class Move:
 
     @property
     def filled(self) -> int:
-        """Numbers of the target that it gives."""
+        """How many values of the target it fills."""
         shares = [
             rule.filled(self.put.shape[rule.axis]) / max(1, self.put.shape[rule.axis])
             for rule in self.rules
@@ -37,7 +37,7 @@ class Move:
 
     @property
     def exact(self) -> bool:
-        """Whether they are the source's numbers as they were."""
+        """Whether they are the source's values as they were."""
         return all(rule.exact for rule in self.rules) and not self.added
 
     @classmethod
@@ -55,7 +55,7 @@ class Move:
 @final
 @dataclass(frozen=True)
 class Amounts:
-    """Numbers of a target by where they come from; those of constants are not counted."""
+    """How many parameters of a target come from where; constants are not counted."""
 
     copied: int
     reshaped: int
@@ -88,7 +88,7 @@ class Amounts:
 @final
 @dataclass(frozen=True)
 class Entry:
-    """Where the numbers of one tensor of the target come from.
+    """Where the values of one tensor of the target come from.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Entry:
     axes : tuple of str
         What each axis counts.
     moves : tuple of Move
-        Empty: the target's own numbers stay.
+        Empty: the target's own values stay.
     rule : str
         In words.
     confidence : float
@@ -119,8 +119,8 @@ class Entry:
     problem: str = ""
 
     @property
-    def numbers(self) -> int:
-        """Numbers of the tensor."""
+    def size(self) -> int:
+        """How many values the tensor has."""
         return math.prod(self.shape)
 
     @property
@@ -130,27 +130,27 @@ class Entry:
 
     @property
     def copied(self) -> int:
-        """Numbers that are the source's as they were, perhaps at another place."""
+        """Values that are the source's as they were, perhaps at another place."""
         return sum(move.filled for move in self.moves if move.source and move.exact)
 
     @property
     def reshaped(self) -> int:
-        """Numbers computed from the source's."""
+        """Values computed from the source's."""
         return sum(
             move.filled for move in self.moves if move.source and not move.exact and not move.added
         )
 
     @property
     def neutral(self) -> int:
-        """Numbers set so that they change nothing: zeros, ones, an identity."""
+        """Values set so that they change nothing: zeros, ones, an identity."""
         return sum(move.filled for move in self.moves if not move.source)
 
     @property
     def initialised(self) -> int:
-        """Numbers that stay as the target has them; a constant's are not counted."""
+        """Values that stay as the target has them; a constant's are not counted."""
         if self.role == "constant":
             return 0
-        return self.numbers - self.copied - self.reshaped - self.neutral
+        return self.size - self.copied - self.reshaped - self.neutral
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -195,7 +195,7 @@ def move_fits(move: Move, there: Shape) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A field as JSON has it; of which tensor a piece is, its move says."""
+    """A field as JSON has it; the tensor of a piece is that of its move."""
     if isinstance(value, Rule):
         return value.to_dict()
     if isinstance(value, Move | TensorSlice):

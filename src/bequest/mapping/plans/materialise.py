@@ -70,7 +70,7 @@ def filled(entry: Entry, source: Source, own: Tensor) -> Tensor:
     if not entry.moves:
         if own.is_meta:
             raise MapError(
-                f"{entry.target} has no numbers of its own (it is on the meta device) and gets "
+                f"{entry.target} has no values of its own (it is on the meta device) and gets "
                 "none from the source: target.to_empty(device='cpu') and initialise it first."
             )
         return own.clone()
@@ -78,7 +78,7 @@ def filled(entry: Entry, source: Source, own: Tensor) -> Tensor:
     device = torch.device("cpu") if own.is_meta else own.device
     if own.is_meta and not whole:
         raise MapError(
-            f"{entry.initialised} numbers of {entry.target} are to stay as they are, but it is on "
+            f"{entry.initialised} values of {entry.target} are to stay as they are, but it is on "
             "the meta device and has none: target.to_empty(device='cpu') and initialise it first."
         )
     result = torch.empty_like(own, device=device) if whole else own.clone()
@@ -91,8 +91,8 @@ def filled(entry: Entry, source: Source, own: Tensor) -> Tensor:
 def _check_bound(entry: Entry, source: Source, values: Tensor, own: Tensor) -> None:
     """Refuse what is not finite, unless it may be a bound that is so by design.
 
-    That is a buffer with infinite numbers of the source's, or a tensor that the target itself
-    holds with such numbers; running statistics are learned like weights.
+    That is a buffer with infinite values of the source's, or a tensor that the target itself
+    holds with such values; running statistics are learned like weights.
     """
     bad = [name for name in entry.sources if not _is_finite(source.read(name))]
     nan, known = bool(values.isnan().any()), not own.is_meta and not _is_finite(own.detach())
@@ -100,7 +100,7 @@ def _check_bound(entry: Entry, source: Source, values: Tensor, own: Tensor) -> N
     if bad and (known if nan else known or not learned):
         return
     why = f": {bad[0]} of the source has NaN or infinite ones" if bad else ""
-    raise MapError(f"{entry.target} would hold numbers that are not finite{why}.")
+    raise MapError(f"{entry.target} would hold values that are not finite{why}.")
 
 
 def _put(move: Move, source: Source, result: Tensor, name: str) -> None:
@@ -113,7 +113,7 @@ def _put(move: Move, source: Source, result: Tensor, name: str) -> None:
     if values.is_complex() and not current.is_complex():
         raise MapError(f"{move.source} is complex and {name} is not: a part would be lost.")
     if values.is_meta:
-        raise MapError(f"{move.source} is on the meta device: the source has no numbers.")
+        raise MapError(f"{move.source} is on the meta device: the source has no values.")
     with torch.no_grad():
         for rule in move.rules:
             values = rule.apply(values, current)

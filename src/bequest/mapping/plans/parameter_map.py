@@ -1,4 +1,4 @@
-"""Fourth stage: the plan that says where each number of the target comes from; no weights."""
+"""The plan that says where each parameter of the target comes from; it holds no weights."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from bequest.mapping.sources.source import Source
 __all__ = ["ParameterMap"]
 
 FORMAT = 1
-DOUBTED = 0.5  # the most that is left of the confidence of an entry that the engine would not make
+UNEXPECTED = 0.5  # the highest confidence of an entry that `map_parameters` would not make
 
 
 @final
 @dataclass(frozen=True, repr=False)
 class ParameterMap:
-    """Which numbers of a source go where in a target, by which rule, and how sure that is.
+    """Which parameters of a source go where in a target, by which rule, with what confidence.
 
     Made by `map_parameters`; prints as a table.
 
@@ -42,7 +42,7 @@ class ParameterMap:
     source, target : Source or module, optional
         What the map was made between: needed to apply it, not stored.
     opinion : tuple of Entry
-        What the engine itself says of the two; entries that differ are doubted.
+        What `map_parameters` itself plans for the two; entries that differ are discrepancies.
     contradiction : str
         Why the two, which ought to be one function, are not: as one line; empty where all is well.
 
@@ -61,7 +61,7 @@ class ParameterMap:
     body: frozenset[str] = frozenset()
     source: Source | None = field(default=None, compare=False)
     target: nn.Module | None = field(default=None, compare=False)
-    opinion: tuple[Entry, ...] = field(default=(), compare=False)
+    expected: tuple[Entry, ...] = field(default=(), compare=False)
     contradiction: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ class ParameterMap:
 
     @property
     def coverage(self) -> float:
-        """Share of the target's numbers that the map fills, 0 to 1."""
+        """Share of the target's parameters that the map fills, 0 to 1."""
         return _share(self.entries, "copied", "reshaped", "neutral")
 
     @property
@@ -85,7 +85,7 @@ class ParameterMap:
 
     @property
     def body_from_source(self) -> float:
-        """Share of the body's numbers that come from the source, 0 to 1.
+        """Share of the body's parameters that come from the source, 0 to 1.
 
         Not counted are those that are filled so as to change nothing: a bias that the source does
         not have, a block that it has once less.
@@ -94,7 +94,7 @@ class ParameterMap:
 
     @property
     def from_source(self) -> float:
-        """The same of all numbers, the head's too, 0 to 1."""
+        """The same of all parameters, the head's too, 0 to 1."""
         return _share(self.entries, "copied", "reshaped")
 
     def _of_body(self) -> list[Entry]:
@@ -102,23 +102,26 @@ class ParameterMap:
 
     @property
     def confidence(self) -> float:
-        """That of the least sure entry that moves numbers, doubts counted; 0 where none does."""
-        doubted = self._doubted()
+        """The lowest of those of the filled entries, 0 where there are none, 0 to 1.
+
+        An entry that `map_parameters` would not make counts one half at most.
+        """
+        unexpected = self._discrepancies()
         found = [
-            min(DOUBTED, entry.confidence) if entry.target in doubted else entry.confidence
+            min(UNEXPECTED, entry.confidence) if entry.target in unexpected else entry.confidence
             for entry in self.entries
-            if entry.moves or entry.target in doubted
+            if entry.moves or entry.target in unexpected
         ]
         return min(found, default=0.0)
 
     @property
     def mean_confidence(self) -> float:
-        """Mean over the parameters that the map fills, doubts counted; 0 where it fills none."""
-        doubted = self._doubted()
+        """Mean over the parameters that are filled, as in `confidence`; 0 where none is."""
+        unexpected = self._discrepancies()
         filled = [entry for entry in self.entries if entry.moves and entry.role != "constant"]
-        total = sum(entry.numbers for entry in filled)
+        total = sum(entry.size for entry in filled)
         sure = sum(
-            entry.numbers * min(entry.confidence, DOUBTED if entry.target in doubted else 1.0)
+            entry.size * min(entry.confidence, UNEXPECTED if entry.target in unexpected else 1.0)
             for entry in filled
         )
         return sure / total if total else 0.0
@@ -129,19 +132,19 @@ class ParameterMap:
         return tuple(entry.problem for entry in self.entries if entry.problem)
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """Entries that the engine would make otherwise, a line each.
+    def discrepancies(self) -> tuple[str, ...]:
+        """Entries that `map_parameters` would make otherwise, a line each.
 
         A map fresh from `map_parameters` has none; one that was edited, or read from a file and
-        held against two other networks, says here what speaks against it.
+        bound to two other networks, says here what speaks against it.
         """
         contradiction = (self.contradiction,) if self.contradiction else ()
-        return (*contradiction, *self._doubted().values())
+        return (*contradiction, *self._discrepancies().values())
 
-    def _doubted(self) -> dict[str, str]:
-        if not self.opinion or self.opinion is self.entries:
+    def _discrepancies(self) -> dict[str, str]:
+        if not self.expected or self.expected is self.entries:
             return {}
-        expected = {entry.target: entry for entry in self.opinion}
+        expected = {entry.target: entry for entry in self.expected}
         entries = {entry.target: entry for entry in self.entries}
         found = {}
         for name, entry in entries.items():
@@ -162,7 +165,7 @@ class ParameterMap:
             "body": sorted(self.body),
             "coverage": self.coverage,
             "confidence": self.confidence,
-            "doubts": list(self.doubts),
+            "discrepancies": list(self.discrepancies),
         }
 
     def to_json(self) -> str:
@@ -229,20 +232,20 @@ class ParameterMap:
         Raises
         ------
         MapError
-            The map has problems, is not bound to its networks, or a number is not finite.
+            The map has problems, is not bound to its networks, or a value is not finite.
         """
         source, target = self._ready()
         return tensors_of(self.entries, source, target)
 
     def apply(
-        self, *, doubtful: bool = False, min_coverage: float = 0.5, min_confidence: float = 0.5
+        self, *, force: bool = False, min_coverage: float = 0.5, min_confidence: float = 0.5
     ) -> nn.Module:
         """A copy of the target with the parameters in place.
 
         Parameters
         ----------
-        doubtful : bool
-            Apply the map as it is, in spite of its `doubts` and of what it leaves out.
+        force : bool
+            Apply the map as it is, in spite of its `discrepancies` and of what it leaves out.
         min_coverage : float
             Least share of the body's parameters that the map fills, 0 to 1.
         min_confidence : float
@@ -256,17 +259,18 @@ class ParameterMap:
         Raises
         ------
         MapError
-            As `state_dict`; or the map has doubts, fills too little, or is not sure enough.
+            As `state_dict`; or the map has discrepancies, fills too little, or its confidence is
+            too low.
         """
-        if self.contradiction and not doubtful:
-            raise MapError(f"{self.contradiction} To apply it as it is: apply(doubtful=True).")
-        if self.doubts and not doubtful:
+        if self.contradiction and not force:
+            raise MapError(f"{self.contradiction} To apply it as it is: apply(force=True).")
+        if self.discrepancies and not force:
             raise MapError(
-                f"this map is not what the two networks suggest: {self.doubts[0]} "
-                f"{_more(len(self.doubts) - 1)}To apply it as it is: apply(doubtful=True)."
+                f"this map is not what the two networks suggest: {self.discrepancies[0]} "
+                f"{_more(len(self.discrepancies) - 1)}To apply it as it is: apply(force=True)."
             )
         source, target = self._ready()
-        if not doubtful:
+        if not force:
             self._check_enough(min_coverage, min_confidence)
         return loaded(self.entries, source, target)
 
@@ -303,7 +307,7 @@ class ParameterMap:
         tolerance : float
             Largest difference of outputs that rounding explains.
         """
-        lines = [*self.problems, *self.doubts]
+        lines = [*self.problems, *self.discrepancies]
         if example is not None and not self.problems:
             try:
                 found = self.verify(example)
@@ -314,7 +318,7 @@ class ParameterMap:
         return tuple(lines)
 
     def _check_enough(self, min_coverage: float, min_confidence: float) -> None:
-        if not any(e.numbers for e in self._of_body() if e.role != "constant"):
+        if not any(e.size for e in self._of_body() if e.role != "constant"):
             return
         if self.body_coverage < min_coverage:
             raise MapError(
@@ -325,7 +329,7 @@ class ParameterMap:
         if self.mean_confidence < min_confidence:
             raise MapError(
                 f"the mean confidence of what is filled is {self.mean_confidence:.2f}, at least "
-                f"{min_confidence:.2f} is asked for. An input that both take tells more: "
+                f"{min_confidence:.2f} is asked for. Give an input that both take: "
                 "map_parameters(..., example=x). Or lower it: apply(min_confidence=0)."
             )
 
@@ -364,7 +368,7 @@ def _check_names(entries: Sequence[Entry], source: Source, target: nn.Module) ->
             move_fits(move, source.shapes.get(move.source, ()))
     absent = set(shapes) - {entry.target for entry in entries}
     if absent:
-        raise MapError(f"the map says nothing of {sorted(absent)[0]!r} {_more(len(absent) - 1)}")
+        raise MapError(f"the map has no entry for {sorted(absent)[0]!r} {_more(len(absent) - 1)}")
 
 
 def _share(entries: Sequence[Entry], *names: str) -> float:

@@ -1,7 +1,7 @@
-"""Weights that a network computes: seen as what they come to, kept as it keeps them.
+"""Weights that a network computes: seen as what they evaluate to, kept as it keeps them.
 
 torch's parametrisations (weight_norm, spectral_norm, orthogonal) hold other tensors than the layer
-uses. Such a network is mapped as its plain copy; what the target holds is then told from that.
+uses. Such a network is mapped as its plain copy; what the target holds is then derived from that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_computed(name: str) -> bool:
 
 
 def plain(module: nn.Module) -> nn.Module:
-    """The module itself, or a copy of it whose weights stand where they are used.
+    """The module itself, or a copy of it with the computed weights as plain parameters.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def kept(made: ParameterMap, target: nn.Module) -> ParameterMap:
     notes = made.notes[:1] if changed else made.notes  # what was run is another function then
     notes += tuple(f"{e.target} is changed again by its parametrisation." for e in changed[:3])
     whole = tuple(entries)
-    return replace(made, entries=whole, notes=notes, body=body, target=target, opinion=whole)
+    return replace(made, entries=whole, notes=notes, body=body, target=target, expected=whole)
 
 
 def _plain_name(name: str) -> str:
@@ -112,7 +112,7 @@ def _lengths(entry: Entry, name: str, shape: Shape, dim: int) -> Entry:
     for move in entry.moves:
         put = move.put
         axis = 1 - dim if put.transposed and dim in (0, 1) else dim
-        whole = math.prod(put.shape) == entry.numbers
+        whole = math.prod(put.shape) == entry.size
         if axis < 0 or not (whole or axis == 0):
             return fresh
         lengths = tuple(n if place == axis else 1 for place, n in enumerate(put.shape))

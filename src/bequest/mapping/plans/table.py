@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["table"]
 
-WIDEST = 44  # characters of a name; the end of a longer one is what tells it apart
+WIDEST = 44  # characters of a name; of a longer one the end is kept
 
 
 def table(plan: ParameterMap) -> str:
     """One line a tensor, and a summary."""
-    rows = [("target", "shape", "rule", "source", "sure")]
+    rows = [("target", "shape", "rule", "source", "confidence")]
     rows += [_row(entry) for entry in plan.entries]
     widths = [max(len(row[n]) for row in rows) for n in range(5)]
     lines = [
@@ -29,7 +29,7 @@ def table(plan: ParameterMap) -> str:
 
 
 def summary(plan: ParameterMap) -> list[str]:
-    """What it comes to, and what a person should know before applying it."""
+    """Totals, and what a person should know before applying it."""
     found = Amounts.of(plan.entries)
     still = f"{found.neutral:,} set to change nothing, " if found.neutral else ""
     lines = [
@@ -44,7 +44,7 @@ def summary(plan: ParameterMap) -> list[str]:
         lines.append(f"{count} of the source's tensors {goes} nowhere: {names}")
     lines += plan.notes
     lines += [f"refused: {problem}" for problem in plan.problems]
-    lines += [f"doubt: {doubt}" for doubt in plan.doubts[:5]]
+    lines += [f"discrepancy: {line}" for line in plan.discrepancies[:5]]
     return lines
 
 

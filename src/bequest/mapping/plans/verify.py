@@ -19,7 +19,7 @@ def largest_difference(one: nn.Module, other: nn.Module, example: Any) -> float:
     """The largest absolute difference of what the two give, over all their outputs in order.
 
     Where one gives more than the other (a library adds what it has in memory), each output of the
-    other is held against the next of its shape; where there is none, they cannot be compared.
+    other is compared with the next of its shape; where there is none, they cannot be compared.
 
     Examples
     --------

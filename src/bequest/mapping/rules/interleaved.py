@@ -1,4 +1,4 @@
-"""Rows that stand group by group: each head's query, key and value together in one tensor."""
+"""Rows interleaved group by group: each head's query, key and value together in one tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same numbers in another order inside one tensor: parts, heads, gates, pixels."""
+"""The same values in another order inside one tensor: parts, heads, gates, pixels."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class ChannelOrder(Rule):
 @final
 @dataclass(frozen=True)
 class Transposed(Rule):
-    """A square matrix that is used the other way round, which shapes do not tell."""
+    """A square matrix that is used the other way round, which shapes do not show."""
 
     name: ClassVar[str] = "transpose"
     exact: ClassVar[bool] = True

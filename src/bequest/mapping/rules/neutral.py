@@ -15,7 +15,7 @@ __all__ = ["IdentityInit", "OnesInit"]
 @final
 @dataclass(frozen=True)
 class IdentityInit(Rule):
-    """A product that passes on what it reads; with a kernel, what stands in its middle.
+    """A product that passes on what it reads; with a kernel, what is in its middle.
 
     Examples
     --------

@@ -16,14 +16,14 @@ __all__ = ["Classes", "Columns", "Tokens"]
 
 @dataclass(frozen=True)
 class _Named(Rule):
-    """Place j of the target takes place ``rows[j]`` of the source; -1: keeps its own numbers."""
+    """Place j of the target takes place ``rows[j]`` of the source; -1: keeps its own value."""
 
     exact: ClassVar[bool] = True
     axis: int
     rows: tuple[int, ...]
 
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
-        """Copy the places that both know into the target's own numbers."""
+        """Copy the places that both know into the target's own values."""
         wanted = list(values.shape)
         wanted[self.axis] = len(self.rows)
         shapes = zip(wanted, current.shape, strict=True)
@@ -62,7 +62,7 @@ class Classes(_Named):
 @final
 @dataclass(frozen=True)
 class Tokens(_Named):
-    """A vocabulary matched by token; what stands in no place of the source keeps its own."""
+    """A vocabulary matched by token; what the source does not have keeps its own."""
 
     name: ClassVar[str] = "vocabulary by token"
     citation: ClassVar[str] = (

@@ -42,7 +42,7 @@ class Interpolate1D(Rule):
 @final
 @dataclass(frozen=True)
 class Interpolate2D(Rule):
-    """Positions of an image's patches, after `prefix` tokens that stand in no place.
+    """Positions of an image's patches, after `prefix` tokens that have no place in the image.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a rule is: along one axis it brings a source's numbers into the target's shape."""
+"""What a rule is: along one axis it brings a source's values into the target's shape."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Rule(ABC):
 
     name: ClassVar[str]  # what maps and tables call it
     citation: ClassVar[str] = ""  # authors, title, venue, year; empty for what needs none
-    exact: ClassVar[bool] = False  # numbers of the source, only elsewhere: counted as copied
+    exact: ClassVar[bool] = False  # values of the source, only elsewhere: counted as copied
     axis: int
 
     @abstractmethod
     def apply(self, values: Tensor, current: Tensor) -> Tensor:
         """The source's values, in the canonical layout, along `axis` in the target's size.
 
-        Other axes are the target's already or come later. `current` are the target's own numbers,
+        Other axes are the target's already or come later. `current` are the target's own values,
         which a rule that does not know all rows leaves in place.
         """
 

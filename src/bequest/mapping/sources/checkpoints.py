@@ -151,7 +151,7 @@ def _adapter_part(name: str, target_parts: Set[str]) -> bool:
 
 
 def _without_training(names: Sequence[str], target_parts: Set[str], where: str) -> list[str]:
-    """All but the states of optimisers, which hold moments beside their number of steps."""
+    """All but the states of optimisers, which hold moments and their number of steps."""
     moments = MOMENTS - target_parts
     states = {name.rpartition(".")[0] for name in names if name.rpartition(".")[2] in moments}
     tops = {
@@ -168,7 +168,7 @@ def _without_training(names: Sequence[str], target_parts: Set[str], where: str) 
 
 
 def _without_counters(names: Sequence[str], shapes: Shapes, target_parts: Set[str]) -> list[str]:
-    """Without the single numbers beside the dictionary of the network, such as the best loss."""
+    """Without the scalars next to the dictionary of the network, such as the best loss."""
     if not CONTAINERS & _tops(names):
         return list(names)
     return [
@@ -259,12 +259,12 @@ def _groups(shapes: Shapes) -> dict[str, dict[str, Shape]]:
 
 
 def _blocks(parts: Iterable[str]) -> set[str]:
-    """The parts that are called by one word and consecutive numbers: `layer1`, `h.0`, `2`."""
-    numbered: dict[str, dict[int, str]] = {}
+    """The parts that are called by one word and consecutive numbers: `layer1`, `conv2_x`, `2`."""
+    numbered: dict[tuple[str, str], dict[int, str]] = {}
     for part in parts:
-        found = re.fullmatch(r"(.*?)(\d+)", part)
+        found = re.fullmatch(r"(.*?)(\d+)(\D*)", part)
         if found and not NETWORK.fullmatch(part):
-            numbered.setdefault(found[1], {})[int(found[2])] = part
+            numbered.setdefault((found[1], found[3]), {})[int(found[2])] = part
     return {
         part
         for blocks in numbered.values()

@@ -25,7 +25,7 @@ __all__ = ["Source", "source_of"]
 @final
 @dataclass(frozen=True)
 class Source:
-    """Where the numbers come from."""
+    """Where the parameters come from: names, shapes, and how to read a tensor."""
 
     shapes: Mapping[str, Shape]  # in the source's order; shared tensors under each of their names
     read: Callable[[str], Tensor]  # name to tensor; not to be written into
@@ -46,7 +46,7 @@ def source_of(source: Any, target: Mapping[str, Shape], prefix: str | None = Non
     if isinstance(source, Mapping):
         return _checkpoint(source, target, prefix)
     if isinstance(source, str | Path):
-        file = opened(checked_path(source, "a source", MapError))
+        file = opened(checked_path(source, "the source of a map", MapError))
         names, notes = network_names(file.shapes, target, str(source), prefix)
         return Source({name: file.shapes[name] for name in names}, file.read, notes=tuple(notes))
     raise MapError(

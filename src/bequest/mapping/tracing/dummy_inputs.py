@@ -1,4 +1,4 @@
-"""Inputs made up from a network's layers, to see it run where no example is given."""
+"""Inputs derived from a network's layers, to see it run where no example is given."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a trace finds: the uses of a network's tensors, in the order in which they run.
+"""What a trace finds: the operations that use a network's tensors, in the order in which they run.
 
-A *site* is one use (a convolution, a normalisation, a lookup). Its *pieces* are the tensors, or the
-rows of a tensor, that it uses, seen in one canonical layout whatever the layout in memory: weights
-(out, in, *kernel), tables (rows, width), vectors (channels,).
+An operation is one use (a convolution, a normalisation, a lookup). Its pieces are the tensors, or
+the rows of a tensor, that it uses, seen in one canonical layout whatever the layout in memory:
+weights (out, in, *kernel), tables (rows, width), vectors (channels,).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["MAIN", "WEIGHTS", "Op", "Shape", "TensorSlice", "Trace"]
 
 Shape = tuple[int, ...]
 WEIGHTS = frozenset({"linear", "conv"})  # a matrix, with a kernel or without
-MAIN = frozenset({"linear", "conv", "norm"})  # what makes the network's order; the rest is loose
+MAIN = frozenset({"linear", "conv", "norm"})  # what has an order; the rest has none
 
 
 @final
@@ -58,25 +58,25 @@ class TensorSlice:
 @final
 @dataclass(frozen=True)
 class Op:
-    """One use of tensors."""
+    """One operation that uses tensors of the network."""
 
     kind: str  # linear, conv, norm, embedding, table (added or joined as it is) or other
     name: str  # path of the module, or of the tensor where no module holds it
     pieces: Mapping[str, TensorSlice]  # by role: weight, bias, mean, variance
-    depth: int  # sites on the longest way from the input; uses at one depth are parallel
-    reads: frozenset[int]  # places of the sites whose results it reads
+    depth: int  # operations on the longest way from the input; those at one depth are parallel
+    reads: frozenset[int]  # places of the operations whose results it reads
     order: int  # place in the order of execution, or of registration
-    recurrent: bool = False  # reads what it, or a site after it, gave one step before
+    recurrent: bool = False  # reads what it, or an operation after it, gave one step before
     fed: bool = False  # reads the network's input itself
     stride: tuple[int, ...] = ()  # of a convolution that was seen running
-    # Of a site that reads nothing but the network's input: mean, size and extremes of what it got,
-    # whatever the order of the numbers; empty where unknown.
+    # Of an operation that reads nothing but the network's input: mean, size and extremes of what it
+    # got, whatever the order of the values; empty where unknown.
     input_statistics: tuple[float, ...] = ()
     times: int = 1  # how often it was seen running
 
     @property
     def main(self) -> TensorSlice:
-        """The piece that gives the site its shape."""
+        """The piece that gives the operation its shape."""
         return next(iter(self.pieces.values()))
 
     @property
@@ -88,14 +88,14 @@ class Op:
 @final
 @dataclass(frozen=True)
 class Trace:
-    """A network's tensors, and the sites that use them."""
+    """A network's tensors, and the operations that use them."""
 
     shapes: Mapping[str, Shape]  # of every tensor of the state dict
     ops: tuple[Op, ...]  # in order
     how: str  # what it was traced by, as a sentence's end: "run on the example"
     ran: bool  # depths and reads are those of a run; else of the order of registration
     same: Mapping[str, str] = field(default_factory=dict)  # shared names, to the first of them
-    constants: frozenset[str] = frozenset()  # whole numbers, truth values, what no site uses
-    last: frozenset[int] = frozenset()  # places of the sites that the output comes from
+    constants: frozenset[str] = frozenset()  # integers, booleans, what no operation uses
+    last: frozenset[int] = frozenset()  # places of the operations that the output comes from
     heads: tuple[int, ...] = ()  # numbers of attention heads that the network's modules name
-    example: Any = None  # the input that was made up to run it
+    example: Any = None  # the dummy input that it was run on

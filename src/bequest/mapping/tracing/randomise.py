@@ -1,8 +1,8 @@
-"""Numbers under which every layer of a network matters, to tell its layers apart by running it.
+"""Parameters under which every layer of a network matters, to tell its layers apart by running it.
 
 A fresh network hides most of what it does: branches that end in zeros, scales of a millionth, norms
 that are all alike, attention so flat that keys and queries could be swapped. Two implementations of
-one function are one function under any numbers, so they are compared under these.
+one function are one function under any parameters, so they are compared under these.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GAIN = 1.5  # variance of what a layer gives, for inputs of variance 1
 def randomise_parameters(
     tensors: Mapping[str, Tensor], learned: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The same tensors with learned ones of a size that is felt; nothing is written into.
+    """The same tensors, learned ones rescaled so that each matters; nothing is written into.
 
     Of the learned ones (parameters and running statistics) constant tensors are drawn, the others
     scaled.

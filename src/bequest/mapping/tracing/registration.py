@@ -1,4 +1,4 @@
-"""Sites without a run: what the classes, names and shapes of the tensors say, in their order."""
+"""Operations without a run: as classes, names and shapes of the tensors suggest, in their order."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ RECURRENT = re.compile(r"(weight|bias)_(ih|hh)(_l\d+)?(_reverse)?")
 
 
 def registered_ops(module: nn.Module, tensors: Mapping[str, Tensor]) -> list[Op]:
-    """The sites of a network in the order in which its parts were registered."""
+    """The operations of a network in the order in which its parts were registered."""
     classes = {name: type(part) for name, part in module.named_modules()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     return _ops(shapes, classes, list(shapes))
 
 
 def named_ops(shapes: Mapping[str, Shape]) -> list[Op]:
-    """The sites that names and shapes suggest, in the order in which they are given.
+    """The operations that names and shapes suggest, in the order in which they are given.
 
     A file that is sorted by name, or shuffled, holds no order: there what is called a stem comes
-    first, what is called a head comes last, and blocks stand by their numbers.
+    first, what is called a head comes last, and blocks are sorted by their numbers.
     """
     given = list(shapes)
     kept = _as_registered(given) and given != sorted(given, key=natural)
@@ -42,7 +42,7 @@ def named_ops(shapes: Mapping[str, Shape]) -> list[Op]:
 
 
 def is_in_order(names: Sequence[str]) -> bool:
-    """Whether the order of registration is known: names stand in it, or their numbers say it.
+    """Whether the order of registration is known: names are in it, or have numbers.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def _as_registered(names: Sequence[str]) -> bool:
         return len(names) < 2
     for children in _children(names).values():
         if len(set(children)) < len(children):
-            return False  # something stands between two tensors of one part
+            return False  # something is between two tensors of one part
         alike: dict[str, list[int]] = {}
         for child in children:
             word = child.rstrip("0123456789")
@@ -95,8 +95,8 @@ def _place(name: str) -> tuple[tuple[int, tuple[tuple[int, int | str], ...]], ..
     """A sorting key: component by component, first stems, then by natural order, then heads."""
     found = []
     for part in name.lower().split("."):
-        said = set(part.strip("_").split("_"))
-        rank = -1 if said & FIRST else 1 if said & LAST else 0
+        named = set(part.strip("_").split("_"))
+        rank = -1 if named & FIRST else 1 if named & LAST else 0
         found.append((rank, natural(part)))
     return tuple(found)
 
@@ -166,29 +166,29 @@ def _thirds(op: Op) -> list[Op]:
 
 
 def _kind(holder: str, shape: Shape, roles: Mapping[str, str], cls: type | None) -> str:
-    said = words(holder)
+    named = words(holder)
     if cls is not None and issubclass(cls, nn.Embedding | nn.EmbeddingBag):
         return "embedding"
     if "mean" in roles or (len(shape) == 1 and ("weight" in roles or "bias" in roles)):
         return "norm"
     if len(shape) == 2:
-        looked_up = {"embedding", "position", "type"} & said and "bias" not in roles
-        return "embedding" if cls is None and looked_up and "patch" not in said else "linear"
+        looked_up = {"embedding", "position", "type"} & named and "bias" not in roles
+        return "embedding" if cls is None and looked_up and "patch" not in named else "linear"
     if len(shape) in (3, 4, 5) and shape[0] > 1:
         return "conv"
     if (len(shape) == 3 and shape[0] == 1) or max(shape, default=1) == 1:
         return "table"
     vector = sum(size > 1 for size in shape) == 1
-    return "norm" if vector and not {"class", "position"} & said else "table"
+    return "norm" if vector and not {"class", "position"} & named else "table"
 
 
 def _depths(ops: Sequence[Op]) -> list[Op]:
-    """One after the other; products with names of one attention or gate stand side by side."""
+    """One after the other; products with names of one attention or gate are parallel."""
     found: list[Op] = []
     depth = 0
     for order, op in enumerate(ops):
         before = found[-1] if found else None
-        beside = (
+        parallel = (
             before is not None
             and before.kind == op.kind == "linear"
             and ((bool(projection(op.name)) and bool(projection(before.name))) or op.recurrent)
@@ -196,6 +196,6 @@ def _depths(ops: Sequence[Op]) -> list[Op]:
             and before.name.rpartition(".")[0] == op.name.rpartition(".")[0]
         )
         main = op.kind in ("linear", "conv", "norm", "embedding")
-        depth += main and not beside
+        depth += main and not parallel
         found.append(replace(op, depth=depth, order=order))
     return found

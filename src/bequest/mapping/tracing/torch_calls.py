@@ -51,12 +51,12 @@ def stride_of(args: Any, kwargs: Any) -> tuple[int, ...]:
 
 
 def first_tensor(roles: Mapping[str, TensorSlice]) -> str:
-    """The name of the tensor that stands first."""
+    """The name of the first tensor."""
     return next(iter(roles.values())).tensor
 
 
 def kind_of(name: str, roles: Mapping[str, TensorSlice]) -> str:
-    """Which kind of site a call with these pieces is."""
+    """Which kind of operation a call with these pieces is."""
     if name in ("linear", "addmm", *PRODUCT):
         return "linear" if len(roles.get("weight", TensorSlice("", ())).shape) == 2 else "other"
     if name in CONVS | TURNED_CONVS:

@@ -1,4 +1,4 @@
-"""First stage: a network's sites, from a run on an example or from the order of registration."""
+"""A network's operations, from a run on an example or from the order of registration."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ __all__ = [
     "watched_tensors",
 ]  # fmt: skip
 
-Seen = tuple[list[Op], frozenset[int]]  # a run's sites, and those that the output comes from
-DUMMY_INPUT = "run on a made-up input"
+Seen = tuple[list[Op], frozenset[int]]  # a run's operations, and those that the output comes from
+DUMMY_INPUT = "run on a dummy input"
 STATISTICS = ("running_mean", "running_var")
 REFUSED = (
     RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError,
@@ -37,10 +37,10 @@ REFUSED = (
 
 
 def trace(module: nn.Module, example: Any = None) -> Trace:
-    """Find the sites of a network, which is left as it is.
+    """Find the operations of a network, which is left as it is.
 
-    Without an example an input is made up from the first layer, and where the network does not run
-    on that, the order of registration counts.
+    Without an example a dummy input is derived from the first layer, and where the network does not
+    run on that, the order of registration counts.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def trace(module: nn.Module, example: Any = None) -> Trace:
 
 
 def trace_both(source: nn.Module, target: nn.Module, example: Any = None) -> tuple[Trace, Trace]:
-    """Both networks, where no example is given on one made-up input that both take."""
+    """Both networks, where no example is given on one dummy input that both take."""
     if example is not None:
         return _with_input_statistics(
             source, target, trace(source, example), trace(target, example), example
@@ -89,7 +89,7 @@ def trace_both(source: nn.Module, target: nn.Module, example: Any = None) -> tup
 def _with_input_statistics(
     source: nn.Module, target: nn.Module, source_trace: Trace, target_trace: Trace, example: Any
 ) -> tuple[Trace, Trace]:
-    """Both traces, with what the first sites eat, where there are several to tell apart."""
+    """Both traces, with statistics of what the first operations read, where there are several."""
     given = randomise_constants(example)
     try:
         return _with_statistics(source, source_trace, given), _with_statistics(
@@ -115,7 +115,7 @@ def _with_statistics(module: nn.Module, trace: Trace, example: Any) -> Trace:
 def watched_run(
     module: nn.Module, tensors: Mapping[str, Tensor], example: Any
 ) -> tuple[UsageTracer, list[Tensor]]:
-    """What each site gives and the output, of a run with these tensors in place of its own."""
+    """What each operation gives and the output, of a run with these tensors in place of its own."""
     own, _ = named_tensors(module)
     held = {**own, **tensors}
     watch = UsageTracer(watched_tensors(module, own, held), keep=True)
@@ -126,7 +126,7 @@ def watched_run(
 
 
 def summary(values: Tensor) -> Tensor:
-    """Mean, size and extremes: the same for the same numbers in any order."""
+    """Mean, size and extremes: the same for the same values in any order."""
     flat = values.double().flatten()
     if not flat.numel():
         return torch.zeros(5, dtype=torch.float64)
@@ -182,7 +182,7 @@ def call(module: nn.Module, example: Any, tensors: Mapping[str, Tensor] | None =
     with _as_written():
         if tensors is None:
             return module(*args, **kwargs)
-        # torch swaps a layer that stands in two places twice, and then does not put it back
+        # torch swaps a layer that is in two places twice, and then does not put it back
         return torch.func.functional_call(
             module, _once(module, tensors), args, kwargs, tie_weights=False
         )
@@ -210,7 +210,7 @@ def _once(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def _run(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Seen | str:
-    """Watch a run without numbers, else a real one; a line of text where neither works."""
+    """Watch a run on the meta device, else a real one; a line of text where neither works."""
     try:
         return _on_meta(module, tensors, example)
     except REFUSED:
@@ -230,7 +230,7 @@ def watched_tensors(
 ) -> dict[str, Tensor]:
     """What is learned: parameters and running statistics; constants come from the code.
 
-    `held` are the tensors that stand in their places in the run that is watched.
+    `held` are the tensors that take their places in the run that is watched.
     """
     parameters = {id(p) for p in module.parameters()}
     return {
@@ -241,7 +241,7 @@ def watched_tensors(
 
 
 def _learned(name: str, buffer: Tensor) -> bool:
-    """Running statistics, and other buffers of finite real numbers that are not all the same."""
+    """Running statistics, and other buffers of finite real values that are not all the same."""
     if name.rpartition(".")[2] in STATISTICS:
         return True
     if not buffer.is_floating_point() or buffer.is_meta or buffer.numel() < 2:
@@ -251,7 +251,7 @@ def _learned(name: str, buffer: Tensor) -> bool:
 
 
 def _on_meta(module: nn.Module, tensors: Mapping[str, Tensor], example: Any) -> Seen:
-    """Shapes tell who reads what: nothing is computed, nothing of the module is touched."""
+    """Shapes show what reads what: nothing is computed, nothing of the module is touched."""
     meta = {
         name: torch.empty_like(tensor, device="meta")
         for name, tensor in (*module.named_parameters(), *module.named_buffers())
@@ -276,12 +276,12 @@ def _described(
         for name, tensor in tensors.items()
         if id(tensor) not in parameters and (name not in used or not tensor.dtype.is_floating_point)
     )
-    settled = _recurrent_depths(ops)
-    return Trace(shapes, settled, how, True, same, constants, last, _heads(module), example)
+    levelled = _recurrent_depths(ops)
+    return Trace(shapes, levelled, how, True, same, constants, last, _heads(module), example)
 
 
 def _recurrent_depths(ops: list[Op]) -> tuple[Op, ...]:
-    """A product with the state stands where the product with the input beside it does."""
+    """A product with the state has the depth of the product with the input beside it."""
     found = list(ops)
     for place, op in enumerate(ops):
         if not op.recurrent:
@@ -289,8 +289,8 @@ def _recurrent_depths(ops: list[Op]) -> tuple[Op, ...]:
         near = [n for n in (place - 1, place + 1, place - 2, place + 2) if 0 <= n < len(ops)]
         alike = (False, op.kind, op.shape[0])
         fit = (s for s in map(ops.__getitem__, near) if (s.recurrent, s.kind, s.shape[0]) == alike)
-        beside = next(fit, op)
-        found[place] = replace(op, depth=beside.depth, reads=frozenset())
+        partner = next(fit, op)
+        found[place] = replace(op, depth=partner.depth, reads=frozenset())
     return tuple(found)
 
 

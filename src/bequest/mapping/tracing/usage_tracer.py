@@ -1,6 +1,6 @@
 """Watching a network run: which call uses which of its tensors, and reads what.
 
-Every call of torch's functions passes here, so that modules of any class, and tensors that stand in
+Every call of torch's functions passes here, so that modules of any class, and tensors that are in
 no layer of torch's, are seen alike: what counts is the call, not who makes it.
 """
 
@@ -25,9 +25,9 @@ Frontier = frozenset[int]
 @final
 @dataclass(frozen=True)
 class _Value:
-    """What is known of an activation: the sites that it comes from, and whether the input feeds it.
+    """What an activation is computed from: which operations, and whether the network's input.
 
-    `alone` marks what a single site just gave, untouched: a bias may still be added to it.
+    `alone` marks what a single operation just gave, untouched: a bias may still be added to it.
     """
 
     frontier: Frontier
@@ -37,11 +37,11 @@ class _Value:
 
 @final
 class UsageTracer(TorchFunctionMode):
-    """Records a site for every call that uses a tensor of the network.
+    """Records an operation for every call that uses a tensor of the network.
 
     `tensors` are its parameters and buffers by name, of those that are shared under one. With
-    `keep`, what each site gave is in `results`, and what those got that read the network's input
-    alone in `first_inputs`.
+    `keep`, what each operation gave is in `results`, and what those read that read nothing but the
+    network's input in `first_inputs`.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor], *, keep: bool = False) -> None:
@@ -63,7 +63,7 @@ class UsageTracer(TorchFunctionMode):
             self._values[tensor] = _Value(frozenset(), True)
 
     def frontier(self, output: Any) -> Frontier:
-        """The sites that an output comes from."""
+        """The operations that an output comes from."""
         found = [self._value(tensor).frontier for tensor in torch_calls.tensors_in(output)]
         return found[0] if found else frozenset()
 
@@ -112,7 +112,7 @@ class UsageTracer(TorchFunctionMode):
     def _use(
         self, name: str, used: list[Tensor], inputs: list[Tensor], args: Any, kwargs: Any, out: Any
     ) -> None:
-        """A call on tensors of the network: a view of them, or a site."""
+        """A call on tensors of the network: a view of them, or an operation."""
         others = [tensor for tensor in inputs if tensor not in self._pieces]
         value = self._joined(others)
         constant = not value.fed and not value.frontier
@@ -171,7 +171,7 @@ class UsageTracer(TorchFunctionMode):
     def _op(
         self, name: str, used: list[Tensor], value: _Value, args: Any, kwargs: Any, out: Any
     ) -> Frontier:
-        """Note the sites of one call; give what its result comes from."""
+        """Note the operations of one call; give what its result comes from."""
         if name == "multi_head_attention_forward":
             frontier = self._attention(args, kwargs, value)
             self._save(next(iter(frontier)), out)
@@ -187,14 +187,14 @@ class UsageTracer(TorchFunctionMode):
             self._save(place, out)
             return value.frontier
         kind = torch_calls.kind_of(name, roles)
-        if kind in ("table", "embedding"):  # the first rows of a table stand for all of it
+        if kind in ("table", "embedding"):  # a lookup of the first rows uses the whole table
             roles = {role: self._wholes[piece.tensor] for role, piece in roles.items()}
         place = self._note(kind, roles, value, stride=stride)
         self._save(place, out)
         return frozenset({place}) if kind in MAIN or kind == "embedding" else value.frontier
 
     def _save(self, place: int, out: Any) -> None:
-        """A copy: what comes after may change it in place. Of a site that runs twice, the first."""
+        """A copy: what comes after may change it in place. Of several runs the first."""
         if self._keep and place not in self.results:
             self.results[place] = next(iter(torch_calls.tensors_in(out))).detach().clone()
 
@@ -207,7 +207,7 @@ class UsageTracer(TorchFunctionMode):
         recurrent: bool = False,
         stride: tuple[int, ...] = (),
     ) -> int:
-        """Add a site, or find the one that used the same pieces before."""
+        """Add an operation, or find the one that used the same pieces before."""
         key = (kind, *(f"{p.tensor}:{p.start}:{p.shape}" for p in pieces.values()))
         if key in self._known:
             place = self._known[key]
@@ -293,7 +293,7 @@ class UsageTracer(TorchFunctionMode):
         return found
 
     def _absorbed(self, used: list[Tensor], args: Any) -> int | None:
-        """The site that just gave what a vector is added to: the vector is its bias."""
+        """The operation that just gave what a vector is added to: the vector is its bias."""
         places = [self._value(t).alone for t in args if isinstance(t, Tensor)]
         place = next((n for n in places if n is not None), None)
         pieces = self._pieces[used[0]]
