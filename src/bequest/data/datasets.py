@@ -52,7 +52,9 @@ class _Rows:
                 try:
                     found[column].append(row[column])
                 except (IndexError, KeyError, TypeError) as error:
-                    raise DataError(f"row {place} of the dataset has no {column!r}.") from error
+                    raise DataError(
+                        f"row {place} of the dataset has no {_input(column)}."
+                    ) from error
         return found
 
 
@@ -288,17 +290,24 @@ def _pixels(value: Any, size: Any, channels: int, row: int) -> Array:
     return pixels.astype(np.float32) / LEVELS
 
 
+def _input(column: Column) -> str:
+    """A column by its name; of rows that are tuples, by its place."""
+    return f"part {column} of each row" if isinstance(column, int) else repr(column)
+
+
 def _stacked(values: list[Any], column: Column) -> Array:
     """Arrays of one shape; grey images (H, W) get their channel, bytes become 0 to 1."""
     try:
         arrays = [np.asarray(value) for value in values]
     except (TypeError, ValueError) as error:
-        raise DataError(f"{column!r} holds no arrays of numbers: {shown(error, 200)}.") from error
+        said = shown(error, 200)
+        raise DataError(f"{_input(column)} holds no arrays of numbers: {said}.") from error
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
         raise DataError(
-            f"{column!r} holds arrays of different shapes, such as {shapes[0]} and {shapes[-1]}: "
-            "bring them to one in the dataset."
+            f"{_input(column)} holds arrays of different shapes, such as {shapes[0]} and "
+            f"{shapes[-1]}: bring them to one in the dataset (images: resize them there, or let it "
+            "give images of Pillow and say size=)."
         )
     stacked = np.stack(arrays)
     if stacked.ndim == 3:
