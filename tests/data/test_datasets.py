@@ -11,6 +11,7 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 import bequest as bq
+import bequest.core
 from bequest.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -188,3 +189,60 @@ def test_neither_library_is_imported():
     code = code.replace("bq.errors.DataError", "Exception")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "datasets" not in done.stdout.split()
+
+
+VECTORS = torch.arange(N * 3.0).reshape(N, 3)
+NAMED = {"target": "y", "input": ["age", "ward"]}
+TABLE = {"age": [1.0, 2.0] * (N // 2), "ward": ["a", "b"] * (N // 2)}
+
+
+@pytest.mark.parametrize(
+    ("given", "unlabelled", "settings"),
+    [
+        (TensorDataset(VECTORS, torch.tensor(LABELS)), TensorDataset(VECTORS + 1), {}),
+        (TensorDataset(VECTORS, torch.tensor(LABELS)), Rows([*(VECTORS + 1)]), {}),
+        (Rows(list(zip(TEXTS, LABELS, strict=True))), Rows(["new", "more"]), {}),
+        (
+            library({"text": TEXTS, "label": LABELS}, label=SPECIES),
+            library({"id": [1, 2], "text": ["new", "more"]}),
+            {},
+        ),
+        (Rows(list(zip(PHOTOS, LABELS, strict=True))), Rows(PHOTOS[:3]), {"size": 9}),
+        (
+            library({"image": PHOTOS, "label": LABELS}, image=datasets.Image(), label=SPECIES),
+            library({"image": PHOTOS[:3]}, image=datasets.Image()),
+            {"size": 9},
+        ),
+        (library({**TABLE, "y": LABELS}), library(TABLE), NAMED),
+    ],
+    ids=["tensors", "tensors alone", "texts", "texts by name", "photos", "photos by name", "table"],
+)
+def test_rows_without_labels_come_as_further_inputs(given, unlabelled, settings):
+    task = bq.Task.from_dataset(given, unlabelled=unlabelled, **settings)
+    plain = bq.Task.from_dataset(given, **settings)
+    assert len(task.unlabelled) == len(unlabelled)
+    assert (len(task), task.spec) == (len(plain), plain.spec)
+    assert bq.core.spec_of(task.unlabelled) == plain.spec
+    if task.modality == "image":
+        np.testing.assert_array_equal(task.unlabelled[:], plain.inputs[:3])
+    elif task.modality == "text":
+        assert task.unlabelled.tolist() == ["new", "more"]
+    elif task.modality == "vector":
+        np.testing.assert_array_equal(task.unlabelled, VECTORS + 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "unlabelled", "said"),
+    [
+        (library({"text": TEXTS, "label": LABELS}), library({"body": TEXTS}), "and not 'text'"),
+        (library({**TABLE, "y": LABELS}), Rows([1.0, 2.0]), "no named columns"),
+        (Rows(list(zip(TEXTS, LABELS, strict=True))), [1, 2], "a list is no dataset"),
+        (Rows(list(zip(TEXTS, LABELS, strict=True))), Rows([]), "has no rows"),
+        (Rows(list(zip(PHOTOS, LABELS, strict=True))), Rows([*TEXTS]), "others an image"),
+    ],
+)
+def test_rows_without_labels_that_do_not_fit_are_one_line(given, unlabelled, said):
+    settings = NAMED if "age" in str(given) else {}
+    with pytest.raises(DataError, match=said) as refused:
+        bq.Task.from_dataset(given, unlabelled=unlabelled, **settings)
+    assert "\n" not in str(refused.value)

@@ -56,6 +56,10 @@ class _Rows:
         return found
 
 
+class _BareRowError(DataError):
+    """A row of a dataset of torch is an input and no more."""
+
+
 def task_from_dataset(
     dataset: Any,
     *,
@@ -67,6 +71,7 @@ def task_from_dataset(
     metric: str | None = None,
     groups: Any = None,
     drop: Sequence[str] = (),
+    unlabelled: Any = None,
     test: Any = None,
     name: str = "dataset",
 ) -> Task:
@@ -94,6 +99,9 @@ def task_from_dataset(
 
     inputs, labels, apart = read(rows)
     held = None if test is None else read(_same(_rows(test), rows))[:2]
+    if unlabelled is not None:
+        found = _without_labels(unlabelled, chosen).values(chosen)
+        about["unlabelled"] = _made(form, found, rows.classes, pixels, channels)
     if form == "table":
         return _table_task(inputs, labels, apart, held, about)
     if apart is not None:
@@ -139,6 +147,38 @@ def _rows(dataset: Any) -> _Rows:
     return _of_torch(dataset, torch)
 
 
+@final
+@dataclass(frozen=True)
+class _Inputs:
+    """A dataset whose rows are inputs, as one whose rows have that one column."""
+
+    dataset: Any
+    column: Column
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, place: int) -> Mapping[Column, Any]:
+        return {self.column: self.dataset[place]}
+
+
+def _without_labels(dataset: Any, chosen: Sequence[Column]) -> _Rows:
+    """Rows with the columns to predict from, whatever else they have; or that one input alone."""
+    try:
+        rows = _rows(dataset)
+    except _BareRowError as error:
+        if len(chosen) > 1:
+            raise DataError(f"the unlabelled rows are no named columns: {error}") from error
+        alone = _Inputs(dataset, chosen[0])
+        return _Rows(alone, tuple(chosen), alone[0], {}, False)
+    absent = [column for column in chosen if column not in rows.columns]
+    if absent:
+        raise DataError(
+            f"the unlabelled rows have the columns {listed(rows.columns)}, and not {absent[0]!r}."
+        )
+    return rows
+
+
 def _of_datasets(dataset: Any) -> _Rows:
     if not len(dataset):
         raise DataError("the dataset has no rows.")
@@ -165,7 +205,7 @@ def _of_torch(dataset: Any, torch: Any) -> _Rows:
         columns: tuple[Column, ...] = tuple(first)
         return _Rows(dataset, columns, dict(first), {}, False)
     if not isinstance(first, tuple | list):
-        raise DataError(
+        raise _BareRowError(
             f"a row of the dataset is a {type(first).__name__}, not (input, target) or "
             "named columns."
         )
