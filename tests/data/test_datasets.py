@@ -1,5 +1,6 @@
 """`Task.from_dataset`: datasets of torch and of the library datasets, against data by hand."""
 
+import io
 import subprocess
 import sys
 
@@ -246,3 +247,45 @@ def test_rows_without_labels_that_do_not_fit_are_one_line(given, unlabelled, sai
     with pytest.raises(DataError, match=said) as refused:
         bq.Task.from_dataset(given, unlabelled=unlabelled, **settings)
     assert "\n" not in str(refused.value)
+
+
+class Broken(Rows):
+    """Some of its rows cannot be read, as `broken` says by place."""
+
+    def __init__(self, rows, broken):
+        super().__init__(rows)
+        self.broken = broken
+
+    def __getitem__(self, row):
+        if row in self.broken:
+            raise OSError("image file is truncated\n(3 bytes not processed)")
+        return self.rows[row]
+
+
+@pytest.mark.parametrize("broken", [[0, 2, 3, 5, 7], [1, 2, 3, 4, 5], [6]])
+def test_all_rows_that_cannot_be_read_are_told_at_once(broken):
+    given = Broken(list(zip(PHOTOS, LABELS, strict=True)), broken)
+    with pytest.raises(DataError) as refused:
+        bq.Task.from_dataset(given, size=9)
+    said = str(refused.value)
+    assert said.startswith(
+        f"{len(broken)} of 8 rows of the dataset cannot be read: row {broken[0]}"
+    )
+    assert ("; and 2 more. Leave them out" in said) == (len(broken) == 5)
+    assert "\n" not in said
+    sound = [place for place in range(N) if place not in broken]
+    if len(sound) > 3:
+        assert len(bq.Task.from_dataset(Subset(given, sound), size=9)) == len(sound)
+
+
+def test_images_of_a_dataset_that_cannot_be_decoded_are_told_at_once():
+    whole = io.BytesIO()
+    PHOTOS[0].save(whole, "png")
+    contents = [whole.getvalue()] * 5 + [b"", b"<html>", whole.getvalue()[:200]]
+    images = [{"bytes": content, "path": None} for content in contents]
+    given = library({"image": images, "label": LABELS}).cast_column("image", datasets.Image())
+    with pytest.raises(DataError, match="3 of 8 rows of the dataset cannot be read: row 5: "):
+        bq.Task.from_dataset(given, size=9)
+    opened = [Image.open(io.BytesIO(content)) for content in contents[:5] + contents[7:] * 3]
+    with pytest.raises(DataError, match="3 of 8 rows of the dataset cannot be read: row 5: "):
+        bq.Task.from_dataset(Rows(list(zip(opened, LABELS, strict=True))), size=9)
