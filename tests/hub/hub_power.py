@@ -349,7 +349,7 @@ def _judged(folder: Path, heard: list[str]) -> Counter[str]:
             hub = Hub(folder)
             wrong = hub.verify()
             entries = {f"{entry} {entry.digest}" for entry in hub.list(every=True)}
-            with hub._store.reading() as db:
+            with hub._store.records.reading() as db:
                 outcomes = {row[0] for row in db.execute("SELECT digest FROM outcomes")}
         found["lost"] += len(set(heard) - entries - outcomes)
         found["half"] += len([finding for finding in wrong if finding.wrong])

@@ -28,7 +28,7 @@ from hub_places import Shared
 from bequest.errors import Conflict, HubError
 from bequest.hub.records.entry import StoredFile
 from bequest.hub.storage.files.streams import hash_file
-from bequest.hub.storage.folder.store import Store
+from bequest.hub.storage.folder.store import FolderStore
 from bequest.hub.storage.object_storage.bucket import Bucket
 from bequest.hub.storage.object_storage.remote_objects import FetchedObjects
 
@@ -149,7 +149,7 @@ def memory(shared: Shared, mebibytes: int) -> dict[str, int]:
     small = shared.folder / "small"
     small.write_bytes(b"to have all loaded")
     bucket = Bucket(shared.url, shared.storage())
-    objects = FetchedObjects(bucket, Store(shared.folder / "cache", 30.0))
+    objects = FetchedObjects(bucket, FolderStore(shared.folder / "cache", 30.0))
     objects.keep({hash_file(small)[0]: small})
     before = peak()
     objects.keep({stored.digest: large})

@@ -1,4 +1,3 @@
-import inspect
 import json
 import os
 import shutil
@@ -13,9 +12,7 @@ from obstore.store import from_url
 from bequest.errors import Conflict, Damaged, HubError
 from bequest.frameworks.leftovers import process_mark
 from bequest.hub import Hub
-from bequest.hub.storage.folder.store import Store
 from bequest.hub.storage.object_storage.bucket import PART
-from bequest.hub.storage.object_storage.store import RemoteStore
 
 SCRIPT = Path(__file__).with_name("s3_faults.py")
 FIRST = "log/0000000001"
@@ -41,14 +38,6 @@ def bucket(s3):
 
 def read(bucket, key):
     return bytes(obstore.get(bucket, key).bytes())
-
-
-def test_a_bucket_answers_all_that_a_folder_answers():
-    asked = {name: value for name, value in vars(Store).items() if not name.startswith("_")}
-    for name, value in asked.items():
-        other = vars(RemoteStore)[name]
-        if callable(value):
-            assert inspect.signature(value) == inspect.signature(other), name
 
 
 def test_what_one_machine_publishes_another_one_sees(s3, tiny):

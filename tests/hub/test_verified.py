@@ -10,7 +10,7 @@ import pytest
 from bequest.errors import HubError
 from bequest.hub import Hub
 from bequest.hub.lineage import Edge
-from bequest.hub.storage.folder.findings import keep, remember, unkept
+from bequest.hub.storage.folder.findings import keep, save_findings, unkept
 
 EDGE = Edge("base@1", "ward@1", "lora", "lora", True, "rank 2.", "not told")
 
@@ -68,10 +68,10 @@ def test_a_finding_on_no_version_is_refused(records):
 
 
 def test_what_is_known_already_is_not_written(records):
-    assert remember(records, [EDGE]) == 1
+    assert save_findings(records, [EDGE]) == 1
     files = sorted(records.path.parent.glob("registry.sqlite*"))
     before = [path.read_bytes() for path in files if path.suffix != ".sqlite-shm"]
-    assert remember(records, [EDGE]) == 0
+    assert save_findings(records, [EDGE]) == 0
     assert [path.read_bytes() for path in files if path.suffix != ".sqlite-shm"] == before
 
 
@@ -120,6 +120,6 @@ def test_a_hub_that_may_only_be_read_tells_its_lineage(family, monkeypatch):
     def barred(edges):
         raise HubError("the hub may not be written")
 
-    monkeypatch.setattr(family._store, "remember", barred)
+    monkeypatch.setattr(family._store, "save_findings", barred)
     assert family.lineage("copy").edges[0].verified
     assert family.query(VERIFIED) == []

@@ -497,6 +497,7 @@ class Task:
         metric: str | None = None,
         groups: str | int | None = None,
         drop: Sequence[str] = (),
+        unlabelled: Any = None,
         test: Any = None,
         name: str = "dataset",
     ) -> Task:
@@ -522,6 +523,9 @@ class Task:
             A column that says which rows belong together; it is not an input.
         drop : sequence of str
             Columns that are no inputs.
+        unlabelled : dataset, optional
+            Further rows with the columns to predict from, whether or not they have a target; of one
+            such column, rows may be the input alone.
         test : dataset, optional
             Held-out rows with the same columns.
 
@@ -551,6 +555,7 @@ class Task:
             metric=metric,
             groups=groups,
             drop=drop,
+            unlabelled=unlabelled,
             test=test,
             name=name,
         )

@@ -67,6 +67,7 @@ KINDS: Registry[Loader] = Registry(
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
         "boosted-trees": "bequest.frameworks.boosting:load_boosted",
+        "prepared-trees": "bequest.frameworks.boosting.prepared:load_prepared",
         "entities": "bequest.frameworks.entities:load_entities",
         "onnx": "bequest.frameworks.onnx_model:load_onnx",
         ONNX_FILE: "bequest.frameworks.onnx_model:load_onnx_file",

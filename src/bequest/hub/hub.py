@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,14 @@ from typing import Any, final
 
 from bequest.core import Card, Model, Outcome, Source, Task
 from bequest.core.given import checked_path, checked_task
-from bequest.errors import BequestError, Damaged, HubError, NotApplicable
+from bequest.errors import (
+    BequestError,
+    Damaged,
+    DataError,
+    EntryNotFound,
+    HubError,
+    NotApplicable,
+)
 from bequest.frameworks.folder import OWN, load
 from bequest.frameworks.leftovers import beside, sweep
 from bequest.frameworks.original_folder import ArchivedFile, stored_at
@@ -45,10 +52,10 @@ from bequest.hub.records.names import checked_name, checked_version
 from bequest.hub.storage.files.faults import told, written
 from bequest.hub.storage.files.fork_safety import Turn
 from bequest.hub.storage.files.streams import sync_folder
-from bequest.hub.storage.folder import rows
-from bequest.hub.storage.folder.store import next_version
-from bequest.hub.storage.object_storage.store import opened
-from bequest.hub.storage.parents import ParentCame, with_parents
+from bequest.hub.storage.folder.entering import next_version
+from bequest.hub.storage.parents import parents_of, settled, with_parents
+from bequest.hub.storage.schemes import open_store
+from bequest.hub.storage.store import ParentCame
 from bequest.hub.suggestions.suggest import Memory, Suggestion
 
 __all__ = ["Hub"]
@@ -64,8 +71,9 @@ class Hub:
     ----------
     folder : path or str
         ``~`` is expanded. It is made by the first publication; until then nothing is written. Or
-        ``s3://bucket/prefix``, in a bucket that is there, with credentials from the environment
-        (``AWS_ACCESS_KEY_ID`` and so on).
+        an address, whose scheme is one of `bequest.hub.storage.STORES`: ``s3://bucket/prefix``, in
+        a bucket that is there, with credentials from the environment (``AWS_ACCESS_KEY_ID`` and so
+        on), ``gs://``, ``az://``, or one of a plug-in.
     wait : float
         Seconds to wait for another process that is writing.
     graph : str, optional
@@ -81,7 +89,7 @@ class Hub:
     Raises
     ------
     HubError
-        It is an address that is not served, or a file.
+        It is an address of no known scheme, or a file.
 
     Notes
     -----
@@ -111,13 +119,13 @@ class Hub:
         cache: str | Path | None = None,
         storage: Mapping[str, Any] | None = None,
     ) -> None:
-        self._store = opened(folder, wait, cache, storage)
+        self._store = open_store(folder, wait, cache, storage)
         self._place = str(folder)
         self.folder = self._store.folder
         self._memory = Memory()
         self._remembering = Turn()
         self._index: SketchIndex | None = None
-        self._graph = Graph(self.folder, self._store.records, graph)
+        self._graph = Graph(self.folder, self._store, graph)
 
     def __repr__(self) -> str:
         return f"Hub({self._place!r})"
@@ -235,8 +243,8 @@ class Hub:
         place = checked_path(path, "the bundle to write", HubError)
         if place.exists():
             raise HubError(f"{place} exists: it is left as it is.")
-        with self._store.reading() as db:
-            entries = with_parents(db, rows.find(db, name, wanted))
+        with self._store.snapshot() as state:
+            entries = with_parents(state, state.find(name, wanted))
         with written(place):
             write_bundle(place, entries, self._store.objects)
         return entries
@@ -271,7 +279,7 @@ class Hub:
 
     def check(self) -> None:
         """Raise `HubError` where there is no hub that can be read; reads no entry."""
-        with self._store.reading():
+        with self._store.snapshot():
             pass
 
     def list(self, prefix: str = "", *, every: bool = False) -> tuple[Entry, ...]:
@@ -292,8 +300,8 @@ class Hub:
         """
         if not isinstance(prefix, str):
             raise HubError(f"a prefix is text, not a {type(prefix).__name__}.")
-        with self._store.reading() as db:
-            found = tuple(rows.entries(db, prefix, every=every))
+        with self._store.snapshot() as state:
+            found = tuple(state.entries(prefix, every=every))
         for error in found:
             if isinstance(error, Damaged):
                 logger.warning("%s It is left out.", error)
@@ -306,8 +314,8 @@ class Hub:
         -------
         tuple of str
         """
-        with self._store.reading() as db:
-            return tuple(name for name, _ in rows.references(db))
+        with self._store.snapshot() as state:
+            return tuple(name for name, _ in state.references())
 
     def show(self, name: str, version: int | None = None) -> Entry:
         """An entry with its card and its files.
@@ -329,7 +337,13 @@ class Hub:
         Damaged
             Its row was altered.
         """
-        return self._store.find(checked_name(name), checked_version(version))
+        checked_name(name)
+        wanted = checked_version(version)
+        if wanted is not None:  # versions are never changed: one that was read before is as it was
+            with suppress(EntryNotFound), self._store.snapshot(fresh=False) as state:
+                return state.find(name, wanted)
+        with self._store.snapshot() as state:
+            return state.find(name, wanted)
 
     def parents(self, entries: Iterable[Entry]) -> builtins.list[dict[str, Entry | None]]:
         """What entries of this hub were made from, as their cards say it.
@@ -345,7 +359,9 @@ class Hub:
             where it is not in this hub or cannot be read. ``name@version`` and a digest mean that
             entry; a name alone is that of a model that was not here.
         """
-        return self._store.parents(entries)
+        # What was read here came after its parents.
+        with self._store.snapshot(fresh=False) as state:
+            return [parents_of(state, entry) for entry in entries]
 
     def sources(self, *, modules: Sequence[type] = ()) -> tuple[Source, ...]:
         """The latest version of every model as a source, opened when it is first asked for.
@@ -361,8 +377,8 @@ class Hub:
             Named ``name@version``. Opening one that cannot be read raises `NotApplicable`.
         """
         cards = {(entry.name, entry.version): entry.card for entry in self.list()}
-        with self._store.reading() as db:
-            references = rows.references(db)
+        with self._store.snapshot() as state:
+            references = state.references()
         return tuple(
             Source(
                 partial(self._readable, name, version, modules),
@@ -473,8 +489,8 @@ class Hub:
         Damaged
             A row was altered.
         """
-        with self._store.reading() as db:
-            return tuple(rows.all_outcomes(db, about))
+        with self._store.snapshot() as state:
+            return tuple(_readable(state.outcomes(about)))
 
     def suggest(
         self,
@@ -511,8 +527,8 @@ class Hub:
         with self._remembering.taken() as whole:
             if not whole:
                 self._memory = Memory()
-            with self._store.reading() as db:
-                self._memory.catch_up(db)
+            with self._store.snapshot() as state:
+                self._memory.catch_up(state, self.folder)
             return self._memory.suggest(task, k, scores=scores, licence=licence)
 
     def lineage(
@@ -571,9 +587,9 @@ class Hub:
         """
         if name is not None:
             checked_name(name)
-        with self._store.reading() as db:
-            of_it = rows.entries(db, "", every=True) if name is None else rows.versions(db, name)
-            found = (*self._store.damages(name), *of_it)
+        with self._store.snapshot() as state:
+            of_it = state.entries("", every=True) if name is None else state.versions(name)
+            found = (*self._store.problems(name), *of_it)
         return tuple(findings(self, self._store.objects, found, self._remember, modules))
 
     def query(
@@ -648,7 +664,8 @@ class Hub:
         """Write and enter it; anew where a parent came meanwhile, whose licence counts, too."""
         while True:  # each time another parent has come, which stays: it ends
             with self._store.staging() as staged:
-                final = self._store.settled(name, card)
+                with self._store.snapshot(fresh=False) as state:
+                    final = settled(state, name, card)
                 if isinstance(given, Model):
                     given.with_card(final).save(staged)
                 else:
@@ -691,8 +708,23 @@ class Hub:
         """What the weights say becomes a part of the graph."""
         compared = [edge for edge in edges if edge.relation != "not told"]
         try:
-            self._store.remember(compared)
+            self._store.save_findings(compared)
         except HubError as error:  # whoever may only read is told all the same
             logger.debug("what the weights say was not kept: %s", error)
             return
         self._graph.published()
+
+
+def _readable(outcomes: Iterable[Outcome | Damaged]) -> Iterator[Outcome]:
+    """The outcomes of a store; raises what stands in the place of one that was altered.
+
+    One that cannot be read, but was recorded as it is, is somebody else's: the log names it, and it
+    keeps nobody from the others.
+    """
+    for found in outcomes:
+        if isinstance(found, Outcome):
+            yield found
+        elif isinstance(found.__cause__, DataError):
+            logger.warning("%s It is left out.", found)
+        else:
+            raise found

@@ -6,13 +6,12 @@ import logging
 import math
 import os
 import shutil
-import sqlite3
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, TypeVar, final
 
 from pyoxigraph import RdfFormat, parse, serialize
 
@@ -27,6 +26,7 @@ from bequest.hub.graph.vocabulary import PREFIXES
 from bequest.hub.graph.writing import dump
 from bequest.hub.storage.files.faults import told
 from bequest.hub.storage.files.fork_safety import Turn
+from bequest.hub.storage.store import Store
 
 __all__ = ["FORMATS", "Graph"]
 
@@ -38,15 +38,6 @@ _COUNT = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"
 _LONGEST = 3600.0  # seconds
 
 
-class Rows(Protocol):
-    """What of a registry is asked here."""
-
-    wait: float
-
-    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """One state of it."""
-
-
 @final
 class Graph:
     """The knowledge in a registry as RDF; every question first takes in what is new there.
@@ -55,11 +46,11 @@ class Graph:
     the embedded store.
     """
 
-    def __init__(self, folder: Path, records: Rows, address: str | None = None) -> None:
+    def __init__(self, folder: Path, store: Store, address: str | None = None) -> None:
         self.folder = folder
-        self._records = records
+        self._store = store
         self._server = None if address is None else Server(address)
-        self._index = Index(folder / "graph", records.wait)
+        self._index = Index(folder / "graph", store.wait)
         self._asker = Asker()
         self._turn = Turn()
 
@@ -91,10 +82,10 @@ class Graph:
 
     def rebuild(self) -> int:
         """Build it anew from the registry; gives the number of its triples."""
-        with self._told(), self._records.reading() as db:
+        with self._told(), self._store.snapshot() as state:
             if self._server is not None:
-                return self._server.rebuild(db, self._beside())
-            view = self._place().rebuild(db)
+                return self._server.rebuild(state, self._beside())
+            view = self._place().rebuild(state)
         return int(self._asker.ask(view, _COUNT, {}, _LONGEST)[0]["n"])
 
     def published(self) -> None:
@@ -110,12 +101,12 @@ class Graph:
             logger.warning("the graph's server was not told: %s", error)
 
     def _follow(self, server: Server) -> None:
-        with self._told(), self._records.reading() as db:
-            server.follow(db, self._beside())
+        with self._told(), self._store.snapshot() as state:
+            server.follow(state, self._beside())
 
     def _view(self) -> Path:
-        with self._told(), self._records.reading() as db:
-            return self._index.current(db) or self._place().view(db)
+        with self._told(), self._store.snapshot() as state:
+            return self._index.current(state) or self._place().view(state)
 
     def _told(self) -> AbstractContextManager[None]:
         return told(self.folder, lost="its graph cannot be brought up to date")
@@ -133,7 +124,7 @@ class Graph:
             if barred and root.parent == self.folder:
                 place = Path(tempfile.mkdtemp(prefix="bequest-graph-"))
                 weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
-                self._index = Index(place / "graph", self._records.wait)
+                self._index = Index(place / "graph", self._store.wait)
             return self._index
 
     def _asked(

@@ -14,7 +14,6 @@ import logging
 import os
 import secrets
 import shutil
-import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from bequest.hub.graph.alike import Alike
 from bequest.hub.graph.lock import only_writer
 from bequest.hub.graph.source import Position, chunks, furthest, holds, newest
 from bequest.hub.graph.writing import Writer
+from bequest.hub.storage.store import Snapshot
 
 __all__ = ["Index"]
 
@@ -45,7 +45,7 @@ class Index:
         self.root = root
         self.wait = wait
 
-    def current(self, db: sqlite3.Connection) -> Path | None:
+    def current(self, state: Snapshot) -> Path | None:
         """The newest view, if it has seen all that is in the registry; writes nothing."""
         try:
             said = json.loads((self.root / "current.json").read_bytes())
@@ -53,28 +53,28 @@ class Index:
         except (OSError, KeyError, TypeError, ValueError, RecursionError):
             return None
         inside = view.parent == self.root / "views" and view.is_dir()
-        there = position is not None and position.reaches(newest(db))
+        there = position is not None and position.reaches(newest(state))
         return view if inside and there else None
 
-    def view(self, db: sqlite3.Connection) -> Path:
+    def view(self, state: Snapshot) -> Path:
         """A view that has seen all that is in the registry, made where there is none.
 
         `OSError` or `sqlite3.Error` where the folder may not be written, is full, or is held by
         another process; `Damaged` where the graph cannot be built.
         """
-        if view := self.current(db):
+        if view := self.current(state):
             return view
         self.root.mkdir(exist_ok=True)
         with only_writer(self.root / "lock", self.wait):
-            return self.current(db) or self._followed(db) or self._built(db)
+            return self.current(state) or self._followed(state) or self._built(state)
 
-    def rebuild(self, db: sqlite3.Connection) -> Path:
+    def rebuild(self, state: Snapshot) -> Path:
         """Build the graph anew, whatever is there."""
         self.root.mkdir(exist_ok=True)
         with only_writer(self.root / "lock", self.wait):
-            return self._built(db)
+            return self._built(state)
 
-    def _followed(self, db: sqlite3.Connection) -> Path | None:
+    def _followed(self, state: Snapshot) -> Path | None:
         """A view of the store with what is new; None where the store cannot be used."""
         if not (self.root / "store").is_dir():
             return None
@@ -82,16 +82,16 @@ class Index:
             with Writer(self.root / "store", self.wait) as writer:
                 start = furthest(writer.said)
                 with self._alike() as alike:
-                    if start is None or not holds(db, start) or alike.count() < start.tasks:
+                    if start is None or not holds(state, start) or alike.count() < start.tasks:
                         logger.info("the graph in %s is of another registry or format.", self.root)
                         return None
-                    end = _load(writer, db, start, alike)
+                    end = _load(writer, state, start, alike)
                 return self._shown(writer, end)
         except Damaged as error:
             logger.warning("the graph in %s is damaged: it is rebuilt (%s).", self.root, error)
             return None
 
-    def _built(self, db: sqlite3.Connection) -> Path:
+    def _built(self, state: Snapshot) -> Path:
         self._clear()
         # A name that no other has: the process of somebody who was killed may still be writing.
         work = self.root / f"store.{secrets.token_hex(4)}"
@@ -99,7 +99,7 @@ class Index:
             with Writer(work, self.wait) as writer:
                 with self._alike() as alike:
                     alike.clear()
-                    end = _load(writer, db, Position(), alike, bulk=True)
+                    end = _load(writer, state, Position(), alike, bulk=True)
                 view = self._shown(writer, end, tidy=True)
             os.replace(work, self.root / "store")
         finally:
@@ -141,7 +141,7 @@ class Index:
 
 def _load(
     writer: Writer,
-    db: sqlite3.Connection,
+    state: Snapshot,
     start: Position,
     alike: Alike,
     *,
@@ -149,7 +149,7 @@ def _load(
 ) -> Position:
     """Load what is new; each step moves the position in the same transaction as the rows."""
     end = start
-    for lines, position in chunks(db, start, alike, *([_BULK] if bulk else [])):
+    for lines, position in chunks(state, start, alike, *([_BULK] if bulk else [])):
         writer.load([*lines, f"{position.line()}\n".encode()], bulk=bulk)
         end = position
     if end == start:  # an empty registry has a position, too

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import logging
-import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.alike import Alike
 from bequest.hub.graph.source import Position, chunks, holds, newest
 from bequest.hub.graph.terms import bound, rows, terms
+from bequest.hub.storage.store import Snapshot
 
 __all__ = ["Server"]
 
@@ -62,33 +62,33 @@ class Server:
         """All triples of the hub, as N-Triples."""
         return self._asked("CONSTRUCT WHERE { ?s ?p ?o }", _PATIENCE)[1]
 
-    def follow(self, db: sqlite3.Connection, beside: Path) -> None:
+    def follow(self, state: Snapshot, beside: Path) -> None:
         """Tell the server what is new in the registry; all of it where it stands elsewhere.
 
         The sketches of the tasks are kept in the folder `beside`.
         """
         start = self._seen()
-        if start is not None and start.reaches(newest(db)):
+        if start is not None and start.reaches(newest(state)):
             return
         try:
             with Alike(beside / _SKETCHES) as alike:
-                if start is not None and holds(db, start) and alike.count() >= start.tasks:
-                    self._tell(db, start, alike)
+                if start is not None and holds(state, start) and alike.count() >= start.tasks:
+                    self._tell(state, start, alike)
                     return
         except Damaged as error:
             logger.warning("%s The server is told everything anew.", error)
-        self.rebuild(db, beside)
+        self.rebuild(state, beside)
 
-    def rebuild(self, db: sqlite3.Connection, beside: Path) -> int:
+    def rebuild(self, state: Snapshot, beside: Path) -> int:
         """Tell the server everything anew; gives the number of triples."""
         self._changed(f"CLEAR SILENT GRAPH <{v.HUB}>; CLEAR SILENT GRAPH <{v.STATE}>")
         with Alike(beside / _SKETCHES) as alike:
             alike.clear()
-            self._tell(db, Position(), alike)
+            self._tell(state, Position(), alike)
         return int(self.query("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", {}, _PATIENCE)[0]["n"])
 
-    def _tell(self, db: sqlite3.Connection, start: Position, alike: Alike) -> None:
-        for lines, position in chunks(db, start, alike):
+    def _tell(self, state: Snapshot, start: Position, alike: Alike) -> None:
+        for lines, position in chunks(state, start, alike):
             # Not splitlines: a name may hold U+2028.
             triples = b"".join(lines).decode().split("\n")
             for first in range(0, len(triples), _LINES):

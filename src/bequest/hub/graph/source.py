@@ -1,10 +1,9 @@
-"""The registry as the graph reads it: in the order in which rows came, each row once."""
+"""A store as the graph reads it: in the order in which rows came, each row once."""
 
 from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -14,9 +13,8 @@ from bequest.hub.graph import vocabulary as v
 from bequest.hub.graph.alike import Alike
 from bequest.hub.graph.triples import Teller, quad, similar
 from bequest.hub.records.names import digest_in
-from bequest.hub.storage.folder import rows
-from bequest.hub.storage.parents import Reference, came_before, resolve
-from bequest.hub.storage.row_hash import UNSOUND, Altered, sealed
+from bequest.hub.storage.row_hash import UNSOUND, Altered
+from bequest.hub.storage.store import EntryRow, Mark, Reference, Row, Snapshot
 
 __all__ = ["FORMAT", "Position", "chunks", "furthest", "holds", "newest"]
 
@@ -25,9 +23,6 @@ logger = logging.getLogger(__name__)
 FORMAT = 5  # of the graph: one that was built by other rules is built anew
 _CHUNK = 8 * 2**20  # bytes of lines that are loaded in one transaction
 _ROWS = 256  # rows whose lines are joined
-_CHECKS = """SELECT number, record, seal FROM lineage AS new WHERE number > ? AND NOT EXISTS (
-    SELECT 1 FROM lineage WHERE name = new.name AND version = new.version AND parent = new.parent
-    AND number > new.number) ORDER BY number"""  # the last row is always among them
 
 
 @final
@@ -61,6 +56,13 @@ class Position:
             return None
         return position if position.format == FORMAT else None
 
+    @property
+    def mark(self) -> Mark:
+        """The rows themselves."""
+        return Mark(
+            *(self.entries, self.seal, self.outcomes, self.digest, self.checks, self.finding)
+        )
+
     def reaches(self, other: Position) -> bool:
         """Whether both have seen the same rows."""
         return replace(self, tasks=0) == replace(other, tasks=0)
@@ -76,32 +78,26 @@ def furthest(said: Iterable[str]) -> Position | None:
     return max(found, key=lambda p: (p.entries, p.outcomes, p.checks, p.tasks), default=None)
 
 
-def newest(db: sqlite3.Connection) -> Position:
+def newest(state: Snapshot) -> Position:
     """Where a graph stands that has seen everything."""
-    check = db.execute("SELECT number, seal FROM lineage ORDER BY number DESC LIMIT 1").fetchone()
-    entry, outcome = rows.newest(db)
-    return Position(*entry, *outcome, *(check or (0, "")))
+    mark = state.newest()
+    return Position(
+        *(mark.entries, mark.entry_hash, mark.outcomes, mark.outcome_hash),
+        *(mark.findings, mark.finding_hash),
+    )
 
 
-def holds(db: sqlite3.Connection, position: Position) -> bool:
-    """Whether this registry is the one in which a graph got to that position.
+def holds(state: Snapshot, position: Position) -> bool:
+    """Whether this store is the one in which a graph got to that position.
 
-    Not where a finding on two models has been made anew since: what the graph says of them would
+    Not where a finding on two models has been replaced since: what the graph says of them would
     have to be taken back.
     """
-    last = db.execute("SELECT seal FROM lineage WHERE number = ?", (position.checks,)).fetchone()
-    again = db.execute(
-        "SELECT 1 FROM lineage AS new JOIN lineage AS old USING (name, version, parent) "
-        "WHERE new.number > ? AND old.number <= ? LIMIT 1",
-        (position.checks, position.checks),
-    ).fetchone()
-    seen = (position.seal, position.digest, position.finding)
-    here = rows.hashes(db, position.entries, position.outcomes)
-    return (*here, last[0] if last else "") == seen and again is None
+    return state.holds(position.mark) and not state.replaced(position.checks)
 
 
 def chunks(
-    db: sqlite3.Connection, start: Position, alike: Alike, size: int = _CHUNK
+    state: Snapshot, start: Position, alike: Alike, size: int = _CHUNK
 ) -> Iterator[tuple[list[bytes], Position]]:
     """What the registry has beyond a position, as N-Quads, in chunks of so many bytes.
 
@@ -111,7 +107,7 @@ def chunks(
     parts: list[bytes] = []
     waiting: list[str] = []
     length, position = 0, start
-    for row, position in _steps(db, start, alike):
+    for row, position in _steps(state, start, alike):
         waiting.append(row)
         if len(waiting) == _ROWS:
             parts.append(_encoded(waiting))
@@ -129,10 +125,10 @@ def _encoded(rows: list[str]) -> bytes:
     return "".join(rows).encode("utf-8", "replace")
 
 
-def _steps(db: sqlite3.Connection, start: Position, alike: Alike) -> Iterator[tuple[str, Position]]:
+def _steps(state: Snapshot, start: Position, alike: Alike) -> Iterator[tuple[str, Position]]:
     position = start
-    teller = Teller(partial(_meant, db), alike.saw)
-    for lines, position in _rows(db, start, teller):
+    teller = Teller(partial(_meant, state), alike.saw)
+    for lines, position in _rows(state, start, teller):
         yield lines, position
     for task, other in alike.pairs(start.tasks):
         yield "".join(f"{line}\n" for line in similar(task, other)), position
@@ -140,31 +136,31 @@ def _steps(db: sqlite3.Connection, start: Position, alike: Alike) -> Iterator[tu
         yield "", replace(position, tasks=last)
 
 
-def _rows(
-    db: sqlite3.Connection, start: Position, teller: Teller
-) -> Iterator[tuple[str, Position]]:
+def _rows(state: Snapshot, start: Position, teller: Teller) -> Iterator[tuple[str, Position]]:
     seal, place = start.seal, start.entries
     # Not by `replace`, which takes ten times as long: there is one for each row.
     rest = (start.checks, start.finding, start.tasks)
     end = (start.outcomes, start.digest)
-    for place, name, version, record, seal in rows.entries_after(db, start.entries):
-        said = _said(f"the row of {name}@{version}", record, seal)
-        lines = _lines(partial(teller.of_entry, (name, version)), said)
+    for entry in state.entries_after(start.entries):
+        place, seal = entry.number, entry.hash
+        said = _said(f"the row of {entry.name}@{entry.version}", entry)
+        lines = _lines(partial(teller.of_entry, (entry.name, entry.version)), said)
         yield lines, Position(place, seal, end[0], end[1], *rest)
-    for number, digest, record in rows.outcomes_after(db, start.outcomes):
-        said = _said(f"the outcome {digest[:12]}", record, digest)
-        lines = _lines(partial(teller.of_outcome, digest), said)
-        end = (number, digest)
+    for row in state.outcomes_after(start.outcomes):
+        said = _said(f"the outcome {row.hash[:12]}", row)
+        lines = _lines(partial(teller.of_outcome, row.hash), said)
+        end = (row.number, row.hash)
         yield lines, Position(place, seal, end[0], end[1], *rest)
-    for number, record, finding in db.execute(_CHECKS, (start.checks,)):
-        said = _said(f"the finding {number}", record, finding)
-        yield _lines(teller.of_check, said), Position(place, seal, *end, number, finding, rest[2])
+    for row in state.findings_after(start.checks):
+        said = _said(f"the finding {row.number}", row)
+        lines = _lines(teller.of_check, said)
+        yield lines, Position(place, seal, *end, row.number, row.hash, rest[2])
 
 
-def _said(what: str, record: str, seal: str) -> Any:
+def _said(what: str, row: EntryRow | Row) -> Any:
     what = f"{what} in the registry"
     try:
-        return sealed(record, seal, what)
+        return row.values(what)
     except Altered as error:
         logger.warning("%s. It is left out of the graph.", error)
     except (ValueError, RecursionError) as error:
@@ -182,10 +178,11 @@ def _lines(say: Any, said: Any) -> str:
         return ""
 
 
-def _meant(db: sqlite3.Connection, said: str, child: Reference) -> str:
+def _meant(state: Snapshot, said: str, child: Reference) -> str:
     """The entry with this digest; as it is written where that came after the child.
 
-    So a graph that followed the registry row by row says the same as one that is built anew.
+    So a graph that followed the store row by row says the same as one that is built anew.
     """
-    found = resolve(db, said) if digest_in(said) else None
-    return f"{found[0]}@{found[1]}" if found and came_before(db, found, child) else said
+    digest = digest_in(said)
+    found = state.with_digest(digest) if digest else None
+    return f"{found[0]}@{found[1]}" if found and state.came_before(found, child) else said

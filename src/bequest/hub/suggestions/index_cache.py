@@ -1,6 +1,6 @@
-"""What is kept of a registry, on disk beside it, so that the next process need not read it all.
+"""What is kept of a store, on disk here, so that the next process need not read it all.
 
-It is an index as the graph is: taken from the registry, thrown away where it does not fit it, and
+It is an index as the graph is: taken from the store, thrown away where it does not fit it, and
 left out where the folder cannot be written.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sqlite3
 import zipfile
 from array import array
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.frameworks.leftovers import beside, sweep
-from bequest.hub.storage.folder import rows
+from bequest.hub.storage.store import Mark, Snapshot
 from bequest.hub.suggestions.outcome_table import Gains, Kept
 
-__all__ = ["load", "place_of", "save"]
+__all__ = ["NAME", "load", "save"]
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 NAME = "suggest.npz"
-FORMAT = 3  # one that was read by other rules is read anew
+FORMAT = 4  # one that was read by other rules is read anew
 _UNSOUND = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RecursionError)
 
 
-def place_of(db: sqlite3.Connection) -> Path | None:
-    """Where it stands beside the registry; None for one in memory."""
-    file = db.execute("PRAGMA database_list").fetchone()[2]
-    return Path(file).with_name(NAME) if file else None
-
-
-def save(kept: Kept, path: Path, db: sqlite3.Connection) -> None:
+def save(kept: Kept, path: Path, state: Snapshot) -> None:
     """Write it, whole or not at all; where that fails nothing is lost but time."""
     said = {
         "format": FORMAT,
-        "read": kept.read,
-        "seals": rows.hashes(db, *kept.read),
+        "mark": asdict(replace(state.newest(), findings=0, finding_hash="")),
         "names": kept.names,
         "licence": kept.licence,
         "kinds": list(kept.kinds),
@@ -70,14 +63,14 @@ def save(kept: Kept, path: Path, db: sqlite3.Connection) -> None:
         logger.debug("%s is not written: %s", path, error)
 
 
-def load(path: Path, db: sqlite3.Connection) -> Kept | None:
+def load(path: Path, state: Snapshot) -> Kept | None:
     """What `save` wrote; None where there is nothing, it is damaged, or of another registry."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             said = json.loads(arrays["said"].tobytes())
-            if said["format"] != FORMAT or said["seals"] != [*rows.hashes(db, *said["read"])]:
+            if said["format"] != FORMAT or not state.holds(mark := Mark(**said["mark"])):
                 return None
-            return _kept(said, arrays)
+            return _kept(said, [mark.entries, mark.outcomes], arrays)
     except FileNotFoundError:
         return None
     except _UNSOUND as error:
@@ -85,9 +78,9 @@ def load(path: Path, db: sqlite3.Connection) -> Kept | None:
         return None
 
 
-def _kept(said: Mapping[str, Any], arrays: Mapping[str, Array]) -> Kept:
+def _kept(said: Mapping[str, Any], read: list[int], arrays: Mapping[str, Array]) -> Kept:
     kept = Kept()
-    kept.read, kept.names, kept.licence = said["read"], said["names"], said["licence"]
+    kept.read, kept.names, kept.licence = read, said["names"], said["licence"]
     kept.models = {name: number for number, name in enumerate(kept.names)}
     kept.kinds = {tuple(kind): number for number, kind in enumerate(said["kinds"])}
     kept.tasks = {name: number for number, name in enumerate(said["tasks"])}

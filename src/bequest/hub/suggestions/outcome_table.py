@@ -1,10 +1,9 @@
-"""What a registry says of models, tasks and gains, in a few bytes a row."""
+"""What a store says of models, tasks and gains, in a few bytes a row."""
 
 from __future__ import annotations
 
 import logging
 import math
-import sqlite3
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +17,8 @@ from bequest.core import TaskSummary
 from bequest.errors import Damaged, DataError
 from bequest.hub.records.names import name_and_version
 from bequest.hub.sketches.task_sketch import TaskSketch
-from bequest.hub.storage.folder import rows
-from bequest.hub.storage.row_hash import UNSOUND, Altered, sealed
+from bequest.hub.storage.row_hash import UNSOUND, Altered
+from bequest.hub.storage.store import Snapshot
 
 __all__ = ["Gains", "Kept", "Key", "key_of", "standard"]
 
@@ -79,16 +78,16 @@ class Kept:
         self.kind = array("l")  # by model: a number of `kinds`, or -1
         self.kinds: dict[tuple[Any, Any], int] = {}  # modality and kind of the task trained on
 
-    def catch_up(self, db: sqlite3.Connection) -> None:
-        """Take in what is new in the registry; `Damaged` where an outcome was altered.
+    def catch_up(self, state: Snapshot) -> None:
+        """Take in what is new in a store; `Damaged` where an outcome was altered.
 
         Entries that were are left out, and so are rows of others that hold values of another kind.
         """
-        last = [number for number, _ in rows.newest(db)]
-        if any(row < read for row, read in zip(last, self.read, strict=True)):
-            vars(self).update(vars(Kept()))  # rows are never removed: it is another registry
-        self._read_entries(db)
-        self._read_outcomes(db)
+        last = state.newest()
+        if last.entries < self.read[0] or last.outcomes < self.read[1]:
+            vars(self).update(vars(Kept()))  # rows are never removed: it is another store
+        self._read_entries(state)
+        self._read_outcomes(state)
 
     def learn_entry(self, entry: Mapping[str, Any]) -> None:
         """Take in an entry, as plain values; the latest version of a name stands for it."""
@@ -133,28 +132,28 @@ class Kept:
         ]
         return np.flatnonzero(np.isin(np.array(self.kind, dtype=int), fits))
 
-    def _read_entries(self, db: sqlite3.Connection) -> None:
-        for number, name, version, record, seal in rows.entries_after(db, self.read[0]):
-            self.read[0] = number
+    def _read_entries(self, state: Snapshot) -> None:
+        for row in state.entries_after(self.read[0]):
+            self.read[0] = row.number
             try:
-                entry = sealed(record, seal, "the row")
-                if (entry["name"], entry["version"]) != (name, version):
+                entry = row.values("the row")
+                if (entry["name"], entry["version"]) != (row.name, row.version):
                     raise ValueError("the row is that of another entry")
                 self.learn_entry(entry)
             except UNSOUND as error:
-                logger.warning("%s@%s of the hub is left out: %s.", name, version, error)
-                self._forget(str(name), version)
+                logger.warning("%s@%s of the hub is left out: %s.", row.name, row.version, error)
+                self._forget(str(row.name), row.version)
 
-    def _read_outcomes(self, db: sqlite3.Connection) -> None:
-        for number, digest, record in rows.outcomes_after(db, self.read[1]):
-            what = f"the outcome {digest[:12]} in the registry"
+    def _read_outcomes(self, state: Snapshot) -> None:
+        for row in state.outcomes_after(self.read[1]):
+            what = f"the outcome {row.hash[:12]} in the registry"
             try:
-                self.learn_outcome(sealed(record, digest, what))
+                self.learn_outcome(row.values(what))
             except Altered as error:
                 raise Damaged(f"{error}.") from error
             except UNSOUND as error:
                 logger.warning("%s is left out: %r.", what, error)
-            self.read[1] = number
+            self.read[1] = row.number
 
     def _forget(self, name: str, version: Any) -> None:
         number = self._model(name)

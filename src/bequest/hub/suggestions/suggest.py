@@ -5,9 +5,9 @@ n outcomes, M models, the first C of them candidates, T tasks, F numbers a sketc
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -21,9 +21,10 @@ from bequest.hub.records.entry import Entry
 from bequest.hub.records.licences import checked_licence
 from bequest.hub.records.names import name_and_version
 from bequest.hub.sketches.task_sketch import local_sketch
+from bequest.hub.storage.store import Snapshot
 from bequest.hub.suggestions.gains import GainModel, Prediction
 from bequest.hub.suggestions.history import COLUMNS, Outcomes, Target
-from bequest.hub.suggestions.index_cache import load, place_of, save
+from bequest.hub.suggestions.index_cache import NAME, load, save
 from bequest.hub.suggestions.outcome_table import Gains, Kept, Key, key_of, standard
 
 __all__ = ["Memory", "Suggestion"]
@@ -84,18 +85,18 @@ class Memory:
         self._kept = Kept()
         self._fitted: dict[Key, _Fitted] = {}
 
-    def catch_up(self, db: sqlite3.Connection) -> None:
-        """Take in what the registry holds and this memory does not yet, as `Kept.catch_up` does.
+    def catch_up(self, state: Snapshot, folder: Path) -> None:
+        """Take in what a store holds and this memory does not yet, as `Kept.catch_up` does.
 
-        What was read of a large one is kept beside it, for the next process.
+        What was read of a large one is kept in a folder, for the next process.
         """
-        before, place = sum(self._kept.read), place_of(db)
-        if not before and place is not None:
-            self._kept = load(place, db) or self._kept
+        before, place = sum(self._kept.read), folder / NAME
+        if not before:
+            self._kept = load(place, state) or self._kept
             before = sum(self._kept.read)
-        self._kept.catch_up(db)
-        if place is not None and sum(self._kept.read) - before >= _WORTH_KEEPING:
-            save(self._kept, place, db)
+        self._kept.catch_up(state)
+        if sum(self._kept.read) - before >= _WORTH_KEEPING:
+            save(self._kept, place, state)
 
     def learn(self, entries: Iterable[Entry] = (), outcomes: Iterable[Outcome] = ()) -> None:
         """Take in entries (the latest version of a name stands for it) and outcomes."""

@@ -18,7 +18,7 @@ from bequest.hub.records.names import split_reference
 from bequest.hub.storage.folder.registry import Records
 from bequest.hub.storage.row_hash import seal_of, sealed
 
-__all__ = ["keep", "remember", "unkept"]
+__all__ = ["keep", "save_findings", "unkept"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def keep(db: sqlite3.Connection, edges: Iterable[Edge]) -> int:
     return len(new)
 
 
-def remember(records: Records, edges: Iterable[Edge]) -> int:
+def save_findings(records: Records, edges: Iterable[Edge]) -> int:
     """Keep what is not kept yet, and give the number of new findings.
 
     A registry that holds them all is not written to.

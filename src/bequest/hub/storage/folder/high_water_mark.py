@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import final
 
-from bequest.hub.storage.folder import rows
+from bequest.hub.storage.folder.rows import hashes, newest
 
 __all__ = ["Tip"]
 
@@ -28,7 +28,7 @@ class Tip:
 
     def newest(self, db: sqlite3.Connection) -> str:
         """What `write` will say of the state that a transaction is about to commit."""
-        return " ".join(f"{number} {seal or '-'}" for number, seal in rows.newest(db))
+        return " ".join(f"{number} {seal or '-'}" for number, seal in newest(db))
 
     def write(self, newest: str) -> None:
         """Say that what `newest` found is on the disk; a disk that is full is not told of it."""
@@ -51,7 +51,7 @@ class Tip:
         if not newest:
             return True
         entry, seal, outcome, digest = newest.split(" ")
-        found = rows.hashes(db, int(entry), int(outcome))
+        found = hashes(db, int(entry), int(outcome))
         return tuple(one or "-" for one in found) == (seal, digest)
 
 

@@ -1,111 +1,207 @@
-"""What is asked of the registry: entries and outcomes, each row sealed with its own hash."""
+"""The rows of the registry: entries, outcomes and findings, each sealed with its own hash."""
 
 from __future__ import annotations
 
 import difflib
 import json
-import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
+from typing import Any, final
 
 from bequest.core import Outcome
 from bequest.core.kinds import shown
 from bequest.core.wording import counted
-from bequest.errors import Damaged, DataError, EntryNotFound
+from bequest.errors import BequestError, Damaged, DataError, EntryNotFound
 from bequest.hub.records.entry import Entry
+from bequest.hub.storage.files.faults import told
 from bequest.hub.storage.row_hash import Altered, seal_of, sealed, unaltered
+from bequest.hub.storage.store import EntryRow, Mark, Reference, Row
 
-__all__ = [
-    "add_outcome",
-    "add_text",
-    "all_outcomes",
-    "enter",
-    "entries",
-    "entries_after",
-    "find",
-    "hashes",
-    "holds",
-    "latest",
-    "newest",
-    "outcomes",
-    "outcomes_after",
-    "references",
-    "unsound",
-    "used",
-    "versions",
-]
+__all__ = ["Rows", "add_outcome", "add_text", "enter", "hashes", "newest"]
 
-logger = logging.getLogger(__name__)
+_FINDINGS = """SELECT number, seal, record FROM lineage AS new WHERE number > ? AND NOT EXISTS (
+    SELECT 1 FROM lineage WHERE name = new.name AND version = new.version AND parent = new.parent
+    AND number > new.number) ORDER BY number"""  # the last row is always among them
+_REPLACED = """SELECT 1 FROM lineage AS new JOIN lineage AS old USING (name, version, parent)
+    WHERE new.number > ? AND old.number <= ? LIMIT 1"""
 
 
-def latest(db: sqlite3.Connection, name: str) -> int:
-    """The highest version under this name; 0 where there is none."""
-    found = db.execute("SELECT max(version) FROM entries WHERE name = ?", (name,)).fetchone()
-    return int(found[0] or 0)
+@final
+class Rows:
+    """A `bequest.hub.storage.Snapshot` of a registry: a connection in a transaction that has begun.
 
-
-def enter(db: sqlite3.Connection, entry: Entry) -> None:
-    """Add an entry; its version must be free."""
-    record = json.dumps(entry.to_dict(), allow_nan=False)
-    db.execute(
-        "INSERT INTO entries VALUES (?, ?, ?, ?)",
-        (entry.name, entry.version, record, seal_of(record)),
-    )
-    objects = {file.digest for file in entry.files.values()}
-    db.executemany(
-        "INSERT INTO uses VALUES (?, ?, ?)", [(o, entry.name, entry.version) for o in objects]
-    )
-
-
-def holds(db: sqlite3.Connection, name: str, version: int) -> bool:
-    """Whether there is such an entry, sound or not."""
-    query = "SELECT 1 FROM entries WHERE name = ? AND version = ?"
-    return db.execute(query, (name, version)).fetchone() is not None
-
-
-def find(db: sqlite3.Connection, name: str, version: int | None) -> Entry:
-    """The entry of this name and version, or the latest; `Damaged` where its row was altered."""
-    wanted = latest(db, name) if version is None else version
-    query = "SELECT name, version, record, seal FROM entries WHERE name = ? AND version = ?"
-    try:
-        row = db.execute(query, (name, wanted)).fetchone()
-    except OverflowError:  # a larger number than SQLite has
-        row = None
-    if row is None:
-        raise _not_found(db, name, version)
-    return _entry(row)
-
-
-def entries(db: sqlite3.Connection, prefix: str, *, every: bool) -> Iterator[Entry | Damaged]:
-    """Entries whose name begins with `prefix`, by name and version; the latest of each, or all.
-
-    In the place of a row that was altered stands the error that says so.
+    `folder` is what an error calls the hub.
     """
-    # Names are ASCII below 0x7f, so that is the end of the range of a prefix.
-    rows = db.execute(
-        "SELECT name, version, record, seal FROM entries AS e WHERE name >= ? AND name < ? AND "
-        "(? OR version = (SELECT max(version) FROM entries WHERE name = e.name)) "
-        "ORDER BY name, version",
-        (prefix, prefix + "\x7f", every),
-    )
-    return (_entry_or_error(row) for row in rows)
 
+    def __init__(self, db: sqlite3.Connection, folder: Path) -> None:
+        self._db = db
+        self._folder = folder
 
-def versions(db: sqlite3.Connection, name: str) -> Iterator[Entry | Damaged]:
-    """All versions of one name, as `entries` gives them; `EntryNotFound` where there is none."""
-    if not latest(db, name):
-        raise _not_found(db, name, None)
-    rows = db.execute(
-        "SELECT name, version, record, seal FROM entries WHERE name = ? ORDER BY version", (name,)
-    )
-    return (_entry_or_error(row) for row in rows)
+    def newest(self) -> Mark:
+        """As in `Snapshot`."""
+        with told(self._folder):
+            entry, outcome = newest(self._db)
+        finding = self._one("SELECT number, seal FROM lineage ORDER BY number DESC LIMIT 1")
+        return Mark(*entry, *outcome, *(finding or (0, "")))
 
+    def holds(self, mark: Mark) -> bool:
+        """As in `Snapshot`."""
+        with told(self._folder):
+            here = hashes(self._db, mark.entries, mark.outcomes)
+        finding = self._one("SELECT seal FROM lineage WHERE number = ?", mark.findings)
+        seen = (mark.entry_hash, mark.outcome_hash, mark.finding_hash)
+        return (*here, finding[0] if finding else "") == seen
 
-def references(db: sqlite3.Connection) -> list[tuple[str, int]]:
-    """Every name with its latest version, by name."""
-    rows = db.execute("SELECT name, max(version) FROM entries GROUP BY name ORDER BY name")
-    return [(name, version) for name, version in rows]
+    def entries_after(self, number: int) -> Iterator[EntryRow]:
+        """As in `Snapshot`."""
+        return map(
+            EntryRow._make,
+            self._all(
+                "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? "
+                "ORDER BY rowid",
+                number,
+            ),
+        )
+
+    def outcomes_after(self, number: int) -> Iterator[Row]:
+        """As in `Snapshot`."""
+        question = "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number"
+        return map(Row._make, self._all(question, number))
+
+    def findings_after(self, number: int) -> Iterator[Row]:
+        """As in `Snapshot`."""
+        return map(Row._make, self._all(_FINDINGS, number))
+
+    def replaced(self, number: int) -> bool:
+        """As in `Snapshot`."""
+        return self._one(_REPLACED, number, number) is not None
+
+    def latest(self, name: str) -> int:
+        """As in `Snapshot`."""
+        found = self._one("SELECT max(version) FROM entries WHERE name = ?", name)
+        return int((found and found[0]) or 0)
+
+    def has(self, name: str, version: int) -> bool:
+        """As in `Snapshot`."""
+        question = "SELECT 1 FROM entries WHERE name = ? AND version = ?"
+        return self._one(question, name, version) is not None
+
+    def find(self, name: str, version: int | None) -> Entry:
+        """As in `Snapshot`."""
+        wanted = self.latest(name) if version is None else version
+        question = "SELECT name, version, record, seal FROM entries WHERE name = ? AND version = ?"
+        try:
+            row = self._one(question, name, wanted)
+        except OverflowError:  # a larger number than SQLite has
+            row = None
+        if row is None:
+            raise self._not_found(name, version)
+        return _entry(row)
+
+    def entries(self, prefix: str, *, every: bool) -> Iterator[Entry | Damaged]:
+        """As in `Snapshot`."""
+        # Names are ASCII below 0x7f, so that is the end of the range of a prefix.
+        rows = self._all(
+            "SELECT name, version, record, seal FROM entries AS e WHERE name >= ? AND name < ? AND "
+            "(? OR version = (SELECT max(version) FROM entries WHERE name = e.name)) "
+            "ORDER BY name, version",
+            *(prefix, prefix + "\x7f", every),
+        )
+        return map(_entry_or_error, rows)
+
+    def versions(self, name: str) -> Iterator[Entry | Damaged]:
+        """As in `Snapshot`."""
+        if not self.latest(name):
+            raise self._not_found(name, None)
+        question = "SELECT name, version, record, seal FROM entries WHERE name = ? ORDER BY version"
+        return map(_entry_or_error, self._all(question, name))
+
+    def references(self) -> list[Reference]:
+        """As in `Snapshot`."""
+        question = "SELECT name, max(version) FROM entries GROUP BY name ORDER BY name"
+        return [(name, version) for name, version in self._all(question)]
+
+    def with_digest(self, digest: str) -> Reference | None:
+        """As in `Snapshot`."""
+        # The digests of files stand in the record, too: what is found is looked at again.
+        found = self._all(
+            "SELECT name, version FROM entries WHERE instr(record, ?) ORDER BY rowid",
+            f'"digest": "{digest}"',
+        )
+        for name, version in list(found):
+            try:
+                entry = self.find(name, version)
+            except BequestError:  # an altered row of another entry does not hide this one
+                continue
+            if entry.digest == digest:
+                return name, version
+        return None
+
+    def came_before(self, one: Reference, other: Reference) -> bool:
+        """As in `Snapshot`."""
+        # Rows are never changed, so their order is that in which they were published.
+        row = "(SELECT rowid FROM entries WHERE name = ? AND version = ?)"
+        found = self._one(f"SELECT {row} < {row}", *one, *other)
+        return bool(found and found[0])
+
+    def outcomes(self, about: str = "") -> Iterator[Outcome | Damaged]:
+        """As in `Snapshot`."""
+        found = self._all(
+            "SELECT digest, record FROM outcomes WHERE instr(record, ?) ORDER BY number",
+            json.dumps(about)[1:-1],  # as it stands in the record; each holds the empty text
+        )
+        return (_outcome_or_error(record, digest) for digest, record in found)
+
+    def uses(self, digest: str) -> bool:
+        """Whether any entry has a file with this digest."""
+        return self._one("SELECT 1 FROM uses WHERE object = ?", digest) is not None
+
+    def problems(self, name: str | None = None) -> Iterator[str]:
+        """What is wrong with the registry beside its rows of entries, a line each; reads all of it.
+
+        With a name, only which objects the entries of this name use.
+        """
+        if name is None:
+            yield from self._as_a_whole()
+        # Two questions, not one with OR: by name, only the rows of that name are read.
+        only, given = ("", ()) if name is None else (" WHERE name = ?", (name,))
+        used = set(self._all(f"SELECT object, name, version FROM uses{only}", *given))
+        listed = _listed(self._all(f"SELECT name, version, record FROM entries{only}", *given))
+        for digest, user, version in sorted(used ^ set(listed), key=str)[:5]:
+            yield f"the registry does not know who uses {digest[:12]}: {user}@{version}."
+
+    def _as_a_whole(self) -> Iterator[str]:
+        for (line,) in self._all("PRAGMA integrity_check(5)"):
+            if line != "ok":
+                said = " ".join(str(line).split())
+                yield f"the registry's pages do not fit together: {said}."
+        wrong = (f"{found}" for found in self.outcomes() if isinstance(found, Damaged))
+        yield from islice(wrong, 5)
+
+    def _not_found(self, name: str, version: int | None) -> EntryNotFound:
+        highest = self.latest(name)
+        if highest:
+            line = f"{name} has no version {shown(version)}: the latest is {highest}."
+            return EntryNotFound(line)
+        names = [row[0] for row in self._all("SELECT DISTINCT name FROM entries LIMIT 10000")]
+        close = difflib.get_close_matches(name, names, n=1)
+        known = counted(len(names), "name")
+        hint = f" Did you mean {close[0]!r}?" if close else f" It has {known}."
+        return EntryNotFound(f"the hub has no entry named {name!r}.{hint}")
+
+    def _all(self, question: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Rows as they are read: a fault of the registry is told here, one of the reader is not."""
+        with told(self._folder):
+            # Not `yield from`, which closes the cursor of a reader that gave up: too late, perhaps.
+            for row in self._db.execute(question, values):  # noqa: UP028
+                yield row
+
+    def _one(self, question: str, *values: Any) -> tuple[Any, ...] | None:
+        with told(self._folder):
+            found: tuple[Any, ...] | None = self._db.execute(question, values).fetchone()
+            return found
 
 
 def newest(db: sqlite3.Connection) -> tuple[tuple[int, str], tuple[int, str]]:
@@ -122,24 +218,17 @@ def hashes(db: sqlite3.Connection, entry: int, outcome: int) -> tuple[str, str]:
     return str(seal[0]) if seal else "", str(digest[0]) if digest else ""
 
 
-def entries_after(db: sqlite3.Connection, row: int) -> Iterator[tuple[int, str, int, str, str]]:
-    """Number, name, version, record and seal of every later row, unread, as they came."""
-    yield from db.execute(
-        "SELECT rowid, name, version, record, seal FROM entries WHERE rowid > ? ORDER BY rowid",
-        (row,),
+def enter(db: sqlite3.Connection, entry: Entry) -> None:
+    """Add an entry; its version must be free."""
+    record = json.dumps(entry.to_dict(), allow_nan=False)
+    db.execute(
+        "INSERT INTO entries VALUES (?, ?, ?, ?)",
+        (entry.name, entry.version, record, seal_of(record)),
     )
-
-
-def outcomes_after(db: sqlite3.Connection, row: int) -> Iterator[tuple[int, str, str]]:
-    """Number, digest and record of every later row, unread, as they came."""
-    yield from db.execute(
-        "SELECT number, digest, record FROM outcomes WHERE number > ? ORDER BY number", (row,)
+    objects = {file.digest for file in entry.files.values()}
+    db.executemany(
+        "INSERT INTO uses VALUES (?, ?, ?)", [(o, entry.name, entry.version) for o in objects]
     )
-
-
-def used(db: sqlite3.Connection, digest: str) -> bool:
-    """Whether any entry has a file with this digest."""
-    return db.execute("SELECT 1 FROM uses WHERE object = ?", (digest,)).fetchone() is not None
 
 
 def add_outcome(db: sqlite3.Connection, outcome: Outcome) -> str:
@@ -154,47 +243,7 @@ def add_text(db: sqlite3.Connection, record: str) -> str:
     return digest
 
 
-def all_outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome]:
-    """Every outcome that holds a text, in the order in which they were recorded.
-
-    One that is none, but was recorded as it stands, is somebody else's: the log names it, and it
-    keeps nobody from the others. `Damaged` where a row was altered.
-    """
-    for found in outcomes(db, about):
-        if isinstance(found, Outcome):
-            yield found
-        elif isinstance(found.__cause__, DataError):
-            logger.warning("%s It is left out.", found)
-        else:
-            raise found
-
-
-def outcomes(db: sqlite3.Connection, about: str = "") -> Iterator[Outcome | Damaged]:
-    """As `all_outcomes`; in the place of one that cannot be read stands the error that says so."""
-    found = db.execute(
-        "SELECT digest, record FROM outcomes WHERE instr(record, ?) ORDER BY number",
-        (json.dumps(about)[1:-1],),  # as it stands in the record; each holds the empty text
-    )
-    for digest, record in found:
-        yield _outcome_or_error(record, digest)
-
-
-def unsound(db: sqlite3.Connection, name: str | None = None) -> Iterator[str]:
-    """What is wrong with the registry beside its rows of entries, a line each; reads all of it.
-
-    With a name, only which objects the entries of this name use.
-    """
-    if name is None:
-        yield from _as_a_whole(db)
-    # Two questions, not one with OR: by name, only the rows of that name are read.
-    only, given = ("", ()) if name is None else (" WHERE name = ?", (name,))
-    used = set(db.execute(f"SELECT object, name, version FROM uses{only}", given))
-    listed = set(_listed(db.execute(f"SELECT name, version, record FROM entries{only}", given)))
-    for digest, user, version in sorted(used ^ listed, key=str)[:5]:
-        yield f"the registry does not know who uses {digest[:12]}: {user}@{version}."
-
-
-def _entry(row: tuple[str, int, str, str]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> Entry:
     name, version, record, seal = row
     what = f"the row of {name}@{version} in the registry"
     try:
@@ -208,7 +257,7 @@ def _entry(row: tuple[str, int, str, str]) -> Entry:
     return entry
 
 
-def _entry_or_error(row: tuple[str, int, str, str]) -> Entry | Damaged:
+def _entry_or_error(row: tuple[Any, ...]) -> Entry | Damaged:
     try:
         return _entry(row)
     except Damaged as error:
@@ -227,15 +276,7 @@ def _outcome_or_error(record: str, digest: str) -> Outcome | Damaged:
         return unsound
 
 
-def _as_a_whole(db: sqlite3.Connection) -> Iterator[str]:
-    for (line,) in db.execute("PRAGMA integrity_check(5)"):
-        if line != "ok":
-            yield f"the registry's pages do not fit together: {' '.join(str(line).split())}."
-    wrong = (f"{found}" for found in outcomes(db) if isinstance(found, Damaged))
-    yield from islice(wrong, 5)
-
-
-def _listed(found: Iterable[tuple[str, int, str]]) -> Iterator[tuple[str, str, int]]:
+def _listed(found: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, str, int]]:
     for name, version, record in found:
         try:
             digests = {str(file["digest"]) for file in json.loads(record)["files"].values()}
@@ -243,13 +284,3 @@ def _listed(found: Iterable[tuple[str, int, str]]) -> Iterator[tuple[str, str, i
             continue
         for digest in digests:
             yield digest, name, version
-
-
-def _not_found(db: sqlite3.Connection, name: str, version: int | None) -> EntryNotFound:
-    highest = latest(db, name)
-    if highest:
-        return EntryNotFound(f"{name} has no version {shown(version)}: the latest is {highest}.")
-    names = [row[0] for row in db.execute("SELECT DISTINCT name FROM entries LIMIT 10000")]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else f" It has {counted(len(names), 'name')}."
-    return EntryNotFound(f"the hub has no entry named {name!r}.{hint}")

@@ -6,39 +6,39 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import final
 
 from bequest.core import Card, Outcome
-from bequest.errors import Conflict, Damaged, HubError
+from bequest.errors import Damaged, HubError
 from bequest.frameworks.folder import unsynced
 from bequest.hub.records.edge import Edge
-from bequest.hub.records.entry import Entry, StoredFile, manifest_digest
+from bequest.hub.records.entry import Entry, StoredFile
 from bequest.hub.storage.files.faults import told
 from bequest.hub.storage.files.objects import Files, Objects
 from bequest.hub.storage.files.staging import abandoned, staging
 from bequest.hub.storage.files.streams import hash_file, sync_folder
-from bequest.hub.storage.folder import rows
-from bequest.hub.storage.folder.findings import remember
+from bequest.hub.storage.folder.entering import enter_new, entered
+from bequest.hub.storage.folder.findings import save_findings
 from bequest.hub.storage.folder.registry import Records, identity
-from bequest.hub.storage.parents import check_settled, enter_new, parents_of, settled
+from bequest.hub.storage.folder.rows import Rows, add_outcome
 
-__all__ = ["Store", "copy_files", "entered", "hashed", "next_version"]
+__all__ = ["FolderStore", "copy_files", "hashed"]
 
 _SWEEP = 300.0  # seconds between two looks at what killed processes left
 
 
 @final
-class Store:
-    """A folder with objects, a registry, and the transactions that keep the two in step.
+class FolderStore:
+    """A store in a folder: objects, a registry, and the transactions that keep the two in step.
 
     It is made by the first write; `wait` is in seconds, for another process that is writing.
     """
 
     def __init__(self, folder: Path, wait: float) -> None:
         self.folder = folder
+        self.wait = wait
         self.objects = Objects(folder / "objects")
         self.records = Records(folder / "registry.sqlite", wait)
         self._swept = -_SWEEP
@@ -46,23 +46,20 @@ class Store:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever published or recorded here."""
+        """As in `Store`."""
         return self.records.path.exists()
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """One state of the registry; what goes wrong is told in one line."""
-        with told(self.folder), self.records.reading() as db:
-            yield db
-
-    def find(self, name: str, version: int | None) -> Entry:
-        """As `rows.find`."""
-        with self.reading() as db:
-            return rows.find(db, name, version)
+    def snapshot(self, *, fresh: bool = True) -> Iterator[Rows]:
+        """As in `Store`; it is always fresh."""
+        with ExitStack() as stack:
+            with told(self.folder):
+                db = stack.enter_context(self.records.reading())
+            yield Rows(db, self.folder)
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A new folder to make an entry in, removed at the end, whatever happens."""
+        """As in `Store`."""
         self._refuse_other_folder()
         with told(self.folder), unsynced():
             self._found()
@@ -72,58 +69,38 @@ class Store:
             with staging(self.folder) as work:
                 yield work
 
-    def settled(self, name: str, card: Card) -> Card:
-        """As `bequest.hub.storage.parents.settled`."""
-        with self.reading() as db:
-            return settled(db, name, card)
-
-    def parents(self, entries: Iterable[Entry]) -> list[dict[str, Entry | None]]:
-        """As `parents_of`, for each entry."""
-        with self.reading() as db:
-            return [parents_of(db, entry) for entry in entries]
-
     def enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
-        """Keep the files of a staged folder and enter them under the next version of a name.
-
-        The card is `settled`. `Conflict` where the latest version is not the expected one;
-        `ParentCame` where a parent is here now that was not when the card was settled; `HubError`
-        where its licence does not allow that of its child.
-        """
+        """As in `Store`."""
         paths, files = hashed(staged)
         with self._kept(paths) as db:
-            return entered(db, name, card, files, expect)
+            return entered(db, Rows(db, self.folder), name, card, files, expect)
 
     def take_in(self, work: Path, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        """Enter entries of another hub, parents first, under their versions: all of them or none.
-
-        `work` is a folder within `staging` with their files, each named by its sha256. Gives those
-        that are new here; `Conflict` where a name and version is another model here, `HubError`
-        where a parent's licence does not allow its child's.
-        """
+        """As in `Store`."""
         digests = sorted({file.digest for entry in entries for file in entry.files.values()})
         with self._kept({digest: work / digest for digest in digests}) as db:
-            return enter_new(db, entries)
+            return enter_new(db, Rows(db, self.folder), entries)
 
     def record(self, outcome: Outcome) -> str:
-        """Keep an outcome; gives the sha256 of its JSON."""
+        """As in `Store`."""
         self._refuse_other_folder()
         with told(self.folder):
             self._found()
             with self.records.writing() as db:
-                return rows.add_outcome(db, outcome)
+                return add_outcome(db, outcome)
 
-    def remember(self, edges: Iterable[Edge]) -> None:
-        """Keep what the weights said of claimed parents."""
+    def save_findings(self, edges: Iterable[Edge]) -> None:
+        """As in `Store`."""
         with told(self.folder):
-            remember(self.records, edges)
+            save_findings(self.records, edges)
 
-    def damages(self, name: str | None = None) -> tuple[Damaged, ...]:
-        """What is wrong beside the rows and the objects, or with one name: see `rows.unsound`."""
-        with self.reading() as db:
-            return tuple(Damaged(line) for line in rows.unsound(db, name))
+    def problems(self, name: str | None = None) -> tuple[Damaged, ...]:
+        """As in `Store`."""
+        with self.snapshot() as state:
+            return tuple(Damaged(line) for line in state.problems(name))
 
     def copy(self, entry: Entry, place: Path) -> None:
-        """Copy the files of an entry to a new folder, each checked against its hash."""
+        """As in `Store`."""
         with told(self.folder, place.parent):
             copy_files(self.objects, entry, place)
 
@@ -161,8 +138,9 @@ class Store:
 
     def _forget(self, digests: Collection[str]) -> None:
         with self.records.writing() as db:
+            state = Rows(db, self.folder)
             for digest in digests:
-                if not rows.used(db, digest):
+                if not state.uses(digest):
                     self.objects.remove(digest)
 
     def _sweep(self) -> None:
@@ -205,29 +183,3 @@ def hashed(staged: Path) -> tuple[dict[str, Path], dict[str, StoredFile]]:
     found = {p.relative_to(staged).as_posix(): p for p in staged.rglob("*") if p.is_file()}
     files = {inside: StoredFile(*hash_file(found[inside])) for inside in sorted(found)}
     return {file.digest: found[inside] for inside, file in files.items()}, files
-
-
-def entered(
-    db: sqlite3.Connection,
-    name: str,
-    card: Card,
-    files: Mapping[str, StoredFile],
-    expect: int | None,
-) -> Entry:
-    """Enter a settled card under the next version of a name, in a transaction that has begun."""
-    version = next_version(rows.latest(db, name), name, expect)
-    check_settled(db, name, card)
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = Entry(name, version, manifest_digest(files), when, card, files)
-    rows.enter(db, entry)
-    return entry
-
-
-def next_version(latest: int, name: str, expect: int | None) -> int:
-    """The version behind the latest one; `Conflict` where that is not the expected one."""
-    if expect is not None and expect != latest:
-        raise Conflict(
-            f"{name} is at version {latest}, not at {expect} as expected: somebody else published "
-            f"first. Look at it, then publish with expect={latest}."
-        )
-    return latest + 1

@@ -16,9 +16,8 @@ from urllib.parse import urlsplit
 from bequest.errors import Damaged, HubError
 from bequest.optional import need
 
-__all__ = ["SCHEMES", "Bucket", "Stored"]
+__all__ = ["Bucket", "Stored"]
 
-SCHEMES = ("s3", "gs", "az", "file")
 PART = 8 * 2**20  # bytes that are sent or fetched at once
 _PARTS = 9_000  # a store takes 10,000 at most
 _PROBE = "conditional"
@@ -33,6 +32,9 @@ _CLIENT = {
     "timeout": "10min",  # of one part; a connection that is stuck ends by the other two
 }
 _PATIENCE = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+# What stands in an error where credentials were looked for last: the address at which machines in
+# a cloud ask for theirs, or that there are none.
+_NO_CREDENTIALS = ("169.254.169.254", "CredentialsProvider", "Account must be specified")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~=-]+")
 
 
@@ -50,12 +52,16 @@ class Stored:
 class Bucket:
     """All that is asked of an object store; what goes wrong there is told in one line.
 
-    The address is ``s3://bucket/prefix`` or another of `SCHEMES`, and its bucket must be there;
-    `storage` holds settings of obstore, such as ``endpoint``, beside those in the environment.
+    The address is ``s3://bucket/prefix`` or one of another store that obstore knows, and its bucket
+    must be there; `storage` holds settings of obstore, such as ``endpoint``, beside those in the
+    environment; `credentials` says what to do where there are none.
     """
 
-    def __init__(self, url: str, storage: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, url: str, storage: Mapping[str, Any] | None = None, credentials: str = ""
+    ) -> None:
         self.url = _checked(url)
+        self._credentials = credentials
         self._storage = dict(storage or {})
         self._opened: Any = None
         self._trusted = False
@@ -177,7 +183,7 @@ class Bucket:
         try:
             yield
         except (library.exceptions.BaseError, OSError, TypeError, ValueError) as error:
-            raise HubError(_line(self.url, doing, error)) from error
+            raise HubError(_line(self.url, doing, error, self._credentials)) from error
 
 
 def _library() -> Any:
@@ -197,11 +203,6 @@ def _checked(url: str) -> str:
         said = urlsplit(url)
     except ValueError as error:
         raise HubError(f"{url[:80]!a} is no address: {error}.") from error
-    if said.scheme not in SCHEMES:
-        raise HubError(
-            f"{url[:80]!a} is an address that is not served yet; a hub is a folder, or stands on "
-            f"object storage: {', '.join(f'{scheme}://' for scheme in SCHEMES)}."
-        )
     if said.scheme == "file":
         sound = not said.netloc and len(said.path) > 1
     else:
@@ -225,7 +226,7 @@ def _unlike_others() -> bytes:
     return secrets.token_hex(16).encode()
 
 
-def _line(url: str, doing: str, error: Exception) -> str:
+def _line(url: str, doing: str, error: Exception, credentials: str) -> str:
     text = str(error)
     code = re.search(r"<Code>(\w{1,60})</Code>", text)
     status = re.search(r"status code: (\d{3})", text)
@@ -234,11 +235,8 @@ def _line(url: str, doing: str, error: Exception) -> str:
     kind = type(error).__name__
     if "NoSuchBucket" in text or "Unable to canonicalize filesystem root" in text:
         return f"there is no bucket or folder for the hub {url}: make it first."
-    if "169.254.169.254" in text or "CredentialsProvider" in text:
-        return (
-            f"no credentials for the hub {url}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            f"or give storage={{...}}."
-        )
+    if any(sign in text for sign in _NO_CREDENTIALS):
+        return f"no credentials for the hub {url}: {credentials}, or give storage={{...}}."
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or (
         status and status[1] in ("401", "403")
     ):

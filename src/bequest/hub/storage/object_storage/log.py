@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, final
 
-from bequest.core import Outcome
+from bequest.core import Card, Outcome
 from bequest.errors import BequestError, Damaged, DataError, HubError, ModelError
 from bequest.hub.records.entry import Entry, read_entry
 from bequest.hub.storage.object_storage.bucket import Bucket, Stored
@@ -189,10 +189,18 @@ def _entry(number: int, values: Any) -> Entry | None:
     try:
         return read_entry(values)
     except Damaged as error:
-        if not isinstance(error.__cause__, ModelError):
+        if _has_a_sound_card(values):
             raise
         logger.warning("an entry in record %d of the log is left out: %s", number, _short(error))
         return None
+
+
+def _has_a_sound_card(values: Any) -> bool:
+    try:
+        Card.from_dict(values["card"])
+    except ModelError:
+        return False
+    return True
 
 
 def _sound(number: int, text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import BinaryIO, final
 from bequest.errors import Damaged, HubError
 from bequest.hub.records.entry import StoredFile
 from bequest.hub.storage.files.streams import write_hashed
-from bequest.hub.storage.folder.store import Store
+from bequest.hub.storage.folder.store import FolderStore
 from bequest.hub.storage.object_storage.bucket import PART, Bucket
 
 __all__ = ["FetchedObjects"]
@@ -20,7 +20,7 @@ __all__ = ["FetchedObjects"]
 class FetchedObjects:
     """Files under their sha256 in a bucket, and those that were read in the store of a cache."""
 
-    def __init__(self, bucket: Bucket, cache: Store) -> None:
+    def __init__(self, bucket: Bucket, cache: FolderStore) -> None:
         self._bucket = bucket
         self._cache = cache
         self._kept = cache.objects

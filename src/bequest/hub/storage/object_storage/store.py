@@ -6,37 +6,30 @@ log; it may be deleted at any time.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
 from bequest.core import Card, Outcome
-from bequest.core.given import checked_path
-from bequest.core.kinds import shown
-from bequest.errors import Damaged, EntryNotFound, HubError
+from bequest.errors import Damaged, HubError
 from bequest.hub.records.edge import Edge
 from bequest.hub.records.entry import Entry
 from bequest.hub.storage.files.faults import told
-from bequest.hub.storage.folder import rows
-from bequest.hub.storage.folder.store import Store, copy_files, entered, hashed, next_version
+from bequest.hub.storage.folder.entering import enter_new, entered, next_version
+from bequest.hub.storage.folder.rows import Rows, add_outcome, add_text, enter
+from bequest.hub.storage.folder.store import FolderStore, copy_files, hashed
 from bequest.hub.storage.object_storage.bucket import Bucket
 from bequest.hub.storage.object_storage.log import Log, Position, Record
 from bequest.hub.storage.object_storage.remote_objects import FetchedObjects
-from bequest.hub.storage.parents import enter_new, parents_of, settled
 
-__all__ = ["RemoteStore", "opened"]
+__all__ = ["RemoteStore"]
 
 logger = logging.getLogger(__name__)
 
-CACHES = Path("~/.cache/bequest")
-_LONGEST = 86400.0  # seconds
 _ATTEMPTS = 100  # every lost one means that somebody else has published
 
 _FOLLOWED = """CREATE TABLE IF NOT EXISTS followed (
@@ -58,100 +51,73 @@ class _Lost(Exception):
 
 @final
 class RemoteStore:
-    """What `Store` does for a folder, for a bucket, with a folder of its own as its cache."""
+    """A store in a bucket, with a folder of its own as its cache."""
 
-    def __init__(
-        self, url: str, cache: Path, wait: float, storage: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, bucket: Bucket, cache: Path, wait: float) -> None:
         self.folder = cache
         self.wait = wait
-        self._local = Store(cache, wait)
-        self._bucket = Bucket(url, storage)
-        self._log = Log(self._bucket)
-        self.objects = FetchedObjects(self._bucket, self._local)
-
-    @property
-    def records(self) -> RemoteStore:
-        """What is read: this one, which follows the log first."""
-        return self
+        self._local = FolderStore(cache, wait)
+        self._bucket = bucket
+        self._log = Log(bucket)
+        self.objects = FetchedObjects(bucket, self._local)
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever published or recorded there."""
+        """As in `Store`."""
         return self._catch_up().number > 0
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """The state of the registry after all that the log holds now."""
-        if not self._catch_up().number:
+    def snapshot(self, *, fresh: bool = True) -> Iterator[Rows]:
+        """As in `Store`: a fresh one has all that the log holds now."""
+        if (fresh or not self._local.exists) and not self._catch_up().number:
             raise HubError(f"there is no hub at {self._bucket.url}: the first publish makes one.")
-        with self._here() as db:
-            yield db
-
-    def find(self, name: str, version: int | None) -> Entry:
-        """As `rows.find`; the log is not asked for a version that was read before."""
-        if version is not None and self._local.exists:
-            with suppress(EntryNotFound), self._here() as db:
-                return rows.find(db, name, version)
-        with self.reading() as db:
-            return rows.find(db, name, version)
+        with self._here() as state:
+            yield state
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A new folder to make an entry in, removed at the end, whatever happens."""
+        """As in `Store`."""
         self._catch_up()
         self._bucket.require_one_winner()
         with self._local.staging() as work:
             yield work
 
-    def settled(self, name: str, card: Card) -> Card:
-        """As `Store.settled`."""
-        with self._here() as db:
-            return settled(db, name, card)
-
-    def parents(self, entries: Iterable[Entry]) -> list[dict[str, Entry | None]]:
-        """As `Store.parents`; the log is not asked: what was read here came after its parents."""
-        if not self._local.exists:
-            self._catch_up()
-        with self._here() as db:
-            return [parents_of(db, entry) for entry in entries]
-
     def enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
-        """As `Store.enter`: the files are in the bucket before the log names them."""
+        """As in `Store`: the files are in the bucket before the log names them."""
         if expect is not None:  # said before gigabytes are sent
-            with self._here() as db:
-                next_version(rows.latest(db, name), name, expect)
+            with self._here() as state:
+                next_version(state.latest(name), name, expect)
         paths, files = hashed(staged)
         self._keep(paths)
 
         def change(db: sqlite3.Connection) -> _Change:
-            entry = entered(db, name, card, files, expect)
+            entry = entered(db, Rows(db, self.folder), name, card, files, expect)
             return _Change(entry, [entry])
 
         entry: Entry = self._append(change)
         return entry
 
     def take_in(self, work: Path, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        """As `Store.take_in`: one record of the log holds them all."""
-        with self._here() as db:
-            new = [entry for entry in entries if not rows.holds(db, entry.name, entry.version)]
+        """As in `Store`: one record of the log holds them all."""
+        with self._here() as state:
+            new = [entry for entry in entries if not state.has(entry.name, entry.version)]
         digests = {file.digest for entry in new for file in entry.files.values()}
         self._keep({digest: work / digest for digest in sorted(digests)})
 
         def change(db: sqlite3.Connection) -> _Change:
-            entered = enter_new(db, entries)
+            entered = enter_new(db, Rows(db, self.folder), entries)
             return _Change(entered, entered)
 
         entered: tuple[Entry, ...] = self._append(change)
         return entered
 
     def record(self, outcome: Outcome) -> str:
-        """As `Store.record`."""
+        """As in `Store`."""
         self._bucket.require_one_winner()
 
         def change(db: sqlite3.Connection) -> _Change:
             before = db.total_changes
-            digest = rows.add_outcome(db, outcome)
+            digest = add_outcome(db, outcome)
             new = db.total_changes > before
             return _Change(digest, outcomes=[outcome.to_json()] if new else [])
 
@@ -159,30 +125,30 @@ class RemoteStore:
         return digest
 
     def copy(self, entry: Entry, place: Path) -> None:
-        """As `Store.copy`: what is not here is fetched first."""
+        """As in `Store`: what is not here is fetched first."""
         with told(self.folder), ThreadPoolExecutor(4) as pool:
             needed = {file.digest: file for file in entry.files.values()}
             list(pool.map(self.objects.located, needed.values()))
         with told(self.folder, place.parent):
             copy_files(self.objects, entry, place)
 
-    def remember(self, edges: Iterable[Edge]) -> None:
-        """As `Store.remember`, in the cache: what this machine found is not the log's to tell."""
-        self._local.remember(edges)
+    def save_findings(self, edges: Iterable[Edge]) -> None:
+        """As in `Store`, in the cache: what this machine found is not the log's to tell."""
+        self._local.save_findings(edges)
 
-    def damages(self, name: str | None = None) -> tuple[Damaged, ...]:
+    def problems(self, name: str | None = None) -> tuple[Damaged, ...]:
         """What is wrong with the log, all of which is read again, and with what follows it.
 
         With a name, the log is not read again.
         """
         if name is not None:
             self._catch_up()
-            return self._local.damages(name)
+            return self._local.problems(name)
         try:
             self._log.check(self._catch_up())
         except Damaged as error:
-            return (error, *self._local.damages())
-        return self._local.damages()
+            return (error, *self._local.problems())
+        return self._local.problems()
 
     def _keep(self, files: Mapping[str, Path]) -> None:
         self.objects.keep(files)
@@ -227,21 +193,25 @@ class RemoteStore:
         for records in self._log.after(here):
             self._make()
             with told(self.folder), self._local.records.writing() as db:
-                _follow(db, records)
+                _follow(db, Rows(db, self.folder), records)
             here = records[-1].position
         return here
 
     def _position(self) -> Position:
         if not self._local.exists:
             return Position()
-        with self._here() as db:
+        with self._cached(), told(self.folder), self._local.records.reading() as db:
             return _position_of(db)
 
     @contextmanager
-    def _here(self) -> Iterator[sqlite3.Connection]:
+    def _here(self) -> Iterator[Rows]:
+        with self._cached(), self._local.snapshot() as state:
+            yield state
+
+    @contextmanager
+    def _cached(self) -> Iterator[None]:
         try:
-            with self._local.reading() as db:
-                yield db
+            yield
         except Damaged as error:
             if isinstance(error.__cause__, sqlite3.Error):
                 raise Damaged(
@@ -253,28 +223,6 @@ class RemoteStore:
         if not self._local.exists:
             with self._local.staging():  # refuses a folder that holds other things
                 pass
-
-
-def opened(
-    place: str | Path,
-    wait: float,
-    cache: str | Path | None = None,
-    storage: Mapping[str, Any] | None = None,
-) -> Store | RemoteStore:
-    """The store in a folder, or at an address."""
-    known = isinstance(wait, int | float) and not isinstance(wait, bool)
-    if not known or not 0 <= wait <= _LONGEST:
-        raise HubError(f"wait is in seconds, from 0 to {_LONGEST:.0f}; not {shown(wait)}.")
-    if storage is not None and not isinstance(storage, Mapping):
-        raise HubError(f"storage holds settings by name, it is no {type(storage).__name__}.")
-    if isinstance(place, str) and "://" in place:
-        folder = _cache_of(place, storage) if cache is None else cache
-        return RemoteStore(place, _folder(folder, "a cache"), wait, storage)
-    if re.match(r"[a-z0-9]+:/[^/]", str(place)) and not isinstance(place, str):
-        raise HubError(f"{place} was an address: give it as text, a Path loses one of its slashes.")
-    if cache is not None or storage:
-        raise HubError(f"{place} is a folder: cache and storage are for object storage.")
-    return Store(_folder(place, "a hub"), wait)
 
 
 def _position_of(db: sqlite3.Connection) -> Position:
@@ -297,7 +245,7 @@ def _move(db: sqlite3.Connection, position: Position) -> None:
     )
 
 
-def _follow(db: sqlite3.Connection, records: Iterable[Record]) -> None:
+def _follow(db: sqlite3.Connection, state: Rows, records: Iterable[Record]) -> None:
     """Enter what another process has not entered meanwhile, in a transaction that has begun."""
     for record in records:
         here = _position_of(db)
@@ -307,36 +255,17 @@ def _follow(db: sqlite3.Connection, records: Iterable[Record]) -> None:
         if ahead > 1:
             raise HubError("the cache was removed while it was brought up to date: try again.")
         if ahead:
-            _enter(db, record)
+            _enter(db, state, record)
         _move(db, record.position)
 
 
-def _enter(db: sqlite3.Connection, record: Record) -> None:
+def _enter(db: sqlite3.Connection, state: Rows, record: Record) -> None:
     for entry in record.entries:
-        if rows.holds(db, entry.name, entry.version):
+        if state.has(entry.name, entry.version):
             raise HubError(
                 f"record {record.position.number} of the log publishes {entry} a second time: "
                 f"nobody who keeps to the log writes that."
             )
-        rows.enter(db, entry)
+        enter(db, entry)
     for text in record.outcomes:
-        rows.add_text(db, text)
-
-
-def _folder(place: str | Path, what: str) -> Path:
-    folder = checked_path(place, what, HubError)
-    try:
-        folder = folder.expanduser()
-        if folder.exists() and not folder.is_dir():
-            raise HubError(f"{folder} is a file; {what} is a folder.")
-    except (OSError, RuntimeError) as error:  # a name too long, a user that nobody knows
-        reason = getattr(error, "strerror", None) or f"{error}"
-        raise HubError(f"{what} cannot be at {shown(str(place))}: {reason.rstrip('.')}.") from error
-    return folder
-
-
-def _cache_of(url: str, storage: Mapping[str, Any] | None) -> Path:
-    """Another folder for each address, named so that a person knows it."""
-    told_apart = json.dumps([url.removesuffix("/"), str((storage or {}).get("endpoint", ""))])
-    readable = re.sub(r"[^a-z0-9]+", "-", url.lower())[-40:].strip("-")
-    return CACHES / f"{readable}-{hashlib.sha256(told_apart.encode()).hexdigest()[:16]}"
+        add_text(db, text)
