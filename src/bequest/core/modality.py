@@ -71,7 +71,7 @@ WAYS_ON = {  # from what a model reads and a task offers to what a person can do
     ),
     ("vector", "table"): (
         " Where its places stand for columns, name these in their order: "
-        "bequest.wrap(model, columns=[...])."
+        'bequest.wrap(model, columns=[...]); on the command line, what its save("FOLDER") wrote.'
     ),
 }
 
