@@ -3,6 +3,8 @@
 import itertools
 import json
 import re
+import sys
+import time
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -10,11 +12,13 @@ import numpy as np
 import pytest
 
 import bequest as bq
+from bequest.api.last_fits import LastFits
 from bequest.core import Outcome, TransferMethod
 from bequest.errors import BudgetTooSmall, DataError, NotApplicable, UnknownName
 from bequest.evaluation import estimate_gain
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
+from bequest.report.words import headline, ranking_sentence
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 8))
@@ -196,6 +200,28 @@ def test_with_a_budget_that_is_too_small_there_is_a_model_and_no_verdict(tmp_pat
     text = result.outcome.to_json()
     assert Outcome.from_json(text).to_json() == text
     result.report(tmp_path / "page.html")
+
+
+def test_that_the_time_was_too_short_is_said_once_with_what_to_give():
+    outcome = bq.transfer(task(), [source(knows, "knows")], budget=1e-3).outcome
+    [said] = [note for note in outcome.notes if "time" in note or "left out" in note]
+    assert said.startswith("No verdict: the time was too short")
+    assert re.search(r"give (about [\d,]+ s|more, such as 120 s)\.", said)
+    assert headline(outcome).startswith("The time was too short to use another model")
+    assert ranking_sentence(outcome) == "There was no time to ask the sources."
+
+
+def test_time_is_kept_for_asking_both_models_for_held_out_rows(monkeypatch):
+    ends = []
+
+    def last_fits(*given):
+        ends.append(given[-1].at)
+        return LastFits(*given)
+
+    monkeypatch.setattr(sys.modules["bequest.api.transfer"], "LastFits", last_fits)
+    held_out = task().with_test(task(slice(0, 20)))
+    bq.transfer(held_out, [source(knows, "knows")], methods=["reuse"], budget=10_000)
+    assert ends[0] <= time.perf_counter() + 9_000
 
 
 def test_a_source_that_fails_leaves_and_no_time_is_asked_for():

@@ -9,6 +9,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 
 import bequest as bq
+from bequest.cli import run
 from bequest.cli._app import COMMANDS, app
 from bequest.cli._say import plain, tidy
 from bequest.errors import DataError
@@ -32,7 +33,8 @@ def test_a_refusal_is_one_line_on_stderr_and_code_1(cli):
         ["list", "a", "b"],
     ],
 )
-def test_wrong_usage_is_one_line_and_code_2(cli, tokens):
+def test_wrong_usage_is_one_line_and_code_2(cli, csv, tokens):
+    csv("a.csv")
     done = cli(*tokens)
     assert done.code == 2
     assert "--help" in done.line
@@ -111,6 +113,7 @@ def test_a_signal_in_the_middle_of_the_work_leaves_nothing(tmp_path, number):
         "from bequest.cli import main\n"
         "main()\n"
     )
+    (tmp_path / "x.csv").touch()
     tokens = ["train", "x.csv", "--out", "a/model"]
     child = subprocess.Popen(
         [sys.executable, "-c", code, *tokens],
@@ -120,12 +123,12 @@ def test_a_signal_in_the_middle_of_the_work_leaves_nothing(tmp_path, number):
         text=True,
     )
     assert child.stdout.readline() == "working\n"
-    assert os.listdir(tmp_path) == ["a"]
+    assert sorted(os.listdir(tmp_path)) == ["a", "x.csv"]
     child.send_signal(number)
     _, said = child.communicate(timeout=60)
     assert child.returncode == 128 + number
     assert "Traceback" not in said
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == ["x.csv"]
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path, saved):
@@ -228,3 +231,43 @@ def test_an_empty_name_or_hub_is_refused_too(cli, tokens):
     done = cli(*tokens)
     assert done.code == 1
     assert "is empty" in done.line
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (["train", "nowhere.csv", "--target", "y", "--out", "m"], "no file or folder nowhere.csv"),
+        (["predict", "m", "nowhere.csv"], "no file or folder nowhere.csv"),
+        (["rank", "ward.csv", "--target", "outcome", "--source", "no/where"], "no/where"),
+        (["transfer", "ward.csv", "--source=efficientnet", "--out", "m"], "efficientnet-lite0"),
+        (["transfer", "ward.csv", "--test", "later.csv", "--out", "m"], "later.csv, which --test"),
+        (["transfer", "ward.csv", "--budget", "0", "--out", "m"], "number of seconds above zero"),
+        (["transfer", "ward.csv", "--budget", "nan", "--out", "m"], "number of seconds above zero"),
+    ],
+)
+def test_what_is_plainly_wrong_is_told_before_the_libraries_are_imported(tokens, said, csv):
+    place = csv().parent
+    script = (
+        "import sys; from bequest.cli import run\n"
+        f"code = run({tokens!r})\n"
+        "print(code, sorted({'torch', 'sklearn', 'scipy'} & {*sys.modules}))"
+    )
+    line = [sys.executable, "-c", script]
+    done = subprocess.run(line, cwd=place, capture_output=True, text=True, check=True)
+    assert done.stdout == "1 []\n"
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_budget_counts_from_the_start_of_the_process(cli, csv):
+    table = csv()
+    given = ("--target", "outcome", "--out")
+    assert cli("train", csv("other.csv", seed=1), *given, "old").code == 0
+    asked = ["--source", "old", "--budget", "1000", "--method", "reuse"]
+    assert run(["transfer", str(table), *given, "new", *asked], age=5000.0) == 0
+    late = bq.Outcome.from_json(Path("new/outcome.json").read_text())
+    assert any(note.startswith("No verdict: the time was too short") for note in late.notes)
+    assert late.cost["seconds"] > 5000
+    assert run(["transfer", str(table), *given, "third", *asked]) == 0
+    early = bq.Outcome.from_json(Path("third/outcome.json").read_text())
+    assert not any("the time was too short" in note for note in early.notes)

@@ -1,5 +1,6 @@
 """`Task.from_dataset`: datasets of torch and of the library datasets, against data by hand."""
 
+import io
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 import bequest as bq
+import bequest.core
 from bequest.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -188,3 +190,102 @@ def test_neither_library_is_imported():
     code = code.replace("bq.errors.DataError", "Exception")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "datasets" not in done.stdout.split()
+
+
+VECTORS = torch.arange(N * 3.0).reshape(N, 3)
+NAMED = {"target": "y", "input": ["age", "ward"]}
+TABLE = {"age": [1.0, 2.0] * (N // 2), "ward": ["a", "b"] * (N // 2)}
+
+
+@pytest.mark.parametrize(
+    ("given", "unlabelled", "settings"),
+    [
+        (TensorDataset(VECTORS, torch.tensor(LABELS)), TensorDataset(VECTORS + 1), {}),
+        (TensorDataset(VECTORS, torch.tensor(LABELS)), Rows([*(VECTORS + 1)]), {}),
+        (Rows(list(zip(TEXTS, LABELS, strict=True))), Rows(["new", "more"]), {}),
+        (
+            library({"text": TEXTS, "label": LABELS}, label=SPECIES),
+            library({"id": [1, 2], "text": ["new", "more"]}),
+            {},
+        ),
+        (Rows(list(zip(PHOTOS, LABELS, strict=True))), Rows(PHOTOS[:3]), {"size": 9}),
+        (
+            library({"image": PHOTOS, "label": LABELS}, image=datasets.Image(), label=SPECIES),
+            library({"image": PHOTOS[:3]}, image=datasets.Image()),
+            {"size": 9},
+        ),
+        (library({**TABLE, "y": LABELS}), library(TABLE), NAMED),
+    ],
+    ids=["tensors", "tensors alone", "texts", "texts by name", "photos", "photos by name", "table"],
+)
+def test_rows_without_labels_come_as_further_inputs(given, unlabelled, settings):
+    task = bq.Task.from_dataset(given, unlabelled=unlabelled, **settings)
+    plain = bq.Task.from_dataset(given, **settings)
+    assert len(task.unlabelled) == len(unlabelled)
+    assert (len(task), task.spec) == (len(plain), plain.spec)
+    assert bq.core.spec_of(task.unlabelled) == plain.spec
+    if task.modality == "image":
+        np.testing.assert_array_equal(task.unlabelled[:], plain.inputs[:3])
+    elif task.modality == "text":
+        assert task.unlabelled.tolist() == ["new", "more"]
+    elif task.modality == "vector":
+        np.testing.assert_array_equal(task.unlabelled, VECTORS + 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "unlabelled", "said"),
+    [
+        (library({"text": TEXTS, "label": LABELS}), library({"body": TEXTS}), "and not 'text'"),
+        (library({**TABLE, "y": LABELS}), Rows([1.0, 2.0]), "no named columns"),
+        (Rows(list(zip(TEXTS, LABELS, strict=True))), [1, 2], "a list is no dataset"),
+        (Rows(list(zip(TEXTS, LABELS, strict=True))), Rows([]), "has no rows"),
+        (Rows(list(zip(PHOTOS, LABELS, strict=True))), Rows([*TEXTS]), "others an image"),
+    ],
+)
+def test_rows_without_labels_that_do_not_fit_are_one_line(given, unlabelled, said):
+    settings = NAMED if "age" in str(given) else {}
+    with pytest.raises(DataError, match=said) as refused:
+        bq.Task.from_dataset(given, unlabelled=unlabelled, **settings)
+    assert "\n" not in str(refused.value)
+
+
+class Broken(Rows):
+    """Some of its rows cannot be read, as `broken` says by place."""
+
+    def __init__(self, rows, broken):
+        super().__init__(rows)
+        self.broken = broken
+
+    def __getitem__(self, row):
+        if row in self.broken:
+            raise OSError("image file is truncated\n(3 bytes not processed)")
+        return self.rows[row]
+
+
+@pytest.mark.parametrize("broken", [[0, 2, 3, 5, 7], [1, 2, 3, 4, 5], [6]])
+def test_all_rows_that_cannot_be_read_are_told_at_once(broken):
+    given = Broken(list(zip(PHOTOS, LABELS, strict=True)), broken)
+    with pytest.raises(DataError) as refused:
+        bq.Task.from_dataset(given, size=9)
+    said = str(refused.value)
+    assert said.startswith(
+        f"{len(broken)} of 8 rows of the dataset cannot be read: row {broken[0]}"
+    )
+    assert ("; and 2 more. Leave them out" in said) == (len(broken) == 5)
+    assert "\n" not in said
+    sound = [place for place in range(N) if place not in broken]
+    if len(sound) > 3:
+        assert len(bq.Task.from_dataset(Subset(given, sound), size=9)) == len(sound)
+
+
+def test_images_of_a_dataset_that_cannot_be_decoded_are_told_at_once():
+    whole = io.BytesIO()
+    PHOTOS[0].save(whole, "png")
+    contents = [whole.getvalue()] * 5 + [b"", b"<html>", whole.getvalue()[:200]]
+    images = [{"bytes": content, "path": None} for content in contents]
+    given = library({"image": images, "label": LABELS}).cast_column("image", datasets.Image())
+    with pytest.raises(DataError, match="3 of 8 rows of the dataset cannot be read: row 5: "):
+        bq.Task.from_dataset(given, size=9)
+    opened = [Image.open(io.BytesIO(content)) for content in contents[:5] + contents[7:] * 3]
+    with pytest.raises(DataError, match="3 of 8 rows of the dataset cannot be read: row 5: "):
+        bq.Task.from_dataset(Rows(list(zip(opened, LABELS, strict=True))), size=9)

@@ -148,9 +148,12 @@ def refused(said, *args, **options):
         ("age,outcome\n", "the table has no rows"),
         ("age,outcome", "the table has no rows"),
         ("age,outcome\n1,a\n2,a\n", "at least two classes"),
-        ("age,outcome\n1,a\n2,\n", r"1 of 2 labels is missing \(row 1"),
-        ("age,outcome\n1,2.5\n2,inf\n", r"1 of 2 labels is infinite \(row 1"),
-        ("age,outcome\ninf,a\n2,b\n", "column 'age' is infinite in 1 of 2 rows, the first is 0"),
+        ("age,outcome\n1,a\n2,\n", r"1 of 2 labels is missing \(row 3"),
+        ("age,outcome\n1,2.5\n2,inf\n", r"1 of 2 labels is infinite \(row 3"),
+        (
+            "age,outcome\ninf,a\n2,b\n",
+            "column 'age' is infinite in 1 of 2 rows, the first is row 2",
+        ),
         ("age,age,outcome\n1,2,a\n2,3,b\n", "doubled column names: 'age'"),
         ("age, age,outcome\n1,2,a\n2,3,b\n", "doubled column names: 'age'"),
         ("age,outcome\n1,a\n2,b,c\n", r"row 3 of .* has 3 values, the header .* 2 names: '2,b,c'"),
@@ -174,7 +177,7 @@ def test_a_csv_that_cannot_be_used_is_refused_in_one_line(tmp_path, text, said):
 def test_a_missing_file_a_folder_and_an_unknown_suffix_are_refused(tmp_path):
     refused("there is no file .*ward9.csv", tmp_path / "ward9.csv", "outcome")
     refused("is no file that ends in .csv, .tsv, .parquet", tmp_path, "outcome")
-    path = tmp_path / "ward7.csv.gz"
+    path = tmp_path / "ward7.parquet.gz"
     path.write_bytes(gzip.compress(b"a,b\n1,2\n"))
     refused("is no file that ends in .csv, .tsv, .parquet", path, "outcome")
 
@@ -307,8 +310,8 @@ def test_unlabelled_or_held_out_rows_that_lack_a_column_are_refused():
     [
         ({"time": "dya"}, "no column 'dya'. Did you mean 'day'"),
         ({"time": "day", "weights": "day"}, "name one column twice: outcome, day, day"),
-        ({"weights": "patient"}, "column 'weights' should hold numbers, but row 0"),
-        ({"time": "patient"}, "column 'time' should hold dates, but row 0 .* holds 'p1'"),
+        ({"weights": "patient"}, "column 'weights' should hold numbers, but holds .* in row 0"),
+        ({"time": "patient"}, "column 'time' should hold dates, but holds 'p1' in row 0"),
     ],
 )
 def test_roles_that_do_not_fit_the_table_are_refused(options, said):

@@ -10,8 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import VotingClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import bequest as bq
 import bequest.core
@@ -295,3 +301,80 @@ def test_a_library_that_is_missing_is_named_with_its_line(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "xgboost", None)
     with pytest.raises(MissingExtra, match="pip install xgboost-cpu"):
         bq.load(tmp_path / "model")
+
+
+def pipeline(library, regression=False, output="default", **settings):
+    """Missing numbers filled, categories spread over columns, then the trees."""
+    columns = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["mean age", "dose"]),
+        (OneHotEncoder(sparse_output=output == "sparse"), ["ward"]),
+        sparse_threshold=1.0 if output == "sparse" else 0.0,
+    )
+    if output == "pandas":
+        columns.set_output(transform="pandas")
+    return make_pipeline(columns, estimator(library, regression, **settings))
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("output", ["default", "pandas", "sparse"])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_trees_at_the_end_of_a_pipeline_predict_are_saved_and_are_a_source(
+    library, output, tmp_path
+):
+    rows = frame()
+    y = np.where(ill(rows), "ill", "well")
+    made = pipeline(library, output=output)
+    made.fit(rows, ill(rows).astype(int) if library == "xgboost" else y)
+    labels = {0: "well", 1: "ill"} if library == "xgboost" else None
+    model = bq.wrap(made, labels=labels, name="ward")
+    wanted = made.predict_proba(frame(1))
+    np.testing.assert_allclose(model.predict_proba(frame(1)), wanted, atol=1e-6)
+    assert set(model.classes) == {"ill", "well"}
+    model.save(tmp_path / "model")
+    again = bq.load(tmp_path / "model")
+    np.testing.assert_allclose(again.predict_proba(frame(1)), wanted, atol=1e-6)
+    leaves = features_of(model, frame(1))
+    assert leaves.shape[0] == ROWS
+    np.testing.assert_array_equal(features_of(again, frame(1)), leaves)
+    task = bq.Task.from_table(frame(1).assign(y=np.where(ill(frame(1)), "ill", "well")), "y")
+    assert model.applies(task) is None
+    assert (again.predict(task.inputs) == np.array(task.classes)[task.targets]).mean() > 0.8
+    with pytest.raises(DataError, match="mean age"):
+        again.predict(frame(1).drop(columns="mean age"))
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_a_regression_at_the_end_of_a_pipeline_and_the_best_of_a_search_are_saved(tmp_path):
+    rows = frame()
+    y = np.nan_to_num(rows["mean age"], nan=70.0) * 2
+    made = GridSearchCV(pipeline("lightgbm", True), {"lgbmregressor__max_depth": [2, 3]}, cv=2)
+    made.fit(rows, y)
+    alone = GridSearchCV(estimator("lightgbm", True), {"max_depth": [2]}, cv=2)
+    alone.fit(rows[["dose"]], y)
+    for search in (made, alone):
+        model = bq.wrap(search)
+        model.save(tmp_path / "model")
+        again = bq.load(tmp_path / "model")
+        np.testing.assert_allclose(
+            again.predict(frame(1)),
+            search.predict(frame(1) if search is made else frame(1)[["dose"]]),
+        )
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_the_classes_of_such_a_pipeline_come_in_the_order_that_is_asked_for():
+    rows = frame()
+    made = pipeline("lightgbm").fit(rows, np.where(ill(rows), "ill", "well"))
+    model = bq.wrap(made, classes=["well", "ill"])
+    assert model.classes == ("well", "ill")
+    np.testing.assert_allclose(model.predict_proba(rows)[:, ::-1], made.predict_proba(rows))
+    with pytest.raises(ModelError, match="classes names"):
+        bq.wrap(made, classes=["well", "ill", "dead"])
+
+
+def test_trees_elsewhere_in_an_estimator_are_refused_with_the_way_on(tmp_path):
+    rows = frame()[["dose"]]
+    voting = VotingClassifier([("a", estimator("lightgbm")), ("b", LogisticRegression())])
+    model = bq.wrap(voting.fit(rows, ill(frame())))
+    with pytest.raises(ModelError, match="alone or as the last step of a Pipeline"):
+        model.save(tmp_path / "model")

@@ -9,7 +9,7 @@ from transformers import MistralConfig, MistralForCausalLM, MixtralConfig, Mixtr
 
 import bequest as bq
 from bequest.mapping import ParameterMap
-from bequest.mapping.matching.experts import upcycled
+from bequest.mapping.conversions.experts import upcycled
 
 SIZES = {
     "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,

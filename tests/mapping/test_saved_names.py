@@ -10,8 +10,8 @@ from transformers.core_model_loading import revert_weight_conversion
 
 import bequest as bq
 from benchmarks import small_models
-from bequest.mapping.matching import saved_parts
-from bequest.mapping.matching.saved_names import converted
+from bequest.mapping.conversions import saved_parts
+from bequest.mapping.conversions.saved_names import converted
 
 CLASSES = (
     "ViTForImageClassification",

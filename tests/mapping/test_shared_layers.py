@@ -8,7 +8,7 @@ from torch import nn
 
 import bequest as bq
 from bequest.errors import MapError
-from bequest.mapping.matching.shared_layers import unshared
+from bequest.mapping.conversions.shared_layers import unshared
 from bequest.mapping.tracing.ops import Trace
 
 

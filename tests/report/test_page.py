@@ -156,7 +156,7 @@ def test_a_fact_that_is_not_known_is_left_out(samples):
     )
     text = Tags(render(bare)).text
     assert "Time taken" not in text
-    assert "No arm was run." in text
+    assert "Nothing was compared." in text
 
 
 def test_coverage_is_the_share_that_is_not_new(samples):

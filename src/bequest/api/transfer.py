@@ -44,8 +44,10 @@ from bequest.core import (
     Verdict,
     due_in,
 )
+from bequest.core.deadline import counted_from
 from bequest.core.feature_cache import FeatureCache
 from bequest.core.given import checked_task, is_seconds
+from bequest.core.outcome import TOO_SHORT
 from bequest.core.timeout import with_timeout, without_timeouts
 from bequest.data.repeats import with_repeats_together
 from bequest.errors import (
@@ -87,6 +89,7 @@ PASSES = 20  # over all rows that tuning a network takes, at least, back and for
 JUDGING = 5e-5  # seconds a row that the verdict takes, about
 RANKING = 0.2  # of what is then left, for the ranking
 MEASURED = 16  # rows that the model handed over is timed on
+BUDGET = 120.0  # seconds where none are given
 NO_SOURCE = "No source applies to this task."
 NOTHING = Verdict(0.0, -math.inf, math.inf, "")
 
@@ -96,7 +99,7 @@ def transfer(
     sources: Sources,
     *,
     methods: Methods = "auto",
-    budget: float | None = 120.0,
+    budget: float | None = BUDGET,
     ensemble: bool = True,
     allow_overlap: bool = False,
     test: Task | None = None,
@@ -174,7 +177,9 @@ def transfer(
         raise BudgetTooSmall(
             f"the budget must be None or a number of seconds above zero, not {budget!r}."
         )
-    time_left = _Clock(clock, clock(), budget or math.inf, progress or (lambda what, share: None))
+    time_left = _Clock(
+        clock, counted_from(clock), budget or math.inf, progress or (lambda what, share: None)
+    )
     task = checked_task(task)
     again = None if arms is None else checked_arms(arms)
     if again is not None and methods == "auto":
@@ -289,14 +294,19 @@ class _Run:
         if self.again is not None and not arms:
             raise DataError("these arms cannot be run again: no source fits the task now.")
         run = self if self.allow_overlap else self._without(seen)
-        none = "No verdict: no source answered in time." if late else NO_SOURCE
+        none = self._no_answer(late) if late else NO_SOURCE
         limit = MEASURING * self.clock.left()
         held_out = (
             seconds_a_row(usable, run.task, limit, self.clock.read) if limit < math.inf else 0
         )
         places = {entry.source: entry.score for entry in ranking}
         judged = run._judged(arms, scratch, held_out, seen, places, none)
-        lost = (f"{name} is left out: {why}" for name, why in unread.items())
+        said_once = none.startswith(TOO_SHORT) and not arms
+        lost = (
+            f"{name} is left out: {why}"
+            for name, why in unread.items()
+            if not (said_once and name in late)
+        )
         changed = (
             f"{name} changed while it was used: its features are those of before."
             for name, digest in digests(sources).items()
@@ -341,6 +351,18 @@ class _Run:
             return f"it did not answer for the {len(self.task)} rows within {reason.waited:.3g} s."
         return f"what it gives for the {len(self.task)} rows {reason.said}{self._enough(reason)}."
 
+    def _no_answer(self, late: Mapping[str, OutOfTime]) -> str:
+        """Why there is no verdict where sources were given up, and the budget that allows one."""
+        short = [reason for reason in late.values() if not math.isfinite(reason.waited)]
+        if not short:
+            return "No verdict: no source answered in time."
+        budgets = [self._needed_budget(reason) for reason in short if reason.needed > 0]
+        give = f"about {min(budgets):,.0f} s" if budgets else f"more, such as {BUDGET:.0f} s"
+        return f"{TOO_SHORT} to ask {' or '.join(late)} for {len(self.task)} rows: give {give}."
+
+    def _needed_budget(self, reason: OutOfTime) -> float:
+        return self.clock.elapsed() + reason.needed / FEATURES * 1.2
+
     def _running_cost(
         self, model: Model, per_row: float
     ) -> tuple[dict[str, float], tuple[str, ...]]:
@@ -362,8 +384,9 @@ class _Run:
 
     def _enough(self, reason: OutOfTime) -> str:
         """The budget in which a source could be asked."""
-        budget = self.clock.elapsed() + reason.needed / FEATURES * 1.2
-        return f": a budget of {budget:,.0f} s allows that" if reason.needed > 0 else ""
+        if not reason.needed > 0:
+            return ""
+        return f": a budget of {self._needed_budget(reason):,.0f} s allows that"
 
     def _without(self, seen: Overlap) -> _Run:
         """The same without the held-out rows that a source has seen."""
@@ -391,12 +414,13 @@ class _Run:
             return self._alone(scratch, none, ())
         held_out = 0 if self.task.test is None else len(self.task.test)
         share = self.clock.left() - JUDGING * len(self.task)
+        asking = 0.0
         if held_out and share < math.inf:
-            share -= max(HELD_OUT * self.clock.budget, min(1.5 * per_row * held_out, share / 2))
+            asking = max(HELD_OUT * self.clock.budget, min(1.5 * per_row * held_out, share / 2))
+            share -= asking
         if self.again is None and share <= 0:
-            return self._alone(
-                scratch, "No verdict: the time was used up before anything could be compared.", ()
-            )
+            why = f"{TOO_SHORT} to compare anything: give more, such as {BUDGET:.0f} s."
+            return self._alone(scratch, why, ())
         try:
             arms, scratch, found = self._raced(arms, scratch, share, seen)
         except (CannotSplit, NotApplicable) as reason:
@@ -404,7 +428,7 @@ class _Run:
         if not found.judged:
             return self._unjudged(arms, scratch, found, share)
         tainted = seen.seen and self.allow_overlap
-        return self._against_scratch(arms, scratch, found, places, tainted)
+        return self._against_scratch(arms, scratch, found, places, tainted, asking)
 
     def _raced(
         self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], share: float, seen: Overlap
@@ -435,7 +459,9 @@ class _Run:
         found: RaceResult,
         places: Mapping[str, float],
         seen: bool,
+        asking: float,
     ) -> _Judged:
+        """The verdict; `asking` seconds are kept for asking both models for held-out rows."""
         task, seed = self.task, self.seed
         verdict, gains = judge(found, rng=np.random.default_rng(seed))
         place = places.get(found.transfer[found.transfer_index].name, math.nan)
@@ -443,7 +469,7 @@ class _Run:
         self.clock.tell("fitting the chosen models on all rows")
         every = (*arms, *scratch)
         chosen = found.transfer[found.transfer_index], found.scratch[found.scratch_index]
-        last = LastFits(every, found, task, seed, self._until())
+        last = LastFits(every, found, task, seed, self._until(asking))
         with self.cache.used(task):
             moved, plain = last.both(*chosen, first=handed)
             if isinstance(moved, NotApplicable) or isinstance(plain, NotApplicable):
@@ -480,7 +506,7 @@ class _Run:
         """One side has no candidate: the other side's model, and no verdict."""
         without = range(len(arms), len(found.arms)) if found.transfer else range(len(arms))
         failed = [found.arms[arm].reason for arm in without if found.arms[arm].reason]
-        why = failed[0] if failed else "the time was used up."
+        why = f"{failed[0].rstrip('.')}." if failed else "the time was used up."
         if found.scratch or not found.transfer:
             longer = ""
             if not failed or found.late.intersection(without):
@@ -528,9 +554,9 @@ class _Run:
             )
         return _Judged.of(fits, outcome)
 
-    def _until(self) -> Until:
-        """When the budget is used up; never where an earlier transfer runs again."""
-        end = math.inf if self.again else self.clock.start + self.clock.budget
+    def _until(self, kept: float = 0.0) -> Until:
+        """When the budget but for `kept` s is used up; never where a transfer is run again."""
+        end = math.inf if self.again else self.clock.start + self.clock.budget - kept
         return Until(end, self.clock.read, self.cache)
 
     def _needed(self, arms: tuple[Arm, ...], scratch: tuple[Arm, ...], found: RaceResult) -> float:

@@ -13,9 +13,11 @@ from bequest.cli._places import existing
 from bequest.cli._task import arrays_in, read_arrays
 from bequest.core import InputSpec, Texts, spec_of
 from bequest.core.given import as_text
+from bequest.core.wording import counted_in
 from bequest.data.images import ANY_SIZE, ImageFolder
 from bequest.data.pixels import SUFFIXES
 from bequest.data.tables import read_columns, read_table
+from bequest.data.texts import filled_texts
 from bequest.errors import DataError
 from bequest.frameworks.weights import read_weights
 
@@ -49,8 +51,10 @@ def read_inputs(
         _check(spec, spec_of(inputs))
         return (), inputs
     if spec.modality == "text":
-        return (), _texts(place, text)
-    table = read_table(place, kinds=dict(zip(spec.columns, spec.kinds, strict=False)))
+        with counted_in(place):
+            return (), _texts(place, text)
+    with counted_in(place):
+        table = read_table(place, kinds=dict(zip(spec.columns, spec.kinds, strict=False)))
     _check(spec, spec_of(table))
     return (), table
 
@@ -65,7 +69,7 @@ def _texts(path: Path, text: str | None) -> Texts:
     if name is None:
         raise DataError(f"{path} has {len(columns)} columns of text: name one with --text.")
     [column] = read_columns(path, [name], as_text=(name,))
-    return Texts(column.tolist())
+    return Texts(filled_texts(column).tolist())
 
 
 def _images(folder: Path, spec: InputSpec, skip_broken: bool) -> tuple[Sequence[str], Any]:

@@ -11,16 +11,20 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from cyclopts import CycloptsError, UnknownCommandError
 
 from bequest.cli._app import COMMANDS, app
+from bequest.cli._early import check_early
 from bequest.cli._say import Said, note, tidy
+from bequest.core.deadline import STARTED
 from bequest.errors import BequestError
 
 __all__ = ["main", "run"]
@@ -33,14 +37,19 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold what this terminal cannot show
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], _age()))
 
 
-def run(tokens: Sequence[str]) -> int:
-    """Run one command, of what stands behind ``bequest`` on the command line; the exit code."""
+def run(tokens: Sequence[str], age: float = 0.0) -> int:
+    """Run one command, of what stands behind ``bequest`` on the command line; the exit code.
+
+    `age` is how many seconds ago the process started, for budgets count from there.
+    """
     debug = "--debug" in tokens
+    STARTED.set(time.perf_counter() - age)
     try:
         with _told(debug):
+            check_early(tokens)
             app(tokens, print_error=False, exit_on_error=False, result_action="return_value")
             sys.stdout.flush()
     except UnknownCommandError:
@@ -64,6 +73,16 @@ def run(tokens: Sequence[str]) -> int:
     except Exception as error:  # the last door before a person: no traceback passes it
         return _failed(f"unexpected {type(error).__name__}: {error} (a bug? see --debug)", debug)
     return 0
+
+
+def _age() -> float:
+    """Seconds since this process started; 0 where the system does not say it."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        up = float(Path("/proc/uptime").read_text().split()[0])
+        return max(0.0, up - float(fields[19]) / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError):  # no Linux
+        return 0.0
 
 
 def _replace_closed_streams() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from bequest.api.arms import check_methods
 from bequest.api.verbs import generator
-from bequest.errors import BudgetTooSmall
+from bequest.cli._early import check_budget
 from bequest.executors import EXECUTORS
 
 __all__ = ["check_options"]
@@ -24,5 +23,4 @@ def check_options(
     generator(seed)
     check_methods(methods)
     EXECUTORS[executor]
-    if not 0 < budget < math.inf:
-        raise BudgetTooSmall(f"--budget must be a number of seconds above zero, not {budget:g}.")
+    check_budget(budget)

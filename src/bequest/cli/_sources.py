@@ -11,18 +11,15 @@ from cyclopts import CycloptsError, Parameter
 
 import bequest as bq
 from bequest.api.sources import Pooling, as_sources, opened
+from bequest.cli._early import check_source
 from bequest.cli._places import is_model
 from bequest.core.modality import WAYS_ON
 from bequest.errors import BequestError, NotApplicable
 from bequest.frameworks.huggingface_images import Pixels
-from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
-from bequest.frameworks.not_a_folder import is_onnx, single_file
-from bequest.frameworks.pretrained import pretrained_named
 
 __all__ = [
     "SOURCES",
     "SourceOptions",
-    "check_model",
     "check_readable",
     "check_sources",
     "image_side",
@@ -57,9 +54,7 @@ def check_sources(options: SourceOptions) -> None:
     if not options.source and options.hub is None:
         raise CycloptsError(msg="No source: give --source FOLDER or --hub PLACE.")
     for folder in options.source:
-        place = check_model(folder)
-        if place.is_file() and not is_onnx(place):
-            raise single_file(place)
+        check_source(folder)
     if options.pooling is not None and not options.source:
         raise CycloptsError(msg="--pooling goes with --source.")
     if options.hub is not None:
@@ -79,16 +74,6 @@ def check_readable(sources: Sequence[bq.Source | bq.Hub], task: bq.Task) -> None
     curable = [m.name for m in models if (m.spec.modality, task.modality) in WAYS_ON]
     if curable and all(refused.values()):
         raise NotApplicable(f"{curable[0]} cannot be used: {refused[curable[0]]}")
-
-
-def check_model(place: Path) -> Path:
-    """The path itself, where something is there, or a model elsewhere is called so."""
-    if is_huggingface_name(place):
-        HuggingFaceName.parse(place)
-        return place
-    if not place.expanduser().exists():
-        pretrained_named(place).path()
-    return place.expanduser()
 
 
 def read_sources(options: SourceOptions) -> list[bq.Source | bq.Hub]:

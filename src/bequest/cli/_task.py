@@ -15,6 +15,7 @@ from cyclopts import CycloptsError, Parameter
 from numpy.lib.npyio import NpzFile
 
 import bequest as bq
+from bequest.cli._early import check_held_out
 from bequest.cli._places import existing
 from bequest.core import METRICS
 from bequest.core.given import as_text
@@ -23,9 +24,9 @@ from bequest.errors import DataError
 __all__ = ["DATA", "TASK", "TaskOptions", "arrays_in", "read_arrays", "read_task"]
 
 DATA = (
-    "A table (.csv, .tsv, .jsonl, .parquet, .feather, .arrow; give --target, and --text where one "
-    "column holds texts to learn from), a folder with one sub-folder of images per class, or an "
-    ".npz file with arrays X and y."
+    "A table (.csv, .tsv, .csv.gz, .jsonl, .parquet, .feather, .arrow; give --target, and --text "
+    "where one column holds texts to learn from), a folder with one sub-folder of images per class, "
+    "or an .npz file with arrays X and y."
 )
 _OF_ALL = ("kind", "metric")
 _COLUMNS = ("groups", "time", "weights")
@@ -90,8 +91,8 @@ def read_task(data: Path, options: TaskOptions, side: int | None = None) -> bq.T
     if options.metric is not None:
         METRICS[options.metric]  # says which there are where there is no such one
     for name, path in (("test", options.test), ("unlabelled", options.unlabelled)):
-        if path is not None and not path.expanduser().exists():
-            raise DataError(f"there is no file or folder {path}, which --{name} names.")
+        if path is not None:
+            check_held_out(name, path)
     place = existing(data)
     if place.is_dir():
         return _images(place, options, side or SIDE)

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.cli._early import check_model
 from bequest.cli._inputs import read_example
 from bequest.cli._options import COMMON, Common, command
 from bequest.cli._places import is_model, new_file, read_record
 from bequest.cli._progress import progress
-from bequest.cli._sources import check_model, model_folder
+from bequest.cli._sources import model_folder
 from bequest.core import Model
 from bequest.errors import BequestError, MapError, ModelError
 from bequest.frameworks.huggingface_name import is_huggingface_name

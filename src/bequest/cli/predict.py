@@ -11,12 +11,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.cli._early import check_model
 from bequest.cli._inputs import read_inputs
 from bequest.cli._options import COMMON, Common, command
 from bequest.cli._places import new_file
 from bequest.cli._progress import progress
 from bequest.cli._say import line, plain, print_json, print_rows
-from bequest.cli._sources import check_model, model_folder
+from bequest.cli._sources import model_folder
 from bequest.core.wording import counted
 from bequest.errors import DataError
 

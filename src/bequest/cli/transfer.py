@@ -27,6 +27,7 @@ from bequest.cli._sources import (
     read_sources,
 )
 from bequest.cli._task import DATA, TASK, TaskOptions, read_task
+from bequest.core.deadline import since_start
 from bequest.errors import NotApplicable
 from bequest.methods import METHODS
 
@@ -66,7 +67,7 @@ def transfer(
     method
         Such as probe or fine-tune; may be given several times. All that fit where left out.
     budget
-        Seconds, in which all is done. A model is always written.
+        Seconds from the command's start, in which all is done. A model is always written.
     ensemble
         Average the methods that fit; without, the single best one is chosen.
     seed
@@ -82,7 +83,7 @@ def transfer(
     result, written = None, False
     try:
         with new_folder(out, ours=is_result) as folder:
-            with progress("reading the data") as tell:
+            with progress("reading the data") as tell, since_start():
                 found = read_sources(sources)
                 read = read_task(data, task, image_side(found))
                 check_readable(found, read)

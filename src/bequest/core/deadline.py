@@ -13,7 +13,7 @@ from contextvars import ContextVar
 
 from bequest.errors import OutOfTime
 
-__all__ = ["check_time", "due_in", "time_left"]
+__all__ = ["STARTED", "check_time", "counted_from", "due_in", "since_start", "time_left"]
 
 Clock = Callable[[], float]
 
@@ -70,4 +70,31 @@ def check_time(what: str, rest: float = 0.0, spent: float = math.nan) -> None:
     raise OutOfTime(what, spent + rest)
 
 
+# when the command of this process started, by `time.perf_counter`; None where none did
+STARTED: ContextVar[float | None] = ContextVar("started", default=None)
+
+
+@contextmanager
+def since_start() -> Iterator[None]:
+    """Budgets inside count from the start of this process's command, its imports included."""
+    counted = _COUNTED.set(STARTED.get())
+    try:
+        yield
+    finally:
+        _COUNTED.reset(counted)
+
+
+def counted_from(clock: Clock) -> float:
+    """The moment from which a budget on this clock counts: now, or the start of the command.
+
+    Examples
+    --------
+    >>> counted_from(lambda: 7.0)
+    7.0
+    """
+    moment = _COUNTED.get()
+    return clock() if moment is None or clock is not time.perf_counter else moment
+
+
+_COUNTED: ContextVar[float | None] = ContextVar("counted", default=None)
 _DUE: ContextVar[tuple[float, Clock] | None] = ContextVar("deadline", default=None)

@@ -18,6 +18,7 @@ __all__ = [
     "ArmResult", "LabelsSaved", "Outcome", "RankedSource", "SourceGain", "TestResult", "Verdict",
 ]  # fmt: skip
 
+TOO_SHORT = "No verdict: the time was too short"  # how a note begins where nothing was asked
 SCORES = {"neg_brier_score": "the Brier score", "neg_mean_squared_error": "squared error"}
 VerdictKind = Literal["helps", "hurts", "undecided"]
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core.wording import counted
+from bequest.core.wording import counted, named_rows
 from bequest.errors import DataError
 from bequest.optional import need
 
@@ -387,7 +387,8 @@ def _cast(name: str, values: NDArray[Any], kind: ColumnKind) -> NDArray[Any]:
             cast[row] = value  # numpy reads text as a number, or as an ISO date
         except ValueError as error:
             raise DataError(
-                f"column {name!r} should hold {kind}s, but row {row} (from 0) holds {str(value)!r}."
+                f"column {name!r} should hold {kind}s, but holds {str(value)!r} in "
+                f"{named_rows([row])}."
             ) from error
     return cast
 

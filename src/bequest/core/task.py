@@ -19,6 +19,7 @@ from bequest.core.metric import METRICS, Kind, Metric
 from bequest.core.registry import Registry
 from bequest.core.table import missing_cells
 from bequest.core.task_summary import TaskSummary
+from bequest.core.wording import counted_in, named_rows
 from bequest.errors import DataError
 
 __all__ = ["LOADERS", "Label", "Task"]
@@ -114,8 +115,8 @@ class Task:
             raise DataError(f"{name} has shape {column.shape}, ({len(self)},) is needed.")
         if bad.any():
             raise DataError(
-                f"{name} is {what} in {bad.sum()} of {len(self)} rows, the first is row "
-                f"{bad.argmax()}, counted from 0: correct these rows, or leave them out."
+                f"{name} is {what} in {bad.sum()} of {len(self)} rows, the first is "
+                f"{named_rows([bad.argmax()])}: correct these rows, or leave them out."
             )
 
     def __len__(self) -> int:
@@ -290,19 +291,20 @@ class Task:
         >>> task.classes, task.modality
         (('n', 'y'), 'table')
         """
-        return LOADERS["table"](
-            source,
-            target,
-            kind=kind,
-            metric=metric,
-            groups=groups,
-            time=time,
-            weights=weights,
-            drop=drop,
-            unlabelled=unlabelled,
-            test=test,
-            name=name,
-        )
+        with counted_in(source):
+            return LOADERS["table"](
+                source,
+                target,
+                kind=kind,
+                metric=metric,
+                groups=groups,
+                time=time,
+                weights=weights,
+                drop=drop,
+                unlabelled=unlabelled,
+                test=test,
+                name=name,
+            )
 
     @classmethod
     def from_arrays(
@@ -466,20 +468,21 @@ class Task:
         >>> Task.from_text(["good", "awful", "fine", "bad"], ["+", "-", "+", "-"], name="reviews")
         Task('reviews', 4 text rows, 2 classes, accuracy)
         """
-        return LOADERS["text"](
-            texts,
-            labels,
-            text=text,
-            target=target,
-            kind=kind,
-            metric=metric,
-            groups=groups,
-            time=time,
-            weights=weights,
-            unlabelled=unlabelled,
-            test=test,
-            name=name,
-        )
+        with counted_in(texts):
+            return LOADERS["text"](
+                texts,
+                labels,
+                text=text,
+                target=target,
+                kind=kind,
+                metric=metric,
+                groups=groups,
+                time=time,
+                weights=weights,
+                unlabelled=unlabelled,
+                test=test,
+                name=name,
+            )
 
     @classmethod
     def from_dataset(
@@ -494,6 +497,7 @@ class Task:
         metric: str | None = None,
         groups: str | int | None = None,
         drop: Sequence[str] = (),
+        unlabelled: Any = None,
         test: Any = None,
         name: str = "dataset",
     ) -> Task:
@@ -519,6 +523,9 @@ class Task:
             A column that says which rows belong together; it is not an input.
         drop : sequence of str
             Columns that are no inputs.
+        unlabelled : dataset, optional
+            Further rows with the columns to predict from, whether or not they have a target; of one
+            such column, rows may be the input alone.
         test : dataset, optional
             Held-out rows with the same columns.
 
@@ -548,6 +555,7 @@ class Task:
             metric=metric,
             groups=groups,
             drop=drop,
+            unlabelled=unlabelled,
             test=test,
             name=name,
         )

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.table import is_missing
+from bequest.core.wording import named_rows
 from bequest.errors import DataError
 
 __all__ = ["Texts"]
-
-SHOWN = 5  # rows that a message names
 
 
 @final
@@ -88,15 +87,15 @@ def _check(rows: list[Any]) -> None:
     missing = [row for row, text in enumerate(rows) if is_missing(text)]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(rows)} texts are missing ({_named(missing)}): leave those "
-            "rows out, or make them empty texts."
+            f"{len(missing)} of {len(rows)} texts are missing ({named_rows(missing)}): leave "
+            "those rows out, or make them empty texts."
         )
     others = [row for row, text in enumerate(rows) if not isinstance(text, str)]
     if others:
         kind = type(rows[others[0]]).__name__
         raise DataError(
-            f"{len(others)} of {len(rows)} texts are no strings ({_named(others)}, the first is "
-            f"a {kind}): texts are a list of str."
+            f"{len(others)} of {len(rows)} texts are no strings ({named_rows(others)}, the first "
+            f"is a {kind}): texts are a list of str."
         )
     for row, text in enumerate(rows):
         try:
@@ -106,8 +105,3 @@ def _check(rows: list[Any]) -> None:
                 f"text {row}, counted from 0, holds half of a surrogate pair at character "
                 f"{error.start}, which is no Unicode: text.encode(errors='replace').decode()."
             ) from error
-
-
-def _named(rows: list[int]) -> str:
-    shown = ", ".join(map(str, rows[:SHOWN])) + (", ..." if len(rows) > SHOWN else "")
-    return f"row{'' if len(rows) == 1 else 's'} {shown}, counted from 0"

@@ -66,7 +66,7 @@ def _header(path: Path, data: bytes) -> tuple[str, list[str]]:
     head = data[: 2**20].decode("utf-8", errors="ignore").lstrip("\r\n")
     if not head.strip():
         raise DataError(f"{path} is empty.")
-    delimiters = "\t" if path.suffix.lower() == ".tsv" else DELIMITERS
+    delimiters = "\t" if ".tsv" in path.name.lower()[-7:] else DELIMITERS
     try:
         rows = [
             (d, next(csv.reader(io.StringIO(head, newline=""), delimiter=d))) for d in delimiters

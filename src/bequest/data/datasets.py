@@ -8,7 +8,7 @@ N rows, C channels, H and W pixels.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -18,9 +18,9 @@ from PIL import Image
 
 from bequest.core.kinds import shown
 from bequest.core.task import Task
-from bequest.core.wording import listed
+from bequest.core.wording import counted, listed
 from bequest.data.pixels import DAMAGED, pixels_of_image
-from bequest.errors import DataError
+from bequest.errors import BequestError, DataError
 
 __all__ = ["task_from_dataset"]
 
@@ -28,6 +28,7 @@ Array = NDArray[Any]
 Column = str | int
 Form = Literal["image", "text", "number", "array"]
 TARGETS = ("label", "labels", "target", "class", "y")
+SHOWN = 3  # rows that are named where many cannot be read
 LEVELS = 255  # of what is stored as bytes
 NO_LABEL = -1  # of a class label of the library datasets
 
@@ -46,14 +47,46 @@ class _Rows:
     def values(self, columns: Sequence[Column]) -> dict[Column, list[Any]]:
         """Every row of some columns, each row asked for once."""
         found: dict[Column, list[Any]] = {column: [] for column in columns}
-        for place in range(len(self.dataset)):
-            row = self.dataset[place]
+        for place, row in _all_rows(self.dataset):
             for column in columns:
                 try:
                     found[column].append(row[column])
                 except (IndexError, KeyError, TypeError) as error:
-                    raise DataError(f"row {place} of the dataset has no {column!r}.") from error
+                    raise DataError(
+                        f"row {place} of the dataset has no {_input(column)}."
+                    ) from error
         return found
+
+
+def _all_rows(dataset: Any) -> Iterator[tuple[int, Any]]:
+    """Every row with its place; `DataError` that counts those whose own code fails."""
+    broken: dict[int, Exception] = {}
+    for place in range(len(dataset)):
+        try:
+            row = dataset[place]
+        except BequestError:
+            raise
+        except Exception as error:  # of whoever wrote the dataset, or the image that it opens
+            broken[place] = error
+        else:
+            yield place, row
+    _refuse_broken(broken, len(dataset))
+
+
+def _refuse_broken(broken: Mapping[int, Exception], rows: int) -> None:
+    """Raise where rows cannot be read: how many, and what is wrong with the first ones."""
+    if not broken:
+        return
+    said = "; ".join(f"row {place}: {shown(str(e), 80)}" for place, e in [*broken.items()][:SHOWN])
+    more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+    raise DataError(
+        f"{len(broken)} of {counted(rows, 'row')} of the dataset cannot be read: {said}{more}. "
+        "Leave them out, by torch.utils.data.Subset or dataset.select."
+    ) from next(iter(broken.values()))
+
+
+class _BareRowError(DataError):
+    """A row of a dataset of torch is an input and no more."""
 
 
 def task_from_dataset(
@@ -67,6 +100,7 @@ def task_from_dataset(
     metric: str | None = None,
     groups: Any = None,
     drop: Sequence[str] = (),
+    unlabelled: Any = None,
     test: Any = None,
     name: str = "dataset",
 ) -> Task:
@@ -94,6 +128,9 @@ def task_from_dataset(
 
     inputs, labels, apart = read(rows)
     held = None if test is None else read(_same(_rows(test), rows))[:2]
+    if unlabelled is not None:
+        found = _without_labels(unlabelled, chosen).values(chosen)
+        about["unlabelled"] = _made(form, found, rows.classes, pixels, channels)
     if form == "table":
         return _table_task(inputs, labels, apart, held, about)
     if apart is not None:
@@ -139,16 +176,59 @@ def _rows(dataset: Any) -> _Rows:
     return _of_torch(dataset, torch)
 
 
+@final
+@dataclass(frozen=True)
+class _Inputs:
+    """A dataset whose rows are inputs, as one whose rows have that one column."""
+
+    dataset: Any
+    column: Column
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, place: int) -> Mapping[Column, Any]:
+        return {self.column: self.dataset[place]}
+
+
+def _without_labels(dataset: Any, chosen: Sequence[Column]) -> _Rows:
+    """Rows with the columns to predict from, whatever else they have; or that one input alone."""
+    try:
+        rows = _rows(dataset)
+    except _BareRowError as error:
+        if len(chosen) > 1:
+            raise DataError(f"the unlabelled rows are no named columns: {error}") from error
+        alone = _Inputs(dataset, chosen[0])
+        return _Rows(alone, tuple(chosen), _first(alone), {}, False)
+    absent = [column for column in chosen if column not in rows.columns]
+    if absent:
+        raise DataError(
+            f"the unlabelled rows have the columns {listed(rows.columns)}, and not {absent[0]!r}."
+        )
+    return rows
+
+
 def _of_datasets(dataset: Any) -> _Rows:
     if not len(dataset):
         raise DataError("the dataset has no rows.")
     plain = dataset.with_format(None)
+    first = _first(plain)
     named = {
         column: tuple(feature.names)
         for column, feature in dataset.features.items()
         if type(feature).__name__ == "ClassLabel"
     }
-    return _Rows(plain, tuple(dataset.column_names), plain[0], named, False)
+    return _Rows(plain, tuple(dataset.column_names), first, named, False)
+
+
+def _first(dataset: Any) -> Any:
+    """The first row; where it cannot be read, all that cannot are counted."""
+    try:
+        return dataset[0]
+    except Exception:
+        for _ in _all_rows(dataset):
+            pass
+        raise
 
 
 def _of_torch(dataset: Any, torch: Any) -> _Rows:
@@ -156,7 +236,7 @@ def _of_torch(dataset: Any, torch: Any) -> _Rows:
         raise DataError("the dataset has no length: give one that has.")
     if not len(dataset):
         raise DataError("the dataset has no rows.")
-    first = dataset[0]
+    first = _first(dataset)
     inner = dataset
     while isinstance(inner, torch.utils.data.Subset):
         inner = inner.dataset
@@ -165,7 +245,7 @@ def _of_torch(dataset: Any, torch: Any) -> _Rows:
         columns: tuple[Column, ...] = tuple(first)
         return _Rows(dataset, columns, dict(first), {}, False)
     if not isinstance(first, tuple | list):
-        raise DataError(
+        raise _BareRowError(
             f"a row of the dataset is a {type(first).__name__}, not (input, target) or "
             "named columns."
         )
@@ -274,18 +354,32 @@ def _made(
     if form == "text":
         return values
     if form == "image":
-        return np.stack([_pixels(v, size, channels, row) for row, v in enumerate(values)])
+        return _images(values, size, channels)
     return _stacked(values, column)
+
+
+def _images(values: Sequence[Any], size: Any, channels: int) -> Array:
+    found, broken = [], dict[int, Exception]()
+    for row, value in enumerate(values):
+        try:
+            found.append(_pixels(value, size, channels, row))
+        except DataError:
+            raise
+        except (*DAMAGED, Image.DecompressionBombError) as error:
+            broken[row] = error
+    _refuse_broken(broken, len(values))
+    return np.stack(found)
 
 
 def _pixels(value: Any, size: Any, channels: int, row: int) -> Array:
     if not isinstance(value, Image.Image):
         raise DataError(f"row {row} holds a {type(value).__name__}, others an image.")
-    try:
-        pixels = pixels_of_image(value, size, channels)
-    except (*DAMAGED, Image.DecompressionBombError) as error:
-        raise DataError(f"the image of row {row} cannot be read: {shown(error, 200)}.") from error
-    return pixels.astype(np.float32) / LEVELS
+    return pixels_of_image(value, size, channels).astype(np.float32) / LEVELS
+
+
+def _input(column: Column) -> str:
+    """A column by its name; of rows that are tuples, by its place."""
+    return f"part {column} of each row" if isinstance(column, int) else repr(column)
 
 
 def _stacked(values: list[Any], column: Column) -> Array:
@@ -293,12 +387,14 @@ def _stacked(values: list[Any], column: Column) -> Array:
     try:
         arrays = [np.asarray(value) for value in values]
     except (TypeError, ValueError) as error:
-        raise DataError(f"{column!r} holds no arrays of numbers: {shown(error, 200)}.") from error
+        said = shown(error, 200)
+        raise DataError(f"{_input(column)} holds no arrays of numbers: {said}.") from error
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
         raise DataError(
-            f"{column!r} holds arrays of different shapes, such as {shapes[0]} and {shapes[-1]}: "
-            "bring them to one in the dataset."
+            f"{_input(column)} holds arrays of different shapes, such as {shapes[0]} and "
+            f"{shapes[-1]}: bring them to one in the dataset (images: resize them there, or let it "
+            "give images of Pillow and say size=)."
         )
     stacked = np.stack(arrays)
     if stacked.ndim == 3:

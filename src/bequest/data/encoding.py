@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import gzip
+import zlib
 from pathlib import Path
 
 from bequest.errors import DataError
 
 __all__ = ["utf8_bytes"]
+
+MOST_UNPACKED = 4 * 2**30  # bytes of a file that is packed
 
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 BLOCK = 2**24  # bytes decoded at a time, so that checking a large file takes little memory
@@ -27,7 +31,7 @@ def utf8_bytes(path: Path) -> bytes:
     >>> utf8_bytes(path).decode()
     'åge'
     """
-    data = path.read_bytes()
+    data = _unpacked(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     if data.startswith(UTF16_MARKS):
         try:
             return data.decode("utf-16").encode()
@@ -57,3 +61,15 @@ def _check_utf8(path: Path, data: bytes) -> None:
                 "If it comes from an older Windows program, convert it: "
                 f"iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8-{path.name}"
             ) from error
+
+
+def _unpacked(path: Path) -> bytes:
+    """The content of a .gz file, of which a small one may hold more than the memory does."""
+    try:
+        with gzip.open(path) as file:
+            data = file.read(MOST_UNPACKED + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be unpacked: {error}.") from error
+    if len(data) > MOST_UNPACKED:
+        raise DataError(f"{path} holds more than {MOST_UNPACKED // 2**30} GiB: unpack it first.")
+    return data

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bequest.core.metric import Kind
 from bequest.core.table import missing_cells, plain_array
 from bequest.core.task import Label
+from bequest.core.wording import named_rows
 from bequest.errors import DataError
 
 __all__ = ["Labels", "encode_known", "read_labels"]
@@ -77,7 +78,7 @@ def encode_known(values: Any, kind: Kind, classes: tuple[Label, ...]) -> Array:
         known = _first([repr(label) for label in classes], 20)
         raise DataError(
             f"{len(unknown)} of {len(array)} held-out labels are of a type that was never seen in "
-            f"training: {_first(strange)} ({_rows(unknown)}). Known: {known}."
+            f"training: {_first(strange)} ({named_rows(unknown)}). Known: {known}.{_amounts(array)}"
         )
     return found
 
@@ -117,7 +118,8 @@ def _refuse(bad: Array, what: str) -> None:
     if len(rows):
         verb = "is" if len(rows) == 1 else "are"
         raise DataError(
-            f"{len(rows)} of {len(bad)} labels {verb} {what} ({_rows(rows)}): leave those rows out."
+            f"{len(rows)} of {len(bad)} labels {verb} {what} ({named_rows(rows)}): leave those "
+            "rows out."
         )
 
 
@@ -158,7 +160,8 @@ def _numbers(array: Array) -> Array:
     far = np.flatnonzero(np.abs(numbers) > MOST)
     if len(far):
         raise DataError(
-            f"labels reach {np.abs(numbers).max():.0e} ({_rows(far)}), {MOST:.0e} is the most: "
+            f"labels reach {np.abs(numbers).max():.0e} ({named_rows(far)}), {MOST:.0e} is the "
+            "most: "
             "their squares, which errors are made of, would be infinite. Predict their logarithm, "
             "or divide all of them by one number."
         )
@@ -187,8 +190,11 @@ def _classes(array: Array) -> Labels:
     return Labels("classification", tuple(classes), targets)
 
 
-def _rows(rows: Array) -> str:
-    return f"row{'' if len(rows) == 1 else 's'} {_first(rows.tolist())}, counted from 0"
+def _amounts(array: Array) -> str:
+    """Whole numbers may have been meant as amounts."""
+    if array.dtype.kind not in "iuf":
+        return ""
+    return " Where these numbers are amounts and no classes: kind='regression', --kind regression."
 
 
 def _first(values: Any, shown: int = SHOWN) -> str:

@@ -18,6 +18,7 @@ from bequest.core.given import as_text, checked_path
 from bequest.core.metric import Kind
 from bequest.core.table import ColumnKind, Table, frame_columns, plain_array
 from bequest.core.task import Task
+from bequest.core.wording import named_rows
 from bequest.data.arrays import made_task, with_held_out
 from bequest.data.csv_files import read_csv
 from bequest.data.labels import encode_known, read_labels
@@ -26,6 +27,7 @@ from bequest.errors import DataError
 __all__ = ["SUFFIXES", "read_columns", "read_table", "task_from_table"]
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".arrow", ".jsonl")
+PACKED = (".csv.gz", ".tsv.gz")
 Columns = dict[str, Any]
 Loose = Callable[[str], bool]
 
@@ -40,7 +42,7 @@ def read_table(
     Parameters
     ----------
     source : path, DataFrame of any kind, Arrow table, mapping of columns, Table
-        A file ends in .csv, .tsv, .jsonl, .parquet, .feather or .arrow. A column without a name
+        A file ends in .csv, .tsv (also .gz), .jsonl, .parquet, .feather or .arrow. A column without a name
         that only counts the rows is left out.
     kinds : mapping of str to {"number", "category", "date"}, optional
         The kinds that a model was trained on: columns of these names are read as such. Told from
@@ -189,7 +191,7 @@ def _finite(table: Table) -> Table:
             rows = np.flatnonzero(np.isinf(values))
             raise DataError(
                 f"column {name!r} is infinite in {len(rows)} of {len(values)} rows, the first is "
-                f"{rows[0]} counted from 0. Empty those cells, or leave the column out."
+                f"{named_rows(rows[:1])}. Empty those cells, or leave the column out."
             )
     return table
 
@@ -221,13 +223,14 @@ def _mapped(source: Mapping[Any, Any]) -> Columns:
 
 
 def _file_columns(path: Path, kinds: Mapping[str, ColumnKind], loose: Loose) -> Columns:
-    suffix = path.suffix.lower()
+    suffix, packed = path.suffix.lower(), path.name.lower().endswith(PACKED)
     if not path.exists():
         raise DataError(f"there is no file {path}.")
-    if not path.is_file() or suffix not in SUFFIXES:
-        raise DataError(f"{path} is no file that ends in {', '.join(SUFFIXES)}.")
+    if not path.is_file() or not (packed or suffix in SUFFIXES):
+        known = ", ".join((*SUFFIXES, *PACKED))
+        raise DataError(f"{path} is no file that ends in {known}.{_conversion(suffix)}")
     try:
-        if suffix in (".csv", ".tsv"):
+        if packed or suffix in (".csv", ".tsv"):
             text = {name for name, kind in kinds.items() if kind == "category"}
             return read_csv(path, text=text, loose=loose)
         table = _arrow_file(path, suffix)
@@ -238,6 +241,22 @@ def _file_columns(path: Path, kinds: Mapping[str, ColumnKind], loose: Loose) -> 
     if doubled:
         raise DataError(f"{path} has doubled column names: {', '.join(map(repr, doubled))}.")
     return dict(zip(names, table.columns, strict=True))
+
+
+def _conversion(suffix: str) -> str:
+    """What makes a table of a file of another form."""
+    if suffix in (".xlsx", ".xls", ".ods"):
+        return (
+            " Save its sheet as CSV in the spreadsheet, or: "
+            'pandas.read_excel(path).to_csv("table.csv", index=False).'
+        )
+    if suffix in (".zip", ".gz", ".7z", ".tar", ".tgz", ".bz2", ".xz", ".zst"):
+        return " Unpack it, and give the table that is inside."
+    if suffix in (".json", ".pkl", ".dta", ".sav", ".rds"):
+        return (
+            ' Read it where it was made, and write a CSV: frame.to_csv("table.csv", index=False).'
+        )
+    return ""
 
 
 def _arrow_file(path: Path, suffix: str) -> pa.Table:

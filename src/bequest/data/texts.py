@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bequest.core.inputs import Table
 from bequest.core.metric import Kind
-from bequest.core.table import plain_array
+from bequest.core.table import missing_cells, plain_array
 from bequest.core.task import Task
 from bequest.core.texts import Texts
+from bequest.core.wording import named_rows
 from bequest.data.arrays import made_task, with_held_out
 from bequest.data.labels import encode_known, read_labels
 from bequest.data.tables import read_columns
 from bequest.errors import DataError
 
-__all__ = ["task_from_text"]
+__all__ = ["filled_texts", "task_from_text"]
+
+Array = NDArray[Any]
+logger = logging.getLogger(__name__)
 
 
 def task_from_text(
@@ -55,6 +61,7 @@ def task_from_text(
             )
         name = name or (Path(texts).stem if isinstance(texts, str | Path) else None)
         columns = _named_columns(texts, text, named)
+        columns["text"] = filled_texts(columns["text"])
         texts, labels = columns.pop("text"), columns.pop("target", None)
     inputs = _texts(texts, "the inputs")
     if labels is None and target is not None:
@@ -64,7 +71,7 @@ def task_from_text(
         _same_length(inputs, len(known.targets), "")
     if unlabelled is not None:
         if _is_table(unlabelled):
-            unlabelled = _named_columns(unlabelled, text, {})["text"]
+            unlabelled = filled_texts(_named_columns(unlabelled, text, {})["text"])
         unlabelled = _texts(unlabelled, "the unlabelled inputs")
     task = made_task(
         inputs, known, columns, unlabelled, kind=kind, metric=metric, name=name or "texts"
@@ -86,13 +93,27 @@ def _named_columns(
     return dict(zip(roles, read, strict=True))
 
 
+def filled_texts(column: Any) -> Array:
+    """A table's column of texts; an empty cell is an empty text, of which the log says how many."""
+    texts = plain_array(column)
+    missing = missing_cells(texts)
+    if missing.any() and texts.dtype.kind == "O":
+        logger.warning(
+            "%d of %d texts are empty (%s): they count as texts without a word.",
+            missing.sum(), len(texts), named_rows(np.flatnonzero(missing)),
+        )  # fmt: skip
+        texts = texts.copy()
+        texts[missing] = ""
+    return texts
+
+
 def _with_test(task: Task, test: Any, text: str, named: Mapping[str, str | None]) -> Task:
     task.require_labels()
     columns: dict[str, Any] = {}
     if _is_table(test):
         as_text = (str(named["target"]),) if isinstance(next(iter(task.classes), 0), str) else ()
         columns = _named_columns(test, text, named, as_text, optional=("groups", "time"))
-        test = columns.pop("text"), columns.pop("target")
+        test = filled_texts(columns.pop("text")), columns.pop("target")
     try:
         held_texts, held_labels, *rest = test
     except (TypeError, ValueError) as error:

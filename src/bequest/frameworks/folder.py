@@ -67,6 +67,7 @@ KINDS: Registry[Loader] = Registry(
         "adapter": "bequest.frameworks.adapter:load_adapter",
         "huggingface": "bequest.frameworks.huggingface:load_huggingface",
         "boosted-trees": "bequest.frameworks.boosting:load_boosted",
+        "prepared-trees": "bequest.frameworks.boosting.prepared:load_prepared",
         "entities": "bequest.frameworks.entities:load_entities",
         "onnx": "bequest.frameworks.onnx_model:load_onnx",
         ONNX_FILE: "bequest.frameworks.onnx_model:load_onnx_file",
@@ -157,7 +158,7 @@ def load(
     Parameters
     ----------
     folder : path or str
-        What `Model.save` wrote, a folder of the Hugging Face Hub, or an ONNX file; ``hf://org/name``
+        What `Model.save` or a transfer wrote, a folder of the Hugging Face Hub, or an ONNX file; ``hf://org/name``
         or ``hf://org/name@revision`` for a model on the Hub, which is fetched into the cache of
         huggingface_hub and checked; where there is none of that name, a pretrained source of
         `bequest.pretrained`.
@@ -217,6 +218,7 @@ def load(
         return KINDS[FOREIGN](place, theirs, None, pooling=pooling)
     if pooling is not None:
         raise ModelError(f"{place} says how its features are made: load it without pooling=.")
+    place = _of_result(place)
     config = _config(place)
     check_files(place, config["files"])
     try:
@@ -239,6 +241,13 @@ def load(
 def with_name(place: Path) -> Path:
     """The path of a folder under its name, which ``.`` and ``..`` do not say."""
     return place if place.name not in ("", "..") else place.resolve()
+
+
+def _of_result(place: Path) -> Path:
+    """The folder itself, or the model in it where it is what a transfer left."""
+    inside = place / "model"
+    result = (place / "outcome.json").is_file() and not (place / "config.json").is_file()
+    return inside if result and (own_part(inside) / "config.json").is_file() else place
 
 
 def is_peft(place: Path) -> bool:

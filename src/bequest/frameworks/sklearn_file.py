@@ -74,6 +74,8 @@ ESTIMATORS = (
     r"|neural_network|pipeline|preprocessing|random_projection|svm|tree\._classes"
     r"|decomposition\._(incremental_pca|pca|truncated_svd)|_loss\.(link|loss))\b[\w.]*"
 )
+BOOSTED = re.compile(r"\b(lightgbm|xgboost|catboost|_catboost)\.")
+TREES = ", wrap the boosted trees alone or as the last step of a Pipeline"
 DOORS = {
     name: re.compile(pattern)
     for name, pattern in {
@@ -121,7 +123,8 @@ def write_estimator(path: str | Path, estimator: Any) -> None:
     except UnsafeModel as error:
         raise ModelError(
             f"{title(estimator)} would not load again: {error} Build it of scikit-learn's own "
-            "parts, or keep it as a function: bequest.wrap(model.predict_proba, classes=...)."
+            f"parts{TREES if BOOSTED.search(str(error)) else ''}, or keep it as a function: "
+            "bequest.wrap(model.predict_proba, classes=...)."
         ) from error
     Path(path).write_bytes(content)
 

@@ -339,14 +339,15 @@ def wrap_estimator(
     if bool(order) != bool(known):
         raise ModelError(f"{title(estimator)} is a regressor: it takes no classes.")
     model = SklearnModel(
-        estimator, spec=_spec(estimator, example), classes=order, card=Card(name=name)
+        estimator, spec=estimator_spec(estimator, example), classes=order, card=Card(name=name)
     )
     if example is not None:
         model.output(example)
     return model
 
 
-def _spec(estimator: Any, example: Any) -> InputSpec:
+def estimator_spec(estimator: Any, example: Any) -> InputSpec:
+    """What a fitted estimator takes, by what it says, else by the example."""
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         return InputSpec("table", None, tuple(str(name) for name in names))

@@ -14,6 +14,7 @@ from bequest.core import Card, InputSpec, Label, Model, as_inputs, spec_of
 from bequest.core.model import plain_labels
 from bequest.errors import ModelError
 from bequest.frameworks.boosting import BoostedTrees, wrap_boosted
+from bequest.frameworks.boosting.prepared import wrap_prepared
 from bequest.frameworks.columns import Columns, table_spec
 from bequest.frameworks.device import AUTO
 from bequest.frameworks.encoders import plain_rows
@@ -187,6 +188,9 @@ def _wrapped(
         return boosted if example is None else boosted.named_as(as_inputs(example))
     base = sys.modules.get("sklearn.base")
     if base is not None and isinstance(trained, base.BaseEstimator):
+        prepared = wrap_prepared(trained, name=title, classes=classes, example=example)
+        if prepared is not None:
+            return prepared
         return wrap_estimator(trained, classes=classes, name=title, example=example)
     if callable(trained):
         spec = InputSpec("vector") if example is None else spec_of(as_inputs(example))

@@ -17,22 +17,23 @@ from bequest.errors import MapError
 from bequest.mapping.building.confidence import CONTRADICTED
 from bequest.mapping.building.plan_builder import PlanBuilder
 from bequest.mapping.building.rule_choice import NameHints
+from bequest.mapping.conversions.experts import upcycled
+from bequest.mapping.conversions.saved_names import converted, renamed
+from bequest.mapping.conversions.shared_layers import refused, unshared
 from bequest.mapping.disambiguation.decide import disambiguate
 from bequest.mapping.disambiguation.exchanged_names import with_exchanged
 from bequest.mapping.disambiguation.trial_runs import Ambiguous
 from bequest.mapping.matching.by_name import by_name
 from bequest.mapping.matching.by_structure import match
-from bequest.mapping.matching.experts import upcycled
 from bequest.mapping.matching.name_correspondences import named_links
 from bequest.mapping.matching.repeated_blocks import Depth
-from bequest.mapping.matching.saved_names import converted, renamed
-from bequest.mapping.matching.shared_layers import refused, unshared
 from bequest.mapping.plans.parameter_map import ParameterMap
 from bequest.mapping.plans.parametrised import is_computed, kept, plain
 from bequest.mapping.sources.source import Source, source_of
 from bequest.mapping.tracing.ops import Shape, Trace
 from bequest.mapping.tracing.registration import named_ops
-from bequest.mapping.tracing.trace import named_tensors, trace, trace_both
+from bequest.mapping.tracing.running import named_tensors
+from bequest.mapping.tracing.trace import trace, trace_both
 
 __all__ = ["map_parameters"]
 

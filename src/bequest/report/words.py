@@ -15,7 +15,7 @@ from typing import Any, Self, final
 from markupsafe import Markup
 
 from bequest.core import LabelsSaved, Outcome, Verdict
-from bequest.core.outcome import SCORES
+from bequest.core.outcome import SCORES, TOO_SHORT
 from bequest.report.amounts import count, decimals_for, number, reading_of
 
 __all__ = [
@@ -254,6 +254,8 @@ def ranking_sentence(outcome: Outcome) -> Markup:
     fitting = [entry for entry in outcome.ranking if not entry.reason]
     if not outcome.ranking:
         return Markup("No source was offered.")
+    if not fitting and _too_short(outcome):
+        return Markup("There was no time to ask the sources.")
     if not fitting:
         offered = len(outcome.ranking)
         said = (
@@ -327,6 +329,11 @@ def at_least(saved: LabelsSaved) -> str:
 
 
 def _no_source(outcome: Outcome) -> Markup:
+    if _too_short(outcome):
+        return Markup(
+            "The time was too short to use another model, so yours was trained from scratch, on "
+            "your data alone."
+        )
     unfit = sum(bool(entry.reason) for entry in outcome.ranking)
     if not outcome.ranking:
         why = "No model was offered to build on"
@@ -337,6 +344,10 @@ def _no_source(outcome: Outcome) -> Markup:
     else:
         why = f"None of the {unfit} models offered could be used"
     return Markup("{}, so yours was trained from scratch, on your data alone.").format(why)
+
+
+def _too_short(outcome: Outcome) -> bool:
+    return any(note.startswith(TOO_SHORT) for note in outcome.notes)
 
 
 def _phrases(metric: str) -> Phrases:

@@ -149,8 +149,8 @@ class PlanBuilder:
             moves.append(Move(taken.tensor, taken, put, resolved.rules, link.added))
             said |= dict.fromkeys(self._words(moves[-1], link))
         ordered = tuple(sorted(moves, key=lambda move: move.added))
-        sure = min(self._confidence.of(link, sizes) for link, _ in found)
-        entry = Entry(name, shape, role, axes, ordered, ", ".join(said), round(sure, 4))
+        confidence = min(self._confidence.of(link, sizes) for link, _ in found)
+        entry = Entry(name, shape, role, axes, ordered, ", ".join(said), round(confidence, 4))
         if entry.initialised > 0:
             return replace(entry, rule=f"{entry.rule}; rest initialised")
         return entry
@@ -197,24 +197,26 @@ class PlanBuilder:
         """A bias that the source does not have is zero there; the rest stays as it is."""
         shape = self.target_trace.shapes[name]
         if op is not None and role == "bias" and op.order in partners:
-            other, sure = partners[op.order]
+            other, confidence = partners[op.order]
             if "bias" not in other.pieces and op.kind in MAIN:
                 zeros = (ZerosInit(),)
                 move = Move("", TensorSlice("", shape), TensorSlice(name, shape), zeros)
                 most = 1.0 if self._confidence.most == 1 else MISFIT
-                return Entry(name, shape, role, axes, (move,), ZerosInit.name, min(sure, most))
+                return Entry(
+                    name, shape, role, axes, (move,), ZerosInit.name, min(confidence, most)
+                )
         return Entry(name, shape, role, axes, (), _initialised(axes, shape), 1.0)
 
     def _constant(self, name: str, partners: Partners) -> Entry:
         """A counter beside a mapped layer's statistics goes with them; other constants stay."""
         shape = self.target_trace.shapes[name]
         holder, _, last = name.rpartition(".")
-        for order, (other, sure) in partners.items():
+        for order, (other, confidence) in partners.items():
             origin = f"{other.name}.{last}"
             mapped = self.target_trace.ops[order].name == holder
             if mapped and self.source_trace.shapes.get(origin) == shape:
                 move = Move(origin, TensorSlice(origin, shape), TensorSlice(name, shape))
-                return Entry(name, shape, "constant", (), (move,), "copy", sure)
+                return Entry(name, shape, "constant", (), (move,), "copy", confidence)
         return Entry(name, shape, "constant", (), (), "kept, a constant", 1.0)
 
 

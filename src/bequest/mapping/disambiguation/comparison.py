@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bequest.mapping.tracing.trace import summary
+from bequest.mapping.tracing.running import summary
 
 __all__ = ["outputs_difference", "same_values"]
 

@@ -11,7 +11,7 @@ from bequest.errors import MapError
 from bequest.mapping.disambiguation.search import search
 from bequest.mapping.disambiguation.trial_runs import Ambiguous, Compared, TrialRuns
 from bequest.mapping.matching.correspondence import Links, Matching, chosen
-from bequest.mapping.tracing.trace import REFUSED
+from bequest.mapping.tracing.running import REFUSED
 
 __all__ = ["Decided", "disambiguate"]
 
@@ -122,8 +122,8 @@ def _open(matching: Matching) -> tuple[str, ...]:
     notes = []
     for choice in matching.choices:
         names = sorted({link.target.tensor for way in choice.ways for link in way})
-        sure = choice.ways[0][0].confidence if choice.ways[0] else 0.0
-        if names and sure < 0.9:
+        confidence = choice.ways[0][0].confidence if choice.ways[0] else 0.0
+        if names and confidence < 0.9:
             notes.append(
                 f"{', '.join(names[:4])}{' ...' if len(names) > 4 else ''} could be swapped: "
                 f"{len(choice.ways)} orders fit."

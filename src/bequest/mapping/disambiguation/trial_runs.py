@@ -16,7 +16,7 @@ from bequest.mapping.plans.materialise import borrowed
 from bequest.mapping.sources.source import Source
 from bequest.mapping.tracing.ops import MAIN, Op, Trace
 from bequest.mapping.tracing.randomise import randomise_constants, randomise_parameters
-from bequest.mapping.tracing.trace import named_tensors, watched_run, watched_tensors
+from bequest.mapping.tracing.running import named_tensors, watched_run, watched_tensors
 
 __all__ = ["Ambiguous", "Compared", "TrialRuns"]
 

@@ -114,24 +114,24 @@ class _Found:
     def _ways(
         self, target: ParallelOps, source: ParallelOps
     ) -> Iterator[tuple[Correspondence, ...]]:
-        """The orders in which the rows may be laid over each other, the likeliest first."""
+        """The orders in which the rows may be aligned, the likeliest first."""
         named = row_alignment.by_projection(target), row_alignment.by_projection(source)
         ordered = named[0] or target
         orders = row_alignment.orders(named[1] or source, keep_shapes=len(target) == len(source))
         if len(target) == len(source) and all(op.recurrent for op in (*target, *source)):
             orders.sort(key=lambda order: not self._together(ordered, order))
         named_alike = bool(named[0] and named[1])
-        sure = 0.95 if named_alike or len(orders) == 1 else 1 / len(orders)
+        confidence = 0.95 if named_alike or len(orders) == 1 else 1 / len(orders)
         if len(target) == len(source):
-            sure = max(sure, IN_TURN)
+            confidence = max(confidence, IN_TURN)
         if len(target) > len(source):
             turned = row_alignment.orders(ordered, keep_shapes=False)
-            sure = 0.9 if named[0] else 1 / len(turned)
+            confidence = 0.9 if named[0] else 1 / len(turned)
             for order in turned:
-                yield tuple(self._laid(order, named[1] or source, sure))
+                yield tuple(self._aligned(order, named[1] or source, confidence))
             return
         for order in orders:
-            yield tuple(self._laid(ordered, order, sure))
+            yield tuple(self._aligned(ordered, order, confidence))
 
     def _together(self, target: ParallelOps, source: ParallelOps) -> bool:
         """Whether products with the state are paired as those with the input next to them."""
@@ -141,8 +141,8 @@ class _Found:
             for op, other in pairs
         )
 
-    def _laid(
-        self, target: ParallelOps, source: ParallelOps, sure: float
+    def _aligned(
+        self, target: ParallelOps, source: ParallelOps, confidence: float
     ) -> Iterator[Correspondence]:
         """Rows over rows, each role by itself."""
         roles = dict.fromkeys(role for op in target for role in op.pieces)
@@ -151,11 +151,13 @@ class _Found:
             given = [(op, op.pieces[role]) for op in source if role in op.pieces]
             if not given:
                 continue
-            pairs, part = _overlaid(wanted, given)
+            pairs, part = _row_pairs(wanted, given)
             if part < 1 and not (self.source.ran and self.target.ran):
                 continue  # which rows are which only a run shows
             for (op, piece), (other, whole) in pairs:
-                yield Correspondence(piece, whole, role, (op, other), part * _sure(op, other, sure))
+                yield Correspondence(
+                    piece, whole, role, (op, other), part * _confidence(op, other, confidence)
+                )
 
     def link_summed_biases(self) -> None:
         """A recurrent layer adds the biases of its two products: one of both may hold the sum."""
@@ -205,7 +207,7 @@ class _Found:
 Used = tuple[Op, TensorSlice]
 
 
-def _overlaid(
+def _row_pairs(
     target: Sequence[Used], source: Sequence[Used]
 ) -> tuple[Iterable[tuple[Used, Used]], float]:
     """Pairs of rows of both sides, and a factor of the confidence."""
@@ -242,8 +244,8 @@ def _free_biases(trace: Trace, linked: set[TensorSlice]) -> list[tuple[Op, Tenso
     return [(op, p) for op, p in found if len(p.shape) == 1 and p.tensor not in tensors]
 
 
-def _sure(op: Op, other: Op, sure: float) -> float:
+def _confidence(op: Op, other: Op, confidence: float) -> float:
     """Confidence of a link between two operations: less where the shapes differ."""
     if op.shape == other.shape and op.name == other.name:
-        return max(sure, 0.99)
-    return sure if op.main.bare == other.main.bare else 0.9 * sure
+        return max(confidence, 0.99)
+    return confidence if op.main.bare == other.main.bare else 0.9 * confidence

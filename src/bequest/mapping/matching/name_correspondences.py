@@ -49,41 +49,52 @@ def named_links(
 
 
 def _links(
-    name: str, origin: str, target_trace: Trace, there: Shape, target_uses: Sequence[Use],
+    name: str, origin: str, trace: Trace, there: Shape, uses: Sequence[Use],
     source_uses: Sequence[Use], *, turned: bool,
 ) -> Iterator[Correspondence]:  # fmt: skip
-    shape = target_trace.shapes[name]
-    constant = name in target_trace.constants
-    if constant or not target_uses:
+    """Whole tensors where the shapes agree, else the pieces that operations use."""
+    shape = trace.shapes[name]
+    constant = name in trace.constants
+    if constant or not uses:
         if shape == there:  # what no operation uses is copied whole
-            op = Op("other", name.rpartition(".")[0], {}, 0, frozenset(), -1)
-            role = "constant" if constant else "parameter"
-            yield Correspondence(
-                TensorSlice(name, shape), TensorSlice(origin, there), role, (op, op), COPIED
-            )
+            yield _unused(name, origin, shape, "constant" if constant else "parameter")
         return
-    op, role, piece = target_uses[0]
+    op, role, piece = uses[0]
     partner = source_uses[0][0] if source_uses else replace(op, order=-1)
     if shape == there or turned:
-        whole = (shape[1], shape[0], *shape[2:]) if piece.transposed else shape
+        whole = _in_order(shape, piece)
         taken = TensorSlice(origin, whole, 0, piece.transposed != turned)
         put = TensorSlice(name, whole, 0, piece.transposed)
         yield Correspondence(put, taken, role, (op, partner), COPIED)
-        return
-    if not _comparable(shape, there):
-        return
-    pieces = {
-        (part.start, part.shape): (one, own, part) for one, own, part in reversed(target_uses)
-    }
-    taken_from = {(part.start, part.shape): (one, part) for one, _, part in reversed(source_uses)}
-    if len(pieces) == len(taken_from):
-        found = zip(reversed(pieces.values()), reversed(taken_from.values()), strict=True)
-        for (one, own, part), (source_op, whole_part) in found:
-            yield Correspondence(part, whole_part, own, (one, source_op), RESIZED)
-    elif len(shape) == len(there):
-        whole = (there[1], there[0], *there[2:]) if piece.transposed else there
-        taken = TensorSlice(origin, whole, 0, piece.transposed)
-        yield Correspondence(piece, taken, role, (op, partner), RESIZED)
+    elif _comparable(shape, there):
+        pairs = list(_piece_pairs(uses, source_uses))
+        if pairs:
+            for (one, own, part), (other, _, source_part) in pairs:
+                yield Correspondence(part, source_part, own, (one, other), RESIZED)
+        elif len(shape) == len(there):
+            taken = TensorSlice(origin, _in_order(there, piece), 0, piece.transposed)
+            yield Correspondence(piece, taken, role, (op, partner), RESIZED)
+
+
+def _unused(name: str, origin: str, shape: Shape, role: str) -> Correspondence:
+    op = Op("other", name.rpartition(".")[0], {}, 0, frozenset(), -1)
+    pieces = TensorSlice(name, shape), TensorSlice(origin, shape)
+    return Correspondence(*pieces, role, (op, op), COPIED)
+
+
+def _in_order(shape: Shape, piece: TensorSlice) -> Shape:
+    """A stored shape in the canonical layout of a piece of the tensor."""
+    return (shape[1], shape[0], *shape[2:]) if piece.transposed else shape
+
+
+def _piece_pairs(uses: Sequence[Use], source_uses: Sequence[Use]) -> Iterator[tuple[Use, Use]]:
+    """The pieces of two tensors in order, each by its first use, where they are as many."""
+    first = [
+        {(use[2].start, use[2].shape): use for use in reversed(each)}
+        for each in (uses, source_uses)
+    ]
+    if len(first[0]) == len(first[1]):
+        yield from zip(*(reversed(pieces.values()) for pieces in first), strict=True)
 
 
 def _comparable(one: Shape, other: Shape) -> bool:

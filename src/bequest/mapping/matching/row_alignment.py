@@ -21,7 +21,7 @@ def chunks(target: ParallelOps, source: ParallelOps) -> list[tuple[ParallelOps, 
     """The smallest parts of both with as many rows on both sides, in order.
 
     Equal products stay together: which of them is which is a choice. Empty where the
-    one cannot be laid over the other.
+    two cannot be aligned.
     """
     if len(target) == len(source):
         wanted, given = _by_shape(target), _by_shape(source)

@@ -30,7 +30,7 @@ def match_unordered(source: Trace, target: Trace) -> Matching:
     pairs = assigned(scores)
     choices = tuple(_exchangeable([(wanted[i], given[j]) for i, j in pairs]))
     open_ = {link.target for choice in choices for link in choice.ways[0]}
-    links = (_link(wanted[i], given[j], _sure(scores[:, j], i)) for i, j in pairs)
+    links = (_link(wanted[i], given[j], _confidence(scores[:, j], i)) for i, j in pairs)
     return Matching(tuple(link for link in links if link.target not in open_), choices)
 
 
@@ -77,18 +77,20 @@ def _shape_fit(piece: TensorSlice, whole: TensorSlice) -> float:
     return 0.6 * float(np.prod(ratios) ** 0.25)
 
 
-def _sure(scores: NDArray[Any], place: int) -> float:
+def _confidence(scores: NDArray[Any], place: int) -> float:
     """Confidence of a pair, by how many others would fit one tensor of the source as well."""
     as_good = int((scores >= scores[place] - AS_GOOD).sum()) - 1
     return 1 / (1 + as_good) if as_good else 0.9
 
 
-def _link(use: Use, other: Use, sure: float) -> Correspondence:
+def _link(use: Use, other: Use, confidence: float) -> Correspondence:
     (op, role, piece), (source_op, _, whole) = use, other
     if likeness(piece.tensor, whole.tensor) > 0.6:
-        sure = max(sure, 0.95)
+        confidence = max(confidence, 0.95)
     exact = piece.bare == whole.bare
-    return Correspondence(piece, whole, role, (op, source_op), sure if exact else 0.8 * sure)
+    return Correspondence(
+        piece, whole, role, (op, source_op), confidence if exact else 0.8 * confidence
+    )
 
 
 def _exchangeable(pairs: Sequence[tuple[Use, Use]]) -> Iterator[Choice]:

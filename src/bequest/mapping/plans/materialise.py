@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bequest.errors import MapError
 from bequest.mapping.plans.entry import Entry, Move
 from bequest.mapping.sources.source import Source
-from bequest.mapping.tracing.trace import STATISTICS, named_tensors
+from bequest.mapping.tracing.running import STATISTICS, named_tensors
 
 __all__ = ["borrowed", "loaded", "tensors_of"]
 

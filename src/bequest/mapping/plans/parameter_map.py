@@ -120,11 +120,11 @@ class ParameterMap:
         unexpected = self._discrepancies()
         filled = [entry for entry in self.entries if entry.moves and entry.role != "constant"]
         total = sum(entry.size for entry in filled)
-        sure = sum(
+        confidence = sum(
             entry.size * min(entry.confidence, UNEXPECTED if entry.target in unexpected else 1.0)
             for entry in filled
         )
-        return sure / total if total else 0.0
+        return confidence / total if total else 0.0
 
     @property
     def problems(self) -> tuple[str, ...]:

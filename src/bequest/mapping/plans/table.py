@@ -50,9 +50,9 @@ def summary(plan: ParameterMap) -> list[str]:
 
 def _row(entry: Entry) -> tuple[str, str, str, str, str]:
     shape = "×".join(map(str, entry.shape)) or "1"
-    sure = f"{entry.confidence:.2f}" if entry.moves else ""
+    confidence = f"{entry.confidence:.2f}" if entry.moves else ""
     rule = "refused" if entry.problem else entry.rule
-    return _short(entry.target), shape, rule, _short(", ".join(entry.sources)), sure
+    return _short(entry.target), shape, rule, _short(", ".join(entry.sources)), confidence
 
 
 def _short(text: str) -> str:

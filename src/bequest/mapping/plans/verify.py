@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from bequest.errors import MapError
 from bequest.frameworks.unchanged import evaluating
+from bequest.mapping.tracing.running import REFUSED, call
 from bequest.mapping.tracing.torch_calls import tensors_in
-from bequest.mapping.tracing.trace import REFUSED, call
 
 __all__ = ["largest_difference"]
 

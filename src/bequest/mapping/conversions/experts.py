@@ -70,9 +70,9 @@ def upcycled(source: Shapes, target: Shapes) -> dict[str, Entry]:
         if not all(source.get(p[0].tensor) == target[p[0].tensor] for p in experts.parts.values())
     ]
     found: dict[str, Entry] = {}
-    for experts, origin, sure in _partners(source, wanted) if wanted else ():
-        found |= _filled(experts, origin, target, sure)
-        found |= _routers(experts, origin, source, target, sure)
+    for experts, origin, confidence in _partners(source, wanted) if wanted else ():
+        found |= _filled(experts, origin, target, confidence)
+        found |= _routers(experts, origin, source, target, confidence)
     return found
 
 
@@ -187,26 +187,30 @@ def _likeness(experts: _Experts, origin: _Experts) -> tuple[int, int]:
     return len(one & other), -len(other - one)
 
 
-def _filled(experts: _Experts, origin: _Experts, target: Shapes, sure: float) -> dict[str, Entry]:
+def _filled(
+    experts: _Experts, origin: _Experts, target: Shapes, confidence: float
+) -> dict[str, Entry]:
     moves: dict[str, list[Move]] = {}
     for part, pieces in experts.parts.items():
         for expert, put in enumerate(pieces):
             taken = origin.parts[part][expert % origin.count]
             moves.setdefault(put.tensor, []).append(Move(taken.tensor, taken, put))
     how = "expert copy" if origin.count == 1 else ""
-    return {name: _entry(name, target[name], found, how, sure) for name, found in moves.items()}
+    return {
+        name: _entry(name, target[name], found, how, confidence) for name, found in moves.items()
+    }
 
 
-def _entry(name: str, shape: Shape, moves: Sequence[Move], how: str, sure: float) -> Entry:
+def _entry(name: str, shape: Shape, moves: Sequence[Move], how: str, confidence: float) -> Entry:
     first = moves[0]
     words = ["transpose"] * first.taken.transposed + ["fuse"] * (len(moves) > 1)
     rule = ", ".join((*words, how)).removesuffix(", ") or "split"
     role = "bias" if len(first.put.shape) == 1 else "weight"
-    return Entry(name, shape, role, (), tuple(moves), rule, sure)
+    return Entry(name, shape, role, (), tuple(moves), rule, confidence)
 
 
 def _routers(
-    experts: _Experts, origin: _Experts, source: Shapes, target: Shapes, sure: float
+    experts: _Experts, origin: _Experts, source: Shapes, target: Shapes, confidence: float
 ) -> dict[str, Entry]:
     """A router is the source's, where that has experts too, and new otherwise."""
     found = {}
@@ -218,7 +222,7 @@ def _routers(
             found[name] = Entry(name, shape, last, (), (), rule, 1.0)
         elif source.get(old.get(last, "")) == shape:
             move = Move(old[last], TensorSlice(old[last], shape), TensorSlice(name, shape))
-            found[name] = Entry(name, shape, last, (), (move,), "copy", sure)
+            found[name] = Entry(name, shape, last, (), (move,), "copy", confidence)
     return found
 
 

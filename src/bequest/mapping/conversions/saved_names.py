@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bequest.mapping.matching.saved_parts import Part, saved_parts
+from bequest.mapping.conversions.saved_parts import Part, saved_parts
 from bequest.mapping.plans.entry import Entry, Move
 from bequest.mapping.rules.interleaved import GroupInterleaved
 from bequest.mapping.rules.layout import QKVInterleaved, split
 from bequest.mapping.rules.rule import Rule
 from bequest.mapping.tracing.ops import Shape, TensorSlice
-from bequest.mapping.tracing.trace import named_tensors
+from bequest.mapping.tracing.running import named_tensors
 
 __all__ = ["converted", "renamed"]
 
