@@ -34,7 +34,7 @@ from benchmarks.hub_made import entries, fill, make
 from bequest.hub import Hub, Iri
 from bequest.hub.graph.vocabulary import PREFIXES, node
 from bequest.hub.storage.folder.registry import Records
-from bequest.hub.storage.folder.rows import enter
+from bequest.hub.storage.folder.rows import Rows
 
 SIZES = {  # by quick
     True: {"models": 2_000, "tasks": 400, "outcomes": 6_000},
@@ -101,7 +101,7 @@ def following(folder: Path) -> dict:
         entry = replace(made, name=f"new/{number}-{time.time_ns()}")
         start = time.perf_counter()
         with records.writing() as db:
-            enter(db, entry)
+            Rows(db, records.path.parent).enter(entry)
         entered.append(time.perf_counter() - start)
         model = node("model", str(entry))
         start = time.perf_counter()

@@ -11,7 +11,7 @@ def test_a_made_hub_holds_what_was_asked_in_the_words_of_a_real_one(tmp_path):
     hub = bq.Hub(tmp_path / "hub")
     entries, outcomes = hub.list(every=True), hub.outcomes()
     assert (len(entries), len(outcomes)) == (60, 150)
-    assert any("sketch" in entry.card.task for entry in entries)
+    assert any(entry.card.task.sketch for entry in entries)
     assert outcomes[7].verdict.gain == made.gain[7]
     assert outcomes[7].source == f"{made.model_name(made.model[7])}@1"
     with closing(sqlite3.connect(tmp_path / "hub" / "registry.sqlite")) as db:

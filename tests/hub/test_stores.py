@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from bequest.errors import Damaged, HubError
+from bequest.errors import BadPlugin, Damaged, DuplicateName, HubError
 from bequest.hub import Hub
-from bequest.hub.storage import STORES, FolderStore, Scheme
+from bequest.hub.storage import STORES, FolderStore
 from bequest.hub.storage.folder.rows import Rows
 from bequest.hub.storage.object_storage.bucket import Bucket
 from bequest.hub.storage.object_storage.store import RemoteStore
@@ -93,7 +93,7 @@ def test_a_store_that_breaks_the_contract_is_found(check, monkeypatch):
 
 ASK = """
 import sys
-from bequest.errors import Damaged, HubError
+from bequest.errors import BadPlugin, Damaged, DuplicateName, HubError
 from bequest.hub import Hub
 try:
     Hub(sys.argv[1], cache=sys.argv[2]).list()
@@ -146,8 +146,7 @@ def lab(tmp_path, monkeypatch):
         asked.append((url, wait, cache, storage))
         return FolderStore(tmp_path / url.removeprefix("lab://"), wait)
 
-    added = {**STORES._entries, "lab": Scheme("lab", opened, "mount the share")}
-    monkeypatch.setattr(STORES, "_entries", added)
+    monkeypatch.setattr(STORES, "_entries", {**STORES._entries, "lab": opened})
     return asked
 
 
@@ -171,6 +170,10 @@ def test_credentials_that_are_refused_are_not_said_to_lack(s3):
         Bucket(s3.url, s3.storage("stranger"), "set THIS").create("key", b"1")
 
 
-def test_the_stores_that_there_are_say_what_they_ask_for():
+def test_what_opens_no_store_is_no_plug_in():
     assert list(STORES) == ["s3", "gs", "az", "file"]
-    assert all(STORES[name].credentials for name in STORES)
+    with pytest.raises(BadPlugin, match="'lab'"):
+        STORES.add("lab", "lab://")
+    with pytest.raises(DuplicateName, match="a store named 's3'"):
+        STORES.add("s3", in_a_folder)
+    assert list(STORES) == ["s3", "gs", "az", "file"]

@@ -1,7 +1,7 @@
 """Where a hub keeps files and records, and what every store answers."""
 
 from bequest.hub.storage.folder.store import FolderStore
-from bequest.hub.storage.schemes import STORES, Opener, Scheme
+from bequest.hub.storage.schemes import STORES, Opener
 from bequest.hub.storage.store import EntryRow, Mark, ParentCame, Row, Snapshot, Store
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "Opener",
     "ParentCame",
     "Row",
-    "Scheme",
     "Snapshot",
     "Store",
 ]

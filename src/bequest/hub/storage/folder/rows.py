@@ -19,7 +19,7 @@ from bequest.hub.storage.files.faults import told
 from bequest.hub.storage.row_hash import Altered, seal_of, sealed, unaltered
 from bequest.hub.storage.store import EntryRow, Mark, Reference, Row
 
-__all__ = ["Rows", "add_outcome", "add_text", "enter", "hashes", "newest"]
+__all__ = ["Rows", "hashes", "newest"]
 
 _FINDINGS = """SELECT number, seal, record FROM lineage AS new WHERE number > ? AND NOT EXISTS (
     SELECT 1 FROM lineage WHERE name = new.name AND version = new.version AND parent = new.parent
@@ -30,26 +30,26 @@ _REPLACED = """SELECT 1 FROM lineage AS new JOIN lineage AS old USING (name, ver
 
 @final
 class Rows:
-    """A `bequest.hub.storage.Snapshot` of a registry: a connection in a transaction that has begun.
+    """A `bequest.hub.storage.Snapshot` of a registry: `db` is in a transaction that has begun.
 
-    `folder` is what an error calls the hub.
+    In one that writes, rows can be added, too. `folder` is what an error calls the hub.
     """
 
     def __init__(self, db: sqlite3.Connection, folder: Path) -> None:
-        self._db = db
+        self.db = db
         self._folder = folder
 
     def newest(self) -> Mark:
         """As in `Snapshot`."""
         with told(self._folder):
-            entry, outcome = newest(self._db)
+            entry, outcome = newest(self.db)
         finding = self._one("SELECT number, seal FROM lineage ORDER BY number DESC LIMIT 1")
         return Mark(*entry, *outcome, *(finding or (0, "")))
 
     def holds(self, mark: Mark) -> bool:
         """As in `Snapshot`."""
         with told(self._folder):
-            here = hashes(self._db, mark.entries, mark.outcomes)
+            here = hashes(self.db, mark.entries, mark.outcomes)
         finding = self._one("SELECT seal FROM lineage WHERE number = ?", mark.findings)
         seen = (mark.entry_hash, mark.outcome_hash, mark.finding_hash)
         return (*here, finding[0] if finding else "") == seen
@@ -158,6 +158,23 @@ class Rows:
         """Whether any entry has a file with this digest."""
         return self._one("SELECT 1 FROM uses WHERE object = ?", digest) is not None
 
+    def enter(self, entry: Entry) -> None:
+        """Add an entry; its version must be free."""
+        record = json.dumps(entry.to_dict(), allow_nan=False)
+        row = (entry.name, entry.version, record, seal_of(record))
+        self.db.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", row)
+        objects = {file.digest for file in entry.files.values()}
+        uses = [(digest, entry.name, entry.version) for digest in objects]
+        self.db.executemany("INSERT INTO uses VALUES (?, ?, ?)", uses)
+
+    def record(self, text: str) -> str:
+        """Add an outcome under the hash of its JSON, perhaps of another version, once."""
+        digest = seal_of(text)
+        self.db.execute(
+            "INSERT OR IGNORE INTO outcomes (digest, record) VALUES (?, ?)", (digest, text)
+        )
+        return digest
+
     def problems(self, name: str | None = None) -> Iterator[str]:
         """What is wrong with the registry beside its rows of entries, a line each; reads all of it.
 
@@ -195,12 +212,12 @@ class Rows:
         """Rows as they are read: a fault of the registry is told here, one of the reader is not."""
         with told(self._folder):
             # Not `yield from`, which closes the cursor of a reader that gave up: too late, perhaps.
-            for row in self._db.execute(question, values):  # noqa: UP028
+            for row in self.db.execute(question, values):  # noqa: UP028
                 yield row
 
     def _one(self, question: str, *values: Any) -> tuple[Any, ...] | None:
         with told(self._folder):
-            found: tuple[Any, ...] | None = self._db.execute(question, values).fetchone()
+            found: tuple[Any, ...] | None = self.db.execute(question, values).fetchone()
             return found
 
 
@@ -216,31 +233,6 @@ def hashes(db: sqlite3.Connection, entry: int, outcome: int) -> tuple[str, str]:
     seal = db.execute("SELECT seal FROM entries WHERE rowid = ?", (entry,)).fetchone()
     digest = db.execute("SELECT digest FROM outcomes WHERE number = ?", (outcome,)).fetchone()
     return str(seal[0]) if seal else "", str(digest[0]) if digest else ""
-
-
-def enter(db: sqlite3.Connection, entry: Entry) -> None:
-    """Add an entry; its version must be free."""
-    record = json.dumps(entry.to_dict(), allow_nan=False)
-    db.execute(
-        "INSERT INTO entries VALUES (?, ?, ?, ?)",
-        (entry.name, entry.version, record, seal_of(record)),
-    )
-    objects = {file.digest for file in entry.files.values()}
-    db.executemany(
-        "INSERT INTO uses VALUES (?, ?, ?)", [(o, entry.name, entry.version) for o in objects]
-    )
-
-
-def add_outcome(db: sqlite3.Connection, outcome: Outcome) -> str:
-    """Add an outcome under the hash of its JSON; one that is here already is not added again."""
-    return add_text(db, outcome.to_json())
-
-
-def add_text(db: sqlite3.Connection, record: str) -> str:
-    """Add an outcome as the JSON that it was recorded as, perhaps by another version."""
-    digest = seal_of(record)
-    db.execute("INSERT OR IGNORE INTO outcomes (digest, record) VALUES (?, ?)", (digest, record))
-    return digest
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,7 +21,7 @@ from bequest.hub.storage.files.streams import hash_file, sync_folder
 from bequest.hub.storage.folder.entering import enter_new, entered
 from bequest.hub.storage.folder.findings import save_findings
 from bequest.hub.storage.folder.registry import Records, identity
-from bequest.hub.storage.folder.rows import Rows, add_outcome
+from bequest.hub.storage.folder.rows import Rows
 
 __all__ = ["FolderStore", "copy_files", "hashed"]
 
@@ -58,6 +57,12 @@ class FolderStore:
             yield Rows(db, self.folder)
 
     @contextmanager
+    def writing(self) -> Iterator[Rows]:
+        """One transaction: all that is done in it is there at its end, or nothing is."""
+        with told(self.folder), self.records.writing() as db:
+            yield Rows(db, self.folder)
+
+    @contextmanager
     def staging(self) -> Iterator[Path]:
         """As in `Store`."""
         self._refuse_other_folder()
@@ -72,22 +77,22 @@ class FolderStore:
     def enter(self, staged: Path, name: str, card: Card, expect: int | None) -> Entry:
         """As in `Store`."""
         paths, files = hashed(staged)
-        with self._kept(paths) as db:
-            return entered(db, Rows(db, self.folder), name, card, files, expect)
+        with self._kept(paths) as rows:
+            return entered(rows, name, card, files, expect)
 
     def take_in(self, work: Path, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """As in `Store`."""
         digests = sorted({file.digest for entry in entries for file in entry.files.values()})
-        with self._kept({digest: work / digest for digest in digests}) as db:
-            return enter_new(db, Rows(db, self.folder), entries)
+        with self._kept({digest: work / digest for digest in digests}) as rows:
+            return enter_new(rows, entries)
 
     def record(self, outcome: Outcome) -> str:
         """As in `Store`."""
         self._refuse_other_folder()
         with told(self.folder):
             self._found()
-            with self.records.writing() as db:
-                return add_outcome(db, outcome)
+            with self.writing() as rows:
+                return rows.record(outcome.to_json())
 
     def save_findings(self, edges: Iterable[Edge]) -> None:
         """As in `Store`."""
@@ -121,26 +126,25 @@ class FolderStore:
         self._founded = identity(self.folder)
 
     @contextmanager
-    def _kept(self, files: Mapping[str, Path]) -> Iterator[sqlite3.Connection]:
+    def _kept(self, files: Mapping[str, Path]) -> Iterator[Rows]:
         """A transaction whose objects stand before it and are forgotten where it fails."""
         try:
             self.objects.add_all(files)
-            with self.records.writing() as db:
+            with self.writing() as rows:
                 # Another process may have forgotten an object that nothing used; none can now.
                 for digest, path in files.items():
                     if not self.objects.has(digest):
                         self.objects.add_all({digest: path})
-                yield db
+                yield rows
         except BaseException:
-            with suppress(OSError, sqlite3.Error, HubError):  # the first fault is the one to tell
+            with suppress(OSError, HubError):  # the first fault is the one to tell
                 self._forget(files)
             raise
 
     def _forget(self, digests: Collection[str]) -> None:
-        with self.records.writing() as db:
-            state = Rows(db, self.folder)
+        with self.writing() as rows:
             for digest in digests:
-                if not state.uses(digest):
+                if not rows.uses(digest):
                     self.objects.remove(digest)
 
     def _sweep(self) -> None:

@@ -13,10 +13,9 @@ from typing import Any
 from bequest.errors import HubError
 from bequest.hub.storage.object_storage.bucket import Bucket
 from bequest.hub.storage.object_storage.store import RemoteStore
-from bequest.hub.storage.schemes import Scheme
 from bequest.hub.storage.store import Store
 
-__all__ = ["AZ", "CACHES", "FILE", "GS", "S3"]
+__all__ = ["CACHES", "open_az", "open_file", "open_gs", "open_s3"]
 
 CACHES = Path("~/.cache/bequest")
 
@@ -39,11 +38,7 @@ def _cache_of(url: str, storage: Mapping[str, Any]) -> Path:
         raise HubError(f"there is no home folder for the cache of {url}: give cache=.") from error
 
 
-def _scheme(name: str, credentials: str) -> Scheme:
-    return Scheme(name, partial(_open, credentials), credentials)
-
-
-S3 = _scheme("s3", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-GS = _scheme("gs", "set GOOGLE_APPLICATION_CREDENTIALS to the path of a key file")
-AZ = _scheme("az", "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY")
-FILE = _scheme("file", "ask for the right to read and write its folder")
+open_s3 = partial(_open, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+open_gs = partial(_open, "set GOOGLE_APPLICATION_CREDENTIALS to the path of a key file")
+open_az = partial(_open, "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY")
+open_file = partial(_open, "")  # a folder asks for none

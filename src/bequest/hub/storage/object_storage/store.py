@@ -20,7 +20,7 @@ from bequest.hub.records.edge import Edge
 from bequest.hub.records.entry import Entry
 from bequest.hub.storage.files.faults import told
 from bequest.hub.storage.folder.entering import enter_new, entered, next_version
-from bequest.hub.storage.folder.rows import Rows, add_outcome, add_text, enter
+from bequest.hub.storage.folder.rows import Rows
 from bequest.hub.storage.folder.store import FolderStore, copy_files, hashed
 from bequest.hub.storage.object_storage.bucket import Bucket
 from bequest.hub.storage.object_storage.log import Log, Position, Record
@@ -90,8 +90,8 @@ class RemoteStore:
         paths, files = hashed(staged)
         self._keep(paths)
 
-        def change(db: sqlite3.Connection) -> _Change:
-            entry = entered(db, Rows(db, self.folder), name, card, files, expect)
+        def change(rows: Rows) -> _Change:
+            entry = entered(rows, name, card, files, expect)
             return _Change(entry, [entry])
 
         entry: Entry = self._append(change)
@@ -104,8 +104,8 @@ class RemoteStore:
         digests = {file.digest for entry in new for file in entry.files.values()}
         self._keep({digest: work / digest for digest in sorted(digests)})
 
-        def change(db: sqlite3.Connection) -> _Change:
-            entered = enter_new(db, Rows(db, self.folder), entries)
+        def change(rows: Rows) -> _Change:
+            entered = enter_new(rows, entries)
             return _Change(entered, entered)
 
         entered: tuple[Entry, ...] = self._append(change)
@@ -115,11 +115,10 @@ class RemoteStore:
         """As in `Store`."""
         self._bucket.require_one_winner()
 
-        def change(db: sqlite3.Connection) -> _Change:
-            before = db.total_changes
-            digest = add_outcome(db, outcome)
-            new = db.total_changes > before
-            return _Change(digest, outcomes=[outcome.to_json()] if new else [])
+        def change(rows: Rows) -> _Change:
+            text, before = outcome.to_json(), rows.newest()
+            digest = rows.record(text)
+            return _Change(digest, outcomes=[text] if rows.newest() != before else [])
 
         digest: str = self._append(change)
         return digest
@@ -155,7 +154,7 @@ class RemoteStore:
         with told(self.folder):  # what was made here need not be fetched
             self._local.objects.add_all(files)
 
-    def _append(self, change: Callable[[sqlite3.Connection], _Change]) -> Any:
+    def _append(self, change: Callable[[Rows], _Change]) -> Any:
         """Do a change here and in the log, or in neither; again where others came first."""
         for _ in range(_ATTEMPTS):
             self._catch_up()
@@ -168,19 +167,19 @@ class RemoteStore:
             f"{_ATTEMPTS} others published to {self._bucket.url} at the same time: try again."
         )
 
-    def _appended(self, change: Callable[[sqlite3.Connection], _Change]) -> Any:
+    def _appended(self, change: Callable[[Rows], _Change]) -> Any:
         done: list[Any] = []
         try:
-            with told(self.folder), self._local.records.writing() as db:
-                here = _position_of(db)
-                result, entries, outcomes = change(db)
+            with self._local.writing() as rows:
+                here = _position_of(rows)
+                result, entries, outcomes = change(rows)
                 if not entries and not outcomes:
                     return result
                 record = self._log.append(here, entries, outcomes)
                 if record is None:
                     raise _Lost
                 done.append(result)
-                _move(db, record.position)
+                _move(rows, record.position)
         except HubError as error:
             if not done:
                 raise
@@ -192,16 +191,16 @@ class RemoteStore:
         here = self._position()
         for records in self._log.after(here):
             self._make()
-            with told(self.folder), self._local.records.writing() as db:
-                _follow(db, Rows(db, self.folder), records)
+            with self._local.writing() as rows:
+                _follow(rows, records)
             here = records[-1].position
         return here
 
     def _position(self) -> Position:
         if not self._local.exists:
             return Position()
-        with self._cached(), told(self.folder), self._local.records.reading() as db:
-            return _position_of(db)
+        with self._cached(), told(self.folder), self._local.snapshot() as rows:
+            return _position_of(rows)
 
     @contextmanager
     def _here(self) -> Iterator[Rows]:
@@ -225,47 +224,47 @@ class RemoteStore:
                 pass
 
 
-def _position_of(db: sqlite3.Connection) -> Position:
+def _position_of(rows: Rows) -> Position:
     """How far this registry has followed; `HubError` where it holds things and follows no log."""
-    known = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'followed'").fetchone()
-    found = known and db.execute("SELECT number, seal, tag FROM followed").fetchone()
+    known = rows.db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'followed'").fetchone()
+    found = known and rows.db.execute("SELECT number, seal, tag FROM followed").fetchone()
     if found:
         return Position(*found)
-    if db.execute("SELECT 1 FROM entries UNION SELECT 1 FROM outcomes").fetchone():
+    if rows.db.execute("SELECT 1 FROM entries UNION SELECT 1 FROM outcomes").fetchone():
         raise HubError("the folder for the cache is a hub of its own: give cache= another one.")
     return Position()
 
 
-def _move(db: sqlite3.Connection, position: Position) -> None:
+def _move(rows: Rows, position: Position) -> None:
     """Say how far it has followed, in the transaction that entered what stands there."""
-    db.execute(_FOLLOWED)
-    db.execute(
+    rows.db.execute(_FOLLOWED)
+    rows.db.execute(
         "INSERT OR REPLACE INTO followed VALUES (1, ?, ?, ?)",
         (position.number, position.seal, position.tag),
     )
 
 
-def _follow(db: sqlite3.Connection, state: Rows, records: Iterable[Record]) -> None:
+def _follow(rows: Rows, records: Iterable[Record]) -> None:
     """Enter what another process has not entered meanwhile, in a transaction that has begun."""
     for record in records:
-        here = _position_of(db)
+        here = _position_of(rows)
         ahead = record.position.number - here.number
         if ahead < 0:
             continue
         if ahead > 1:
             raise HubError("the cache was removed while it was brought up to date: try again.")
         if ahead:
-            _enter(db, state, record)
-        _move(db, record.position)
+            _enter(rows, record)
+        _move(rows, record.position)
 
 
-def _enter(db: sqlite3.Connection, state: Rows, record: Record) -> None:
+def _enter(rows: Rows, record: Record) -> None:
     for entry in record.entries:
-        if state.has(entry.name, entry.version):
+        if rows.has(entry.name, entry.version):
             raise HubError(
                 f"record {record.position.number} of the log publishes {entry} a second time: "
                 f"nobody who keeps to the log writes that."
             )
-        enter(db, entry)
+        rows.enter(entry)
     for text in record.outcomes:
-        add_text(db, text)
+        rows.record(text)
