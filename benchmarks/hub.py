@@ -33,7 +33,7 @@ import numpy as np
 
 from benchmarks.hub_made import fill
 from bequest.core import Card, InputSpec, Model
-from bequest.frameworks.folder import write_folder
+from bequest.frameworks.files.folder import write_folder
 from bequest.hub import Entry, Hub
 
 SIZES = {True: (1_000,), False: (1_000, 100_000)}  # by quick

@@ -288,7 +288,7 @@ def _template() -> str:
     for key, value in (("gain", "@@gain@@"), ("low", "@@low@@"), ("high", "@@high@@")):
         text = text.replace(f'"{key}": {unset}', f'"{key}": {value}')
     text = text.replace('"target": {}', '"target": @@target@@')
-    text = text.replace('"handed_over": "transfer"', '"handed_over": "@@handed@@"')
+    text = text.replace('"selected": "transfer"', '"selected": "@@handed@@"')
     text = text.replace('"kind": "undecided"', '"kind": "@@kind@@"')
     text = text.replace('"seed": 0', '"seed": @@seed@@')
     halves = text.split('"arms"')
@@ -308,7 +308,7 @@ def _outcome(target: TaskSummary, source: str, verdict: Verdict) -> Outcome:
         source=source,
         method="@@method@@",
         settings={"lr": 0.001},
-        handed_over="transfer",
+        selected="transfer",
         verdict=verdict,
         folds={"transfer": (0.8, 0.81, 0.79), "from-scratch": (0.8, 0.8, 0.79)},
         splits=("0f" * 32,),

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import beta
 
-from bequest.api.seen import SeenRows, about_rows
+from bequest.api.overlap import SeenRows, about_rows
 from bequest.core import Task
 from bequest.data.near_duplicates import image_fingerprints, row_fingerprints
 

@@ -44,8 +44,8 @@ from bequest.core import Card
 from bequest.core.metric import metric_named
 from bequest.data.splits import folds
 from bequest.executors.local import single_threaded
-from bequest.frameworks.networks import build
-from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.torch.model import TorchModel
+from bequest.frameworks.torch.networks import build
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.network import network_config
 from bequest.methods.parameters import Parameters

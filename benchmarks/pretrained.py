@@ -136,7 +136,7 @@ def run_one(case: Case, labels: int, seed: int, budget: float) -> dict:
         "gain": [verdict.gain, verdict.low, verdict.high],
         "score_gain": list(verdict.judged),
         "probability": verdict.probability,
-        "handed_over": result.outcome.handed_over,
+        "handed_over": result.outcome.selected,
         "members": [a.method for a in result.arms if a.used and a.source],
         "seconds": seconds,
         "cpu_seconds": cpu,

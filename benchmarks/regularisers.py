@@ -42,9 +42,9 @@ from bequest.core import Card
 from bequest.core.metric import metric_named
 from bequest.data.splits import folds
 from bequest.executors.local import single_threaded
-from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.torch.model import TorchModel
 from bequest.methods.head import new_head, probe_head
-from bequest.methods.pull import source_pull
+from bequest.methods.l2_sp import source_pull
 from bequest.training import Loop, fit_network, seeded
 from bequest.training.fit import target_scale
 

@@ -8,7 +8,7 @@ import time
 import torch
 from torch.nn import functional
 
-from bequest.frameworks.networks import build
+from bequest.frameworks.torch.networks import build
 from bequest.training.loop import Loop
 from bequest.training.loop import run as run_loop
 

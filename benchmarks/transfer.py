@@ -33,7 +33,7 @@ from benchmarks.real_tasks import TASKS, missing_folders
 from bequest.core import features_of, output_of
 from bequest.errors import NotApplicable
 from bequest.executors.local import single_threaded
-from bequest.frameworks.encoders import fit_encoder
+from bequest.frameworks.encoders.encoder import fit_encoder
 from bequest.methods.from_scratch import FromScratch
 
 RUNS = Path(__file__).parent / "runs" / "transfer"
@@ -64,7 +64,7 @@ def run_one(name: str, labels: int, seed: int, data: bool, budget: float) -> dic
     result = bq.transfer(task, given, budget=budget, seed=seed, clock=time.process_time)
     cpu = time.process_time() - start
     outcome, test = result.outcome, result.outcome.test
-    handed = test.transfer if outcome.handed_over == "transfer" else test.scratch
+    handed = test.transfer if outcome.selected == "transfer" else test.scratch
     with single_threaded():
         single = SINGLE[task.modality].fit(task, rng=np.random.default_rng(seed))
         lines = ten_lines(name, task, data)
@@ -80,7 +80,7 @@ def run_one(name: str, labels: int, seed: int, data: bool, budget: float) -> dic
         "transfer": test.transfer,
         "single_from_scratch": score(task, output_of(single, task.test.inputs)),
         "ten_lines": lines,
-        "handed_over": outcome.handed_over,
+        "handed_over": outcome.selected,
         "verdict": outcome.verdict.kind,
         "gain": [outcome.verdict.gain, outcome.verdict.low, outcome.verdict.high],
         "score_gain": list(outcome.verdict.judged),

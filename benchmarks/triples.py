@@ -28,7 +28,7 @@ import bequest as bq
 from benchmarks.__main__ import RESULTS, machine
 from bequest.api import embed
 from bequest.data.triples import Triples, read_triples
-from bequest.frameworks.entities import SCORINGS, EntityFeatures
+from bequest.frameworks.combined.entities import SCORINGS, EntityFeatures
 from bequest.training.link_ranks import filtered_ranks, rank_summary
 from bequest.training.triples import TriplesLoop, fit_triples
 

@@ -58,7 +58,7 @@ def run_one(name: str, kind: str, labels: int, seed: int, budget: float) -> dict
         "verdict": verdict.kind,
         "gain": [verdict.gain, verdict.low, verdict.high],
         "score_gain": list(verdict.judged),
-        "handed_over": outcome.handed_over,
+        "handed_over": outcome.selected,
         "test_gain": None if test is None else [test.gain, test.low, test.high],
     }
 

@@ -11,9 +11,9 @@ from .core import Outcome as Outcome
 from .core import Source as Source
 from .core import Task as Task
 from .core import Verdict as Verdict
-from .frameworks.folder import load as load
-from .frameworks.pretrained import pretrained as pretrained
-from .frameworks.wrap import wrap as wrap
+from .frameworks.combined.wrap import wrap as wrap
+from .frameworks.files.folder import load as load
+from .frameworks.pretrained.catalogue import pretrained as pretrained
 from .hub import Hub as Hub
 from .mapping import ParameterMap as ParameterMap
 from .mapping import map_parameters as map_parameters

@@ -6,7 +6,7 @@ import pytest
 import bequest as bq
 from bequest.api import embed
 from bequest.errors import BudgetTooSmall, DataError, UnknownName
-from bequest.frameworks.entities import EntityFeatures
+from bequest.frameworks.combined.entities import EntityFeatures
 
 STREETS = 6
 

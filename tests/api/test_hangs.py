@@ -83,7 +83,7 @@ def test_a_source_that_never_answers_leaves_and_keeps_its_hooks_and_mode(executo
 def test_a_network_that_hangs_at_a_later_batch_leaves_too():
     net, model = hanging_network(after=1)
     result = in_time([model], methods=["probe"])
-    assert result.outcome.handed_over == "from-scratch"
+    assert result.outcome.selected == "from-scratch"
     assert not net.head._forward_pre_hooks
 
 
@@ -148,7 +148,7 @@ def test_a_last_fit_that_hangs_leaves_the_average():
 
 def test_a_side_whose_last_fits_all_hang_leaves_the_other_side_and_no_verdict():
     result = in_time([function(knows, "knows")], methods=[HangsAtLast()], budget=5.0)
-    assert result.outcome.handed_over == "from-scratch"
+    assert result.outcome.selected == "from-scratch"
     assert result.verdict.kind == "undecided"
     assert "No verdict" in " ".join(result.outcome.notes)
 
@@ -156,7 +156,7 @@ def test_a_side_whose_last_fits_all_hang_leaves_the_other_side_and_no_verdict():
 @pytest.mark.parametrize("executor", ["local", "processes"])
 def test_a_method_that_hangs_on_every_fold_leaves_the_race(executor):
     result = in_time([function(knows, "knows")], methods=[HangsAtLast(rows=0)], executor=executor)
-    assert result.outcome.handed_over == "from-scratch"
+    assert result.outcome.selected == "from-scratch"
     assert "No verdict" in " ".join(result.outcome.notes)
 
 

@@ -16,7 +16,7 @@ WARD = TaskSummary(name="ward 7", fingerprint="f00d" * 4, rows=40, metric="accur
 def outcome(source, gain=0.1, target=WARD):
     verdict = Verdict(gain, gain - 0.02, gain + 0.02, "accuracy")
     return Outcome(
-        target=target, source=source, method="probe", handed_over="transfer", verdict=verdict
+        target=target, source=source, method="probe", selected="transfer", verdict=verdict
     )
 
 

@@ -10,8 +10,8 @@ from bequest.core import Card
 from bequest.errors import NotApplicable
 from bequest.evaluation import Arm, Until, race
 from bequest.executors.local import LocalExecutor
-from bequest.frameworks.folder import load
-from bequest.frameworks.function_model import FunctionModel
+from bequest.frameworks.combined.function_model import FunctionModel
+from bequest.frameworks.files.folder import load
 
 X = np.random.default_rng(0).normal(size=(40, 2))
 TASK = bq.Task.from_arrays(X, X[:, 0] > 0, name="signs")
@@ -81,7 +81,7 @@ def test_transfer_hands_over_the_other_side_and_no_verdict(monkeypatch):
 
     monkeypatch.setattr(LastFits, "_fitted", fails)
     result = bq.transfer(TASK, [source], methods=["reuse"], budget=None)
-    assert result.outcome.handed_over == "from-scratch"
+    assert result.outcome.selected == "from-scratch"
     assert result.model.card.method == "ensemble"
     assert result.verdict.probability is None
     [said] = [note for note in result.outcome.notes if "No verdict" in note]
@@ -98,5 +98,5 @@ def test_transfer_hands_over_a_constant_where_nothing_can_be_fitted(monkeypatch)
     for sources in ([source], []):
         result = bq.transfer(TASK, sources, methods=["reuse"], budget=None)
         assert result.model.card.method == "constant"
-        assert result.outcome.handed_over == "from-scratch"
+        assert result.outcome.selected == "from-scratch"
         assert "it cannot be fitted" in " ".join(result.outcome.notes)

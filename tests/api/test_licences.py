@@ -8,7 +8,7 @@ import pytest
 
 import bequest as bq
 from bequest.core import Card, Takes, TransferMethod
-from bequest.frameworks.function_model import FunctionModel
+from bequest.frameworks.combined.function_model import FunctionModel
 from bequest.methods.reuse import Reuse
 
 X = np.random.default_rng(0).normal(size=(40, 2))

@@ -6,8 +6,8 @@ from torch import nn
 import bequest as bq
 from bequest.cli._outcome import NOTED, print_result
 from bequest.core import Card, InputSpec
-from bequest.frameworks.huggingface_images import Pixels
-from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.encoders.pixels import Pixels
+from bequest.frameworks.torch.model import TorchModel
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 TASK = bq.Task.from_arrays(X, X[:, 0] > 0, name="signs")
@@ -56,7 +56,7 @@ def test_a_source_that_fails_after_the_race_is_a_note():
     task = bq.Task.from_arrays(X, np.where(X[:, 0] > 0, "pos", "neg"))
     source = bq.wrap(once, classes=["neg", "pos"], name="far")
     result = bq.transfer(task, [source], methods=["reuse"], budget=20.0)
-    assert result.outcome.handed_over == "transfer"
+    assert result.outcome.selected == "transfer"
     [note] = [note for note in result.outcome.notes if "does not run any more" in note]
     assert "the connection is lost" in note
 

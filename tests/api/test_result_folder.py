@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 import bequest as bq
 from bequest.core import Card
 from bequest.errors import DataError, ModelError, NotApplicable
-from bequest.frameworks.ensemble import Ensemble
+from bequest.frameworks.combined.ensemble import Ensemble
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)

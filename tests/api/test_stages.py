@@ -162,7 +162,7 @@ def test_the_arms_that_ran_run_again_and_give_the_same(budget):
     assert replace(again.verdict, labels=first.verdict.labels) == first.verdict
     ran = [(a.source, a.method, a.settings, a.folds) for a in first.arms if a.used]
     assert [(a.source, a.method, a.settings, a.folds) for a in again.arms] == ran
-    assert again.outcome.handed_over == first.outcome.handed_over
+    assert again.outcome.selected == first.outcome.selected
     np.testing.assert_array_equal(again.model.output(X), first.model.output(X))
     stored = bq.Outcome.from_json(first.outcome.to_json()).arms
     assert bq.transfer(task(40), [source], arms=stored, budget=None).verdict == again.verdict
@@ -431,7 +431,7 @@ def test_a_metric_that_needs_both_classes_has_as_many_folds_as_the_rarer_one_has
 @pytest.mark.parametrize("options", [{}, {"groups": np.arange(40) // 2}, {"time": np.arange(40)}])
 def test_where_two_folds_are_too_many_for_a_metric_there_is_a_model_and_no_verdict(options):
     result = rare(1 if not options else 2, "roc_auc", **options)
-    assert result.outcome.handed_over == "from-scratch"
+    assert result.outcome.selected == "from-scratch"
     assert set(result.model.predict(X[:9])) <= {"up", "down"}
     [said] = [note for note in result.outcome.notes if "No verdict" in note]
     assert "roc_auc cannot judge 2 folds" in said
@@ -445,7 +445,7 @@ def test_a_source_that_brings_the_targets_own_rows_leaves():
     assert "both is left out: it was trained on rows of this task: 40 of 40." in (
         result.outcome.notes
     )
-    assert result.outcome.handed_over == "from-scratch"
+    assert result.outcome.selected == "from-scratch"
 
 
 @pytest.mark.parametrize("arms", ["x", 3, (), ["arm"]])

@@ -18,7 +18,7 @@ from bequest.errors import BudgetTooSmall, DataError, NotApplicable, UnknownName
 from bequest.evaluation import estimate_gain
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
-from bequest.report.words import headline, ranking_sentence
+from bequest.report.sentences import headline, ranking_sentence
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 8))
@@ -55,7 +55,7 @@ def helped():
 def test_a_source_that_knows_helps_and_is_handed_over(helped):
     assert helped.verdict.kind == "helps"
     assert helped.outcome.source == "knows"
-    assert helped.outcome.handed_over == "transfer"
+    assert helped.outcome.selected == "transfer"
     assert (helped.model.predict(X) == SIGN).all()
     assert helped.verdict.low <= helped.outcome.test.gain <= helped.verdict.high
     assert helped.verdict.score == "neg_brier_score"
@@ -120,7 +120,7 @@ def test_a_source_that_guesses_is_not_handed_over():
     assert result.verdict.kind in ("hurts", "undecided")
     [ranked] = result.ranking
     side = result.verdict.favours(ranked.score)  # the rule, even where nothing is decided
-    assert result.outcome.handed_over == side
+    assert result.outcome.selected == side
     better = side == "transfer"
     assert result.model.card.method == ("reuse" if better else "ensemble")
 
@@ -161,7 +161,7 @@ def test_sources_that_cannot_read_the_inputs_leave_from_scratch(tmp_path):
     other = bq.train(bq.Task.from_arrays(np.eye(4), [0, 1, 0, 1], name="other"), net="linear")
     result = bq.transfer(task(), [other], budget=None)
     assert result.outcome.source == ""
-    assert result.outcome.handed_over == "from-scratch"
+    assert result.outcome.selected == "from-scratch"
     assert (result.verdict.kind, result.verdict.gain) == ("undecided", 0.0)
     assert "shape (4,)" in result.ranking.entries[0].reason
     result.report(tmp_path / "page.html")
@@ -194,7 +194,7 @@ def test_wrong_words_are_one_clear_line():
 def test_with_a_budget_that_is_too_small_there_is_a_model_and_no_verdict(tmp_path):
     result = bq.transfer(task(), [source(knows, "knows")], budget=1e-3)
     assert result.verdict.kind == "undecided"
-    assert result.outcome.handed_over == "from-scratch"
+    assert result.outcome.selected == "from-scratch"
     assert "No verdict" in " ".join(result.outcome.notes)
     assert set(result.model.predict(X[:5])) <= {"same", "other"}
     text = result.outcome.to_json()
@@ -230,7 +230,7 @@ def test_a_source_that_fails_leaves_and_no_time_is_asked_for():
 
     failing = source(broken, "broken")
     alone = bq.transfer(task(), [failing], methods=["reuse"], budget=None)
-    assert alone.outcome.handed_over == "from-scratch"
+    assert alone.outcome.selected == "from-scratch"
     [said] = [note for note in alone.outcome.notes if "No verdict" in note]
     assert "RuntimeError: no connection" in said
     assert "more would allow" not in said

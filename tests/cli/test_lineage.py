@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bequest as bq
 from bequest.core import Card, InputSpec
-from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.torch.model import TorchModel
 from bequest.nets.mlp import MLP
 
 

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import bequest as bq
-from bequest.frameworks.weights import write_weights
+from bequest.frameworks.files.weights import write_weights
 
 EVIL = "\x1b[31mred\x9b2J"
 

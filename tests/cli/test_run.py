@@ -11,7 +11,7 @@ import pytest
 import bequest as bq
 from bequest.cli import run
 from bequest.cli._app import COMMANDS, app
-from bequest.cli._say import plain, tidy
+from bequest.cli._console import plain, tidy
 from bequest.errors import DataError
 
 

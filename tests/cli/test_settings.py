@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import bequest as bq
-from bequest.cli import _places
+from bequest.cli import _paths
 from bequest.cli._run import _of_disk
 from bequest.errors import DataError
 
@@ -92,9 +92,7 @@ def test_a_fault_of_the_system_names_its_place_and_no_number(error, says):
     assert "Errno" not in _of_disk(error)
 
 
-@pytest.mark.parametrize(
-    "opened", [_places.new_file, lambda out: _places.new_folder(out, ours=bool)]
-)
+@pytest.mark.parametrize("opened", [_paths.new_file, lambda out: _paths.new_folder(out, ours=bool)])
 def test_a_full_disk_names_the_output(tmp_path, opened):
     out = tmp_path / "result"
     full = pytest.raises(DataError, match="result cannot be written: No space left on device")
@@ -107,5 +105,5 @@ def test_a_full_disk_names_the_output(tmp_path, opened):
 
 
 def test_a_fault_of_the_data_is_not_said_of_the_output(tmp_path):
-    with pytest.raises(PermissionError), _places.new_file(tmp_path / "out.csv"):
+    with pytest.raises(PermissionError), _paths.new_file(tmp_path / "out.csv"):
         raise PermissionError(13, "Permission denied", str(tmp_path / "data.csv"))

@@ -17,11 +17,9 @@ from bequest.core import Outcome, TaskSummary, Verdict
 LONG = "a task with a name that nobody could ever read to its end in one line of a terminal"
 
 
-def outcome(source, target, gain, method="probe", handed_over="transfer"):
+def outcome(source, target, gain, method="probe", selected="transfer"):
     verdict = Verdict(gain, gain - 0.02, gain + 0.02, "accuracy")
-    return Outcome(
-        target=target, source=source, method=method, handed_over=handed_over, verdict=verdict
-    )
+    return Outcome(target=target, source=source, method=method, selected=selected, verdict=verdict)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +34,7 @@ def hub(tmp_path_factory):
     about = task.describe()
     hub.record(outcome("wards/base@1", about, 0.1))
     hub.record(outcome("wards/base@1", about, 0.3, "fine-tune"))  # another method
-    hub.record(outcome("wards/base@1", about, 0.2, handed_over="from-scratch"))
+    hub.record(outcome("wards/base@1", about, 0.2, selected="from-scratch"))
     for number in range(20):
         target = TaskSummary(name=f"{LONG} {number}", fingerprint=f"{number:016x}")
         hub.record(outcome("wards/made@1", target, number / 100 - 0.1))

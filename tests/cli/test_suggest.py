@@ -13,7 +13,7 @@ def outcome(target, source, gain):
         target=target,
         source=source,
         method="reuse",
-        handed_over="transfer",
+        selected="transfer",
         verdict=Verdict(gain, gain - 0.01, gain + 0.01, "accuracy"),
     )
 

@@ -14,8 +14,8 @@ import xgboost
 
 import bequest as bq
 from bequest.core import Card, Source, Task
-from bequest.frameworks.ensemble import Ensemble
-from bequest.frameworks.entities import EntityFeatures
+from bequest.frameworks.combined.ensemble import Ensemble
+from bequest.frameworks.combined.entities import EntityFeatures
 from bequest.methods import BASELINES, METHODS
 from bequest.methods.continued_boosting import ContinuedBoosting
 from bequest.methods.features import Features

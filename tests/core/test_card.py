@@ -25,8 +25,8 @@ def test_a_card_comes_back_from_json():
         {"parameter_map": [[]]},
         {"parents": "ward3"},
         {"parents": [{}]},
-        {"moved": ["all"]},
-        {"moved": None},
+        {"transferred": ["all"]},
+        {"transferred": None},
         {"metrics": {"a": 10**400}},
         {"metrics": {"a": float("nan")}},
         {"metrics": {"a": "high"}},
@@ -44,7 +44,7 @@ def test_a_card_comes_back_from_json():
         {"settings": {"\udfff": 1}},
         {"settings": {"a": [float("inf")]}},
         {"parents": [f"p{number}" for number in range(1001)]},
-        {"moved": [{"numbers": 10**400}]},
+        {"transferred": [{"numbers": 10**400}]},
     ],
 )
 def test_a_card_with_values_of_another_kind_is_refused(values):

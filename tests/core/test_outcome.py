@@ -26,7 +26,7 @@ def outcome(**changes):
         "source": "ward 3",
         "method": "fine-tune",
         "settings": {"lr": 1e-3},
-        "handed_over": "transfer",
+        "selected": "transfer",
         "verdict": Verdict(0.061, 0.032, 0.09, "accuracy"),
         "folds": {"transfer": (0.9, 0.8), "from-scratch": (0.7, 0.8)},
         "splits": ("0a", "1b"),
@@ -42,7 +42,7 @@ def outcome(**changes):
             40, float("inf"), 90.0, float("inf"), (10, 20), (0.6, 0.7), 0.85
         ),
         "test": TestResult(100, 0.86, 0.8, 0.06, 0.01, 0.11),
-        "moved": ({"part": "body", "numbers": 900, "rule": "copied"},),
+        "transferred": ({"part": "body", "numbers": 900, "rule": "copied"},),
         "notes": ("3 rows are near duplicates.",),
     }
     return Outcome(**{**values, **changes})
@@ -55,7 +55,7 @@ def test_json_and_back_loses_nothing():
 
 
 def test_json_and_back_works_without_the_optional_parts():
-    bare = outcome(labels_saved=None, test=None, ranking=(), arms=(), moved=(), notes=())
+    bare = outcome(labels_saved=None, test=None, ranking=(), arms=(), transferred=(), notes=())
     assert Outcome.from_json(bare.to_json()) == bare
 
 
@@ -129,7 +129,7 @@ WRONG = {
             "source": (3, ["x"], "\ud800"),
             "method": ({}, 3),
             "settings": (3, None),
-            "handed_over": ("neither", [1]),
+            "selected": ("neither", [1]),
             "folds": (3, {"transfer": ["x"]}),
             "splits": ([1], "abc"),
             "ranking": ([{"source": 3}], [{"scores": {"logme": "x"}}]),
@@ -139,7 +139,7 @@ WRONG = {
             "versions": (3, {"torch": 2}),
             "test": (3, {"rows": "x"}),
             "labels_saved": ({"sizes": ["x"]},),
-            "moved": (3, ["x"]),
+            "transferred": (3, ["x"]),
             "parameter_map": (3,),
             "notes": ([1], "abc"),
         }.items()

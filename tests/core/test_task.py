@@ -6,7 +6,7 @@ import pytest
 
 import bequest as bq
 from bequest.core import Task
-from bequest.core.given import checked_task
+from bequest.core.validation import validate_task
 from bequest.errors import DataError
 
 
@@ -92,7 +92,7 @@ def test_the_verbs_refuse_a_task_without_labels(verb):
 
 def test_a_task_without_labels_passes_where_none_are_needed():
     task = Task.from_arrays(np.eye(4))
-    assert checked_task(task, labelled=False) is task
+    assert validate_task(task, labelled=False) is task
 
 
 def test_taking_rows_takes_time_and_weights_and_keeps_the_unlabelled_rows():

@@ -12,7 +12,7 @@ from bequest.core.deadline import due_in, time_left
 from bequest.core.feature_cache import FeatureCache, cached
 from bequest.core.timeout import undone, with_timeout, without_timeouts
 from bequest.errors import OutOfTime
-from bequest.frameworks.unchanged import evaluating
+from bequest.frameworks.torch.unchanged import evaluating
 from bequest.training.fit import seeded
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 import bequest as bq
 from bequest.errors import DataError
-from bequest.frameworks.ensemble import Ensemble
+from bequest.frameworks.combined.ensemble import Ensemble
 
 
 @pytest.fixture

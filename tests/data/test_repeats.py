@@ -59,7 +59,7 @@ def test_a_table_given_three_times_gets_the_verdict_of_the_table_given_once():
         result = bq.transfer(task, [source], methods=["reuse", "stack"], budget=None)
         said[copies] = result.outcome
     once, thrice = said[1].verdict, said[3].verdict
-    assert said[3].handed_over == said[1].handed_over
+    assert said[3].selected == said[1].selected
     assert thrice.kind == once.kind
     # three copies are no three observations: the interval is not a good deal narrower
     assert thrice.score_high - thrice.score_low > 0.7 * (once.score_high - once.score_low)

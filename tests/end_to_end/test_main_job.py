@@ -28,12 +28,12 @@ def ok(*words, cwd):
 def test_the_demo_shows_a_source_that_helps_and_one_that_is_refused(tmp_path):
     said = json.loads(ok("demo", "--out", "demo", "--budget", 40, "--json", cwd=tmp_path))
     told = said["transfers"]
-    judged = [transfer for transfer in told if transfer["handed_over"] and transfer["source"]]
+    judged = [transfer for transfer in told if transfer["selected"] and transfer["source"]]
     kinds = {transfer["target"]["name"]: transfer["verdict"]["kind"] for transfer in judged}
     # a machine on which the photos' features alone take 40 s has no verdict on them
     assert kinds.get("photos of rubbish", "helps") == "helps"
     assert [transfer["verdict"]["kind"] for transfer in told[1:]] == ["helps", "hurts"]
-    assert [t["handed_over"] for t in told[1:]] == ["transfer", "from-scratch"]
+    assert [t["selected"] for t in told[1:]] == ["transfer", "from-scratch"]
     assert said["suggested"].index("demo/many-digits@1") < said["suggested"].index(
         "demo/mixed-up-labels@1"
     )

@@ -12,7 +12,7 @@ from bequest.evaluation import Arm, labels_needed, labels_saved
 from bequest.evaluation.curves import _in_strata
 from bequest.evaluation.labels_saved import _needed
 from bequest.executors.local import LocalExecutor
-from bequest.frameworks.function_model import FunctionModel
+from bequest.frameworks.combined.function_model import FunctionModel
 
 N = 100
 

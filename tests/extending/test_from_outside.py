@@ -13,7 +13,7 @@ from bequest.core import Done, Executor, Takes, TransferMethod
 from bequest.errors import BadPlugin, DuplicateName
 from bequest.executors import EXECUTORS
 from bequest.methods import METHODS
-from bequest.methods.made import made
+from bequest.methods.provenance import with_provenance
 from bequest.selection import SCORES, Score
 from bequest.testing import METHOD_CHECKS, MethodCase
 from bequest.training.estimators import linear_estimator, vector_model
@@ -47,7 +47,7 @@ class Joined(TransferMethod):
         rows = np.concatenate([task.inputs, source.data.inputs])
         labels = np.concatenate([task.labels, source.data.labels])
         estimator = linear_estimator(task, self.strength).fit(rows, labels)
-        return made(vector_model(estimator, task.inputs, task), self, sources, task)
+        return with_provenance(vector_model(estimator, task.inputs, task), self, sources, task)
 
     @classmethod
     def arms(cls, sources, task):
@@ -94,7 +94,7 @@ def test_a_method_of_several_sources_gets_them_all():
 
         def fit(self, sources, task, *, rng):
             seen.append([source.name for source in sources])
-            return made(sources[0].model, self, sources, task)
+            return with_provenance(sources[0].model, self, sources, task)
 
         @classmethod
         def arms(cls, sources, task):

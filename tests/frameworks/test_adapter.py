@@ -12,7 +12,7 @@ from torch import nn
 import bequest as bq
 from bequest.core import Task
 from bequest.errors import HubError, ModelError
-from bequest.frameworks.address import network_address
+from bequest.frameworks.torch.content_hash import network_hash
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.lora import LoRA
 
@@ -40,7 +40,7 @@ def wrapped(module):
 
 
 def address(model):
-    return network_address(model.module, model.structure, model.encoder)
+    return network_hash(model.module, model.structure, model.encoder)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_the_address_of_these_numbers_is_this_one_on_every_machine():
     expected = hashlib.sha256(b'{"encoder": null, "structure": {}}')
     expected.update(b"\0bias torch.float32 (1,)\0" + bytes.fromhex("0000003f"))
     expected.update(b"\0weight torch.float32 (1, 2)\0" + bytes.fromhex("0000803f000000c0"))
-    assert network_address(layer, {}, None) == expected.hexdigest()
+    assert network_hash(layer, {}, None) == expected.hexdigest()
 
 
 def test_an_adapter_alone_says_what_it_needs(small, source):
@@ -306,7 +306,7 @@ def test_what_transfer_hands_over_is_whole_and_knows_its_adapter(tmp_path):
     near = bq.train(Task.from_arrays(many[:560], crossed[:560], name="many"), net="mlp")
     task = Task.from_arrays(many[560:], crossed[560:], name="few")
     result = bq.transfer(task, [near], methods=[LoRA(rank=2, steps=20)], budget=None)
-    assert result.outcome.handed_over == "transfer"
+    assert result.outcome.selected == "transfer"
     model = result.best_single  # in the average it has a temperature
     model.save(tmp_path / "whole")
     model.adapter.save(tmp_path / "small")

@@ -25,11 +25,11 @@ from bequest.core import (
     parameters_of,
 )
 from bequest.errors import NotApplicable
-from bequest.frameworks.adapter import AdaptedWeight, Adapter
-from bequest.frameworks.entities import EntityFeatures
-from bequest.frameworks.relabelled import Relabelled
-from bequest.frameworks.stacked import Stacked
-from bequest.frameworks.torch_model import ForeignNetwork, TorchFeatures, TorchModel
+from bequest.frameworks.combined.entities import EntityFeatures
+from bequest.frameworks.combined.relabelled import Relabelled
+from bequest.frameworks.combined.stacked import Stacked
+from bequest.frameworks.torch.adapter import AdaptedWeight, Adapter
+from bequest.frameworks.torch.model import ForeignNetwork, TorchFeatures, TorchModel
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 Y = ["a", "b", "c"] * 4

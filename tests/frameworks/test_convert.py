@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from bequest.errors import ModelError, UnsafeModel
-from bequest.frameworks.checkpoint import convert, read_checkpoint
-from bequest.frameworks.checkpoint_tensors import check_tensors, find_tensors
-from bequest.frameworks.convert import convert_checkpoint
-from bequest.frameworks.weights import read_weights
+from bequest.frameworks.files.checkpoint import convert, read_checkpoint
+from bequest.frameworks.files.checkpoint_tensors import check_tensors, find_tensors
+from bequest.frameworks.files.convert import convert_checkpoint
+from bequest.frameworks.files.weights import read_weights
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
 

@@ -10,8 +10,8 @@ import bequest as bq
 from bequest.core import Card
 from bequest.core.feature_cache import FeatureCache
 from bequest.errors import DataError
-from bequest.frameworks.cost import cost_of
-from bequest.frameworks.ensemble import Ensemble
+from bequest.frameworks.combined.ensemble import Ensemble
+from bequest.frameworks.torch.cost import cost_of
 
 X = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
 

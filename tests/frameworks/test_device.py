@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import bequest as bq
-from bequest.frameworks import forward as passes
-from bequest.frameworks.device import device_for, half_precision, own_device
+from bequest.frameworks.torch import forward as passes
+from bequest.frameworks.torch.device import device_for, half_precision, own_device
 from bequest.training import loop as training
 
 

@@ -6,7 +6,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bequest.core import Table
 from bequest.errors import DataError, ModelError
-from bequest.frameworks.encoders import (
+from bequest.frameworks.encoders.encoder import (
     CLIP,
     Scaler,
     TableEncoder,
@@ -154,7 +154,7 @@ class Watched:
 def test_images_are_scaled_from_chunks_as_from_all_at_once(monkeypatch):
     pixels = np.random.default_rng(0).normal(1e4, [[[[1.0]], [[30.0]]]], (37, 2, 4, 4))
     pixels[30:] += 500.0  # chunks with means of their own
-    monkeypatch.setattr("bequest.frameworks.encoders.FIT_CHUNK", 5 * 2 * 4 * 4)
+    monkeypatch.setattr("bequest.frameworks.encoders.encoder.FIT_CHUNK", 5 * 2 * 4 * 4)
     scaler = Scaler.fit(Watched(pixels, most=5))
     np.testing.assert_allclose(scaler.mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-13)
     np.testing.assert_allclose(scaler.scale, pixels.std(axis=(0, 2, 3)), rtol=1e-12)

@@ -18,9 +18,9 @@ import bequest as bq
 from bequest.core import Card, Source, Task
 from bequest.core.feature_cache import FeatureCache
 from bequest.errors import MapError, ModelError, NotApplicable
-from bequest.frameworks.ensemble import Ensemble
-from bequest.frameworks.folder import FORMAT, unsynced, write_folder
-from bequest.frameworks.relabelled import Relabelled
+from bequest.frameworks.combined.ensemble import Ensemble
+from bequest.frameworks.combined.relabelled import Relabelled
+from bequest.frameworks.files.folder import FORMAT, unsynced, write_folder
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.lora import LoRA
 from bequest.methods.parameters import Parameters

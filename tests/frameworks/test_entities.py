@@ -9,8 +9,8 @@ import torch
 import bequest as bq
 from bequest.core import Card, GivesFeatures, Predicts, Table
 from bequest.errors import DataError, ModelError, NotApplicable
-from bequest.frameworks.entities import EntityFeatures
-from bequest.frameworks.folder import load
+from bequest.frameworks.combined.entities import EntityFeatures
+from bequest.frameworks.files.folder import load
 from bequest.nets.complex import COMPLEX
 
 NAMES = ("france", "italy", "3")
@@ -153,7 +153,7 @@ def test_it_is_saved_and_loaded_as_any_model(places, tmp_path):
 def test_names_that_were_altered_are_refused(places, tmp_path, monkeypatch, names, said):
     places.save(tmp_path / "places")
     (tmp_path / "places" / "names.json").write_text(names)
-    monkeypatch.setattr("bequest.frameworks.folder.check_files", lambda *given: None)
+    monkeypatch.setattr("bequest.frameworks.files.folder.check_files", lambda *given: None)
     with pytest.raises(ModelError, match=said):
         load(tmp_path / "places")
 

@@ -8,8 +8,8 @@ import pytest
 import bequest as bq
 from bequest.core import Card
 from bequest.errors import ModelError
-from bequest.frameworks import folder as folders
-from bequest.frameworks.leftovers import STALE, beside, leftovers
+from bequest.frameworks.files import folder as folders
+from bequest.frameworks.files.temporary import STALE, leftovers, sibling
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +74,9 @@ def test_what_a_killed_process_left_goes_with_the_next_write_after_an_hour(tmp_p
 
 
 def test_what_a_living_process_holds_and_what_is_not_ours_stays(tmp_path, model):
-    held = beside(tmp_path / "model")
+    held = sibling(tmp_path / "model")
     held.mkdir()
-    other = beside(tmp_path / "model2")
+    other = sibling(tmp_path / "model2")
     theirs = [tmp_path / name for name in (".model-archive1", ".model.bequest-notes", ".model")]
     for path in (other, *theirs):
         path.mkdir()

@@ -9,8 +9,8 @@ import bequest as bq
 from bequest.core import Card, InputSpec
 from bequest.core.deadline import due_in
 from bequest.errors import ModelError, NotApplicable, OutOfTime
-from bequest.frameworks import forward as passes
-from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.torch import forward as passes
+from bequest.frameworks.torch.model import TorchModel
 
 
 class Seen(nn.Module):

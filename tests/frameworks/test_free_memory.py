@@ -8,8 +8,8 @@ import pytest
 
 import bequest as bq
 from bequest.errors import ModelError
-from bequest.frameworks import free_memory
-from bequest.frameworks.free_memory import check_memory, free_bytes
+from bequest.frameworks.torch import free_memory
+from bequest.frameworks.torch.free_memory import check_memory, free_bytes
 
 sys.path.insert(0, str(Path(__file__).parent))
 import hub_folders as hub
@@ -73,6 +73,6 @@ def test_shards_that_are_missing_are_noticed_before_any_is_read(tmp_path, monkey
     index = json.loads((folder / "model.safetensors.index.json").read_text())
     names = sorted(set(index["weight_map"].values()))
     (folder / names[1]).unlink()
-    monkeypatch.setattr("bequest.frameworks.huggingface_files.read_weights", None)
+    monkeypatch.setattr("bequest.frameworks.hugging_face.files.read_weights", None)
     with pytest.raises(ModelError, match=f"lacks 1 of its 3 files of weights: {names[1]}"):
         bq.load(folder)

@@ -3,7 +3,7 @@ import pytest
 
 from bequest.core import Card, InputSpec, Task, features_of, parameters_of
 from bequest.errors import ModelError, NotApplicable
-from bequest.frameworks.function_model import FunctionModel
+from bequest.frameworks.combined.function_model import FunctionModel
 
 ROWS = np.array([[1.0, 2.0], [-3.0, 4.0], [5.0, -6.0]])
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from bequest.errors import ModelError
-from bequest.frameworks.graph import build_graph, export_graph
-from bequest.frameworks.weights import read_weights, write_weights
+from bequest.frameworks.files.weights import read_weights, write_weights
+from bequest.frameworks.portable.graph import build_graph, export_graph
 
 
 def small_cnn():

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bequest.errors import ModelError, UnsafeModel
-from bequest.frameworks.graph import GraphModule, build_graph, export_graph
-from bequest.frameworks.graph_ops import OPERATORS, operator_named
+from bequest.frameworks.portable.graph import GraphModule, build_graph, export_graph
+from bequest.frameworks.portable.ops import OPERATORS, operator_named
 
 
 class Last(nn.Module):

@@ -23,9 +23,9 @@ from tests.frameworks.hub_server import on_this_machine
 import bequest as bq
 from bequest.api.sources import as_sources
 from bequest.errors import ModelError, UnsafeModel
-from bequest.frameworks import huggingface_cache
-from bequest.frameworks.huggingface_client import translated
-from bequest.frameworks.huggingface_name import HuggingFaceName
+from bequest.frameworks.hugging_face import cache as huggingface_cache
+from bequest.frameworks.hugging_face.client import translated
+from bequest.frameworks.hugging_face.name import HuggingFaceName
 from bequest.methods import METHODS
 
 NAME = "hf://team/films"

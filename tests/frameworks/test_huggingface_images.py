@@ -11,7 +11,7 @@ import torch
 
 import bequest as bq
 from bequest.errors import ModelError
-from bequest.frameworks.huggingface_images import PROCESSORS, Pixels
+from bequest.frameworks.encoders.pixels import PROCESSORS, Pixels
 
 sys.path.insert(0, str(Path(__file__).parent))
 import hub_folders as hub

@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard
 
 import bequest as bq
 from bequest.core import Card, TaskSummary
-from bequest.frameworks.model_card import model_card
+from bequest.frameworks.files.model_card import model_card
 
 TASK = TaskSummary(name="ward: 7", rows=60, kind="classification", modality="text")
 

@@ -23,7 +23,7 @@ from bequest.errors import (
     OutOfTime,
     UnsafeModel,
 )
-from bequest.frameworks.onnx_external import external_tensor
+from bequest.frameworks.onnx.external import external_tensor
 
 FLOAT, STRING, BOOL = TensorProto.FLOAT, TensorProto.STRING, TensorProto.BOOL
 RNG = np.random.default_rng(0)

@@ -15,7 +15,7 @@ import torch
 
 import bequest as bq
 from bequest.errors import BequestError, Damaged, ModelError, UnsafeModel
-from bequest.frameworks.original_folder import MOST_FILES, ArchivedFile, stored_at
+from bequest.frameworks.files.original_folder import MOST_FILES, ArchivedFile, stored_at
 from bequest.methods.probe import Probe
 
 sys.path.insert(0, str(Path(__file__).parent))

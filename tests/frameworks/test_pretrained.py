@@ -10,8 +10,8 @@ import torch
 import bequest as bq
 from bequest.core import Card, InputSpec, Texts, features_of
 from bequest.errors import MissingExtra, ModelError, UnknownName
-from bequest.frameworks.function_model import FunctionModel
-from bequest.frameworks.pretrained import PRETRAINED, Pretrained
+from bequest.frameworks.combined.function_model import FunctionModel
+from bequest.frameworks.pretrained.catalogue import PRETRAINED, Pretrained
 
 ROWS = {
     "image": np.random.default_rng(0).random((3, 3, 224, 224), dtype=np.float32),

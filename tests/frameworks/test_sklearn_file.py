@@ -23,7 +23,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from bequest.errors import ModelError, UnsafeModel
-from bequest.frameworks.sklearn_file import read_estimator, write_estimator
+from bequest.frameworks.sklearn.file import read_estimator, write_estimator
 
 X, Y = load_iris(return_X_y=True)
 FRAME = pd.DataFrame({"length": X[:, 0], "place": np.array(list("xyz"))[Y]})

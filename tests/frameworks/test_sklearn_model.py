@@ -32,9 +32,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from bequest.core import Card, InputSpec, Table
 from bequest.errors import DataError, ModelError, NotApplicable
-from bequest.frameworks.encoders import Scaler
-from bequest.frameworks.folder import load
-from bequest.frameworks.sklearn_model import SklearnModel, wrap_estimator
+from bequest.frameworks.encoders.encoder import Scaler
+from bequest.frameworks.files.folder import load
+from bequest.frameworks.sklearn.model import SklearnModel, wrap_estimator
 
 X, Y = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
@@ -314,7 +314,7 @@ def test_an_estimator_of_a_class_of_ones_own_predicts_but_cannot_be_saved(tmp_pa
 
 
 def test_a_model_of_another_version_loads_and_says_so(tmp_path, caplog, monkeypatch):
-    import bequest.frameworks.sklearn_model as room
+    import bequest.frameworks.sklearn.model as room
 
     model = wrap_estimator(Ridge().fit(XR, YR), name="m")
     with monkeypatch.context() as then:

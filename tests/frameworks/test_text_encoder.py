@@ -8,8 +8,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bequest.core import Texts
 from bequest.errors import DataError, ModelError
-from bequest.frameworks.encoders import encoder_from_config, fit_encoder
-from bequest.frameworks.text_encoder import TextEncoder
+from bequest.frameworks.encoders.encoder import encoder_from_config, fit_encoder
+from bequest.frameworks.encoders.text_encoder import TextEncoder
 
 TEXTS = Texts(["A good book, a GOOD film", "bad book", "größer als 中文", ""])
 

@@ -10,7 +10,7 @@ from torch import nn
 import bequest as bq
 from bequest.core import Card
 from bequest.errors import ModelError, NotApplicable
-from bequest.frameworks.ensemble import Ensemble
+from bequest.frameworks.combined.ensemble import Ensemble
 from bequest.methods.probe import Probe
 
 RNG = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def test_what_the_exporter_does_not_manage_is_refused_and_leaves_nothing(network
 
 
 def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
-    import bequest.frameworks.to_onnx as module
+    import bequest.frameworks.portable.to_onnx as module
 
     def other(answers, *given):
         program = real(answers, *given)

@@ -9,8 +9,8 @@ from torch import nn
 import bequest as bq
 from bequest.core import Card
 from bequest.errors import NotApplicable
-from bequest.frameworks.ensemble import Ensemble
-from bequest.frameworks.huggingface_images import Pixels
+from bequest.frameworks.combined.ensemble import Ensemble
+from bequest.frameworks.encoders.pixels import Pixels
 from bequest.methods.probe import Probe
 from bequest.methods.reuse import Reuse
 from bequest.methods.stack import Stack
@@ -94,7 +94,7 @@ def test_images_that_are_no_photos_are_resized_as_exactly_as_torch_can():
 
 
 def test_channels_in_reverse_and_grey_images_are_prepared_alike():
-    from bequest.frameworks.torch_model import TorchModel
+    from bequest.frameworks.torch.model import TorchModel
 
     pixels = Pixels((8, 8), None, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7), "bicubic", 3, True)
     spec = bq.wrap(convolution()).spec
@@ -107,7 +107,7 @@ def test_channels_in_reverse_and_grey_images_are_prepared_alike():
 
 
 def test_a_filter_that_torch_lacks_is_refused_by_name():
-    from bequest.frameworks.torch_model import TorchModel
+    from bequest.frameworks.torch.model import TorchModel
 
     pixels = Pixels((8, 8), None, (0.0,), (1.0,), "lanczos")
     spec = bq.wrap(convolution()).spec

@@ -8,7 +8,7 @@ from torch import nn
 import bequest as bq
 from bequest.core import Card, InputSpec, Task
 from bequest.errors import ModelError, NotApplicable, UnsafeModel
-from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.torch.model import TorchModel
 
 
 class Own(nn.Module):

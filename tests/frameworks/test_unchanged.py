@@ -11,8 +11,8 @@ from torch import nn
 import bequest as bq
 from bequest.core import Card, InputSpec
 from bequest.errors import NotApplicable
-from bequest.frameworks.torch_model import TorchModel
-from bequest.frameworks.unchanged import evaluating, hooks_of
+from bequest.frameworks.torch.model import TorchModel
+from bequest.frameworks.torch.unchanged import evaluating, hooks_of
 from bequest.methods.fine_tune import FineTune
 from bequest.methods.lora import LoRA
 from bequest.methods.parameters import Parameters

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from bequest.errors import ModelError, UnsafeModel
-from bequest.frameworks.weights import (
+from bequest.frameworks.files.weights import (
     HEADER_LIMIT,
     TENSOR_NAME,
     read_header,

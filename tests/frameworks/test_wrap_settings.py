@@ -216,7 +216,7 @@ def test_a_device_that_is_missing_where_the_folder_is_loaded_is_warned_of(
     X = images(12, 12)
     bq.wrap(network(), classes=["a", "b"], example=X, device="cpu").save(tmp_path / "model")
     monkeypatch.setattr(
-        "bequest.frameworks.device.known_device", lambda name: (_ for _ in ()).throw(
+        "bequest.frameworks.torch.device.known_device", lambda name: (_ for _ in ()).throw(
             ModelError(f"this machine has no device {name}")
         ),
     )  # fmt: skip
@@ -228,7 +228,7 @@ def test_a_device_that_is_missing_where_the_folder_is_loaded_is_warned_of(
 
 
 def test_a_folder_from_before_there_were_settings_loads(tmp_path):
-    from bequest.frameworks.device import running_from_config
+    from bequest.frameworks.torch.device import running_from_config
 
     assert running_from_config({"batch_size": 3}, "old") == {
         "batch_size": 3, "device": "auto", "dtype": None,

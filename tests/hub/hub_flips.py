@@ -71,7 +71,7 @@ def _outcome(number: int) -> Outcome:
         target=target,
         source="a",
         method="probe",
-        handed_over="transfer",
+        selected="transfer",
         verdict=verdict,
         seed=number,
     )

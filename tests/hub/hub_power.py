@@ -146,7 +146,7 @@ def _outcome(number: int) -> Outcome:
         target=target,
         source="a",
         method="probe",
-        handed_over="transfer",
+        selected="transfer",
         verdict=verdict,
         seed=number,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bequest.core import Card, InputSpec, Model
-from bequest.frameworks.folder import KINDS, _digest, write_folder
+from bequest.frameworks.files.folder import KINDS, _digest, write_folder
 
 
 class TinyModel(Model):

@@ -16,7 +16,7 @@ from torch import nn
 
 import bequest as bq
 from bequest.errors import BequestError, HubError, ModelError
-from bequest.frameworks import folder as folders
+from bequest.frameworks.files import folder as folders
 from bequest.hub import Hub
 from bequest.hub.storage.files import streams
 

@@ -8,7 +8,7 @@ from torch import nn
 import bequest as bq
 from bequest.core import Card, Source, Task
 from bequest.errors import HubError
-from bequest.frameworks.ensemble import Ensemble
+from bequest.frameworks.combined.ensemble import Ensemble
 from bequest.hub import Hub
 from bequest.hub.lineage import ensemble_of
 from bequest.hub.lineage.relate import Relation

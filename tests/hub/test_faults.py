@@ -15,7 +15,7 @@ import pytest
 
 from bequest.api.sources import opened
 from bequest.errors import Damaged, HubError
-from bequest.frameworks.leftovers import STALE
+from bequest.frameworks.files.temporary import STALE
 from bequest.hub import Entry, Hub
 from bequest.hub.storage.files.staging import abandoned, staging
 

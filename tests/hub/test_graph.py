@@ -20,7 +20,7 @@ DCTERMS = "http://purl.org/dc/terms/"
 def outcome(source: str, verdict: Verdict, name: str = "ward 7") -> Outcome:
     target = TaskSummary(name=name, fingerprint="0f" * 8, kind="classification", metric="accuracy")
     return Outcome(
-        target=target, source=source, method="probe", handed_over="transfer", verdict=verdict
+        target=target, source=source, method="probe", selected="transfer", verdict=verdict
     )
 
 

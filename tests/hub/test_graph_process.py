@@ -156,9 +156,7 @@ def test_laughs_in_a_name_stay_text(hub):
     name = '<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;">]><lolz>&lol2;</lolz>'
     target = TaskSummary(name=name, fingerprint="", kind="classification", metric="accuracy")
     verdict = Verdict(0.1, 0.0, 0.2, "accuracy")
-    hub.record(
-        Outcome(target=target, source="", method="", handed_over="transfer", verdict=verdict)
-    )
+    hub.record(Outcome(target=target, source="", method="", selected="transfer", verdict=verdict))
     found = hub.query("SELECT ?n { ?t a mls:Task ; schema:name ?n }")
     assert found == [{"n": name}]
     assert name.replace('"', '\\"') in hub.export("nt")

@@ -45,7 +45,7 @@ def rich(hub, tiny):
                 target=target,
                 source=source,
                 method="probe",
-                handed_over="transfer",
+                selected="transfer",
                 verdict=verdict,
             )
         )
@@ -78,7 +78,7 @@ def about(task: Task) -> Outcome:
     target = replace(task.describe(), sketch=made.to_dict())
     verdict = Verdict(0.01, 0.0, 0.02, "accuracy")
     return Outcome(
-        target=target, source="base@1", method="probe", handed_over="transfer", verdict=verdict
+        target=target, source="base@1", method="probe", selected="transfer", verdict=verdict
     )
 
 
@@ -118,9 +118,7 @@ def test_sketches_that_were_lost_or_altered_are_read_anew(sketched):
 def test_what_is_no_sketch_says_nothing(rich):
     target = TaskSummary(name="x", fingerprint="ab" * 8, metric="accuracy", sketch={"sums": "no"})
     verdict = Verdict(0.01, 0.0, 0.02, "accuracy")
-    rich.record(
-        Outcome(target=target, source="", method="", handed_over="transfer", verdict=verdict)
-    )
+    rich.record(Outcome(target=target, source="", method="", selected="transfer", verdict=verdict))
     assert rich.query("ASK { ?t schema:name 'x' }") == [{"answer": True}]
     assert rich.query("ASK { ?x schema:isSimilarTo ?y }") == [{"answer": False}]
 

@@ -22,7 +22,7 @@ from torch import nn
 import bequest as bq
 from bequest.core import Card, InputSpec
 from bequest.errors import EntryNotFound
-from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.torch.model import TorchModel
 from bequest.hub import Hub
 from bequest.hub.lineage import Edge, Lineage, SketchIndex, merge_of, relate, tree
 from bequest.nets.mlp import MLP

@@ -233,7 +233,7 @@ def test_the_transfer_that_made_an_entry_is_known_by_the_name_of_its_source(hub,
     for source in ("base", "base@1", "base@2", "other"):
         hub.record(
             Outcome(
-                target=task, source=source, method="probe", handed_over="transfer", verdict=verdict
+                target=task, source=source, method="probe", selected="transfer", verdict=verdict
             )
         )
     assert [outcome.source for outcome in made(entry, hub.outcomes())] == ["base", "base@1"]

@@ -14,9 +14,7 @@ NO_VERSION = ["base@01", "base@0", "base@x", "base@", "base@1@x", "base@٣", f"b
 
 
 def outcome(source):
-    return Outcome(
-        target=TASK, source=source, method="probe", handed_over="transfer", verdict=VERDICT
-    )
+    return Outcome(target=TASK, source=source, method="probe", selected="transfer", verdict=VERDICT)
 
 
 def tellings(hub, source):

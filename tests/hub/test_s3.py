@@ -10,7 +10,7 @@ import pytest
 from obstore.store import from_url
 
 from bequest.errors import Conflict, Damaged, HubError
-from bequest.frameworks.leftovers import process_mark
+from bequest.frameworks.files.temporary import process_mark
 from bequest.hub import Hub
 from bequest.hub.storage.object_storage.bucket import PART
 

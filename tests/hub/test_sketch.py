@@ -15,7 +15,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 
 import bequest as bq
-from bequest.api.seen import overlap, remember
+from bequest.api.overlap import overlap, with_row_fingerprints
 from bequest.core import Card, Outcome, Task
 from bequest.data.cells import number_in
 from bequest.errors import DataError
@@ -279,7 +279,7 @@ def test_every_sketch_that_is_made_is_read(iris, epsilon, delta):
 def exact_of(task):
     """What tells of the rows exactly, and would stand in what is published."""
     said = task.describe()
-    packed = remember(TinyModel([1.0]), task).card.task.fingerprints
+    packed = with_row_fingerprints(TinyModel([1.0]), task).card.task.fingerprints
     return [said.fingerprint, packed, json.dumps(said.class_shares)]
 
 
@@ -320,7 +320,7 @@ def test_an_outcome_with_a_sketch_is_of_the_task_of_the_card_and_tells_nothing_e
     source = bq.wrap(lambda x: x[:, 0] > 0, classes=[0, 1], name="other")
     raced = bq.transfer(secret, [source], methods=["reuse"], budget=None)
     assert raced.outcome.splits
-    card = with_sketch(remember(TinyModel([1.0]), secret).card, made)
+    card = with_sketch(with_row_fingerprints(TinyModel([1.0]), secret).card, made)
     outcome = with_sketch(replace(raced.outcome, notes=()), made)
     assert outcome.target.fingerprint == card.task.fingerprint == made.fingerprint
     assert Outcome.from_json(outcome.to_json()).cost["labels"] == made.rows

@@ -21,7 +21,7 @@ import bequest as bq
 from bequest.api.hub_graph import hub_graph
 from bequest.api.sources import opened
 from bequest.core import Card, Outcome, Task, TaskSummary, Verdict
-from bequest.core.kinds import shown
+from bequest.core.plain_values import quoted
 from bequest.errors import BequestError, Conflict, Damaged, DataError, HubError, ModelError
 from bequest.hub import Hub
 from bequest.hub.sketches.task_sketch import sketch
@@ -38,7 +38,7 @@ def outcome(source="a@1", number=0, **target):
         target=TaskSummary(**about),
         source=source,
         method="probe",
-        handed_over="transfer",
+        selected="transfer",
         verdict=verdict,
         seed=number,
     )
@@ -313,7 +313,7 @@ def test_adapters_that_name_themselves_or_each_other_are_refused_alone(bases, hu
         hub.verify()
 
 
-@pytest.mark.parametrize("version", [10**20, 10**5000, -1], ids=shown)
+@pytest.mark.parametrize("version", [10**20, 10**5000, -1], ids=quoted)
 def test_a_version_that_no_hub_has_is_not_found(version, hub, tiny, tmp_path):
     hub.publish(tiny([1.0]), "a", licence="MIT")
     for ask in (hub.show, hub.pull, lambda name, v: hub.bundle(name, tmp_path / "b", v)):
@@ -322,7 +322,7 @@ def test_a_version_that_no_hub_has_is_not_found(version, hub, tiny, tmp_path):
         assert one_line(error)
 
 
-@pytest.mark.parametrize("epsilon", ["x", True, None, float("nan"), 0, 10**5000, [1]], ids=shown)
+@pytest.mark.parametrize("epsilon", ["x", True, None, float("nan"), 0, 10**5000, [1]], ids=quoted)
 def test_an_epsilon_that_is_none_is_one_line(epsilon):
     with pytest.raises(DataError, match="epsilon must be above 0"):
         sketch(TASK, epsilon=epsilon)
@@ -341,7 +341,7 @@ def test_a_wait_that_is_none_is_told_at_once(wait, tmp_path):
         Hub(tmp_path, wait=wait)
 
 
-@pytest.mark.parametrize("expect", [-1, "x", 1.5, True, 10**5000, [1]], ids=shown)
+@pytest.mark.parametrize("expect", [-1, "x", 1.5, True, 10**5000, [1]], ids=quoted)
 def test_an_expected_version_that_is_none_is_told_before_anything_is_written(expect, hub, tiny):
     with pytest.raises(HubError, match=r"^expect (is|has)") as error:
         hub.publish(tiny([1.0]), "a", licence="MIT", expect=expect)

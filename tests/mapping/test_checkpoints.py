@@ -12,7 +12,7 @@ from torch import nn
 
 import bequest as bq
 from bequest.errors import BequestError, MapError, ModelError, UnsafeModel
-from bequest.frameworks.weights import write_weights
+from bequest.frameworks.files.weights import write_weights
 from bequest.mapping.sources.source import source_of
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 import bequest as bq
 from bequest.errors import MapError, ModelError, UnsafeModel
-from bequest.frameworks.weights import write_weights
+from bequest.frameworks.files.weights import write_weights
 from bequest.mapping import ParameterMap
 from bequest.nets.resnet import ResNet
 

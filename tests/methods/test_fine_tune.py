@@ -70,7 +70,7 @@ def test_rows_of_shared_classes_start_at_the_source(source):
     row = weights(source)["head.weight"][2]
     assert torch.allclose(weights(model)["head.weight"][0], row, atol=1e-6)
     assert not torch.allclose(weights(model)["head.weight"][1], row, atol=1e-2)
-    assert model.card.moved[-1]["rule"] == "rows of 1 shared class"
+    assert model.card.transferred[-1]["rule"] == "rows of 1 shared class"
 
 
 def test_a_regression_keeps_its_values_when_the_unit_changes():
@@ -152,7 +152,7 @@ def test_frozen_layers_keep_their_running_statistics_and_the_card_says_so(near):
     )
     model = tuned(wrapped(module, near.inputs), near, steps=5, freeze=1.0)
     assert torch.equal(model.module[1].running_mean, norm.running_mean)
-    assert [part["rule"] for part in model.card.moved[:2]] == ["copied, frozen"] * 2
+    assert [part["rule"] for part in model.card.transferred[:2]] == ["copied, frozen"] * 2
 
 
 def normed():

@@ -148,7 +148,7 @@ def test_before_the_first_step_the_head_is_the_probes_where_one_is_asked_for(sou
     np.testing.assert_allclose(
         start.predict_proba(near.inputs), probe.predict_proba(features), atol=1e-5
     )
-    assert start.card.moved[-1]["rule"] == "a linear probe's, then tuned"
+    assert start.card.transferred[-1]["rule"] == "a linear probe's, then tuned"
 
 
 def test_targets_name_layers_by_their_end(near):

@@ -30,7 +30,7 @@ def test_a_source_that_contradicts_the_target_is_given_the_least_weight():
     a, b = rng.normal(size=(2, 300))
     against = table(a, b, -3 * a)
     task = table(a[:40], b[:40], 3 * a[:40])
-    [moved] = fitted(against, task).card.moved
+    [moved] = fitted(against, task).card.transferred
     assert moved["rule"] == "weight 0.03"
 
 
@@ -40,7 +40,7 @@ def test_classes_are_matched_by_word_and_rows_of_others_are_left_out():
     task = Task.from_arrays(X[2:6], ["low", "low", "high", "high"])
     model = fitted(known, task, weight=1.0, strength=10.0)
     assert model.predict([[0.0], [7.0]]).tolist() == ["low", "high"]
-    [moved] = model.card.moved
+    [moved] = model.card.transferred
     assert moved["numbers"] == 8
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from bequest.methods.pull import source_pull
+from bequest.methods.l2_sp import source_pull
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import bequest as bq
 from bequest.core import ENCODERS, MODALITIES, Modality, Task, as_inputs, fingerprint, spec_of
 from bequest.core.modality import digests
 from bequest.errors import BadPlugin, DataError, DuplicateName, ModelError, NotApplicable
-from bequest.frameworks.encoders import VectorEncoder
+from bequest.frameworks.encoders.encoder import VectorEncoder
 from bequest.hub.sketches.task_sketch import local_sketch, similarity, sketch
 from bequest.methods.from_scratch import FromScratch
 from bequest.testing import MODALITY_CHECKS, ModalityCase

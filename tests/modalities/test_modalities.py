@@ -11,7 +11,7 @@ from bequest.core.inputs import BUILT_IN
 from bequest.core.modality import dense
 from bequest.data.images import ImageFolder
 from bequest.errors import DataError, UnknownName
-from bequest.frameworks.encoders import fit_encoder
+from bequest.frameworks.encoders.encoder import fit_encoder
 from bequest.hub.sketches.common_space import in_common_space
 from bequest.methods.from_scratch import FromScratch
 from bequest.testing import MODALITY_CHECKS, ModalityCase

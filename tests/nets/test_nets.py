@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bequest.frameworks.networks import NETS, build
+from bequest.frameworks.torch.networks import NETS, build
 
 CONFIGS = {
     "mlp": [

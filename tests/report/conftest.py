@@ -75,7 +75,7 @@ def helps() -> Outcome:
         source="digits 0-4",
         method="fine-tune",
         settings={"lr": 0.001, "pull": 0.0},
-        handed_over="transfer",
+        selected="transfer",
         verdict=Verdict(0.1204, 0.0806, 0.1613, "accuracy"),
         folds={"transfer": tuple(transfer), "from-scratch": tuple(scratch)},
         splits=tuple(f"{value:016x}" for value in rng.integers(0, 2**62, 25)),
@@ -88,7 +88,7 @@ def helps() -> Outcome:
             50, 168.0, 121.0, 233.0, (25, 50, 100, 200, 400), (0.52, 0.69, 0.77, 0.83, 0.87), 0.812
         ),
         test=TestResult(647, 0.823, 0.705, 0.118, 0.091, 0.146),
-        moved=(
+        transferred=(
             {"part": "body.0.weight", "numbers": 8192, "rule": "copied, then tuned"},
             {"part": "body.0.bias", "numbers": 128, "rule": "copied, then tuned"},
             {"part": "body.3.weight", "numbers": 16384, "rule": "copied, then tuned"},
@@ -105,7 +105,7 @@ def hurts() -> Outcome:
         source="scrambled pixels",
         method="probe",
         settings={"strength": 1.0},
-        handed_over="from-scratch",
+        selected="from-scratch",
         verdict=Verdict(-0.051, -0.092, -0.011, "accuracy"),
         folds={
             "transfer": (0.60, 0.64, 0.66, 0.61, 0.63),
@@ -113,7 +113,7 @@ def hurts() -> Outcome:
         },
         labels_saved=LabelsSaved(50, 38.0, 29.0, 48.0, (25, 50, 100), (0.52, 0.69, 0.77), 0.63),
         test=None,
-        moved=(),
+        transferred=(),
         notes=(),
     )
 
@@ -122,7 +122,7 @@ def undecided() -> Outcome:
     base = helps()
     return replace(
         base,
-        handed_over="from-scratch",
+        selected="from-scratch",
         verdict=Verdict(0.013, -0.031, 0.058, "accuracy"),
         folds={"transfer": (0.71,), "from-scratch": (0.70,)},
         labels_saved=LabelsSaved(50, math.inf, 44.0, math.inf, (25, 50), (0.52, 0.69), 0.71),
@@ -156,7 +156,7 @@ def regression(metric: str = "r2") -> Outcome:
         ranking=(RankedSource("white wine quality", 2.0, 1.1, 3.0),),
         labels_saved=None,
         test=TestResult(400, transfer, scratch, gain, low, high),
-        moved=(),
+        transferred=(),
         notes=(),
     )
 
@@ -173,14 +173,14 @@ def no_source() -> Outcome:
         source="",
         method="",
         settings={},
-        handed_over="from-scratch",
+        selected="from-scratch",
         verdict=Verdict(0.0, 0.0, 0.0, "accuracy"),
         folds={"transfer": (), "from-scratch": (0.66, 0.70, 0.65)},
         ranking=unfit,
         arms=(ArmResult("", "from-scratch", {"net": "mlp"}, 0.67, (), 5.0),),
         labels_saved=None,
         test=None,
-        moved=(),
+        transferred=(),
         notes=(),
     )
 
@@ -206,7 +206,7 @@ def crowded() -> Outcome:
         ranking=tuple(ranking),
         arms=(*arms, ArmResult("", "from-scratch", {"net": "resnet"}, 0.7, (), 3.0)),
         settings=arms[0].settings,
-        moved=tuple(
+        transferred=tuple(
             {"part": f"block.{i}.conv.weight", "numbers": 3 * 10**i, "rule": "copied, then tuned"}
             for i in range(20)
         ),

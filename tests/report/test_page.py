@@ -68,7 +68,7 @@ def renamed(outcome, text: str):
         splits=(text,),
         cost={text: 1.0},
         versions={text: text},
-        moved=tuple({"part": text, "numbers": 3, "rule": text} for _ in outcome.moved),
+        transferred=tuple({"part": text, "numbers": 3, "rule": text} for _ in outcome.transferred),
         notes=(text,),
     )
 
@@ -168,7 +168,7 @@ def test_coverage_is_the_share_that_is_not_new(samples):
 def test_rows_of_shared_classes_count_as_moved_in_part(samples):
     outcome = samples["helps"]()
     head = {"part": "head", "numbers": 640, "rule": "rows of 2 shared classes"}
-    text = Tags(render(replace(outcome, moved=(*outcome.moved[:3], head)))).text
+    text = Tags(render(replace(outcome, transferred=(*outcome.transferred[:3], head)))).text
     assert "At least 24,704 of the 25,344 parameters" in text
 
 
@@ -187,7 +187,7 @@ def test_rows_of_shared_classes_count_as_moved_in_part(samples):
     ],
 )
 def test_a_source_that_is_used_whole_is_told_in_words(samples, entry, expected):
-    text = Tags(render(replace(samples["helps"](), moved=(entry,)))).text
+    text = Tags(render(replace(samples["helps"](), transferred=(entry,)))).text
     assert expected in text
     assert "Parts of the model" not in text
 

@@ -3,9 +3,9 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from bequest.core import Card, InputSpec, Source, Task
-from bequest.frameworks.encoders import Scaler
-from bequest.frameworks.function_model import FunctionModel
-from bequest.frameworks.stacked import Stacked
+from bequest.frameworks.combined.function_model import FunctionModel
+from bequest.frameworks.combined.stacked import Stacked
+from bequest.frameworks.encoders.encoder import Scaler
 from bequest.methods.stack import Stack
 from bequest.training.offset import fit_offset
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from bequest.core import ArmResult, Baseline, Model, Source, Task, TransferMethod
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.errors import DataError, NotApplicable
 from bequest.evaluation import Arm
 from bequest.hub.records.compatibility import compatible
@@ -268,7 +268,9 @@ def _transfer_ranked(
     order: Sequence[int],
 ) -> Model:
     if place >= len(order):
-        raise NotApplicable(f"only {counted(len(order), 'source')} could be scored on these rows.")
+        raise NotApplicable(
+            f"only {pluralise(len(order), 'source')} could be scored on these rows."
+        )
     return method.fit([sources[order[place]]], task, rng=rng)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from bequest.api.verbs import generator
 from bequest.core import Card, TaskSummary
-from bequest.core.given import is_seconds
-from bequest.core.wording import counted
+from bequest.core.validation import is_seconds
+from bequest.core.wording import pluralise
 from bequest.data.triples import Triples, read_triples, triples_from_rdf
 from bequest.errors import BudgetTooSmall, DataError
 from bequest.executors.local import single_threaded
-from bequest.frameworks.entities import SCORINGS, EntityFeatures
+from bequest.frameworks.combined.entities import SCORINGS, EntityFeatures
 from bequest.hub import Hub
 from bequest.nets.scoring import Scoring
 from bequest.training.link_ranks import filtered_ranks, rank_summary
@@ -155,7 +155,7 @@ def _held_out(test: Triples, graph: Triples) -> np.ndarray:
     if unknown:
         logger.warning(
             "%s of the held-out ones left out: the graph does not know an entity of them.",
-            counted(unknown, "triple"),
+            pluralise(unknown, "triple"),
         )
     return rows
 

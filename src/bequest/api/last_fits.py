@@ -14,7 +14,7 @@ from bequest.core import Card, Model, Task, due_in
 from bequest.errors import BequestError, NotApplicable, OutOfTime
 from bequest.evaluation import Arm, Candidate, RaceResult, Until
 from bequest.executors.local import alone
-from bequest.frameworks.ensemble import Ensemble
+from bequest.frameworks.combined.ensemble import Ensemble
 from bequest.methods.from_scratch import constant
 
 __all__ = ["ROOM", "Fits", "LastFits"]
@@ -202,12 +202,12 @@ def _card(members: Sequence[Model], task: Task) -> Card:
     said = [{"method": card.method, "settings": dict(card.settings)} for card in cards]
     moved: list[Mapping[str, Any]] = []
     for card in cards:
-        moved += [entry for entry in card.moved if entry not in moved]
+        moved += [entry for entry in card.transferred if entry not in moved]
     return Card(
         name=f"{task.name} (ensemble)",
         task=task.describe(),
         parents=tuple(parents),
-        moved=tuple(moved),
+        transferred=tuple(moved),
         method="ensemble",
         settings={"members": said},
         licence=licences.pop() if len(licences) == 1 else "",

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bequest.core import Label, Source, Task
-from bequest.frameworks.huggingface_images import Pixels
-from bequest.methods.made import matched
+from bequest.frameworks.encoders.pixels import Pixels
+from bequest.methods.provenance import match_label
 
 __all__ = ["misfits"]
 
@@ -40,7 +40,7 @@ def _classes(source: Source, task: Task) -> str:
     if model is None or task.kind != "classification":
         return ""
     known = model.classes
-    strange = [label for label in known if matched(label, task.classes) is None]
+    strange = [label for label in known if match_label(label, task.classes) is None]
     if not strange or len(known) != len(task.classes):
         return ""
     names = {label: _near(label, task.classes) for label in strange}

@@ -7,7 +7,7 @@ from typing import Any
 
 from bequest.api.sources import Sources, expanded, named_apart
 from bequest.core import Source, Task, TaskSummary
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.errors import HubError
 from bequest.hub import Hub
 
@@ -65,7 +65,7 @@ def narrowed(given: Sources, task: Task) -> tuple[tuple[Source, ...], tuple[str,
     if len(kept) == len(found):
         return named_apart(source for source, _ in kept), notes
     by = "the hub's outcomes and sketches, then by " if places else ""
-    said = f"{len(kept)} of {counted(len(found), 'source')} are opened"
+    said = f"{len(kept)} of {pluralise(len(found), 'source')} are opened"
     said += f": those that promise most by {by}their cards"
     if fit < len(found):
         said += f"; {len(found) - fit} are for other inputs by their cards"

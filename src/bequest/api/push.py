@@ -10,10 +10,10 @@ from typing import Any
 from bequest.core import Model
 from bequest.core.timeout import with_timeout
 from bequest.errors import HubError
-from bequest.frameworks.file_formats import PICKLES
-from bequest.frameworks.folder import OWN, load
-from bequest.frameworks.huggingface_client import client, translated
-from bequest.frameworks.huggingface_name import HuggingFaceName
+from bequest.frameworks.files.file_formats import PICKLES
+from bequest.frameworks.files.folder import OWN, load
+from bequest.frameworks.hugging_face.client import client, translated
+from bequest.frameworks.hugging_face.name import HuggingFaceName
 from bequest.hub.publishing.cards import published_card
 from bequest.hub.records.licences import checked_licence
 from bequest.optional import need

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bequest.core import Card, Model, Outcome
-from bequest.core.given import checked_path
-from bequest.core.kinds import shown
 from bequest.core.model import HasMembers
+from bequest.core.plain_values import quoted
+from bequest.core.validation import validate_path
 from bequest.errors import DataError, ModelError
-from bequest.frameworks.folder import load, read_json
-from bequest.frameworks.nested import same_model
-from bequest.frameworks.output import BEST_SINGLE, is_result, new_folder, read_record
+from bequest.frameworks.combined.nested import same_model
+from bequest.frameworks.files.folder import load, read_json
+from bequest.frameworks.files.output import BEST_SINGLE, is_result, new_folder, read_record
 from bequest.report import write_report
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["best_single_of", "read_parts", "save_result", "write_result"]
 
 def save_result(result: Result, folder: str | Path) -> None:
     """Write the folder whole or not at all; only an empty folder or a result is replaced."""
-    place = checked_path(folder, "a result's folder", DataError)
+    place = validate_path(folder, "a result's folder", DataError)
     with new_folder(place, ours=is_result) as work:
         write_result(result, work)
 
@@ -46,7 +46,7 @@ def read_parts(
     folder: str | Path, modules: Sequence[type] = ()
 ) -> tuple[Model, Outcome, Mapping[str, Any]]:
     """The model and the outcome of such a folder, and what is said of the best single model."""
-    place = checked_path(folder, "a result's folder", DataError).expanduser()
+    place = validate_path(folder, "a result's folder", DataError).expanduser()
     if not place.is_dir():
         raise DataError(f"there is no folder {place}.")
     if not (place / "outcome.json").is_file():
@@ -67,12 +67,12 @@ def best_single_of(model: Model, about: Mapping[str, Any]) -> Model:
     members = model.members if isinstance(model, HasMembers) else ()
     if type(number) is not int or not 0 <= number < len(members):
         raise ModelError(
-            f"{BEST_SINGLE} names member {shown(number)}, the model has {len(members)}."
+            f"{BEST_SINGLE} names member {quoted(number)}, the model has {len(members)}."
         )
     try:
         card = Card.from_dict(about["card"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{BEST_SINGLE} is damaged: {shown(error, 200)}.") from error
+        raise ModelError(f"{BEST_SINGLE} is damaged: {quoted(error, 200)}.") from error
     return members[number].with_card(card)
 
 

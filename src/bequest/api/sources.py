@@ -27,13 +27,13 @@ from bequest.core import (
     time_left,
 )
 from bequest.core.feature_cache import FeatureCache
-from bequest.core.given import checked_path
 from bequest.core.timeout import with_timeout
+from bequest.core.validation import validate_path
 from bequest.errors import BequestError, DataError, ModelError, NotApplicable, OutOfTime
-from bequest.frameworks.folder import load, own_part, read_json, with_name
-from bequest.frameworks.huggingface_cache import resolved
-from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
-from bequest.frameworks.pretrained import Pretrained, pretrained_named
+from bequest.frameworks.files.folder import load, own_part, read_json, with_name
+from bequest.frameworks.hugging_face.cache import resolved
+from bequest.frameworks.hugging_face.name import HuggingFaceName, is_huggingface_name
+from bequest.frameworks.pretrained.catalogue import Pretrained, pretrained_named
 from bequest.hub import Hub
 
 __all__ = [
@@ -253,7 +253,7 @@ def _each(given: Any, pooling: Pooling | None) -> Iterator[tuple[Source, Hub | N
     elif is_huggingface_name(given):
         yield _on_the_hub(HuggingFaceName.parse(given), pooling), None
     elif isinstance(given, str | os.PathLike):
-        place = checked_path(given, "a model folder", ModelError).expanduser()
+        place = validate_path(given, "a model folder", ModelError).expanduser()
         yield _in_folder(with_name(place), pooling), None
     else:
         raise DataError(

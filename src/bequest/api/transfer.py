@@ -28,8 +28,8 @@ from bequest.api.arms import (
 from bequest.api.last_fits import ROOM, Fits, LastFits
 from bequest.api.misfits import misfits
 from bequest.api.narrow import narrowed
+from bequest.api.overlap import Overlap, overlap, with_row_fingerprints
 from bequest.api.result import Result
-from bequest.api.seen import Overlap, overlap, remember
 from bequest.api.sources import Sources, ask, digests, keep, opened, seconds_a_row
 from bequest.api.verbs import ranked
 from bequest.core import (
@@ -46,9 +46,9 @@ from bequest.core import (
 )
 from bequest.core.deadline import counted_from
 from bequest.core.feature_cache import FeatureCache
-from bequest.core.given import checked_task, is_seconds
 from bequest.core.outcome import TOO_SHORT
 from bequest.core.timeout import with_timeout, without_timeouts
+from bequest.core.validation import is_seconds, validate_task
 from bequest.data.repeats import with_repeats_together
 from bequest.errors import (
     BequestError,
@@ -72,8 +72,8 @@ from bequest.evaluation import (
 from bequest.evaluation.race import FEWEST
 from bequest.executors import EXECUTORS
 from bequest.executors.local import alone
-from bequest.frameworks.cost import cost_of
-from bequest.frameworks.huggingface_images import Pixels
+from bequest.frameworks.encoders.pixels import Pixels
+from bequest.frameworks.torch.cost import cost_of
 from bequest.selection import Ranking
 
 __all__ = ["transfer"]
@@ -180,7 +180,7 @@ def transfer(
     time_left = _Clock(
         clock, counted_from(clock), budget or math.inf, progress or (lambda what, share: None)
     )
-    task = checked_task(task)
+    task = validate_task(task)
     again = None if arms is None else checked_arms(arms)
     if again is not None and methods == "auto":
         methods = named_methods(again)
@@ -188,7 +188,7 @@ def transfer(
     runner = EXECUTORS[executor]() if isinstance(executor, str) else executor
     if not isinstance(runner, Executor):
         raise DataError(f"an executor is a name or an Executor, not a {type(runner).__name__}.")
-    task = task if test is None else task.with_test(checked_task(test, "test"))
+    task = task if test is None else task.with_test(validate_task(test, "test"))
     task, repeats = with_repeats_together(task)
     with FeatureCache() as cache, ExitStack() as stack:
         if isinstance(executor, str):
@@ -240,9 +240,9 @@ class _Judged:
 
     def remembering(self, task: Task, sources: Sequence[Source]) -> tuple[Model, Model]:
         """The two, with the rows that they, and the sources that they are of, were trained on."""
-        model = remember(self.model, task, sources)
+        model = with_row_fingerprints(self.model, task, sources)
         alone = self.best_single is self.model
-        return model, model if alone else remember(self.best_single, task, sources)
+        return model, model if alone else with_row_fingerprints(self.best_single, task, sources)
 
 
 @final
@@ -487,7 +487,7 @@ class _Run:
             source=card.parents[0] if card.parents else chosen[0].name,
             method=card.method,
             settings=card.settings,
-            handed_over=handed,
+            selected=handed,
             verdict=verdict,
             gains=gains,
             folds={"transfer": chosen[0].folds, "from-scratch": chosen[1].folds},
@@ -495,7 +495,7 @@ class _Run:
             arms=found.arms,
             labels_saved=saved,
             test=test,
-            moved=card.moved,
+            transferred=card.transferred,
             parameter_map=card.parameter_map,
             notes=(*found.notes, *moved.notes, *plain.notes, *missing, *untested),
         )
@@ -549,8 +549,8 @@ class _Run:
                 source=card.parents[0],
                 method=card.method,
                 settings=card.settings,
-                handed_over="transfer",
-                moved=card.moved,
+                selected="transfer",
+                transferred=card.transferred,
                 parameter_map=card.parameter_map,
             )
         return _Judged.of(fits, outcome)
@@ -586,7 +586,7 @@ class _Run:
             target=self.task.describe(),
             source="",
             method="",
-            handed_over="from-scratch",
+            selected="from-scratch",
             verdict=replace(NOTHING, metric=self.task.metric_name),
             notes=notes,
         )

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from bequest.api.seen import remember
+from bequest.api.overlap import with_row_fingerprints
 from bequest.api.sources import Sources, as_sources, keep, opened
 from bequest.core import Model, RankedSource, Source, Task, output_of
 from bequest.core.feature_cache import FeatureCache
-from bequest.core.given import checked_task
+from bequest.core.validation import validate_task
 from bequest.errors import DataError, NotApplicable
 from bequest.executors.local import single_threaded
 from bequest.methods.choice import chosen
@@ -60,12 +60,12 @@ def train(task: Task, *, net: Net = "auto", name: str | None = None, seed: int =
     >>> train(task, net="linear").predict([[9.0]]).tolist()
     ['b']
     """
-    checked_task(task)
+    validate_task(task)
     with single_threaded() if _small(task) else nullcontext():
         rng = generator(seed)
         method = chosen(task, rng=rng) if net == "auto" and task.labelled else FromScratch(net=net)
         model = method.fit(task, rng=rng)
-    model = remember(model, task)
+    model = with_row_fingerprints(model, task)
     metrics = {}
     if task.test is not None:
         output = output_of(model, task.test.inputs)
@@ -98,7 +98,7 @@ def rank(sources: Sources, task: Task, *, seed: int = 0) -> Ranking:
     >>> [entry.source for entry in rank([train(task, name="near")], task)]
     ['near']
     """
-    checked_task(task)
+    validate_task(task)
     readable, unread = opened(as_sources(sources))
     with FeatureCache() as cache:
         keep(cache, readable)

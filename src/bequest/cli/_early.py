@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bequest.cli._places import existing
+from bequest.cli._paths import existing
 from bequest.errors import BudgetTooSmall, DataError
-from bequest.frameworks.huggingface_name import HuggingFaceName, is_huggingface_name
-from bequest.frameworks.not_a_folder import is_onnx, single_file
-from bequest.frameworks.pretrained import pretrained_named
+from bequest.frameworks.files.not_a_folder import is_onnx, single_file
+from bequest.frameworks.hugging_face.name import HuggingFaceName, is_huggingface_name
+from bequest.frameworks.pretrained.catalogue import pretrained_named
 
 __all__ = ["check_budget", "check_early", "check_held_out", "check_model", "check_source"]
 

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from bequest.cli._places import existing
+from bequest.cli._paths import existing
 from bequest.cli._task import arrays_in, read_arrays
 from bequest.core import InputSpec, Texts, spec_of
-from bequest.core.given import as_text
+from bequest.core.validation import as_text
 from bequest.core.wording import counted_in
 from bequest.data.images import ANY_SIZE, ImageFolder
 from bequest.data.pixels import SUFFIXES
 from bequest.data.tables import read_columns, read_table
 from bequest.data.texts import filled_texts
 from bequest.errors import DataError
-from bequest.frameworks.weights import read_weights
+from bequest.frameworks.files.weights import read_weights
 
 __all__ = ["read_example", "read_inputs"]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, final, get_args
 
 from cyclopts import App, CycloptsError, Parameter, Token, convert
 
-from bequest.cli._say import line, print_json
+from bequest.cli._console import line, print_json
 
 __all__ = ["COMMON", "HUB", "Common", "HubPlace", "command"]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import bequest as bq
-from bequest.cli._places import read_record
-from bequest.cli._say import line, prose, table
-from bequest.core.wording import counted
+from bequest.cli._console import line, prose, table
+from bequest.cli._paths import read_record
+from bequest.core.wording import pluralise
 from bequest.errors import DataError
 from bequest.hub.suggestions.suggest import Suggestion
-from bequest.report.words import summary
+from bequest.report.sentences import summary
 
 __all__ = ["print_result", "print_suggestions", "read_outcome"]
 
@@ -35,7 +35,7 @@ def print_result(result: bq.Result) -> None:
     for remark in outcome.notes[:NOTED]:
         prose(f"Note: {remark}")
     if len(outcome.notes) > NOTED:
-        prose(f"{counted(len(outcome.notes) - NOTED, 'more note')} in the report.")
+        prose(f"{pluralise(len(outcome.notes) - NOTED, 'more note')} in the report.")
 
 
 def print_suggestions(found: Sequence[Suggestion], metric: str) -> None:

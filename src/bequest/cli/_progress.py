@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bequest.cli._say import tidy
+from bequest.cli._console import tidy
 
 __all__ = ["progress"]
 

@@ -23,8 +23,8 @@ from typing import NoReturn
 from cyclopts import CycloptsError, UnknownCommandError
 
 from bequest.cli._app import COMMANDS, app
+from bequest.cli._console import Said, note, tidy
 from bequest.cli._early import check_early
-from bequest.cli._say import Said, note, tidy
 from bequest.core.deadline import STARTED
 from bequest.core.timeout import abandoned
 from bequest.errors import BequestError

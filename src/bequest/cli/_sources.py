@@ -12,10 +12,10 @@ from cyclopts import CycloptsError, Parameter
 import bequest as bq
 from bequest.api.sources import Pooling, as_sources, opened
 from bequest.cli._early import check_source
-from bequest.cli._places import is_model
+from bequest.cli._paths import is_model
 from bequest.core.modality import WAYS_ON
 from bequest.errors import BequestError, NotApplicable
-from bequest.frameworks.huggingface_images import Pixels
+from bequest.frameworks.encoders.pixels import Pixels
 
 __all__ = [
     "SOURCES",

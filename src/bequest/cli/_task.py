@@ -16,9 +16,9 @@ from numpy.lib.npyio import NpzFile
 
 import bequest as bq
 from bequest.cli._early import check_held_out
-from bequest.cli._places import existing
+from bequest.cli._paths import existing
 from bequest.core import METRICS
-from bequest.core.given import as_text
+from bequest.core.validation import as_text
 from bequest.errors import DataError
 
 __all__ = ["DATA", "TASK", "TaskOptions", "arrays_in", "read_arrays", "read_task"]

@@ -11,8 +11,8 @@ from cyclopts import Parameter
 
 from bequest.cli._options import COMMON, Common, command
 from bequest.cli._progress import progress
-from bequest.core.wording import counted
-from bequest.frameworks.convert import convert_checkpoint
+from bequest.core.wording import pluralise
+from bequest.frameworks.files.convert import convert_checkpoint
 
 __all__ = ["app"]
 
@@ -51,7 +51,7 @@ def convert(
             checkpoint.expanduser(), out.expanduser(), key=key, strip=strip, drop=drop
         )
     values = asdict(done)
-    tensors, size = counted(done.tensors, "tensor"), f"{done.numbers:,} values"
+    tensors, size = pluralise(done.tensors, "tensor"), f"{done.numbers:,} values"
     common.answer(
         {"written": values.pop("path"), **values},
         f"Took {tensors} ({size}) from {done.key or 'the top'} of {checkpoint}.",

@@ -8,11 +8,11 @@ from typing import Any
 
 import bequest as bq
 from bequest.api.result_folder import write_result
+from bequest.cli._console import line, print_json, prose, table
 from bequest.cli._options import COMMON, Common, command
 from bequest.cli._outcome import print_result, print_suggestions
-from bequest.cli._places import is_result, new_folder
+from bequest.cli._paths import is_result, new_folder
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json, prose, table
 from bequest.cli._settings import check_options
 from bequest.optional import need
 

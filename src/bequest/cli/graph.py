@@ -10,11 +10,11 @@ from cyclopts import Parameter
 
 import bequest as bq
 from bequest.api.hub_graph import hub_graph
+from bequest.cli._console import line, print_json
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
-from bequest.cli._places import new_file
+from bequest.cli._paths import new_file
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.report.graph_page import write_graph
 from bequest.report.graph_view import GraphEdge
 
@@ -64,7 +64,7 @@ def graph(
         print_json({"written": out, "nodes": list(nodes), "edges": list(edges)})
         return
     counts = found.counts
-    parts = ", ".join(counted(counts[kind], kind) for kind in ("model", "task", "transfer"))
+    parts = ", ".join(pluralise(counts[kind], kind) for kind in ("model", "task", "transfer"))
     line(f"Written: {out} ({parts})")
 
 

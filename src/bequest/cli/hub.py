@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.cli._console import line
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._outcome import read_outcome
 from bequest.cli._progress import progress
-from bequest.cli._say import line
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.errors import Damaged
 from bequest.hub import Entry, split_reference
 
@@ -55,7 +55,7 @@ def verify(name: str | None = None, /, *, hub: HubPlace = HUB, common: Common = 
     sound = [] if wrong else [f"Nothing is wrong in {hub if name is None else name}."]
     common.answer([asdict(finding) for finding in found], *found, *sound)
     if wrong:
-        raise Damaged(f"{counted(len(wrong), 'finding')} of what is wrong in {hub}.")
+        raise Damaged(f"{pluralise(len(wrong), 'finding')} of what is wrong in {hub}.")
 
 
 @app.command(name="record")

@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.cli._console import line, print_json, sized, table
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
-from bequest.cli._say import line, print_json, sized, table
 
 __all__ = ["app"]
 

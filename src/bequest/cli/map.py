@@ -12,12 +12,12 @@ import bequest as bq
 from bequest.cli._early import check_model
 from bequest.cli._inputs import read_example
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._places import is_model, new_file, read_record
+from bequest.cli._paths import is_model, new_file, read_record
 from bequest.cli._progress import progress
 from bequest.cli._sources import model_folder
 from bequest.core import Model
 from bequest.errors import BequestError, MapError, ModelError
-from bequest.frameworks.huggingface_name import is_huggingface_name
+from bequest.frameworks.hugging_face.name import is_huggingface_name
 from bequest.mapping.sources.files import opened, weights_in
 from bequest.report import write_map
 

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.cli._console import line, plain, print_json, print_rows
 from bequest.cli._early import check_model
 from bequest.cli._inputs import read_inputs
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._places import new_file
+from bequest.cli._paths import new_file
 from bequest.cli._progress import progress
-from bequest.cli._say import line, plain, print_json, print_rows
 from bequest.cli._sources import model_folder
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.errors import DataError
 
 __all__ = ["app"]
@@ -80,7 +80,7 @@ def predict(
     elif out is None:
         print_rows(_rows(columns))
     else:
-        line(f"Written: {out} ({counted(rows, 'row')})")
+        line(f"Written: {out} ({pluralise(rows, 'row')})")
 
 
 def _predicted(
@@ -89,7 +89,7 @@ def _predicted(
     loaded = bq.load(model_folder(check_model(model)))
     names, inputs = read_inputs(data, loaded.spec, text, skip_broken=skip_broken)
     columns: dict[str, Sequence[Any]] = {"file": names} if names else {}
-    with progress(f"predicting {counted(len(inputs), 'row')}"):
+    with progress(f"predicting {pluralise(len(inputs), 'row')}"):
         columns["prediction"] = loaded.predict(inputs).tolist()
         if proba:
             chances = loaded.predict_proba(inputs)

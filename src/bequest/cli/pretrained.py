@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import bequest as bq
+from bequest.cli._console import line, print_json, sized, table
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._say import line, print_json, sized, table
-from bequest.frameworks.pretrained import Pretrained
+from bequest.frameworks.pretrained.catalogue import Pretrained
 
 __all__ = ["app"]
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import bequest as bq
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._outcome import read_outcome
-from bequest.cli._places import is_result
+from bequest.cli._paths import is_result
 from bequest.cli._sources import model_folder
 from bequest.cli._task import TASK, TaskOptions, read_task
 from bequest.errors import DataError

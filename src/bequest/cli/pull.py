@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bequest as bq
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
-from bequest.cli._places import is_model, new_folder
+from bequest.cli._paths import is_model, new_folder
 from bequest.hub import split_reference
 
 __all__ = ["app"]

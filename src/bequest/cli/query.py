@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.cli._console import line, print_json, table
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
-from bequest.cli._say import line, print_json, table
 from bequest.errors import DataError
 from bequest.hub import Iri
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from bequest.cli._options import COMMON, Common, command
 from bequest.cli._outcome import read_outcome
-from bequest.cli._places import new_file
+from bequest.cli._paths import new_file
 from bequest.report import write_report
 
 __all__ = ["app"]

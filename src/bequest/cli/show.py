@@ -15,13 +15,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.cli._console import line, print_json, sized, table, tidy
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
-from bequest.cli._say import line, print_json, sized, table, tidy
 from bequest.cli._sources import model_folder
 from bequest.core import Outcome
-from bequest.core.given import checked_path
-from bequest.frameworks.folder_facts import fact_lines, folder_facts
-from bequest.frameworks.not_a_folder import single_file
+from bequest.core.validation import validate_path
+from bequest.frameworks.files.folder_facts import fact_lines, folder_facts
+from bequest.frameworks.files.not_a_folder import single_file
 from bequest.hub import Entry, split_reference
 from bequest.hub.records.facts import came_of, card_facts, made, taught
 from bequest.report.graph_view import spoken
@@ -63,7 +63,7 @@ def show(
         Also look among all entries for parents that the card does not name; the first search
         reads each of them once.
     """
-    place = checked_path(name, "an entry or a model folder").expanduser()
+    place = validate_path(name, "an entry or a model folder").expanduser()
     if place.exists():
         _show_folder(place, common)
         return

@@ -9,10 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import bequest as bq
+from bequest.cli._console import line, print_json
 from bequest.cli._options import COMMON, HUB, Common, HubPlace, command
 from bequest.cli._outcome import print_suggestions
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json
 from bequest.cli._task import DATA, TASK, TaskOptions, read_task
 from bequest.errors import DataError
 from bequest.hub import checked_licence

@@ -9,11 +9,11 @@ from cyclopts import Parameter
 
 import bequest as bq
 from bequest.cli._options import COMMON, Common, command
-from bequest.cli._places import is_model, new_folder
+from bequest.cli._paths import is_model, new_folder
 from bequest.cli._progress import progress
 from bequest.cli._settings import check_options
 from bequest.cli._task import DATA, TASK, TaskOptions, read_task
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 
 __all__ = ["app"]
 
@@ -56,12 +56,12 @@ def train(
     check_options(seed=seed)
     with new_folder(out, ours=is_model) as folder, progress("reading the data") as tell:
         read = read_task(data, task)
-        tell(f"training on {counted(len(read), 'row')}", None)
+        tell(f"training on {pluralise(len(read), 'row')}", None)
         model = bq.train(read, net=net, name=name, seed=seed)
         model.save(folder)
     common.answer(
         {"model": out, "card": model.card.to_dict()},
-        f"Trained {model.name!r} on {counted(len(read), 'row')}.",
+        f"Trained {model.name!r} on {pluralise(len(read), 'row')}.",
         *(f"{metric}: {value:.4g}" for metric, value in model.card.metrics.items()),
         f"Written: {out}",
     )

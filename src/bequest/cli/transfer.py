@@ -12,11 +12,11 @@ from cyclopts import Parameter
 import bequest as bq
 from bequest.api.result_folder import write_result
 from bequest.api.sources import as_sources, opened
+from bequest.cli._console import line, print_json
 from bequest.cli._options import COMMON, Common, command
 from bequest.cli._outcome import print_result
-from bequest.cli._places import is_result, new_folder
+from bequest.cli._paths import is_result, new_folder
 from bequest.cli._progress import progress
-from bequest.cli._say import line, print_json
 from bequest.cli._settings import check_options
 from bequest.cli._sources import (
     SOURCES,

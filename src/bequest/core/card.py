@@ -36,7 +36,7 @@ class Card(Record):
         Names or digests of the models that it was made from; ``name@version`` once a hub that
         holds them has published it. 1,000 at most: whoever asks for the lineage has the weights of
         each of them compared.
-    moved : tuple of mapping
+    transferred : tuple of mapping
         What came from the parents: ``{"part", "numbers", "rule"}`` per layer or output.
     method, settings
         The transfer method that made it, and its settings.
@@ -51,7 +51,7 @@ class Card(Record):
     metrics: Mapping[str, float] = field(default_factory=dict)
     licence: str = ""
     parents: Annotated[tuple[str, ...], msgspec.Meta(max_length=_PARENTS)] = ()
-    moved: tuple[Mapping[str, Any], ...] = ()
+    transferred: tuple[Mapping[str, Any], ...] = ()
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     parameter_map: Mapping[str, Any] = field(default_factory=dict)

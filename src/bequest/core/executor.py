@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self, final
 
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 
 __all__ = ["Done", "Executor", "Fetch", "Job", "in_full"]
 
@@ -139,6 +139,6 @@ def in_full(
         if hasattr(results, "close"):
             results.close()
     if waiting:
-        logger.warning("the executor lost %s.", counted(len(waiting), "job"))
+        logger.warning("the executor lost %s.", pluralise(len(waiting), "job"))
     for place in waiting:
         yield Done(place, failure="the executor lost its job.")

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bequest.core.kinds import shown
 from bequest.core.modality import MODALITIES, Inputs, InputSpec, Modality
+from bequest.core.plain_values import quoted
 from bequest.core.table import Table
 from bequest.core.texts import Texts
 from bequest.errors import BequestError, DataError
@@ -103,7 +103,7 @@ def _asked(modality: Modality, question: Callable[[Any], T], samples: Any) -> T:
     except Exception as error:  # a plug-in's own fault, which must name it
         raise DataError(
             f"the modality {modality.name!r} fails on a {type(samples).__name__}: "
-            f"{shown(error, 200)}."
+            f"{quoted(error, 200)}."
         ) from error
 
 

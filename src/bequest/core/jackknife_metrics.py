@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.metric import Kind, Metric
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.errors import NotApplicable
 
 __all__ = ["JackknifeMetric"]
@@ -71,7 +71,7 @@ class JackknifeMetric(Metric):
             with np.errstate(divide="ignore", invalid="ignore"):
                 value, without = self.left_out(y, prediction, scaled)
         except _Undefined as error:
-            rows = counted(len(y), "row")
+            rows = pluralise(len(y), "row")
             raise NotApplicable(f"{self.name} is undefined on {rows}: {error}.") from error
         steps = (len(y) - 1) * np.where(np.isnan(without), 0.0, value - without)
         return np.asarray(value + steps - steps.mean())

@@ -15,7 +15,7 @@ import numpy as np
 from bequest.core.model import Model
 from bequest.core.source import Source
 from bequest.core.task import Task
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.errors import NotApplicable
 
 __all__ = ["Baseline", "Takes", "TransferMethod"]
@@ -52,7 +52,7 @@ class Takes:
         'it needs a model, and known brings data only.'
         """
         if not sources or (self.sources is not None and len(sources) != self.sources):
-            wanted = counted(self.sources or 1, "source")
+            wanted = pluralise(self.sources or 1, "source")
             return NotApplicable(f"it takes {wanted}, not {len(sources)}.")
         if self.labels and not task.labelled:
             return NotApplicable("it needs labelled rows, and the target has none.")

@@ -220,13 +220,13 @@ MODALITIES: Registry[Modality] = Registry(
 ENCODERS: Registry[Any] = Registry(
     "encoder",
     {
-        "columns": "bequest.frameworks.columns:Columns",
-        "pixels": "bequest.frameworks.huggingface_images:Pixels",
-        "scaler": "bequest.frameworks.encoders:Scaler",
-        "table": "bequest.frameworks.encoders:TableEncoder",
-        "text": "bequest.frameworks.text_encoder:TextEncoder",
-        "unit-rows": "bequest.frameworks.unit_rows:UnitRows",
-        "vectors": "bequest.frameworks.encoders:VectorEncoder",
+        "columns": "bequest.frameworks.encoders.columns:Columns",
+        "pixels": "bequest.frameworks.encoders.pixels:Pixels",
+        "scaler": "bequest.frameworks.encoders.encoder:Scaler",
+        "table": "bequest.frameworks.encoders.encoder:TableEncoder",
+        "text": "bequest.frameworks.encoders.text_encoder:TextEncoder",
+        "unit-rows": "bequest.frameworks.encoders.unit_rows:UnitRows",
+        "vectors": "bequest.frameworks.encoders.encoder:VectorEncoder",
     },
     group="bequest.encoders",
 )

@@ -66,7 +66,7 @@ class Trains(GivesFeatures, HasParameters, Protocol):
     """A network with a last linear layer, a copy of which can be trained further.
 
     `module` is the network, and is left as it is; the others are as in `Model` and as in
-    `bequest.frameworks.torch_model.TorchModel`.
+    `bequest.frameworks.torch.model.TorchModel`.
     """
 
     @property

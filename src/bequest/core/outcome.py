@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, final
 
-from bequest.core.kinds import bare
 from bequest.core.metric import METRICS
+from bequest.core.plain_values import escaped
 from bequest.core.records import Count, Record, Share, read
 from bequest.core.task_summary import TaskSummary
 from bequest.errors import DataError
@@ -312,7 +312,7 @@ class Outcome(Record):
     source, method, settings
         The transfer that was chosen: an arm, or ``"ensemble"`` with the methods and settings of its
         members; `source` is empty where no arm could run.
-    handed_over : {"transfer", "from-scratch"}
+    selected : {"transfer", "from-scratch"}
         Which of the two candidates the result's model is.
     verdict : Verdict
     folds : mapping
@@ -329,7 +329,7 @@ class Outcome(Record):
     gains : tuple of SourceGain
         Each source's own gain.
     labels_saved, test : optional
-    moved : tuple of mapping
+    transferred : tuple of mapping
         What of the source stands in the transfer model.
     parameter_map : mapping
         Where parameters were mapped into another network: the map, as plain values.
@@ -344,7 +344,7 @@ class Outcome(Record):
     source: str
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    handed_over: Literal["transfer", "from-scratch"]
+    selected: Literal["transfer", "from-scratch"]
     verdict: Verdict
     folds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     splits: tuple[str, ...] = ()
@@ -356,7 +356,7 @@ class Outcome(Record):
     gains: tuple[SourceGain, ...] = ()
     labels_saved: LabelsSaved | None = None
     test: TestResult | None = None
-    moved: tuple[Mapping[str, Any], ...] = ()
+    transferred: tuple[Mapping[str, Any], ...] = ()
     parameter_map: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -376,7 +376,7 @@ class Outcome(Record):
         try:
             return read(cls, _loose(json.loads(text)))
         except (DataError, ValueError, RecursionError) as error:
-            said = bare(str(error), 200)
+            said = escaped(str(error), 200)
             raise DataError(f"this is not an outcome of bequest: {said}.") from error
 
     def checked(self) -> Self:
@@ -390,7 +390,7 @@ class Outcome(Record):
         try:
             text = self.to_json()
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise DataError(f"this outcome has no JSON: {bare(str(error), 200)}.") from error
+            raise DataError(f"this outcome has no JSON: {escaped(str(error), 200)}.") from error
         type(self).from_json(text)
         return self
 

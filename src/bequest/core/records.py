@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
 import msgspec
 
-from bequest.core.kinds import bare, plain, shown
+from bequest.core.plain_values import escaped, json_fault, quoted
 from bequest.errors import DataError
 
 __all__ = [
@@ -110,7 +110,7 @@ def read(kind: type[R], values: Any) -> R:
         ...
     bequest.errors.DataError: $.days[1]: expected a whole number >= 0
     """
-    if fault := plain(values, finite=kind.finite):
+    if fault := json_fault(values, finite=kind.finite):
         raise DataError(f"${fault}")
     if kind.versioned:
         _check_format(values)
@@ -125,7 +125,7 @@ def _check_format(values: Any) -> None:
     """Raise `DataError` where a newer version is needed: nothing is half-read."""
     needed = values.get("format", FORMAT) if isinstance(values, Mapping) else FORMAT
     if not isinstance(needed, int) or needed < 1:
-        raise DataError(f"$.format: {shown(needed)} is no version of a format")
+        raise DataError(f"$.format: {quoted(needed)} is no version of a format")
     if needed > FORMAT:
         raise DataError(
             f"$.format: it needs format {needed}, and this version of bequest reads up to "
@@ -175,4 +175,4 @@ def _said(error: msgspec.ValidationError) -> str:
     if not reason.startswith(missing := "Object missing required field"):
         reason = re.sub(r"`([a-z |]+)`", _in_words, reason)
     reason = reason.replace(missing, "it has no")
-    return f"{bare(place.strip('`'), 200)}: {reason[:1].lower()}{reason[1:]}"
+    return f"{escaped(place.strip('`'), 200)}: {reason[:1].lower()}{reason[1:]}"

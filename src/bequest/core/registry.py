@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, final
 
-from bequest.core.kinds import shown
+from bequest.core.plain_values import quoted
 from bequest.errors import BadPlugin, BequestError, DuplicateName, UnknownName
 
 __all__ = ["Registry", "additions", "install"]
@@ -91,7 +91,7 @@ class Registry(Mapping[str, T], Generic[T]):
             raise
         except Exception as error:  # a plug-in may fail in any way; the line must name it
             what = f"the {self._kind} {name!r} cannot be loaded from {entry}"
-            raise BadPlugin(f"{what}: {shown(error, 200)}.") from error
+            raise BadPlugin(f"{what}: {quoted(error, 200)}.") from error
         return value
 
     def _checked(self, name: str, value: T) -> T:
@@ -100,7 +100,7 @@ class Registry(Mapping[str, T], Generic[T]):
             what = "a subclass" if self._classes else "an object of a subclass"
             raise BadPlugin(
                 f"the {self._kind} {name!r} must be {what} of {self._of.__module__}."
-                f"{self._of.__name__}, this is {shown(value, 100)}."
+                f"{self._of.__name__}, this is {quoted(value, 100)}."
             )
         missing = getattr(value, "__abstractmethods__", None) if isinstance(value, type) else None
         if missing:

@@ -15,7 +15,7 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.core.wording import counted, named_rows
+from bequest.core.wording import named_rows, pluralise
 from bequest.errors import DataError
 from bequest.optional import need
 
@@ -128,7 +128,7 @@ class Table:
         return _trusted({name: values[rows] for name, values in self.columns.items()})
 
     def __repr__(self) -> str:
-        return f"Table({counted(len(self), 'row')}, {', '.join(self.names)})"
+        return f"Table({pluralise(len(self), 'row')}, {', '.join(self.names)})"
 
 
 def _trusted(columns: dict[str, NDArray[Any]]) -> Table:

@@ -10,15 +10,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["counted", "counted_in", "listed", "named_rows"]
+__all__ = ["counted_in", "listed", "named_rows", "pluralise"]
 
 
-def counted(amount: int, thing: str) -> str:
+def pluralise(amount: int, thing: str) -> str:
     """An amount and what it counts, which is given in the singular.
 
     Examples
     --------
-    >>> counted(1, "row"), counted(3, "row")
+    >>> pluralise(1, "row"), pluralise(3, "row")
     ('1 row', '3 rows')
     """
     return f"{amount} {thing if amount == 1 else thing + 's'}"

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bequest.core.kinds import shown
+from bequest.core.plain_values import quoted
 from bequest.core.task import Task
-from bequest.core.wording import counted, listed
+from bequest.core.wording import listed, pluralise
 from bequest.data.pixels import DAMAGED, pixels_of_image
 from bequest.errors import BequestError, DataError
 
@@ -77,10 +77,10 @@ def _refuse_broken(broken: Mapping[int, Exception], rows: int) -> None:
     """Raise where rows cannot be read: how many, and what is wrong with the first ones."""
     if not broken:
         return
-    said = "; ".join(f"row {place}: {shown(str(e), 80)}" for place, e in [*broken.items()][:SHOWN])
+    said = "; ".join(f"row {place}: {quoted(str(e), 80)}" for place, e in [*broken.items()][:SHOWN])
     more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
     raise DataError(
-        f"{len(broken)} of {counted(rows, 'row')} of the dataset cannot be read: {said}{more}. "
+        f"{len(broken)} of {pluralise(rows, 'row')} of the dataset cannot be read: {said}{more}. "
         "Leave them out, by torch.utils.data.Subset or dataset.select."
     ) from next(iter(broken.values()))
 
@@ -112,7 +112,7 @@ def task_from_dataset(
     chosen = _inputs(rows, input, taken)
     pixels = (size, size) if isinstance(size, int) else tuple(size)
     if channels not in (1, 3) or len(pixels) != 2 or not all(_is_side(side) for side in pixels):
-        raise DataError(f"size={shown(size)}, channels={shown(channels)}: pixels, and 1 or 3.")
+        raise DataError(f"size={quoted(size)}, channels={quoted(channels)}: pixels, and 1 or 3.")
     about: dict[str, Any] = {"kind": kind, "metric": metric, "name": name}
     forms = [_form(rows.first[column]) for column in chosen]
     form = "table" if isinstance(input, list | tuple) or len(chosen) > 1 else forms[0]
@@ -271,7 +271,7 @@ def _same(test: _Rows, rows: _Rows) -> _Rows:
 def _known(rows: _Rows, column: Any, what: str) -> Column:
     if isinstance(column, bool) or not isinstance(column, str | int) or column not in rows.columns:
         raise DataError(
-            f"{what}={shown(column)} is no column of the dataset, which has "
+            f"{what}={quoted(column)} is no column of the dataset, which has "
             f"{listed(rows.columns, 12)}."
         )
     return column
@@ -387,7 +387,7 @@ def _stacked(values: list[Any], column: Column) -> Array:
     try:
         arrays = [np.asarray(value) for value in values]
     except (TypeError, ValueError) as error:
-        said = shown(error, 200)
+        said = quoted(error, 200)
         raise DataError(f"{_input(column)} holds no arrays of numbers: {said}.") from error
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
@@ -411,7 +411,7 @@ def _labels(values: list[Any], names: Sequence[str] | None) -> list[Any]:
         return plain
     for row, value in enumerate(plain):
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(names):
-            said = "has no label" if value in (None, NO_LABEL) else f"has the label {shown(value)}"
+            said = "has no label" if value in (None, NO_LABEL) else f"has the label {quoted(value)}"
             raise DataError(
                 f"row {row} {said}, where 0 to {len(names) - 1} are the classes {listed(names)}."
             )

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bequest.core.given import as_text, checked_path
 from bequest.core.inputs import fingerprint
 from bequest.core.task import Task
-from bequest.core.wording import counted
+from bequest.core.validation import as_text, validate_path
+from bequest.core.wording import pluralise
 from bequest.data.arrays import made_task, with_held_out
 from bequest.data.labels import encode_known, read_labels
 from bequest.data.pixels import SUFFIXES, pixels_of_image, read_pixels
@@ -204,7 +204,7 @@ def _counted(broken: Sequence[DataError], files: int) -> str:
     """How many of the files cannot be read, and what is wrong with the first ones."""
     said = "; ".join(str(error).rstrip(".") for error in broken[:SHOWN])
     more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-    return f"{len(broken)} of {counted(files, 'image')} cannot be read: {said}{more}."
+    return f"{len(broken)} of {pluralise(files, 'image')} cannot be read: {said}{more}."
 
 
 def photos(samples: Any, shape: tuple[int, ...]) -> Any:
@@ -286,18 +286,18 @@ def task_from_images(
     """
     sides = _checked_size(size, channels)
     read = partial(ImageFolder, size=sides, channels=channels, skip_broken=skip_broken)
-    place = checked_path(folder, "a folder of images").expanduser()
+    place = validate_path(folder, "a folder of images").expanduser()
     images, names = _with_classes(read, place)
     labels = read_labels(names, kind="classification")
     further = None
     if unlabelled is not None:
-        root = checked_path(unlabelled, "unlabelled").expanduser()
+        root = validate_path(unlabelled, "unlabelled").expanduser()
         further = read(_all_images(root))
     name = name or as_text(place.resolve().name)
     task = made_task(images, labels, {}, further, kind=None, metric=metric, name=name)
     if test is None:
         return task
-    held, held_names = _with_classes(read, checked_path(test, "test").expanduser())
+    held, held_names = _with_classes(read, validate_path(test, "test").expanduser())
     targets = encode_known(held_names, "classification", task.classes)
     return with_held_out(task, held, targets, {})
 

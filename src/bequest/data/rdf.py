@@ -17,8 +17,8 @@ import numpy as np
 import pyoxigraph
 from numpy.typing import NDArray
 
-from bequest.core.limited import allowed, command
-from bequest.core.wording import counted
+from bequest.core.child_process import allowed, command
+from bequest.core.wording import pluralise
 from bequest.errors import DataError
 
 __all__ = ["RDF_FORMATS", "read_rdf"]
@@ -95,7 +95,7 @@ def read_rdf(
         logger.info(
             "%s: %s with a literal left out: a value is no entity.",
             title,
-            counted(head["left_out"], "triple"),
+            pluralise(head["left_out"], "triple"),
         )
     names = rest[: head["text"]].decode("utf-8").split("\n")[:-1]
     if len(names) != head["entities"] + head["relations"]:

@@ -2,7 +2,7 @@
 
 It reads RDF from its standard input and writes a line of JSON, then the names of entities and of
 relations, one a line, then the triples as numbers of these. It is run as a file, without the
-package, by `bequest.core.limited`: starting it must be quick.
+package, by `bequest.core.child_process`: starting it must be quick.
 """
 
 from __future__ import annotations

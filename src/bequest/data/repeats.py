@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from bequest.core.task import Task
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.data.near_duplicates import overlap, row_fingerprints
 
 __all__ = ["with_repeats_together"]
@@ -58,7 +58,7 @@ def with_repeats_together(task: Task) -> tuple[Task, tuple[str, ...]]:
         verb = "repeats" if repeats == 1 else "repeat"
         notes.append(f"{repeats:,} of the {len(rows):,} rows {verb} another one: {what}.")
     if task.test is not None and (known := overlap(row_fingerprints(task.test), rows)):
-        held_out = counted(len(task.test), "held-out row")
+        held_out = pluralise(len(task.test), "held-out row")
         notes.append(
             f"{known:,} of the {held_out} are also among the rows to train on: on these a model "
             "that remembers rows looks good."

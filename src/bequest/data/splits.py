@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core.task import Task
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.errors import CannotSplit
 
 __all__ = [
@@ -89,7 +89,7 @@ def folds(
         units, what = len(set(task.groups.tolist())), "group"
     if units < k:
         raise CannotSplit(
-            f"{counted(units, what)} cannot make {k} folds: ask for fewer folds, or label more "
+            f"{pluralise(units, what)} cannot make {k} folds: ask for fewer folds, or label more "
             f"{what}s."
         )
     by_repeat = [_deal(task, k, rng) for _ in range(repeats)]
@@ -154,7 +154,7 @@ def _blocks(time: NDArray[Any], count: int) -> Rows:
     times, place = np.unique(time, return_inverse=True)
     if len(times) < count:
         raise CannotSplit(
-            f"{counted(len(times), 'distinct time')} cannot make {count} blocks, one to train on "
+            f"{pluralise(len(times), 'distinct time')} cannot make {count} blocks, one to train on "
             f"and {count - 1} to test: give finer times, or ask for fewer folds."
         )
     until_T = np.cumsum(np.bincount(place))

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet
 
-from bequest.core.given import as_text, checked_path
 from bequest.core.metric import Kind
 from bequest.core.table import ColumnKind, Table, frame_columns, plain_array
 from bequest.core.task import Task
+from bequest.core.validation import as_text, validate_path
 from bequest.core.wording import named_rows
 from bequest.data.arrays import made_task, with_held_out
 from bequest.data.csv_files import read_csv
@@ -199,7 +199,7 @@ def _finite(table: Table) -> Table:
 def _columns(source: Any, kinds: Mapping[str, ColumnKind], loose: Loose) -> Columns:
     """Columns as the source holds them; `loose` says where text among numbers is no error."""
     if isinstance(source, str | Path):
-        return _named(_file_columns(checked_path(source, "a table").expanduser(), kinds, loose))
+        return _named(_file_columns(validate_path(source, "a table").expanduser(), kinds, loose))
     if isinstance(source, Table):
         return dict(source.columns)
     if isinstance(source, Mapping):

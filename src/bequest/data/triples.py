@@ -20,10 +20,10 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from bequest.core import Table
-from bequest.core.given import as_text, checked_path
-from bequest.core.kinds import shown
+from bequest.core.plain_values import quoted
 from bequest.core.table import frame_columns
-from bequest.core.wording import counted
+from bequest.core.validation import as_text, validate_path
+from bequest.core.wording import pluralise
 from bequest.data.encoding import utf8_bytes
 from bequest.data.rdf import RDF_FORMATS, read_rdf
 from bequest.errors import DataError
@@ -74,7 +74,7 @@ class Triples:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        sizes = counted(len(self), "triple"), counted(len(self.relations), "relation")
+        sizes = pluralise(len(self), "triple"), pluralise(len(self.relations), "relation")
         entities = f"{len(self.entities)} entities"
         return f"Triples({self.name!r}, {sizes[0]}, {entities}, {sizes[1]})"
 
@@ -85,7 +85,7 @@ class Triples:
             columns = [pa.array(column, pa.string()) for column in _three_columns(triples)]
         except UnicodeEncodeError as error:
             raise DataError(
-                f"{name} names {shown(error.object)}: half of a surrogate pair is no Unicode."
+                f"{name} names {quoted(error.object)}: half of a surrogate pair is no Unicode."
             ) from error
         for part, column in zip(PARTS, columns, strict=True):
             _check_known(column, part, name, first=0)
@@ -116,7 +116,7 @@ class Triples:
             logger.info(
                 "%s: %s left out that stood there already.",
                 name,
-                counted(len(rows) - len(unique), "triple"),
+                pluralise(len(rows) - len(unique), "triple"),
             )
         return cls(tuple(entities), tuple(relations), unique, name)
 
@@ -173,7 +173,7 @@ def read_triples(source: Any) -> Triples:
         return source
     if not isinstance(source, str | Path):
         return Triples.of(source)
-    path = checked_path(source, "a file of triples").expanduser()
+    path = validate_path(source, "a file of triples").expanduser()
     suffix = path.suffix.lower()
     if not path.exists():
         raise DataError(f"there is no file {path}.")
@@ -217,7 +217,7 @@ def _three_columns(triples: Any) -> list[NDArray[Any]]:
         wrong = next((n for n, row in enumerate(rows) if len(row) != 3), None)
         if wrong is not None:
             raise DataError(
-                f"row {wrong} (from 0) has {counted(len(rows[wrong]), 'value')}; a triple has "
+                f"row {wrong} (from 0) has {pluralise(len(rows[wrong]), 'value')}; a triple has "
                 "three: head, relation, tail."
             )
         columns = dict(zip(PARTS, zip(*rows, strict=True), strict=True)) if rows else {}
@@ -270,8 +270,8 @@ def _text_columns(path: Path, suffix: str) -> list[Any]:
             raise DataError(f"{path} cannot be read: {error}.") from error
         row = wrong[0]
         raise DataError(
-            f"row {row.number} of {path} has {counted(row.actual_columns, 'value')}; a triple has "
-            f"three, head, relation and tail: {row.text[:60]!a}."
+            f"row {row.number} of {path} has {pluralise(row.actual_columns, 'value')}; a triple "
+            f"has three, head, relation and tail: {row.text[:60]!a}."
         ) from error
     columns = [pc.utf8_trim_whitespace(column) for column in table.columns]
     if has_header:
@@ -296,7 +296,7 @@ def _split(path: Path, suffix: str, line: str) -> tuple[str, list[str]]:
             return delimiter, cells
         counts[delimiter] = len(cells)
     raise DataError(
-        f"the first row of {path} has {counted(max(counts.values()), 'value')}; a triple has "
+        f"the first row of {path} has {pluralise(max(counts.values()), 'value')}; a triple has "
         f"three, head, relation and tail, with tabs or commas between them: {line[:60].strip()!a}."
     )
 

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 
 from bequest.api import Result, train, transfer
 from bequest.core import Model, Task
-from bequest.frameworks.pretrained import pretrained
+from bequest.frameworks.pretrained.catalogue import pretrained
 from bequest.hub import Hub
 
 __all__ = ["PHOTOS", "Chapter", "chapters", "new_task", "remember"]

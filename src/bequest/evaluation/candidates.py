@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bequest.evaluation.runs import Runs
 from bequest.evaluation.score import score_rows
-from bequest.frameworks.ensemble import sharpened
+from bequest.frameworks.combined.ensemble import sharpened
 
 __all__ = ["Candidate", "candidate", "temperature"]
 

@@ -57,7 +57,7 @@ def compare_on_test(
     Examples
     --------
     >>> from bequest.core import Card
-    >>> from bequest.frameworks.function_model import FunctionModel
+    >>> from bequest.frameworks.combined.function_model import FunctionModel
     >>> X = np.random.default_rng(0).normal(size=(200, 1))
     >>> test = Task.from_arrays(X, X[:, 0] > 0)
     >>> sign, guess = (

@@ -22,7 +22,7 @@ from bequest.data.splits import folds
 from bequest.evaluation.curves import NEVER, Until, curve, in_rows, nested
 from bequest.evaluation.jobs import Arm
 from bequest.evaluation.score import score_rows
-from bequest.frameworks.ensemble import sharpened
+from bequest.frameworks.combined.ensemble import sharpened
 
 __all__ = ["labels_needed", "rows_that_decide"]
 

@@ -86,7 +86,7 @@ def labels_saved(
     Examples
     --------
     >>> from bequest.core import Card
-    >>> from bequest.frameworks.function_model import FunctionModel
+    >>> from bequest.frameworks.combined.function_model import FunctionModel
     >>> def mean(task, rng):  # its square error falls towards 1 and no further
     ...     level = task.targets.mean()
     ...     return FunctionModel(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bequest.core import ArmResult, Executor, Task, fingerprint
 from bequest.core.feature_cache import FeatureCache
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.data.splits import MANY_FOLDS, Split, folds, folds_for, judged_rows, resampling_units
 from bequest.errors import BequestError, CannotSplit, DataError, NotApplicable
 from bequest.evaluation.candidates import Candidate, candidate
@@ -161,7 +161,7 @@ def race(
     Examples
     --------
     >>> from bequest.core import Card
-    >>> from bequest.frameworks.function_model import FunctionModel
+    >>> from bequest.frameworks.combined.function_model import FunctionModel
     >>> def above(threshold):
     ...     return lambda task, rng: FunctionModel(
     ...         lambda X: X[:, 0] > threshold,
@@ -279,8 +279,8 @@ class _Race:
         notes: tuple[str, ...] = ()
         if rounds < runs.k:
             notes = (
-                f"{counted(rounds, 'fold')} of {runs.k} ran: the time did not suffice for more, "
-                f"and {counted(len(judged), 'row')} of {len(task)} judge.",
+                f"{pluralise(rounds, 'fold')} of {runs.k} ran: the time did not suffice for more, "
+                f"and {pluralise(len(judged), 'row')} of {len(task)} judge.",
             )
         elif rounds // runs.k < repeats:
             notes = (

@@ -26,7 +26,7 @@ from loky.process_executor import BrokenProcessPool
 
 from bequest.core.executor import Done, Executor, Job
 from bequest.core.registry import additions
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.errors import ExecutorError
 from bequest.executors.worker import ADDITIONS, ONE_THREAD, get_ready, run_job
 
@@ -223,7 +223,7 @@ class _Run:
 
 def _why(message: str, slot: _Slot) -> str:
     """Why a worker died, as far as the system says."""
-    died = f"its process died {counted(slot.tries, 'time')}"
+    died = f"its process died {pluralise(slot.tries, 'time')}"
     if _oom_kills() > slot.kills:
         return f"{died}: the machine ran out of memory."
     codes = re.search(r"exit codes of the workers are \{(.*?)\}", message)

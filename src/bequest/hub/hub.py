@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 from bequest.core import Card, Model, Outcome, Source, Task
-from bequest.core.given import checked_path, checked_task
+from bequest.core.validation import validate_path, validate_task
 from bequest.errors import (
     BequestError,
     Damaged,
@@ -23,9 +23,9 @@ from bequest.errors import (
     HubError,
     NotApplicable,
 )
-from bequest.frameworks.folder import OWN, load
-from bequest.frameworks.leftovers import beside, sweep
-from bequest.frameworks.original_folder import ArchivedFile, stored_at
+from bequest.frameworks.files.folder import OWN, load
+from bequest.frameworks.files.original_folder import ArchivedFile, stored_at
+from bequest.frameworks.files.temporary import clean_up, sibling
 from bequest.hub.graph import Graph
 from bequest.hub.lineage import (
     Edge,
@@ -240,7 +240,7 @@ class Hub:
         """
         checked_name(name)
         wanted = checked_version(version)
-        place = checked_path(path, "the bundle to write", HubError)
+        place = validate_path(path, "the bundle to write", HubError)
         if place.exists():
             raise HubError(f"{place} exists: it is left as it is.")
         with self._store.snapshot() as state:
@@ -271,7 +271,7 @@ class Hub:
         HubError
             It is no sound bundle, or a parent's licence does not allow its child's.
         """
-        place = checked_path(path, "a bundle", HubError)
+        place = validate_path(path, "a bundle", HubError)
         with self._store.staging() as work:
             new = self._store.take_in(work, read_bundle(place, work))
         self._graph.published()
@@ -454,12 +454,12 @@ class Hub:
             `folder` holds something, or cannot be written.
         """
         entry = self.show(name, version)
-        place = checked_path(folder, "the folder to write", HubError)
+        place = validate_path(folder, "the folder to write", HubError)
         if place.exists() and not (place.is_dir() and not any(place.iterdir())):
             raise HubError(f"{place} exists: it is left as it is.")
         with told(self.folder, place):
             place.parent.mkdir(parents=True, exist_ok=True)
-            work = beside(place)
+            work = sibling(place)
             try:
                 self._store.copy(entry, work)
                 if place.exists():
@@ -468,7 +468,7 @@ class Hub:
             finally:
                 shutil.rmtree(work, ignore_errors=True)
             sync_folder(place.parent)
-            sweep(place)
+            clean_up(place)
         return entry
 
     def outcomes(self, about: str = "") -> tuple[Outcome, ...]:
@@ -523,7 +523,7 @@ class Hub:
         HubError
             There is no hub, k is no whole number from 1, or the licence is none.
         """
-        checked_task(task)
+        validate_task(task)
         with self._remembering.taken() as whole:
             if not whole:
                 self._memory = Memory()

@@ -14,14 +14,14 @@ import numpy as np
 from bequest.core import Model, Source, Task, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.frameworks.boosting import Growth
-from bequest.frameworks.relabelled import Relabelled
-from bequest.methods.made import (
+from bequest.frameworks.combined.relabelled import Relabelled
+from bequest.methods.provenance import (
     answers_otherwise,
     check_setting,
-    made,
-    matched,
+    match_label,
     model_of,
     named_for,
+    with_provenance,
 )
 from bequest.training.more_trees import boosts_further, more_trees
 
@@ -90,13 +90,13 @@ class ContinuedBoosting(TransferMethod):
         """Grow a copy of the source."""
         self.check(sources, task)
         source = named_for(model_of(sources), task)
-        columns = [matched(label, source.classes) or 0 for label in task.classes]
+        columns = [match_label(label, source.classes) or 0 for label in task.classes]
         growth = Growth(self.rounds, self.lr, self.leaf, int(rng.integers(2**31)))
         model = more_trees(source, task, columns, growth)
         if task.classes != model.classes:
             model = _under(model, source, task, columns)
         moved = ({"part": "trees", "numbers": 0, "rule": f"kept, {self.rounds} rounds added"},)
-        return made(model, self, sources, task, moved)
+        return with_provenance(model, self, sources, task, moved)
 
     @classmethod
     def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:

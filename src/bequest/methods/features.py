@@ -13,9 +13,9 @@ import numpy as np
 
 from bequest.core import Card, Model, Predicts, Source, Task, TransferMethod, features_of
 from bequest.errors import NotApplicable
-from bequest.frameworks.encoders import fit_encoder
-from bequest.frameworks.stacked import Stacked, view_of
-from bequest.methods.made import check_setting, made, model_of
+from bequest.frameworks.combined.stacked import Stacked, view_of
+from bequest.frameworks.encoders.encoder import fit_encoder
+from bequest.methods.provenance import check_setting, model_of, with_provenance
 from bequest.training.estimators import boosting_estimator, linear_estimator, vector_model
 
 __all__ = ["Features"]
@@ -43,7 +43,7 @@ class Features(TransferMethod):
     Examples
     --------
     >>> import bequest as bq
-    >>> from bequest.frameworks.entities import EntityFeatures
+    >>> from bequest.frameworks.combined.entities import EntityFeatures
     >>> names = [f"place {n}" for n in range(40)]
     >>> vectors = np.linspace(-1, 1, 40)[:, None]
     >>> places = EntityFeatures(names, vectors, [], np.zeros((0, 1)), scoring="transe", card=Card())
@@ -101,7 +101,7 @@ class Features(TransferMethod):
         )
         numbers = features_of(source, task.inputs[np.arange(1)]).shape[1]
         moved = ({"part": "features", "numbers": numbers, "rule": "frozen"},)
-        return made(model, self, sources, task, moved)
+        return with_provenance(model, self, sources, task, moved)
 
     @classmethod
     def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:

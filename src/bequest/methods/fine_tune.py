@@ -17,7 +17,7 @@ from torch import nn
 from bequest.core import Model, Source, Task, Trains, TransferMethod
 from bequest.errors import NotApplicable
 from bequest.methods.head import new_head, probe_head
-from bequest.methods.made import check_setting, made
+from bequest.methods.l2_sp import source_pull
 from bequest.methods.network import (
     device_of,
     network_of,
@@ -25,7 +25,7 @@ from bequest.methods.network import (
     tunable,
     with_statistics,
 )
-from bequest.methods.pull import source_pull
+from bequest.methods.provenance import check_setting, with_provenance
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import target_scale
 
@@ -80,7 +80,7 @@ class FineTune(TransferMethod):
     >>> source = bq.train(near, net="mlp")
     >>> task = bq.Task.from_arrays(np.eye(4), ["a", "a", "c", "c"], name="far")
     >>> model = FineTune(steps=5).fit([bq.Source(source)], task, rng=np.random.default_rng(0))
-    >>> model.classes, model.card.moved[-1]["rule"]
+    >>> model.classes, model.card.transferred[-1]["rule"]
     (('a', 'c'), 'rows of 1 shared class')
     """
 
@@ -136,7 +136,9 @@ class FineTune(TransferMethod):
         module.requires_grad_(True)
         scale = target_scale(task)
         model = source.retrained(module, classes=task.classes, target_scale=scale)
-        return made(model, self, sources, task, _moved(module, source.head, rule, frozen))
+        return with_provenance(
+            model, self, sources, task, _moved(module, source.head, rule, frozen)
+        )
 
     def _tune(
         self,

@@ -15,11 +15,11 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from bequest.core import Baseline, Card, Encoder, Model, Task
 from bequest.core.modality import MODALITIES, GivesCodes
 from bequest.errors import NotApplicable
-from bequest.frameworks.encoders import fit_encoder
-from bequest.frameworks.networks import build
-from bequest.frameworks.sklearn_model import SklearnModel
-from bequest.frameworks.torch_model import TorchModel
-from bequest.frameworks.unit_rows import UnitRows
+from bequest.frameworks.encoders.encoder import fit_encoder
+from bequest.frameworks.encoders.unit_rows import UnitRows
+from bequest.frameworks.sklearn.model import SklearnModel
+from bequest.frameworks.torch.model import TorchModel
+from bequest.frameworks.torch.networks import build
 from bequest.methods.families import (
     UNIT_ROWS,
     averaged,
@@ -28,8 +28,8 @@ from bequest.methods.families import (
     not_unit_rows,
     too_many_rows,
 )
-from bequest.methods.made import check_setting, made
 from bequest.methods.network import network_config, unread
+from bequest.methods.provenance import check_setting, with_provenance
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.estimators import (
     Scaling,
@@ -151,7 +151,7 @@ class FromScratch(Baseline):
         model = (
             self._network(net, task, rng) if net in NETWORKS else self._estimator(net, task, rng)
         )
-        return made(model, self, (), task)
+        return with_provenance(model, self, (), task)
 
     def _net(self, task: Task) -> str:
         return MODALITIES[task.modality].default_network if self.net == "auto" else self.net

@@ -21,9 +21,8 @@ from torch import Tensor, nn
 
 from bequest.core import Model, Source, Task, Trains, TransferMethod
 from bequest.errors import NotApplicable
-from bequest.frameworks.adapter import AdaptedWeight, Adapter
+from bequest.frameworks.torch.adapter import AdaptedWeight, Adapter
 from bequest.methods.head import new_head, probe_head
-from bequest.methods.made import check_setting, made
 from bequest.methods.network import (
     device_of,
     network_of,
@@ -31,6 +30,7 @@ from bequest.methods.network import (
     tunable,
     with_statistics,
 )
+from bequest.methods.provenance import check_setting, with_provenance
 from bequest.optional import need
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
@@ -152,7 +152,7 @@ class LoRA(TransferMethod):
             card=source.card,
             target_scale=target_scale(task),
         )
-        return made(adapter.merged(), self, sources, task, self._moved(adapter, rule))
+        return with_provenance(adapter.merged(), self, sources, task, self._moved(adapter, rule))
 
     def _trained(
         self,

@@ -13,8 +13,8 @@ from bequest.core import MODALITIES, Source, Task, Trains
 from bequest.core.modality import GivesCodes
 from bequest.core.model import NO_SINGLE_NETWORK, HasMembers
 from bequest.errors import NotApplicable
-from bequest.frameworks.device import AUTO
-from bequest.methods.made import model_of
+from bequest.frameworks.torch.device import AUTO
+from bequest.methods.provenance import model_of
 
 __all__ = [
     "device_of",
@@ -143,7 +143,7 @@ def network_config(
 
     Examples
     --------
-    >>> from bequest.frameworks.encoders import fit_encoder
+    >>> from bequest.frameworks.encoders.encoder import fit_encoder
     >>> task = Task.from_arrays([[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"])
     >>> network_config("mlp", task, fit_encoder(task.inputs), width=8)
     {'numbers': 1, 'outputs': 2, 'widths': [32, 32]}

@@ -16,13 +16,13 @@ from torch import nn
 
 from bequest.core import MODALITIES, Card, Model, Source, Task, Trains, TransferMethod
 from bequest.errors import MapError, NotApplicable
-from bequest.frameworks.encoders import Encoder, fit_encoder
-from bequest.frameworks.networks import NETS, build
-from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.encoders.encoder import Encoder, fit_encoder
+from bequest.frameworks.torch.model import TorchModel
+from bequest.frameworks.torch.networks import NETS, build
 from bequest.mapping import ParameterMap, map_parameters
 from bequest.methods.head import rescaled_head
-from bequest.methods.made import check_setting, made
 from bequest.methods.network import network_config, network_of, unread
+from bequest.methods.provenance import check_setting, with_provenance
 from bequest.training import AUGMENTATIONS, Loop, fit_network, seeded
 from bequest.training.fit import steps_for, target_scale
 
@@ -186,7 +186,7 @@ class Parameters(TransferMethod):
             structure={"net": net, "config": config},
             target_scale=target_scale(task),
         )
-        return made(model, self, sources, task, _moved(plan), plan.to_dict())
+        return with_provenance(model, self, sources, task, _moved(plan), plan.to_dict())
 
     def _planned(
         self, source: Trains, task: Task, module: nn.Module, encoder: Encoder

@@ -18,11 +18,11 @@ from bequest.core import Card, Inputs, Model, Source, Table, Takes, Task, Texts,
 from bequest.core.modality import GivesCodes
 from bequest.data.splits import folds
 from bequest.errors import NotApplicable
-from bequest.frameworks.encoders import fit_encoder
-from bequest.frameworks.sklearn_model import SklearnModel
-from bequest.frameworks.unit_rows import UnitRows
+from bequest.frameworks.encoders.encoder import fit_encoder
+from bequest.frameworks.encoders.unit_rows import UnitRows
+from bequest.frameworks.sklearn.model import SklearnModel
 from bequest.methods.families import UNIT_ROWS, not_unit_rows, sparse_vectors
-from bequest.methods.made import check_setting, made, matched
+from bequest.methods.provenance import check_setting, match_label, with_provenance
 from bequest.training.pooled import fit_pooled
 
 __all__ = ["Pooled"]
@@ -96,7 +96,7 @@ class Pooled(TransferMethod):
             return NotApplicable("the source's rows have no labels.")
         if data.kind != task.kind:
             return NotApplicable(f"the source's data are a {data.kind}, the task is {task.kind}.")
-        unknown = [label for label in task.classes if matched(label, data.classes) is None]
+        unknown = [label for label in task.classes if match_label(label, data.classes) is None]
         if unknown:
             said = ", ".join(map(str, unknown[:5]))
             return NotApplicable(f"the source's data lack the target's classes {said}.")
@@ -129,7 +129,7 @@ class Pooled(TransferMethod):
             estimator, spec=task.spec, classes=task.classes, card=Card(), encoder=encoder
         )
         moved = ({"part": "rows", "numbers": len(rows), "rule": f"weight {weight:g}"},)
-        return made(model, self, sources, task, moved)
+        return with_provenance(model, self, sources, task, moved)
 
     @classmethod
     def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:
@@ -186,7 +186,7 @@ def _shared_rows(data: Task, task: Task) -> tuple[NDArray[np.int64], Array]:
         return np.arange(len(data)), data.labels
     place_Z = np.full(len(data.classes), -1)
     for place, label in enumerate(task.classes):
-        place_Z[matched(label, data.classes)] = place
+        place_Z[match_label(label, data.classes)] = place
     places = place_Z[data.targets]
     rows = np.flatnonzero(places >= 0)
     names = np.array([*task.classes, None], dtype=object)[:-1].astype(task.labels.dtype)

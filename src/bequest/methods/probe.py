@@ -13,9 +13,9 @@ import numpy as np
 
 from bequest.core import Card, Model, Source, Task, TransferMethod, features_of
 from bequest.errors import NotApplicable
-from bequest.frameworks.stacked import Stacked, view_of
+from bequest.frameworks.combined.stacked import Stacked, view_of
 from bequest.methods.families import fits_svm, too_many_rows
-from bequest.methods.made import check_setting, made, model_of
+from bequest.methods.provenance import check_setting, model_of, with_provenance
 from bequest.training.estimators import (
     Scaling,
     calibrated,
@@ -109,7 +109,7 @@ class Probe(TransferMethod):
         head = vector_model(estimator, features, task)
         model = Stacked(source, head, views=("features",), card=Card())
         moved = ({"part": "features", "numbers": features.shape[1], "rule": "frozen"},)
-        return made(model, self, sources, task, moved)
+        return with_provenance(model, self, sources, task, moved)
 
     @classmethod
     def arms(cls, sources: Sequence[Source], task: Task) -> tuple[Self, ...]:

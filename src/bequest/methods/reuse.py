@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 
 from bequest.core import Model, Predicts, Source, Task, TransferMethod, output_of
 from bequest.errors import NotApplicable
-from bequest.frameworks.label_posterior import LabelPosterior
-from bequest.frameworks.relabelled import Relabelled
-from bequest.methods.made import answers_otherwise, made, matched, model_of, named_for
+from bequest.frameworks.combined.label_posterior import LabelPosterior
+from bequest.frameworks.combined.relabelled import Relabelled
+from bequest.methods.provenance import (
+    answers_otherwise,
+    match_label,
+    model_of,
+    named_for,
+    with_provenance,
+)
 
 __all__ = ["Reuse", "relabel"]
 
@@ -73,8 +79,8 @@ class Reuse(TransferMethod):
         source = named_for(model_of(sources), task)
         moved = ({"part": "the whole model", "numbers": 0, "rule": "as it is"},)
         if task.kind == "regression":
-            return made(source, self, sources, task, moved)
-        return made(
+            return with_provenance(source, self, sources, task, moved)
+        return with_provenance(
             relabel(source, task, correct_prior=self.correct_prior), self, sources, task, moved
         )
 
@@ -86,7 +92,7 @@ class Reuse(TransferMethod):
 
 def relabel(source: Model, task: Task, *, correct_prior: bool) -> Model:
     """The source under the target's labels, all of which it must know."""
-    columns = [matched(label, source.classes) or 0 for label in task.classes]
+    columns = [match_label(label, source.classes) or 0 for label in task.classes]
     said = output_of(source, task.inputs)
     if np.isin(said, (0.0, 1.0)).all():
         return LabelPosterior.counted(

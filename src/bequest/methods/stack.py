@@ -23,11 +23,11 @@ from bequest.core import (
     output_of,
 )
 from bequest.errors import NotApplicable
-from bequest.frameworks.stacked import Stacked, View, log_probabilities, view_of
-from bequest.frameworks.unit_rows import UnitRows
+from bequest.frameworks.combined.stacked import Stacked, View, log_probabilities, view_of
+from bequest.frameworks.encoders.unit_rows import UnitRows
 from bequest.methods.families import UNIT_ROWS, narrow, not_unit_rows, sparse_vectors
-from bequest.methods.made import check_setting, made, matched, model_of
 from bequest.methods.probe import Probe
+from bequest.methods.provenance import check_setting, match_label, model_of, with_provenance
 from bequest.methods.reuse import relabel
 from bequest.training.estimators import (
     Scaling,
@@ -111,7 +111,7 @@ class Stack(TransferMethod):
             return refused
         if source.kind != task.kind:
             return NotApplicable(f"the source does {source.kind}, the task is {task.kind}.")
-        if any(matched(label, source.classes) is None for label in task.classes):
+        if any(match_label(label, source.classes) is None for label in task.classes):
             return NotApplicable("as an offset the source must know all classes of the target.")
         return None
 
@@ -126,7 +126,7 @@ class Stack(TransferMethod):
             else self._stacked(source, task, encoder, int(rng.integers(2**31)))
         )
         moved = ({"part": "outputs", "numbers": max(1, len(source.classes)), "rule": "frozen"},)
-        return made(model, self, sources, task, moved)
+        return with_provenance(model, self, sources, task, moved)
 
     def _encoder(self, task: Task) -> Encoder:
         if self.scaling == "l2":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bequest.core.modality import Inputs, InputSpec, Modality, dense, digests
 from bequest.data.images import ANY_SIZE, photos
 from bequest.data.near_duplicates import image_fingerprints
-from bequest.frameworks.unit_rows import averaged_down
+from bequest.frameworks.encoders.unit_rows import averaged_down
 from bequest.modalities.vector import array_digests, blocks, directions, float_array
 
 __all__ = ["IMAGE", "Image"]

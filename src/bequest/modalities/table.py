@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bequest.core.modality import Inputs, InputSpec, Modality, dense, digests
 from bequest.core.table import Table, absent_columns, frame_columns, missing_cells
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.data.cells import number_in, years
 from bequest.data.near_duplicates import table_fingerprints
 from bequest.errors import DataError, NotApplicable
@@ -54,7 +54,7 @@ class Tables(Modality):
         absent = [name for name in wanted.columns if name not in offered.columns]
         if absent:
             return NotApplicable(
-                f"the source reads {counted(len(wanted.columns), 'column')}, "
+                f"the source reads {pluralise(len(wanted.columns), 'column')}, "
                 f"{len(absent)} of them not in the task: {absent_columns(absent, offered.columns)}."
             )
         theirs = dict(zip(offered.columns, offered.kinds, strict=False))

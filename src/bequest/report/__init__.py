@@ -4,7 +4,7 @@ from bequest.report.graph_page import render_graph, write_graph
 from bequest.report.graph_view import GraphEdge, GraphNode, HubGraph
 from bequest.report.map_page import render_map, write_map
 from bequest.report.page import render, write_report
-from bequest.report.words import summary
+from bequest.report.sentences import summary
 
 __all__ = [
     "GraphEdge",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bequest.core import Outcome
-from bequest.report import charts, words
+from bequest.report import charts, sentences
 from bequest.report.amounts import Reading, count, duration, number, plain, reading_of
 from bequest.report.map_page import map_of
 from bequest.report.map_view import MapView
@@ -32,7 +32,7 @@ def render(outcome: Outcome) -> str:
     >>> from bequest.core import TaskSummary, Verdict
     >>> verdict = Verdict(gain=0.12, low=0.08, high=0.16, metric="accuracy")
     >>> outcome = Outcome(target=TaskSummary(name="digits 5-9"), source="digits 0-4",
-    ...                   method="fine-tune", handed_over="transfer", verdict=verdict)
+    ...                   method="fine-tune", selected="transfer", verdict=verdict)
     >>> "about 12 more right answers in 100" in render(outcome)
     True
     """
@@ -42,7 +42,7 @@ def render(outcome: Outcome) -> str:
         outcome=outcome,
         verdict=outcome.verdict,
         reading=reading,
-        words=words,
+        sentences=sentences,
         shown=SHOWN,
         noted=NOTED,
         level=f"{100 * outcome.verdict.level:g}",
@@ -52,7 +52,7 @@ def render(outcome: Outcome) -> str:
         ranking=charts.ranking_rows(outcome.ranking),
         unfit=[entry for entry in outcome.ranking if entry.reason],
         curve=outcome.labels_saved and charts.curve_chart(outcome.labels_saved, reading),
-        moved=_moved(outcome.moved, plan),
+        moved=_moved(outcome.transferred, plan),
         map=plan,
         arms=charts.arm_rows(outcome, reading),
         details=_details(outcome),
@@ -75,7 +75,7 @@ def _facts(outcome: Outcome, reading: Reading) -> list[tuple[str, str]]:
     saved = outcome.labels_saved
     if saved is not None and saved.saved >= 1 and outcome.verdict.kind == "helps":
         sure = math.isfinite(saved.needed)
-        text = number(saved.saved, 0) if sure else words.at_least(saved)
+        text = number(saved.saved, 0) if sure else sentences.at_least(saved)
         facts += [("Labels saved", text)] if text else []
     if outcome.target.rows:
         facts.append(("Your labelled rows", f"{outcome.target.rows:,}"))

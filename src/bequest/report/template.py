@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bequest.core.disk import flush
-from bequest.core.given import checked_path
+from bequest.core.validation import validate_path
 from bequest.errors import DataError
 from bequest.report.amounts import plain
 
@@ -43,7 +43,7 @@ def write_page(path: str | Path, text: str) -> Path:
 
     Refused where the folder does not exist, or `path` is one.
     """
-    place = checked_path(path, "a page")
+    place = validate_path(path, "a page")
     if not place.parent.is_dir():
         raise DataError(f"there is no folder {place.parent} to write {place.name} into.")
     if place.is_dir():

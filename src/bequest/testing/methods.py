@@ -27,7 +27,7 @@ from bequest.core import (
     output_of,
 )
 from bequest.errors import NotApplicable
-from bequest.frameworks.folder import load
+from bequest.frameworks.files.folder import load
 from bequest.testing.unchanged import state_of
 
 __all__ = ["METHOD_CHECKS", "MethodCase"]

@@ -13,7 +13,7 @@ import numpy as np
 from bequest.core import MODALITIES, Inputs, InputSpec, Modality, as_inputs, modality_of
 from bequest.core.modality import dense
 from bequest.errors import NotApplicable
-from bequest.frameworks.encoders import encoder_from_config
+from bequest.frameworks.encoders.encoder import encoder_from_config
 from bequest.training import AUGMENTATIONS
 
 __all__ = ["MODALITY_CHECKS", "ModalityCase"]

@@ -307,7 +307,7 @@ def _outcome() -> Outcome:
         target=TaskSummary(name="ward 7"),
         source="a@1",
         method="probe",
-        handed_over="transfer",
+        selected="transfer",
         verdict=verdict,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bequest.frameworks.unchanged import hooks_of
+from bequest.frameworks.torch.unchanged import hooks_of
 
 __all__ = ["state_of"]
 

@@ -29,7 +29,7 @@ from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from bequest.core import Card, InputSpec, Task
-from bequest.frameworks.sklearn_model import SklearnModel
+from bequest.frameworks.sklearn.model import SklearnModel
 from bequest.training.growing import fit_in_steps
 
 __all__ = [

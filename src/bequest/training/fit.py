@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from bequest.core import Task
 from bequest.core.timeout import undone
-from bequest.frameworks.encoders import Encoder
+from bequest.frameworks.encoders.encoder import Encoder
 from bequest.training.augment import AUGMENTATIONS
 from bequest.training.loop import Loop, run
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bequest.core.deadline import check_time, time_left
 from bequest.core.pace import Pace
 from bequest.errors import ModelError
-from bequest.frameworks.device import (
+from bequest.frameworks.torch.device import (
     AUTO,
     device_for,
     half_precision,

@@ -18,8 +18,8 @@ from sklearn.pipeline import Pipeline
 from bequest.core import Model, Task
 from bequest.errors import NotApplicable
 from bequest.frameworks.boosting import BoostedTrees, Growth
-from bequest.frameworks.relabelled import Relabelled
-from bequest.frameworks.sklearn_model import SklearnModel
+from bequest.frameworks.combined.relabelled import Relabelled
+from bequest.frameworks.sklearn.model import SklearnModel
 
 __all__ = ["boosts_further", "more_trees"]
 

@@ -15,9 +15,9 @@ from scipy.special import logsumexp
 from torch import nn
 
 from bequest.core import Card, InputSpec, Task
-from bequest.frameworks.encoders import Scaler
-from bequest.frameworks.networks import build
-from bequest.frameworks.torch_model import TorchModel
+from bequest.frameworks.encoders.encoder import Scaler
+from bequest.frameworks.torch.model import TorchModel
+from bequest.frameworks.torch.networks import build
 
 __all__ = ["fit_offset"]
 

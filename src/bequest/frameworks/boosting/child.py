@@ -1,4 +1,4 @@
-"""Load untrusted trees and ask them once: a script for `bequest.core.limited`.
+"""Load untrusted trees and ask them once: a script for `bequest.core.child_process`.
 
 What crashes here, in a process with little memory, would otherwise crash the one that loads.
 """

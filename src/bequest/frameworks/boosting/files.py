@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bequest.core.limited import command
+from bequest.core.child_process import command
 from bequest.errors import MissingExtra, ModelError
 from bequest.frameworks.boosting.library import TreeLibrary
 from bequest.optional import need

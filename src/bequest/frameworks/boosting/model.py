@@ -27,8 +27,8 @@ from bequest.frameworks.boosting.library import Booster, Growth, TreeLibrary
 from bequest.frameworks.boosting.lightgbm_trees import LightGBM
 from bequest.frameworks.boosting.rows import columns_in, rows_of
 from bequest.frameworks.boosting.xgboost_trees import XGBoost
-from bequest.frameworks.columns import table_spec
-from bequest.frameworks.folder import spec_from_config, write_folder
+from bequest.frameworks.encoders.columns import table_spec
+from bequest.frameworks.files.folder import spec_from_config, write_folder
 
 __all__ = ["BoostedTrees", "load_boosted", "wrap_boosted"]
 

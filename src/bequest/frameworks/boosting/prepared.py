@@ -21,12 +21,12 @@ from bequest.core import Card, InputSpec, Label, Model, as_inputs
 from bequest.core.model import plain_labels
 from bequest.errors import DataError, ModelError
 from bequest.frameworks.boosting.model import BoostedTrees, wrap_boosted
-from bequest.frameworks.folder import spec_from_config, write_folder
-from bequest.frameworks.nested import load_inside, save_inside
-from bequest.frameworks.relabelled import Relabelled
-from bequest.frameworks.sklearn_file import read_estimator, write_estimator
-from bequest.frameworks.sklearn_model import estimator_spec
-from bequest.frameworks.sklearn_parts import described, estimator_inputs, title
+from bequest.frameworks.combined.nested import load_inside, save_inside
+from bequest.frameworks.combined.relabelled import Relabelled
+from bequest.frameworks.files.folder import spec_from_config, write_folder
+from bequest.frameworks.sklearn.file import read_estimator, write_estimator
+from bequest.frameworks.sklearn.model import estimator_spec
+from bequest.frameworks.sklearn.parts import described, estimator_inputs, title
 
 __all__ = ["PreparedTrees", "load_prepared", "wrap_prepared"]
 

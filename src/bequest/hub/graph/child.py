@@ -2,8 +2,8 @@
 
 It reads requests as lines of JSON, some followed by bytes, and answers each with a line of JSON,
 and the bytes of which that line tells the size. It is run as a file, without the package, by
-`bequest.core.limited`: starting it must be quick. The engine's threads and locks live in it alone,
-so whoever asks may fork.
+`bequest.core.child_process`: starting it must be quick. The engine's threads and locks live in it
+alone, so whoever asks may fork.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from typing import Any, TypeVar, final
 
 from pyoxigraph import RdfFormat, parse, serialize
 
-from bequest.core.given import checked_path
+from bequest.core.validation import validate_path
 from bequest.errors import Damaged, HubError
-from bequest.frameworks.leftovers import beside
+from bequest.frameworks.files.temporary import sibling
 from bequest.hub.graph.asking import Asker
 from bequest.hub.graph.index import Index
 from bequest.hub.graph.server import Server
@@ -69,7 +69,7 @@ class Graph:
         """As `bequest.hub.Hub.export`."""
         if form not in FORMATS:
             raise HubError(f"{str(form)[:60]!a} is no format of the graph: {', '.join(FORMATS)}.")
-        place = None if path is None else checked_path(path, "the file to write", HubError)
+        place = None if path is None else validate_path(path, "the file to write", HubError)
         # Made here first: whatever the other place lacks is no fault of the graph's.
         with tempfile.TemporaryDirectory(prefix="bequest-") as work, told(self.folder, Path(work)):
             made = Path(work, "graph")
@@ -154,7 +154,7 @@ class Graph:
 
 
 def _replace(place: Path, text: str) -> None:
-    made = beside(place)
+    made = sibling(place)
     try:
         made.write_text(text, encoding="utf-8")
         os.replace(made, place)

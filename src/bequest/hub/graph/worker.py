@@ -13,7 +13,7 @@ from typing import Any, Self, final
 
 import pyoxigraph
 
-from bequest.core.limited import command
+from bequest.core.child_process import command
 from bequest.errors import Damaged
 
 __all__ = ["MEMORY", "MOST", "Deadline", "Worker", "checked"]

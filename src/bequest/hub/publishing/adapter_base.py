@@ -10,7 +10,7 @@ from typing import Any
 
 from bequest.core import Model
 from bequest.errors import BequestError, Damaged, HubError
-from bequest.frameworks.folder import is_peft
+from bequest.frameworks.files.folder import is_peft
 from bequest.hub.records.entry import Entry, StoredFile
 from bequest.hub.storage.files.objects import Files
 from bequest.hub.storage.files.streams import read_small

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bequest.errors import BequestError, Damaged, HubError
-from bequest.frameworks.leftovers import beside
+from bequest.frameworks.files.temporary import sibling
 from bequest.hub.records.entry import Entry, StoredFile, read_entry
 from bequest.hub.storage.files.objects import Files
 from bequest.hub.storage.files.streams import opened, sync, sync_folder, write_hashed
@@ -42,7 +42,7 @@ def write_bundle(path: Path, entries: Sequence[Entry], objects: Files) -> None:
     listed = [entry.to_dict() for entry in entries]
     text = json.dumps({"format": FORMAT, "entries": listed}, sort_keys=True, allow_nan=False)
     stored = {file.digest: file for entry in entries for file in entry.files.values()}
-    work = beside(path)
+    work = sibling(path)
     try:
         with zipfile.ZipFile(work, "x", zipfile.ZIP_STORED) as archive:
             with archive.open(_info(_LIST), "w", force_zip64=True) as target:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bequest.core import Card, Model, Task
-from bequest.core.given import checked_path, checked_task
-from bequest.core.kinds import bare
+from bequest.core.plain_values import escaped
+from bequest.core.validation import validate_path, validate_task
 from bequest.errors import HubError
-from bequest.frameworks.folder import foreign_config, is_peft, load
-from bequest.frameworks.huggingface_name import is_huggingface_name
-from bequest.frameworks.original_folder import files_of
+from bequest.frameworks.files.folder import foreign_config, is_peft, load
+from bequest.frameworks.files.original_folder import files_of
+from bequest.frameworks.hugging_face.name import is_huggingface_name
 from bequest.hub.publishing.folder_import import ForeignFolder, read_folder
 from bequest.hub.records.entry import Entry
 from bequest.hub.records.names import checked_version
@@ -41,7 +41,7 @@ def given_model(
         return model
     if is_huggingface_name(model):
         return load(model, modules=modules)
-    place = checked_path(model, "a model folder", HubError).resolve()
+    place = validate_path(model, "a model folder", HubError).resolve()
     if foreign_config(place) is not None:
         files_of(place)  # refused here where they cannot be kept
         return load(place, modules=modules)
@@ -89,13 +89,13 @@ def published_card(
     sketch of.
     """
     if card.licence and card.licence.lower() != licence.lower():
-        said = bare(card.licence)
+        said = escaped(card.licence)
         raise HubError(
             f"the card says {said}, not {licence}: publish it under {said}, or give the model "
             "another card first (model.with_card)."
         )
     if task is not None:
-        card = replace(card, task=checked_task(task).describe())
+        card = replace(card, task=validate_task(task).describe())
     if epsilon is not None:
         if task is None:
             raise HubError("a sketch is made of a task's rows: give task, or leave epsilon out.")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NoReturn, final
 
 from bequest.core import Card, Model
-from bequest.core.kinds import shown
+from bequest.core.plain_values import quoted
 from bequest.errors import HubError
-from bequest.frameworks.folder import for_people, load, own_part, write_folder
+from bequest.frameworks.files.folder import is_documentation, load, own_part, write_folder
 from bequest.hub.storage.files.streams import copy_hashed
 
 __all__ = ["ForeignFolder", "read_folder"]
@@ -67,11 +67,11 @@ def read_folder(
     if (path / name).read_bytes() != config:
         raise HubError(f"{path} changed while it was read: nothing was published.")
     listed = {name, *json.loads(config)["files"]}
-    unlisted = sorted(name for name in found - listed if not for_people(name, found))
+    unlisted = sorted(name for name in found - listed if not is_documentation(name, found))
     if unlisted:
         raise HubError(
             f"{path} holds {len(unlisted)} file(s) that the model does not list, such as "
-            f"{shown(unlisted[0])}: nothing is published by accident. Move them out of the folder."
+            f"{quoted(unlisted[0])}: nothing is published by accident. Move them out of the folder."
         )
     return ForeignFolder(path, config, own, card)
 
@@ -86,7 +86,7 @@ def _survey(source: Path) -> set[str]:
         for name in (*folders, *files):
             path = Path(place, name)
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
-                inside = shown(path.relative_to(source).as_posix())
+                inside = quoted(path.relative_to(source).as_posix())
                 raise HubError(
                     f"{inside} in {source} is a link or a device: a model folder holds plain files "
                     "only."
@@ -106,5 +106,5 @@ def _copy_files(source: Path, digests: Mapping[str, str], target: Path) -> None:
         digest, _ = copy_hashed(source / path, copy)
         if digest != expected:
             raise HubError(
-                f"{shown(path)} in {source} changed while it was published: nothing was kept."
+                f"{quoted(path)} in {source} changed while it was published: nothing was kept."
             )

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, final
 from bequest.core import Card
 from bequest.core.records import Record, read
 from bequest.errors import Damaged, DataError, HubError
-from bequest.frameworks.folder import OWN
+from bequest.frameworks.files.folder import OWN
 from bequest.hub.records.licences import checked_licence
 from bequest.hub.records.names import checked_name
 

@@ -30,8 +30,8 @@ def card_facts(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "made from", ", ".join(map(str, card.parents))
     if card.method:
         yield "method", " ".join([card.method, *(f"{k}={v}" for k, v in card.settings.items())])
-    for part in card.moved:
-        yield "moved", ", ".join(f"{key}: {value}" for key, value in part.items())
+    for part in card.transferred:
+        yield "transferred", ", ".join(f"{key}: {value}" for key, value in part.items())
 
 
 def task_facts(task: TaskSummary) -> Iterator[tuple[str, str]]:
@@ -59,7 +59,7 @@ def made(entry: Entry, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         if (
             task
             and outcome.target.fingerprint == task
-            and outcome.handed_over == "transfer"
+            and outcome.selected == "transfer"
             and outcome.method == card.method
             and outcome.source in parents
         ):
@@ -85,7 +85,7 @@ def came_of(outcome: Outcome) -> dict[str, Any]:
     >>> from bequest.core import Verdict
     >>> verdict = Verdict(gain=0.12, low=0.08, high=0.16, metric="accuracy")
     >>> outcome = Outcome(target=TaskSummary(name="ward 7"), source="ward3@1", method="probe",
-    ...                   handed_over="transfer", verdict=verdict)
+    ...                   selected="transfer", verdict=verdict)
     >>> came_of(outcome)["verdict"], came_of(outcome)["target"]
     ('helps', 'ward 7')
     """
@@ -100,5 +100,5 @@ def came_of(outcome: Outcome) -> dict[str, Any]:
         "low": verdict.low,
         "high": verdict.high,
         "verdict": verdict.kind,
-        "handed_over": outcome.handed_over,
+        "selected": outcome.selected,
     }

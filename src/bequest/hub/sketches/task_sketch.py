@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core import Card, Outcome, Task, TaskSummary, fingerprint
-from bequest.core.given import checked_task
-from bequest.core.kinds import shown
+from bequest.core.plain_values import quoted
 from bequest.core.records import Record, read
+from bequest.core.validation import validate_task
 from bequest.errors import DataError
 from bequest.hub.sketches.common_space import VERSION
 from bequest.hub.sketches.embedding import FEATURES, task_features
@@ -176,7 +176,7 @@ class TaskSketch(Record):
         except DataError as error:
             raise DataError(f"this is no sketch of a task: {error}.") from error
         if values.get("version") != VERSION:
-            version = shown(values.get("version"))
+            version = quoted(values.get("version"))
             raise DataError(f"a sketch of version {version} is not read here.")
         found._check()
         return found
@@ -249,7 +249,7 @@ def local_sketch(task: Task) -> LocalSketch:
     ----------
     task : Task
     """
-    return LocalSketch(checked_task(task).modality, task_features(task).mean(axis=0))
+    return LocalSketch(validate_task(task).modality, task_features(task).mean(axis=0))
 
 
 def sketch(
@@ -295,10 +295,10 @@ def sketch(
     >>> made.epsilon, similarity(made, local_sketch(task)) > 0.95
     (1.0, True)
     """
-    checked_task(task)
+    validate_task(task)
     known = isinstance(epsilon, int | float | np.number) and not isinstance(epsilon, bool)
     if not known or not 0 < epsilon <= _LARGEST_EPSILON:
-        raise DataError(f"epsilon must be above 0 and at most 100, not {shown(epsilon)}.")
+        raise DataError(f"epsilon must be above 0 and at most 100, not {quoted(epsilon)}.")
     rng = np.random.default_rng() if rng is None else rng
     features, number = task_features(task), len(task.classes)
     sums = np.zeros((number, FEATURES))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from bequest.core.given import checked_path
-from bequest.core.kinds import shown
+from bequest.core.plain_values import quoted
 from bequest.core.registry import Registry
+from bequest.core.validation import validate_path
 from bequest.errors import HubError, UnknownName
 from bequest.hub.storage.folder.store import FolderStore
 from bequest.hub.storage.store import Store
@@ -58,7 +58,7 @@ def open_store(
     """
     known = isinstance(wait, int | float) and not isinstance(wait, bool)
     if not known or not 0 <= wait <= _LONGEST:
-        raise HubError(f"wait is in seconds, from 0 to {_LONGEST:.0f}; not {shown(wait)}.")
+        raise HubError(f"wait is in seconds, from 0 to {_LONGEST:.0f}; not {quoted(wait)}.")
     if storage is not None and not isinstance(storage, Mapping):
         raise HubError(f"storage holds settings by name, it is no {type(storage).__name__}.")
     if isinstance(place, str) and "://" in place:
@@ -81,12 +81,14 @@ def _opener_of(url: str) -> Opener:
 
 
 def _folder(place: str | Path, what: str) -> Path:
-    folder = checked_path(place, what, HubError)
+    folder = validate_path(place, what, HubError)
     try:
         folder = folder.expanduser()
         if folder.exists() and not folder.is_dir():
             raise HubError(f"{folder} is a file; {what} is a folder.")
     except (OSError, RuntimeError) as error:  # a name too long, a user that nobody knows
         reason = getattr(error, "strerror", None) or f"{error}"
-        raise HubError(f"{what} cannot be at {shown(str(place))}: {reason.rstrip('.')}.") from error
+        raise HubError(
+            f"{what} cannot be at {quoted(str(place))}: {reason.rstrip('.')}."
+        ) from error
     return folder

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bequest.frameworks.leftovers import beside, sweep
+from bequest.frameworks.files.temporary import clean_up, sibling
 from bequest.hub.storage.store import Mark, Snapshot
 from bequest.hub.suggestions.outcome_table import Gains, Kept
 
@@ -118,11 +118,11 @@ def _check(kept: Kept) -> None:
 
 def _write(path: Path, arrays: Mapping[str, Array]) -> None:
     # No fsync: a file that is cut off fails its own checksums, and is then taken for none.
-    work = beside(path)
+    work = sibling(path)
     try:
         with work.open("xb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         os.replace(work, path)
-        sweep(path)
+        clean_up(path)
     finally:
         work.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bequest.core import Outcome, Task
-from bequest.core.wording import counted
+from bequest.core.wording import pluralise
 from bequest.errors import HubError
 from bequest.hub.records.compatibility import may_become
 from bequest.hub.records.entry import Entry
@@ -193,7 +193,7 @@ class _Fitted:
         nan, far = float("nan"), float("inf")
         why = "nothing is known: no outcome, no sketch and no score speaks of it"
         if self._outcomes is None and (self._met or likeness >= 0):
-            few = f"{counted(self._met, 'task')} of {_LEAST_TASKS}" if self._met else "no task"
+            few = f"{pluralise(self._met, 'task')} of {_LEAST_TASKS}" if self._met else "no task"
             why = f"no gain is told: {few} with outcomes"
             if likeness >= 0:
                 why += f"; the sketch of its own task is {likeness:.0%} like this one"
@@ -302,7 +302,7 @@ def _allows(held: str, licence: str) -> bool:
 def _why(parts: Array, count: int, scores: tuple[str, ...]) -> str:
     """The evidence that moved the prediction, the strongest first."""
     names = (*COLUMNS, *scores)
-    said = [f"{counted(count, 'outcome')} on other tasks"] if count else []
+    said = [f"{pluralise(count, 'outcome')} on other tasks"] if count else []
     for place in np.argsort(-np.abs(parts), kind="stable"):
         name, part = names[place], float(parts[place])
         if part == 0.0 or name == "history":

@@ -13,7 +13,7 @@ from dataclasses import replace
 from torch import nn
 from torch.nn.utils import parametrize
 
-from bequest.frameworks.unchanged import evaluating
+from bequest.frameworks.torch.unchanged import evaluating
 from bequest.mapping.plans.entry import Entry, Move
 from bequest.mapping.plans.parameter_map import ParameterMap
 from bequest.mapping.rules.length import Length

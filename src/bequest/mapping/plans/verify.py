@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.errors import MapError
-from bequest.frameworks.unchanged import evaluating
+from bequest.frameworks.torch.unchanged import evaluating
 from bequest.mapping.tracing.running import REFUSED, call
 from bequest.mapping.tracing.torch_calls import tensors_in
 

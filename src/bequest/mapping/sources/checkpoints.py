@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from difflib import get_close_matches
 
-from bequest.core.wording import counted, listed
+from bequest.core.wording import listed, pluralise
 from bequest.errors import MapError
 from bequest.mapping.sources.several_networks import CONTAINERS, Shapes, meant_part, quoted
 
@@ -79,7 +79,7 @@ def network_names(
     part = meant_part({name: shapes[name] for name in kept}, target, where)
     if part:
         inside = _under(kept, part, where)
-        rest = counted(len(kept) - len(inside), "tensor")
+        rest = pluralise(len(kept) - len(inside), "tensor")
         notes.append(f"Of the source {part!r} is mapped, which the target is; {rest} left out.")
         kept = inside
     return kept, notes
@@ -116,7 +116,7 @@ def check_weights(names: Sequence[str], target: Iterable[str], where: str) -> No
     if adapted:
         raise MapError(
             f"{where} holds an adapter ({listed(adapted[:1])} and "
-            f"{counted(len(adapted) - 1, 'tensor')} like it), not a network: merge it into its "
+            f"{pluralise(len(adapted) - 1, 'tensor')} like it), not a network: merge it into its "
             "base first (peft: model.merge_and_unload().save_pretrained(FOLDER)), and map that."
         )
     quantised = [n for n in names if n.rpartition(".")[2] in QUANTISED - target_parts]

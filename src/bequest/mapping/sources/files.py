@@ -7,10 +7,10 @@ from pathlib import Path
 
 from bequest.core.wording import listed
 from bequest.errors import MapError, ModelError, UnsafeModel
-from bequest.frameworks.file_formats import PICKLES
-from bequest.frameworks.folder import read_json
-from bequest.frameworks.shards import INDEX, ShardedFile
-from bequest.frameworks.weights import TensorFile
+from bequest.frameworks.files.file_formats import PICKLES
+from bequest.frameworks.files.folder import read_json
+from bequest.frameworks.files.shards import INDEX, ShardedFile
+from bequest.frameworks.files.weights import TensorFile
 
 __all__ = ["opened", "weights_in"]
 

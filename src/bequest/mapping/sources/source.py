@@ -11,10 +11,10 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from bequest.core.given import checked_path
-from bequest.core.wording import counted, listed
+from bequest.core.validation import validate_path
+from bequest.core.wording import listed, pluralise
 from bequest.errors import MapError
-from bequest.frameworks.checkpoint_tensors import DEEPEST, SEEN, flat
+from bequest.frameworks.files.checkpoint_tensors import DEEPEST, SEEN, flat
 from bequest.mapping.sources.checkpoints import check_weights, network_names
 from bequest.mapping.sources.files import opened
 from bequest.mapping.tracing.ops import Shape
@@ -46,7 +46,7 @@ def source_of(source: Any, target: Mapping[str, Shape], prefix: str | None = Non
     if isinstance(source, Mapping):
         return _checkpoint(source, target, prefix)
     if isinstance(source, str | Path):
-        file = opened(checked_path(source, "the source of a map", MapError))
+        file = opened(validate_path(source, "the source of a map", MapError))
         names, notes = network_names(file.shapes, target, str(source), prefix)
         return Source({name: file.shapes[name] for name in names}, file.read, notes=tuple(notes))
     raise MapError(
@@ -68,7 +68,7 @@ def _checkpoint(
     others = [".".join(path) for path, value in values if not isinstance(value, Tensor)]
     if others and not tensors:
         raise MapError(
-            f"the mapping holds {counted(len(others), 'value')} and no tensors: arrays become "
+            f"the mapping holds {pluralise(len(others), 'value')} and no tensors: arrays become "
             "tensors by torch.from_numpy."
         )
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

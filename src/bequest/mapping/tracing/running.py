@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from bequest.errors import MapError
-from bequest.frameworks.unchanged import evaluating
+from bequest.frameworks.torch.unchanged import evaluating
 from bequest.mapping.tracing.torch_calls import tensors_in
 from bequest.mapping.tracing.usage_tracer import UsageTracer
 

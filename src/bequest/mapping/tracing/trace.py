@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.errors import MapError
-from bequest.frameworks.unchanged import evaluating
+from bequest.frameworks.torch.unchanged import evaluating
 from bequest.mapping.tracing.dummy_inputs import dummy_inputs
 from bequest.mapping.tracing.ops import Op, Shape, Trace
 from bequest.mapping.tracing.randomise import randomise_constants

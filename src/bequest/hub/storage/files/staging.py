@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bequest.frameworks.leftovers import STALE, is_dead, last_change, process_mark
+from bequest.frameworks.files.temporary import STALE, is_dead, last_change, process_mark
 
 __all__ = ["abandoned", "staging"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, final
 
 from bequest.core import Outcome
-from bequest.core.kinds import shown
-from bequest.core.wording import counted
+from bequest.core.plain_values import quoted
+from bequest.core.wording import pluralise
 from bequest.errors import BequestError, Damaged, DataError, EntryNotFound
 from bequest.hub.records.entry import Entry
 from bequest.hub.storage.files.faults import told
@@ -200,11 +200,11 @@ class Rows:
     def _not_found(self, name: str, version: int | None) -> EntryNotFound:
         highest = self.latest(name)
         if highest:
-            line = f"{name} has no version {shown(version)}: the latest is {highest}."
+            line = f"{name} has no version {quoted(version)}: the latest is {highest}."
             return EntryNotFound(line)
         names = [row[0] for row in self._all("SELECT DISTINCT name FROM entries LIMIT 10000")]
         close = difflib.get_close_matches(name, names, n=1)
-        known = counted(len(names), "name")
+        known = pluralise(len(names), "name")
         hint = f" Did you mean {close[0]!r}?" if close else f" It has {known}."
         return EntryNotFound(f"the hub has no entry named {name!r}.{hint}")
 

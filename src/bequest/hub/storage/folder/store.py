@@ -11,7 +11,7 @@ from typing import final
 
 from bequest.core import Card, Outcome
 from bequest.errors import Damaged, HubError
-from bequest.frameworks.folder import unsynced
+from bequest.frameworks.files.folder import unsynced
 from bequest.hub.records.edge import Edge
 from bequest.hub.records.entry import Entry, StoredFile
 from bequest.hub.storage.files.faults import told

@@ -1,0 +1,1 @@
+"""Models made of other models: averages, stacks, relabelled ones, and functions."""

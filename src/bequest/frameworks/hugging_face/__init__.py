@@ -1,0 +1,1 @@
+"""Folders, networks and names of Hugging Face and sentence-transformers."""

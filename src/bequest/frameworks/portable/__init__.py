@@ -1,0 +1,1 @@
+"""Networks that leave: exported graphs, one torch module, one ONNX file."""

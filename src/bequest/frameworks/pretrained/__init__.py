@@ -1,0 +1,1 @@
+"""Pretrained sources that install as packages."""

@@ -1,0 +1,1 @@
+"""Estimators of scikit-learn, and their way to disk and back without pickle."""

@@ -1,0 +1,1 @@
+"""Networks of torch: models, devices, addresses of their content, adapters."""
