@@ -1,7 +1,7 @@
 """Hearts of another hospital: what is handed over, beside AutoML on the rows of both hospitals.
 
 The draws are those of `benchmarks.transfer`, whose stored runs give the other columns. FLAML gets
-the few rows of the target, the source's rows and a column that says which is which, ten seconds
+the few rows of the target, the source's rows and a column that says which is which, thirty seconds
 and log loss; it chooses among boosted trees, forests, extra trees and logistic regression.
 AutoGluon gets the same rows, as many seconds and the task's own metric, with its defaults. Neither
 is a dependency; AutoGluon stands in an environment of its own:
@@ -31,7 +31,7 @@ import bequest as bq
 from benchmarks.real_tasks import TASKS
 from benchmarks.transfer import LABELS, SEEDS, interval, path_of
 
-SECONDS = 10
+SECONDS = 30
 
 
 def frame(task: bq.Task, own: int) -> pd.DataFrame:

@@ -625,7 +625,7 @@ def test_an_impossible_config_of_an_image_network_is_refused_by_the_setting(tmp_
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{}", "names neither a format of bequest nor a model_type of transformers"),
+        ("{}", "names neither a format, as bequest.s model.save does, nor a model_type"),
         ("[]", r"holds no object of names and values, but \[\]"),
         ("null", "holds no object of names and values, but None"),
     ],

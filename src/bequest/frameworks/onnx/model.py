@@ -40,7 +40,7 @@ FILE = "model.onnx"
 MOST = 2 * 2**30  # bytes of a file: more needs external data, which is refused
 ROOM, TIMES = 4 * 2**30, 8  # bytes of memory beyond, and for each byte of, the file
 SECONDS = 120
-CHILD = str(Path(__file__).with_name("onnx_child.py"))
+CHILD = str(Path(__file__).with_name("child.py"))
 BATCH = 256  # rows in one run
 NUMBERS = {
     "tensor(float)": np.float32,
