@@ -119,8 +119,9 @@ def test_sources_are_ranked_as_often_with_copied_jobs_as_with_local_ones(monkeyp
 
     local = rankings(LocalExecutor())
     assert local == rankings(Copies())
-    # of all rows twice, for people and for the last fits, and of each fold's training rows once
-    assert [rows for rows in local if rows > 48] == [54] * 20 + [60] * 2
+    # of all rows twice, for people and for the last fits; of each fold's training rows once in the
+    # race, of two repeats of ten folds, and once for each of two arms in the learning curve's ten
+    assert [rows for rows in local if rows > 48] == [54] * (20 + 20) + [60] * 2
 
 
 def test_a_job_is_small_whatever_the_task():
