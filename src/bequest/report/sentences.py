@@ -20,6 +20,7 @@ from bequest.report.amounts import count, decimals_for, number, reading_of
 
 __all__ = [
     "at_least",
+    "estimated",
     "folds_sentence",
     "headline",
     "labels_sentence",
@@ -97,7 +98,8 @@ def _name(text: str) -> Markup:
 
 def summary(outcome: Outcome) -> tuple[str, ...]:
     """The verdict, which model was handed over, and the figures of both: plain paragraphs."""
-    paragraphs = [headline(outcome).striptags(), judged(outcome), selected(outcome).striptags()]
+    lead = " ".join(filter(None, (headline(outcome).striptags(), estimated(outcome))))
+    paragraphs = [lead, judged(outcome), selected(outcome).striptags()]
     if outcome.labels_saved is not None and outcome.verdict.kind == "helps":
         paragraphs.append(labels_sentence(outcome.labels_saved))
     sides = (outcome.folds.get("transfer"), outcome.folds.get("from-scratch"))
@@ -116,23 +118,31 @@ def _both(where: str, transfer: float, scratch: float, outcome: Outcome) -> str:
 
 
 def headline(outcome: Outcome) -> Markup:
-    """The verdict in a sentence; what was measured on held-out rows stands before it."""
+    """The verdict in a sentence; what was measured on held-out rows, where there are any."""
     if not outcome.source:
         return _no_source(outcome)
     name, verdict, test = _name(outcome.source), outcome.verdict, outcome.test
-    if test is None or not math.isfinite(test.gain):
+    if not _measured(outcome) or test is None:
         start, amount = _said(verdict)
         return Markup("{} {}").format(Markup(start[:1].upper() + start[1:]).format(name), amount)
-    measured = Verdict(gain=test.gain, low=test.low, high=test.high, metric=verdict.metric)
-    start, amount = _said(measured)
-    unclear = "it is not clear: " if verdict.kind == "undecided" else ""
-    return Markup("On {}, {} {} By the labelled rows alone, {}{}").format(
-        count(test.rows, "held-out row"),
-        Markup(start).format(name),
-        amount,
-        unclear,
-        _said(verdict)[1],
+    start, amount = _said(
+        Verdict(gain=test.gain, low=test.low, high=test.high, metric=verdict.metric)
     )
+    rows = count(test.rows, "held-out row")
+    return Markup("On {}, {} {}").format(rows, Markup(start).format(name), amount)
+
+
+def estimated(outcome: Outcome) -> str:
+    """What the labelled rows alone say, where the headline is of held-out rows; else nothing."""
+    if not _measured(outcome):
+        return ""
+    unclear = "it is not clear: " if outcome.verdict.kind == "undecided" else ""
+    return f"By the labelled rows alone, {unclear}{_said(outcome.verdict)[1]}"
+
+
+def _measured(outcome: Outcome) -> bool:
+    test = outcome.test
+    return bool(outcome.source) and test is not None and math.isfinite(test.gain)
 
 
 def _said(verdict: Verdict) -> tuple[str, str]:
