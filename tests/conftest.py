@@ -23,7 +23,8 @@ def little_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(place))
 
 
-QUICK = {"api", "cli", "executors", "extending"}  # what from scratch averages is tested elsewhere
+# folders of tests to which it does not matter what from scratch averages
+QUICK = {"api", "cli", "contracts", "core", "executors", "extending", "frameworks", "hub"}
 
 
 @pytest.fixture(autouse=True, scope="module")
