@@ -328,6 +328,7 @@ def test_weights_of_rows_count_in_every_score():
     assert result.arms[0].score == pytest.approx(share, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_arm_and_nothing_else():
     here = os.getpid()
 

@@ -56,6 +56,7 @@ def table(tmp_path):
     return tmp_path / "few.csv"
 
 
+@pytest.mark.slow
 def test_labels_and_columns_reach_a_terminal_tidied_and_a_pipe_as_they_are(terminal, cli, table):
     tokens = ("train", table, "--target", "outcome", "--net", "linear", "--name", EVIL)
     assert moves_nothing(terminal(*tokens, "--out", "model"))

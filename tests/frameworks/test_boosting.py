@@ -284,6 +284,7 @@ def test_trees_that_cannot_be_walked_are_refused_before_the_library_sees_them(
             files.read_trees(path.with_name("bad"), known, 5, [], regression=False)
 
 
+@pytest.mark.slow
 def test_a_text_that_crashes_the_library_crashes_a_child_alone(tmp_path, monkeypatch):
     bq.wrap(fitted("lightgbm")[0]).save(tmp_path / "model")
     path = tmp_path / "model" / "trees.txt"

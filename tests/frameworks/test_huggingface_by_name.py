@@ -213,6 +213,7 @@ def test_a_gated_model_says_what_to_do(hub, films):
     assert "accept its terms" in refused(NAME)
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_is_taken_up_again_but_not_for_ever(hub, films):
     hub.add("team/films", films)
     hub.cut = (films / "model.safetensors").stat().st_size * 2 // 3
@@ -363,6 +364,7 @@ def environment(hub, tmp_path):
     return {**os.environ, **asked, "HF_HUB_DISABLE_XET": "1"}
 
 
+@pytest.mark.slow
 def test_a_load_that_was_killed_goes_on_with_what_it_has(hub, films, tmp_path):
     hub.add("team/films", films)
     hub.slow = 60.0
@@ -380,6 +382,7 @@ def test_a_load_that_was_killed_goes_on_with_what_it_has(hub, films, tmp_path):
     assert "config.json" not in hub.fetched()
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_a_name(hub, films, tmp_path):
     hub.add("team/films", films)
     (tmp_path / "mails.csv").write_text("text\ngood film\nbad film\n")

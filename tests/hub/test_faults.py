@@ -80,6 +80,7 @@ def test_a_full_disk_is_said_in_one_line_and_the_hub_goes_on_when_there_is_room(
     assert (counts["visible"], counts["damaged"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_single_bits_of_objects_registry_and_log_are_told(tmp_path):
     counts = fault("flips", tmp_path, 15)
     assert sum(counts[place]["told"] for place in ("object", "registry", "log")) == 15

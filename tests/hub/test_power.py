@@ -10,6 +10,7 @@ from hub_power import power
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace records what is asked")
 
 
+@pytest.mark.slow
 def test_no_loss_of_power_loses_what_was_acknowledged_or_shows_what_is_half(tmp_path):
     counts = power(tmp_path / "sound", 60)
     assert counts["acknowledged"] == 11

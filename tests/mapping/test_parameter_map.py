@@ -406,6 +406,7 @@ def test_a_truncated_file_is_one_line(tmp_path):
         bq.map_parameters(place, mlp(4, 3))
 
 
+@pytest.mark.slow
 def test_a_header_of_a_million_tensors_is_one_line(tmp_path):
     place = tmp_path / "model.safetensors"
     entries = {
